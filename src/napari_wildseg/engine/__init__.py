@@ -1,0 +1,1 @@
+"""The engine: from an image and class names to masks, without napari or Qt."""

@@ -1,0 +1,91 @@
+"""One open_clip model with everything the method needs to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PHOTO_TEMPLATES = (
+    "a photo of a {}.",
+    "a photo of the {}.",
+    "a clean origami {}.",
+    "a bad photo of a {}.",
+    "a photo of many {}.",
+    "itap of a {}.",
+    "a {} in a scene.",
+)
+"""Templates whose text embeddings are averaged, a subset of those of Radford et al. 2021 (CLIP)."""
+
+
+@dataclass
+class CLIPModel:
+    """An image-text model of open_clip, in evaluation mode on one device.
+
+    Attributes
+    ----------
+    name : str
+        The model string it was loaded by.
+    network : torch.nn.Module
+        ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``; no parameter requires a gradient.
+    tokenizer : callable
+        ``list[str] -> (P, context) int64``.
+    mean, std : tuple of float
+        The network's input is ``(rgb / 255 - mean) / std``.
+    templates : tuple of str
+        Sentences with ``{}`` for the name; their embeddings are averaged.
+    device : torch.device
+        Where the network lives.
+    fingerprint : str
+        Identifies the weights; part of every cache key.
+    """
+
+    name: str
+    network: torch.nn.Module
+    tokenizer: Callable[[list[str]], Tensor]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    templates: tuple[str, ...]
+    device: torch.device
+    fingerprint: str
+    _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def visual(self) -> torch.nn.Module:
+        """The image tower."""
+        return self.network.visual  # type: ignore[return-value]
+
+    @torch.inference_mode()
+    def encode_text(self, prompts: Sequence[str], *, batch: int = 256) -> Tensor:
+        """Embed prompts, averaging over the model's templates.
+
+        Parameters
+        ----------
+        prompts : sequence of str
+            P names or phrases.
+        batch : int
+            Sentences embedded at a time.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(P, D)`` float32 unit rows on the model's device.
+        """
+        missing = [p for p in dict.fromkeys(prompts) if p not in self._text]
+        sentences = [template.format(p) for p in missing for template in self.templates]
+        parts = [
+            F.normalize(
+                self.network.encode_text(  # type: ignore[operator]
+                    self.tokenizer(sentences[i : i + batch]).to(self.device)
+                ).float(),
+                dim=-1,
+            )
+            for i in range(0, len(sentences), batch)
+        ]
+        if parts:
+            rows = torch.cat(parts).reshape(len(missing), len(self.templates), -1).mean(1)
+            self._text.update(zip(missing, F.normalize(rows, dim=-1), strict=True))
+        return torch.stack([self._text[p] for p in prompts])

@@ -1,0 +1,49 @@
+"""Long jobs as generators: they yield `Progress`, and closing them cancels the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes
+    ----------
+    done, total : int
+        Finished and planned steps.
+    stage : str
+        What is being done now, in words for the annotator.
+    """
+
+    done: int
+    total: int
+    stage: str
+
+
+Steps = Generator[Progress, None, T]
+"""A job that yields `Progress` and returns a `T`; ``close()`` stops it at the next step."""
+
+
+def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+    """Run a job to its end and return its result.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job.
+    on_progress : callable, optional
+        Called with each `Progress`.
+    """
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if on_progress is not None:
+            on_progress(progress)
