@@ -58,7 +58,7 @@ class CLIPModel:
         """The image tower."""
         return self.network.visual  # type: ignore[return-value]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_text(self, prompts: Sequence[str], *, batch: int = 256) -> Tensor:
         """Embed prompts, averaging over the model's templates.
 
@@ -75,7 +75,7 @@ class CLIPModel:
             ``(P, D)`` float32 unit rows on the model's device.
         """
         missing = [p for p in dict.fromkeys(prompts) if p not in self._text]
-        sentences = [template.format(p) for p in missing for template in self.templates]
+        sentences = [template.replace("{}", p) for p in missing for template in self.templates]
         parts = [
             F.normalize(
                 self.network.encode_text(  # type: ignore[operator]
