@@ -58,6 +58,11 @@ class CLIPModel:
         """The image tower."""
         return self.network.visual  # type: ignore[return-value]
 
+    @property
+    def logit_scale(self) -> float:
+        """Factor of the cosines in the model's own softmax."""
+        return float(self.network.logit_scale.exp())  # type: ignore[operator, union-attr]
+
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str], *, batch: int = 256) -> Tensor:
         """Embed prompts, averaging over the model's templates.

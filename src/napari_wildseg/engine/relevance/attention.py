@@ -1,0 +1,292 @@
+"""Attention relevance of a vision transformer (Chefer et al., generic attention explainability).
+
+H. Chefer, S. Gur and L. Wolf, *Generic Attention-model Explainability for Interpreting Bi-Modal
+and Encoder-Decoder Transformers*, ICCV 2021, arXiv 2103.15679. For class k with score
+``s_k = cos(image, text_k)`` and layers i from ``start_layer`` upward::
+
+    cam_i = mean over heads of relu(ds_k/dA_i * A_i)
+    R = I;  R = R + cam_i @ R
+    relevance_k = (the readout's row of R) at the patches
+
+computed exactly, without its cost:
+
+* only one row of R is wanted (the class token's; the mean of the patches' where the tower
+  averages; the query's where it pools by attention), so a row vector is pushed down through the
+  layers in place of products of N x N matrices;
+* in the layer that feeds a class token (or the pooling query) only that token's row of A has a
+  gradient, so the default, the last layer alone, costs one product of small matrices a class:
+  ``relevance_k[j] = mean_h relu(A[h, j] * <ds_k/do_h, v_hj>)``, o being the heads' output;
+* deeper layers take one sweep down, in which all classes share the forward quantities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.relevance.vit import (
+    Block,
+    Tower,
+    attention,
+    class_chunk,
+    cosine_gradient,
+    forward,
+    require_tower,
+    vector_jacobian,
+    vit_tower,
+)
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.models.base import CLIPModel
+
+
+@dataclass(frozen=True)
+class AttentionRelevance:
+    """Relevance by gradients of attention.
+
+    Attributes
+    ----------
+    start_layer : int
+        First layer that takes part, counted as Python does: 0 the lowest, -1 (the default) the
+        last. Where the tower pools by attention, that pooling is the last layer.
+    """
+
+    start_layer: int = -1
+
+    @property
+    def name(self) -> str:
+        """The name users choose it by."""
+        return "attention"
+
+    def supports(self, model: CLIPModel) -> str | None:
+        """Return None for a vision transformer, else one sentence."""
+        tower = vit_tower(model)
+        if isinstance(tower, str):
+            return f'The relevance method "attention" does not work with "{model.name}": {tower}'
+        return None
+
+    @torch.no_grad()
+    def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
+        """Run the image tower once; see `RelevanceMethod.encode`.
+
+        Kept, per view: the readout's attention and the values it reads (``weights``, ``values``,
+        and ``row``, the class token's residual stream), and ``x<i>``, the input of layer i, for
+        each other layer from ``start_layer`` on.
+        """
+        tower = require_tower(model)
+        start = self._start(tower)
+        kept: dict[str, Tensor] = {}
+
+        def step(i: int, block: Block, x: Tensor, rope: Tensor | None) -> Tensor | None:
+            last = i == len(tower.blocks) - 1
+            if i >= start and not (last and i == start and tower.pooling == "token"):
+                kept[f"x{i}"] = x
+            if last and tower.pooling == "token":
+                q, k, v = block.qkv(x, rope)
+                kept.update(weights=attention(q[..., :1, :], k), values=v, row=x[:, :1])
+            return None
+
+        end = forward(tower, pixels, step)
+        if tower.pool is not None:
+            k, v = tower.pool.keys_values(end.last)
+            kept.update(weights=attention(tower.pool.query, k), values=v)
+            if start < len(tower.blocks):
+                kept["row"] = end.last
+        elif tower.pooling == "average":
+            kept["row"] = end.last
+        return [
+            ViewEncoding(
+                tensors={
+                    **{name: tensor[b].clone() for name, tensor in kept.items()},
+                    "grid": torch.tensor(end.grid),
+                },
+                features=[tower.patches(x[b], end.grid) for x in (end.middle, end.last)],
+                embedding=end.embedding[b].clone(),
+            )
+            for b in range(len(pixels))
+        ]
+
+    def relevance(
+        self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
+    ) -> Tensor:
+        """Compute one map a class; see `RelevanceMethod.relevance`. The background is not used."""
+        tower = require_tower(model)
+        start = self._start(tower)
+        grid = (int(encoding.tensors["grid"][0]), int(encoding.tensors["grid"][1]))
+        chunk = max(1, len(text))
+        if start < _layers(tower) - 1 or tower.pooling == "average":
+            chunk = class_chunk(tower.blocks[0].heads, grid[0] * grid[1] + tower.prefix)
+        rows = [
+            _sweep(tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid))
+            for i in range(0, len(text), chunk)
+        ]
+        patches = grid[0] * grid[1]
+        rows.append(text.new_zeros(0, patches))
+        return torch.cat([row[:, -patches:] for row in rows]).reshape(-1, *grid)
+
+    def _start(self, tower: Tower) -> int:
+        """First layer, counted from 0."""
+        layers = _layers(tower)
+        if not -layers <= self.start_layer < layers:
+            raise InputError(
+                f"start_layer is {self.start_layer}, but this image tower has {layers} layers."
+            )
+        return self.start_layer % layers
+
+
+def _layers(tower: Tower) -> int:
+    """Layers of attention, the attention pooling included."""
+    return len(tower.blocks) + (tower.pool is not None)
+
+
+def _sweep(
+    tower: Tower, saved: dict[str, Tensor], text: Tensor, start: int, rope: Tensor | None
+) -> Tensor:
+    """Push the readout's row of R, and the gradients, from the top down to layer ``start``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, N)``, the row over all tokens.
+    """
+    if tower.pooling == "average":
+        row, grad = _average_readout(tower, saved["row"], text)
+        below = len(tower.blocks) - 1
+    else:
+        below = len(tower.blocks) - (1 if tower.pooling == "token" else 0) - 1
+        read = _token_readout if tower.pooling == "token" else _map_readout
+        row, grad = read(tower, saved, text, rope, below >= start)
+    for i in range(below, start - 1, -1):
+        row, grad = _layer(tower.blocks[i], saved[f"x{i}"], rope, row, grad, i > start)
+    return row
+
+
+def _average_readout(tower: Tower, last: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the patch tokens are averaged: their mean row of R, and ds_k/d(last)."""
+    row = last.new_full((len(text), len(last)), 1 / (len(last) - tower.prefix))
+    row[:, : tower.prefix] = 0
+    with torch.enable_grad():
+        leaf = last.detach().requires_grad_()
+        embedding = tower.head(leaf[None])[0]
+    (grad,) = vector_jacobian((embedding,), (leaf,), (_cotangents(embedding, text),))
+    return row, grad
+
+
+def _token_readout(
+    tower: Tower, saved: dict[str, Tensor], text: Tensor, rope: Tensor | None, deeper: bool
+) -> tuple[Tensor, Tensor]:
+    """The last block as the class token sees it: the token's row of R, and ds_k/d(block input)."""
+    block, weights, values = tower.blocks[-1], saved["weights"], saved["values"]
+    with torch.enable_grad():
+        stream = saved["row"].detach().requires_grad_()
+        out = (weights @ values).detach().requires_grad_()
+        embedding = tower.head(block.finish(stream, out)[None])[0]
+    grad_stream, grad_out = vector_jacobian(
+        (embedding,), (stream, out), (_cotangents(embedding, text),)
+    )
+    by_weights = grad_out @ values.transpose(-1, -2)
+    row = (weights * by_weights).relu().mean(1)[:, 0]
+    row[:, 0] += 1
+    if not deeper:
+        return row, grad_stream
+    with torch.enable_grad():
+        x = saved[f"x{len(tower.blocks) - 1}"].detach().requires_grad_()
+        q, k, v = block.qkv(x, rope)
+        q = q[:, :1]
+    by_logits = _through_softmax(weights, by_weights)
+    (grad,) = vector_jacobian(
+        (q, k, v),
+        (x,),
+        (
+            by_logits @ k,
+            by_logits.transpose(-1, -2) @ q,
+            weights.transpose(-1, -2) @ grad_out,
+        ),
+    )
+    grad[:, :1] += grad_stream
+    return row, grad
+
+
+def _map_readout(
+    tower: Tower, saved: dict[str, Tensor], text: Tensor, rope: Tensor | None, deeper: bool
+) -> tuple[Tensor, Tensor]:
+    """The attention pooling: its query's row of R over the tokens, and ds_k/d(last)."""
+    pool, weights, values = tower.pool, saved["weights"], saved["values"]
+    assert pool is not None
+    with torch.enable_grad():
+        out = (weights @ values).detach().requires_grad_()
+        embedding = pool.finish(out)
+    (grad_out,) = vector_jacobian((embedding,), (out,), (_cotangents(embedding, text),))
+    by_weights = grad_out @ values.transpose(-1, -2)
+    row = (weights * by_weights).relu().mean(1)[:, 0]
+    if not deeper:
+        return row, row
+    with torch.enable_grad():
+        x = saved["row"].detach().requires_grad_()
+        k, v = pool.keys_values(x)
+    by_logits = _through_softmax(weights, by_weights)
+    (grad,) = vector_jacobian(
+        (k, v),
+        (x,),
+        (by_logits.transpose(-1, -2) @ pool.query, weights.transpose(-1, -2) @ grad_out),
+    )
+    return torch.nn.functional.pad(row, (len(x) - row.shape[1], 0)), grad
+
+
+def _layer(
+    block: Block, x: Tensor, rope: Tensor | None, row: Tensor, grad: Tensor, deeper: bool
+) -> tuple[Tensor, Tensor]:
+    """Push row and gradient through one block.
+
+    Parameters
+    ----------
+    block : Block
+        The block.
+    x : torch.Tensor
+        ``(N, C)``, its input.
+    rope : torch.Tensor or None
+        Rotary position embedding.
+    row, grad : torch.Tensor
+        ``(K, N)`` the row of R above the block; ``(K, N, C)`` ds_k/d(block's output).
+    deeper : bool
+        Whether a gradient is wanted below the block.
+    """
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        q, k, v = block.qkv(leaf, rope)
+    weights, values = attention(q, k).detach(), v.detach()
+    with torch.enable_grad():
+        stream = x.detach().requires_grad_()
+        out = (weights @ values).requires_grad_()
+        end = block.finish(stream, out)
+    grad_stream, grad_out = vector_jacobian((end,), (stream, out), (grad,))
+    by_weights = grad_out @ values.transpose(-1, -2)
+    row = row + (row[:, None] @ (weights * by_weights).relu().mean(1))[:, 0]
+    if not deeper:
+        return row, grad
+    by_logits = _through_softmax(weights, by_weights)
+    (grad_x,) = vector_jacobian(
+        (q, k, v),
+        (leaf,),
+        (
+            by_logits @ k.detach(),
+            by_logits.transpose(-1, -2) @ q.detach(),
+            weights.transpose(-1, -2) @ grad_out,
+        ),
+    )
+    return row, grad_stream + grad_x
+
+
+def _cotangents(embedding: Tensor, text: Tensor) -> Tensor:
+    """ds_k/d(embedding), ``(K, D)``."""
+    return cosine_gradient(embedding.detach(), text)
+
+
+def _through_softmax(weights: Tensor, by_weights: Tensor) -> Tensor:
+    """Gradient by the logits from the gradient by the attention weights."""
+    return weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))

@@ -1,0 +1,91 @@
+"""Dense maps by self-self attention: every patch token is scored against the text by itself.
+
+The last block of a CLIP tower gathers what the class token needs, not what lies under each patch.
+Its attention is therefore replaced by ``softmax(q q^T) + softmax(k k^T)``, by which a patch looks
+at patches like itself, and its residual and feed-forward branches are dropped; each token is then
+read out as the class token would be. After
+
+* F. Wang, J. Mei and A. Yuille, *SCLIP*, ECCV 2024, arXiv 2312.01597 (q-q + k-k attention);
+* M. Lan et al., *ClearCLIP*, ECCV 2024, arXiv 2407.12442 (no residual, no feed-forward);
+* W. Bousselham et al., *Grounding Everything (GEM)*, CVPR 2024, arXiv 2312.00878.
+
+The patch embeddings depend on the image alone, so a class costs one product with its text vector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.relevance.vit import Block, attention, forward, require_tower, vit_tower
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.models.base import CLIPModel
+
+
+@dataclass(frozen=True)
+class DenseRelevance:
+    """Cosine (or probability among competing texts) of every patch embedding."""
+
+    @property
+    def name(self) -> str:
+        """The name users choose it by."""
+        return "dense"
+
+    def supports(self, model: CLIPModel) -> str | None:
+        """Return None for a vision transformer, else one sentence."""
+        tower = vit_tower(model)
+        if isinstance(tower, str):
+            return f'The relevance method "dense" does not work with "{model.name}": {tower}'
+        return None
+
+    @torch.no_grad()
+    def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
+        """Run the image tower once; see `RelevanceMethod.encode`.
+
+        Kept, per view: ``patches``, the unit patch embeddings ``(D, h, w)``.
+        """
+        tower = require_tower(model)
+        kept: list[Tensor] = []
+
+        def step(i: int, block: Block, x: Tensor, rope: Tensor | None) -> Tensor | None:
+            if i == len(tower.blocks) - 1:
+                q, k, v = block.qkv(x, rope)
+                # q carries the scale of q k^T; for k k^T it must be on one side as well
+                scale = v.shape[-1] ** -0.5
+                weights = attention(q / scale, q) + attention(k * scale, k)
+                kept.append(block.branch(weights @ v))
+            return None
+
+        end = forward(tower, pixels, step)
+        patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
+        pictures = patches.transpose(1, 2).unflatten(2, end.grid)
+        return [
+            ViewEncoding(
+                tensors={"patches": pictures[b].clone()},
+                features=[tower.patches(x[b], end.grid) for x in (end.middle, end.last)],
+                embedding=end.embedding[b].clone(),
+            )
+            for b in range(len(pixels))
+        ]
+
+    @torch.no_grad()
+    def relevance(
+        self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
+    ) -> Tensor:
+        """Compute one map a class; see `RelevanceMethod.relevance`.
+
+        With two texts or more (the background's included) the map is the probability of the class
+        among them, ``softmax(logit_scale * cosine)``; with one it is the cosine.
+        """
+        cosines = torch.einsum(
+            "kd,dhw->khw", torch.cat([text, background]), encoding.tensors["patches"]
+        )
+        if len(cosines) > 1:
+            cosines = (cosines * model.logit_scale).softmax(0)
+        return cosines[: len(text)]
