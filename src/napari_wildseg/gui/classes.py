@@ -1,0 +1,97 @@
+"""Changes of a class list; ids stay with their class, so that painted pixels keep their meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour, parse_classes
+from napari_wildseg.engine.errors import InputError
+
+
+def added(
+    classes: Sequence[ClassInfo], text: str, used: Collection[int] = ()
+) -> tuple[ClassInfo, ...]:
+    """Add classes as typed.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The list so far.
+    text : str
+        ``"cat, cup of coffee=cup|mug"``.
+    used : collection of int
+        Ids that pixels or undo steps may still hold; taken last.
+
+    Returns
+    -------
+    tuple of ClassInfo
+        The longer list.
+
+    Raises
+    ------
+    InputError
+        If a name is blank or there already, or the list gets too long.
+    """
+    new = parse_classes(text)
+    if len(classes) + len(new) > MAX_CLASSES:
+        raise InputError(
+            f"{len(classes) + len(new)} classes are too many; "
+            f"a label image holds at most {MAX_CLASSES}."
+        )
+    taken = {info.id for info in classes}
+    result = list(classes)
+    for info in new:
+        free = [i for i in range(1, MAX_CLASSES + 1) if i not in taken]
+        number = next((i for i in free if i not in used), free[0])
+        taken.add(number)
+        result.append(replace(info, id=number, colour=class_colour(number)))
+    return parse_classes(result)
+
+
+def renamed(classes: Sequence[ClassInfo], class_id: int, text: str) -> tuple[ClassInfo, ...]:
+    """Give one class another name or other prompts.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The list.
+    class_id : int
+        Which class.
+    text : str
+        ``"name"`` or ``"name=prompt|prompt"``.
+
+    Returns
+    -------
+    tuple of ClassInfo
+        The changed list.
+
+    Raises
+    ------
+    InputError
+        If the text is not one class, or the name is there already.
+    """
+    new = parse_classes([text])[0]
+    return parse_classes(
+        [replace(i, name=new.name, prompts=new.prompts) if i.id == class_id else i for i in classes]
+    )
+
+
+def recoloured(
+    classes: Sequence[ClassInfo], class_id: int, colour: tuple[int, int, int]
+) -> tuple[ClassInfo, ...]:
+    """Give one class another colour."""
+    return tuple(replace(i, colour=colour) if i.id == class_id else i for i in classes)
+
+
+def as_typed(info: ClassInfo) -> str:
+    """Return what the annotator would type for a class.
+
+    Examples
+    --------
+    >>> as_typed(ClassInfo(1, "cup of coffee", ("cup", "mug"), (0, 0, 0)))
+    'cup of coffee=cup|mug'
+    """
+    if info.prompts == (info.name,):
+        return info.name
+    return f"{info.name}={'|'.join(info.prompts)}"

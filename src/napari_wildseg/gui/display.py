@@ -1,0 +1,219 @@
+"""From a napari image layer to the plane that is shown, as RGB.
+
+`capture` runs on the GUI thread and only takes notes; `PlaneSource.read` runs on the worker and
+computes no more of a lazy array than the plane.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+SERVING_SIDE = 2048
+"""Of a pyramid, the finest level whose sides are at most this long is used."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A 2-D plane of an array: one index for each axis, None where the whole axis is taken."""
+
+    index: tuple[int | None, ...]
+
+    @property
+    def slices(self) -> tuple[slice | int, ...]:
+        """What to index an array with."""
+        return tuple(slice(None) if i is None else i for i in self.index)
+
+    def expand(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], ...]:
+        """Turn positions in the plane into positions in the array."""
+        inside = iter((rows, columns))
+        return tuple(next(inside) if i is None else np.full(rows.shape, i) for i in self.index)
+
+    def embed(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """Give a 2-D array the array's number of axes, of length one where one index is taken."""
+        inside = iter(plane.shape)
+        return plane.reshape([next(inside) if i is None else 1 for i in self.index])
+
+    def __str__(self) -> str:
+        fixed = [i for i in self.index if i is not None]
+        return "plane " + ", ".join(map(str, fixed)) if fixed else "image"
+
+
+def serving_level(layer: Image) -> int:
+    """Return the pyramid level that is segmented; 0 for an image without levels."""
+    if not layer.multiscale:
+        return 0
+    axes = slice(-3, -1) if layer.rgb else slice(-2, None)
+    for level, array in enumerate(layer.data):
+        if max(array.shape[axes]) <= SERVING_SIDE:
+            return level
+    return len(layer.data) - 1
+
+
+def level_array(layer: Image) -> Any:
+    """Return the array that is segmented, without reading it."""
+    return layer.data[serving_level(layer)] if layer.multiscale else layer.data
+
+
+def level_shape(layer: Image) -> tuple[int, ...]:
+    """Return the shape of that array, colour channels left out."""
+    shape = tuple(int(n) for n in level_array(layer).shape)
+    return shape[:-1] if layer.rgb else shape
+
+
+def current_plane(layer: Image, point: Sequence[float], order: Sequence[int]) -> Plane:
+    """Return the plane of an image that a viewer shows.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    point : sequence of float
+        ``viewer.dims.point``: the world position of the sliders.
+    order : sequence of int
+        ``viewer.dims.order``.
+
+    Returns
+    -------
+    Plane
+        In pixels of the level that is segmented.
+    """
+    shape = level_shape(layer)
+    ndim = len(shape)
+    offset = len(order) - ndim
+    # A viewer may have more axes than the layer; the layer's are the last ones.
+    displayed = [axis - offset for axis in order if axis >= offset][-2:]
+    position = np.asarray(layer.world_to_data(np.asarray(point)[-ndim:]), float)
+    if layer.multiscale:
+        position = position / np.asarray(layer.downsample_factors)[serving_level(layer)][:ndim]
+    return Plane(
+        tuple(
+            None if axis in displayed else int(np.clip(round(position[axis]), 0, shape[axis] - 1))
+            for axis in range(ndim)
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One array and how napari shows it."""
+
+    array: Any
+    slices: tuple[slice | int, ...]
+    rgb: bool
+    limits: tuple[float, float]
+    gamma: float
+    lut: NDArray[np.uint8]
+    opacity: float
+
+    def read(self) -> NDArray[Any]:
+        plane = np.asarray(self.array[self.slices])
+        if self.rgb:
+            return plane
+        low, high = self.limits
+        span = (high - low) or 1.0
+        level = (np.nan_to_num(plane.astype(np.float32), nan=low) - low) * np.float32(1 / span)
+        level = np.clip(level, 0, 1)
+        if self.gamma != 1:
+            level **= self.gamma
+        return self.lut[np.rint(level * 255).astype(np.uint8)]
+
+
+@dataclass(frozen=True)
+class PlaneSource:
+    """One plane of an image as it is shown, not read yet."""
+
+    channels: tuple[_Channel, ...]
+    key: tuple[object, ...]
+
+    def read(self) -> NDArray[Any]:
+        """Return ``(H, W, 3)`` uint8, or for RGB layers the pixels as they are."""
+        if len(self.channels) == 1:
+            return self.channels[0].read()
+        total: NDArray[np.float32] | None = None
+        for channel in self.channels:
+            part = channel.read().astype(np.float32) * channel.opacity
+            total = part if total is None else total + part
+        assert total is not None  # there is always the layer itself
+        return np.clip(np.rint(total), 0, 255).astype(np.uint8)
+
+
+def capture(layer: Image, plane: Plane, others: Iterable[Any] = ()) -> PlaneSource:
+    """Note what is shown of a plane.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    plane : Plane
+        Which plane.
+    others : iterable of layers
+        Layers of the same viewer. Where the image is one of several channels (additive blending,
+        same shape, same place), the visible ones are shown together, and so they are segmented.
+
+    Returns
+    -------
+    PlaneSource
+        To be read on any thread.
+    """
+    layers = [layer, *(o for o in others if o is not layer and _is_channel_of(o, layer))]
+    channels = tuple(_note(each, plane) for each in layers)
+    key = tuple(
+        (
+            id(c.array),
+            plane.index,
+            c.limits,
+            c.gamma,
+            c.opacity,
+            zlib.crc32(c.lut.tobytes()),
+            _sample(c),
+        )
+        for c in channels
+    )
+    return PlaneSource(channels, key)
+
+
+def _note(layer: Image, plane: Plane) -> _Channel:
+    lut = np.rint(np.asarray(layer.colormap.map(np.linspace(0, 1, 256)))[:, :3] * 255).astype(
+        np.uint8
+    )
+    low, high = layer.contrast_limits
+    return _Channel(
+        array=level_array(layer),
+        slices=plane.slices,
+        rgb=bool(layer.rgb),
+        limits=(float(low), float(high)),
+        gamma=float(layer.gamma),
+        lut=lut,
+        opacity=float(layer.opacity),
+    )
+
+
+def _is_channel_of(other: Any, layer: Image) -> bool:
+    if not isinstance(other, Image) or not other.visible or other.rgb or layer.rgb:
+        return False
+    if str(other.blending) != "additive" or str(layer.blending) != "additive":
+        return False
+    shape = level_shape(layer)
+    if level_shape(other) != shape:
+        return False
+    corners = ([0] * layer.ndim, [n - 1 for n in shape])
+    return all(np.allclose(other.data_to_world(c), layer.data_to_world(c)) for c in corners)
+
+
+def _sample(channel: _Channel) -> int:
+    """Checksum of a few thousand pixels: an array edited in place is another image."""
+    if not isinstance(channel.array, np.ndarray):
+        return 0
+    plane = channel.array[channel.slices]
+    step = max(1, math.isqrt(plane.shape[0] * plane.shape[1] // 4096))
+    return zlib.crc32(np.ascontiguousarray(plane[::step, ::step]).tobytes())

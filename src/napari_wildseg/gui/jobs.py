@@ -1,0 +1,239 @@
+"""What the worker thread runs: calls of the engine, as generators that can be stopped.
+
+Nothing here touches a layer or a widget. The engine, and with it torch, is imported when the
+first job starts, never when the widget opens.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Result, Segmenter
+    from napari_wildseg.gui.display import PlaneSource
+
+
+@dataclass
+class EngineSlot:
+    """The engine's state for one plane. Only the worker thread looks inside."""
+
+    segmenter: Segmenter | None = None
+    made_for: tuple[object, ...] = ()
+    image: tuple[object, ...] | None = None
+    asked: tuple[tuple[str, ...], ...] | None = None
+
+    def empty(self) -> None:
+        """Give the memory back."""
+        self.segmenter = None
+        self.made_for = ()
+        self.image = self.asked = None
+
+
+class EnginePool:
+    """Keeps the encodings of the planes used last and gives up the others.
+
+    Parameters
+    ----------
+    size : int
+        How many planes stay encoded.
+    """
+
+    def __init__(self, size: int = 4) -> None:
+        self._size = size
+        self._slots: OrderedDict[int, EngineSlot] = OrderedDict()
+
+    def use(self, slot: EngineSlot) -> None:
+        """Note that a plane is worked on, and empty the one unused for longest."""
+        self._slots[id(slot)] = slot
+        self._slots.move_to_end(id(slot))
+        while len(self._slots) > self._size:
+            self._slots.popitem(last=False)[1].empty()
+
+    def clear(self) -> None:
+        """Give up every encoding."""
+        while self._slots:
+            self._slots.popitem()[1].empty()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job needs, noted on the GUI thread."""
+
+    pool: EnginePool
+    slot: EngineSlot
+    source: PlaneSource
+    classes: tuple[ClassInfo, ...]
+    threshold: float
+    model: str = "starter"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job brings back, in the label values of the class table."""
+
+    pseudo_labels: NDArray[np.uint8]
+    labels: NDArray[np.uint8] | None
+    notices: tuple[str, ...]
+    seconds: dict[str, float]
+    settings: dict[str, Any]
+    model: str
+
+
+def segment_steps(
+    request: Request, corrections: NDArray[np.int16] | None, *, refine: bool
+) -> Steps[Outcome]:
+    """Encode if need be, find the classes, and refine with the corrections there are.
+
+    Parameters
+    ----------
+    request : Request
+        The plane and the classes.
+    corrections : ndarray or None
+        ``(H, W)`` int16 in the label values of the class table, -1 where there are none.
+    refine : bool
+        Whether refined labels are wanted.
+
+    Returns
+    -------
+    Outcome
+        The result.
+    """
+    segmenter = yield from _prepare(request, fresh=True)
+    at_once = refine and corrections is None
+    result = yield from _segment(request, segmenter, refine=at_once)
+    if refine and not at_once:
+        result = yield from segmenter.refine_steps(_to_engine(corrections, request.classes))
+    return _outcome(result, request.classes, refined=refine)
+
+
+def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Steps[Outcome]:
+    """Refine with corrections; a changed class list or a lost encoding is made good first.
+
+    Parameters
+    ----------
+    request : Request
+        The plane and the classes.
+    corrections : ndarray or None
+        As for `segment_steps`.
+
+    Returns
+    -------
+    Outcome
+        The result.
+    """
+    segmenter = yield from _prepare(request, fresh=False)
+    if request.slot.asked != _asked(request.classes):
+        yield from _segment(request, segmenter, refine=False)
+    seeds = segmenter.pseudo_labels(request.threshold)
+    result = yield from segmenter.refine_steps(
+        _to_engine(corrections, request.classes), pseudo_labels=seeds
+    )
+    return _outcome(replace(result, pseudo_labels=seeds), request.classes, refined=True)
+
+
+def threshold_steps(request: Request) -> Steps[Outcome]:
+    """Apply a threshold to the relevance maps; nothing is encoded again if it can be helped."""
+    segmenter = yield from _prepare(request, fresh=False)
+    if request.slot.asked != _asked(request.classes):
+        yield from _segment(request, segmenter, refine=False)
+    seeds = segmenter.pseudo_labels(request.threshold)
+    return Outcome(_from_engine(seeds, request.classes), None, (), {}, {}, request.model)
+
+
+def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
+    """Name what the image may show."""
+    segmenter = yield from _prepare(request, fresh=True)
+    yield Progress(0, 1, "Looking for names")
+    return segmenter.suggest(vocabulary=vocabulary, top=top)
+
+
+def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
+    """Return the relevance map of one class."""
+    segmenter = yield from _prepare(request, fresh=False)
+    if request.slot.asked != _asked(request.classes) or segmenter.result is None:
+        yield from _segment(request, segmenter, refine=False)
+    assert segmenter.result is not None
+    position = [c.id for c in request.classes].index(class_id)
+    return np.asarray(segmenter.result.relevance[position], np.float32)
+
+
+def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
+    """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
+    slot = request.slot
+    request.pool.use(slot)
+    made_for = (request.model, tuple(sorted(request.options.items())))
+    if slot.segmenter is None or slot.made_for != made_for:
+        slot.empty()
+        yield Progress(0, 0, f"Loading the model {request.model}")
+        from napari_wildseg.engine.segmenter import Segmenter
+
+        slot.segmenter = Segmenter(
+            model=request.model, threshold=request.threshold, **request.options
+        )
+        slot.made_for = made_for
+    segmenter = slot.segmenter
+    if slot.image is None or (fresh and slot.image != request.source.key):
+        slot.image = slot.asked = None
+        yield Progress(0, 0, "Reading the image")
+        yield from segmenter.set_image_steps(request.source.read())
+        slot.image = request.source.key
+    return segmenter
+
+
+def _segment(request: Request, segmenter: Segmenter, *, refine: bool) -> Steps[Result]:
+    request.slot.asked = None
+    numbered = [replace(info, id=i) for i, info in enumerate(request.classes, start=1)]
+    result = yield from segmenter.segment_steps(
+        numbered, threshold=request.threshold, refine=refine
+    )
+    request.slot.asked = _asked(request.classes)
+    return result
+
+
+def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[str, ...], ...]:
+    return tuple((info.name, *info.prompts) for info in classes)
+
+
+# The engine numbers classes 1..K. In the class table an id stays with its class when another
+# class is removed, so that pixels, colours and undo steps keep their meaning.
+
+
+def _to_engine(
+    corrections: NDArray[np.int16] | None, classes: Sequence[ClassInfo]
+) -> NDArray[np.int16] | None:
+    if corrections is None:
+        return None
+    table = np.full(257, -1, np.int16)
+    table[1] = 0
+    for number, info in enumerate(classes, start=1):
+        table[info.id + 1] = number
+    return table[corrections + 1]
+
+
+def _from_engine(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
+    table = np.arange(256, dtype=np.uint8)
+    for number, info in enumerate(classes, start=1):
+        table[number] = info.id
+    table[UNLABELLED] = UNLABELLED
+    return table[labels]
+
+
+def _outcome(result: Result, classes: Sequence[ClassInfo], *, refined: bool) -> Outcome:
+    return Outcome(
+        pseudo_labels=_from_engine(result.pseudo_labels, classes),
+        labels=_from_engine(result.labels, classes) if refined else None,
+        notices=tuple(result.notices),
+        seconds=dict(result.seconds),
+        settings=dict(result.settings),
+        model=result.model,
+    )

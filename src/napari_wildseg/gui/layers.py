@@ -1,0 +1,155 @@
+"""The two label layers beside an image: made, dressed and written to with napari's public API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.gui.corrections import Patch
+from napari_wildseg.gui.display import Plane, level_shape, serving_level
+
+PSEUDO_SUFFIX = " pseudo-labels"
+LABELS_SUFFIX = " labels"
+
+_NEUTRAL = (0.5, 0.5, 0.5, 1.0)
+_HIDDEN = (0.0, 0.0, 0.0, 0.0)
+
+
+def place_of(image: Image, plane: Plane | None = None) -> dict[str, Any]:
+    """Return where a layer in the pixels of the segmented level belongs, as layer arguments.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The image.
+    plane : Plane, optional
+        Put a layer there that holds this plane alone.
+
+    Returns
+    -------
+    dict
+        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units`` and ``axis_labels``.
+        A coarser level of a pyramid is scaled up; like napari, its first pixel is centred on the
+        first pixel of the finest level.
+    """
+    scale = np.asarray(image.scale, float)
+    if image.multiscale:
+        factors = np.asarray(image.downsample_factors)[serving_level(image)]
+        scale = scale * factors[: image.ndim]
+    translate = np.asarray(image.translate, float)
+    if plane is not None:
+        turn = Affine(scale=scale, rotate=image.rotate, shear=image.shear, ndim=image.ndim)
+        translate = translate + turn.linear_matrix @ [float(i or 0) for i in plane.index]
+    return {
+        "scale": scale,
+        "translate": translate,
+        "rotate": np.asarray(image.rotate),
+        "shear": np.asarray(image.shear),
+        "affine": Affine(affine_matrix=np.asarray(image.affine.affine_matrix)),
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+
+
+def make_labels(image: Image, name: str, classes: Sequence[ClassInfo], *, fill: int = 0) -> Labels:
+    """Return an empty label layer that lies exactly on an image.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The image.
+    name : str
+        Name of the layer.
+    classes : sequence of ClassInfo
+        The classes it will hold.
+    fill : int
+        Label value of every pixel.
+    """
+    shape = level_shape(image)
+    # zeros takes memory only where something is written: long stacks cost what was segmented.
+    data = np.zeros(shape, np.uint8) if fill == 0 else np.full(shape, fill, np.uint8)
+    layer = Labels(data, name=name, **place_of(image))
+    dress(layer, classes)
+    return layer
+
+
+def align(layer: Labels, image: Image) -> None:
+    """Move a label layer to where its image is now."""
+    for name, value in place_of(image).items():
+        setattr(layer, name, value)
+
+
+def dress(
+    layer: Labels, classes: Sequence[ClassInfo], hidden: frozenset[int] = frozenset()
+) -> None:
+    """Give a label layer the names and colours of the classes."""
+    layer.colormap, layer.features = colours_and_features(classes, hidden)
+
+
+def colours_and_features(
+    classes: Sequence[ClassInfo], hidden: frozenset[int] = frozenset()
+) -> tuple[dict[int | None, Any], dict[str, list[Any]]]:
+    """Return what a label layer needs to show names and colours.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The classes.
+    hidden : frozenset of int
+        Ids that are not drawn.
+
+    Returns
+    -------
+    dict
+        RGBA colours by label value; None stands for values of no class.
+    dict
+        Names by label value, which napari shows in the status bar.
+    """
+    colours: dict[int | None, Any] = {None: _NEUTRAL, 0: _HIDDEN, UNLABELLED: _NEUTRAL}
+    for info in classes:
+        alpha = 0.0 if info.id in hidden else 1.0
+        colours[info.id] = (*(c / 255 for c in info.colour), alpha)
+    features: dict[str, list[Any]] = {
+        "index": [0, *(info.id for info in classes), UNLABELLED],
+        "class": ["background", *(info.name for info in classes), "not sure"],
+    }
+    return colours, features
+
+
+def class_names(layer: Labels) -> Mapping[int, str]:
+    """Return the names a label layer carries, by label value."""
+    if not {"index", "class"} <= set(layer.features.columns):
+        return {}
+    return dict(zip(layer.features["index"].astype(int), layer.features["class"], strict=True))
+
+
+def read_plane(layer: Labels, plane: Plane) -> NDArray[np.integer]:
+    """Return the pixels of a plane, a view where the layer holds a NumPy array."""
+    return np.asarray(layer.data[plane.slices])
+
+
+def write_plane(layer: Labels, plane: Plane, patch: Patch, width: int) -> None:
+    """Write changed pixels as one undo step.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The layer.
+    plane : Plane
+        Which plane of it.
+    patch : Patch
+        What changes.
+    width : int
+        Columns of the plane.
+    """
+    if not patch.where.size:
+        return
+    rows, columns = np.divmod(patch.where, width)
+    with layer.block_history():
+        layer.data_setitem(plane.expand(rows, columns), patch.after.astype(layer.data.dtype))

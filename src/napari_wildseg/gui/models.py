@@ -1,0 +1,16 @@
+"""The model strings the widget offers; listing them loads nothing."""
+
+from __future__ import annotations
+
+OFFERED = ("starter", "ViT-B-16/openai", "ViT-B-32/openai", "RN50/openai")
+
+
+def choices(preferred: str) -> list[str]:
+    """Return what the model box lists.
+
+    Parameters
+    ----------
+    preferred : str
+        The annotator's own choice from the preferences, listed too if it is none of ours.
+    """
+    return list(dict.fromkeys([*OFFERED, preferred]))

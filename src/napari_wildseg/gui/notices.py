@@ -1,0 +1,48 @@
+"""Failures as sentences: napari notifications, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+
+from napari.utils import notifications
+
+from napari_wildseg.engine.errors import WildsegError
+
+_log = logging.getLogger(__name__)
+
+
+def sentence(error: BaseException, doing: str) -> str:
+    """Return what to tell the annotator about an error.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    doing : str
+        What was being done, for example "Auto-segment".
+
+    Returns
+    -------
+    str
+        The message of a `WildsegError`; of anything else, what failed and where to look.
+    """
+    if isinstance(error, WildsegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            f"{doing} needs more memory than there is: use a smaller image or close other programs."
+        )
+    _log.error("%s failed", doing, exc_info=error)
+    first = str(error).strip().splitlines()[:1]
+    reason = f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
+    return f"{doing} stopped because of an unexpected error ({reason}). Nothing was changed."
+
+
+def warn(message: str) -> None:
+    """Show a sentence as a napari warning."""
+    notifications.show_warning(message)
+
+
+def inform(message: str) -> None:
+    """Show a sentence as a napari notice."""
+    notifications.show_info(message)

@@ -1,0 +1,270 @@
+"""What the widget knows about each image: kept per layer object, never by name, never global."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.gui.corrections import UNLABELLED, Tracker, merge
+from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.jobs import EngineSlot
+from napari_wildseg.gui.layers import read_plane, write_plane
+
+LABELS = "labels"
+PSEUDO = "pseudo"
+
+
+class TrackedLayer:
+    """A label layer of ours and the annotator's decisions in each of its planes.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The layer; held weakly, so that deleting it frees its memory.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = weakref.ref(layer)
+        self.trackers: dict[Plane, Tracker] = {}
+        self.writing = False
+        self._previewed: Plane | None = None
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer, or None once it is gone."""
+        return self._layer()
+
+    def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
+        """Return the decisions in a plane, 255 where there are none."""
+        layer, tracker = self.layer, self.trackers.get(plane)
+        if layer is None or tracker is None:
+            return None
+        return tracker.decided(read_plane(layer, plane))
+
+    def tracker(self, plane: Plane) -> Tracker:
+        """Return the tracker of a plane, starting one at what the layer holds now."""
+        if plane not in self.trackers:
+            layer = self.layer
+            assert layer is not None
+            self.trackers[plane] = Tracker(read_plane(layer, plane).astype(np.uint8))
+        return self.trackers[plane]
+
+    def write(
+        self,
+        plane: Plane,
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None = None,
+        *,
+        preview: bool = False,
+    ) -> bool:
+        """Show a new automatic result, the decisions in place, as one undo step.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+        automatic : ndarray
+            ``(H, W)`` uint8.
+        decided : ndarray, optional
+            Decisions that the result must show; default: this layer's own.
+        preview : bool
+            The result replaces the preview before it, if nothing was painted since, so that
+            dragging a slider leaves one undo step.
+
+        Returns
+        -------
+        bool
+            Whether a pixel changed.
+        """
+        layer = self.layer
+        if layer is None:
+            return False
+        tracker = self.tracker(plane)
+        self.writing = True
+        try:
+            if preview and self._previewed == plane:
+                layer.undo()
+                tracker.follow_history(read_plane(layer, plane))
+            patch = tracker.write(read_plane(layer, plane), automatic, decided)
+            write_plane(layer, plane, patch, automatic.shape[1])
+        finally:
+            self.writing = False
+        self._previewed = plane if preview and patch.where.size else None
+        return bool(patch.where.size)
+
+    def remove_label(self, label: int, instead: int) -> None:
+        """Replace a label that is no longer a class, in every plane, an undo step each."""
+        layer = self.layer
+        if layer is None:
+            return
+        self.writing = True
+        try:
+            for plane, tracker in self.trackers.items():
+                pixels = read_plane(layer, plane)
+                write_plane(
+                    layer, plane, tracker.remove_label(pixels, label, instead), pixels.shape[1]
+                )
+        finally:
+            self.writing = False
+        self._previewed = None
+
+    def end_preview(self) -> None:
+        """Let the next write be an undo step of its own."""
+        self._previewed = None
+
+    def note_paint(self) -> None:
+        """Take note of a stroke of the annotator."""
+        self._previewed = None
+        layer = self.layer
+        if layer is None or self.writing:
+            return
+        for plane, tracker in self.trackers.items():
+            tracker.painted(read_plane(layer, plane))
+
+    def note_refresh(self) -> bool:
+        """Take note of a change that was not painted: perhaps an undo or a redo.
+
+        Returns
+        -------
+        bool
+            Whether an automatic write was undone or redone.
+        """
+        layer = self.layer
+        if layer is None or self.writing:
+            return False
+        moved = [t.follow_history(read_plane(layer, p)) for p, t in self.trackers.items()]
+        if any(moved):
+            self._previewed = None
+        return any(moved)
+
+
+@dataclass
+class PlaneState:
+    """What belongs to one plane of one image."""
+
+    slot: EngineSlot = field(default_factory=EngineSlot)
+    segmented: bool = False
+    model: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class ImageSession:
+    """Everything that belongs to one image layer.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The image; held weakly.
+    classes : iterable of ClassInfo
+        The class list it starts with.
+    """
+
+    def __init__(self, image: Image, classes: tuple[ClassInfo, ...] = ()) -> None:
+        self._image = weakref.ref(image)
+        self.classes = tuple(classes)
+        self.hidden: frozenset[int] = frozenset()
+        self.used_ids: set[int] = {c.id for c in classes}
+        self.tracked: dict[str, TrackedLayer] = {}
+        self.planes: dict[Plane, PlaneState] = {}
+        self.suggestions: list[tuple[str, float]] = []
+
+    @property
+    def image(self) -> Image | None:
+        """The image layer, or None once it is gone."""
+        return self._image()
+
+    def plane_state(self, plane: Plane) -> PlaneState:
+        """Return the state of a plane, a new one if there is none."""
+        return self.planes.setdefault(plane, PlaneState())
+
+    def layer(self, kind: str) -> Labels | None:
+        """Return one of the two label layers, None if there is none."""
+        tracked = self.tracked.get(kind)
+        return None if tracked is None else tracked.layer
+
+    def label_layers(self) -> Iterator[Labels]:
+        """Go through the label layers that are there."""
+        for tracked in self.tracked.values():
+            if (layer := tracked.layer) is not None:
+                yield layer
+
+    def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
+        """Return the annotator's decisions from both layers; the refined labels win.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+
+        Returns
+        -------
+        ndarray or None
+            ``(H, W)`` int16, -1 where nothing was decided; None if nothing was.
+        """
+        return merge(
+            *(
+                self.tracked[kind].decided(plane) if kind in self.tracked else None
+                for kind in (PSEUDO, LABELS)
+            )
+        )
+
+    def unknown_labels(self, plane: Plane) -> list[int]:
+        """Return label values the annotator painted that belong to no class."""
+        corrections = self.corrections(plane)
+        if corrections is None:
+            return []
+        known = {-1, 0, *(c.id for c in self.classes)}
+        counts = np.bincount(corrections.ravel() + 1, minlength=1)
+        return [value for value in (np.flatnonzero(counts) - 1).tolist() if value not in known]
+
+    def decided_pixels(self, plane: Plane) -> int:
+        """Return how many pixels the annotator decided."""
+        corrections = self.corrections(plane)
+        return 0 if corrections is None else int((corrections >= 0).sum())
+
+
+def as_decided(corrections: NDArray[np.int16] | None) -> NDArray[np.uint8] | None:
+    """Turn merged corrections into what a tracker writes: 255 where nothing was decided."""
+    if corrections is None:
+        return None
+    return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)
+
+
+class SessionStore:
+    """The sessions of one widget, by image layer object."""
+
+    def __init__(self) -> None:
+        self._sessions: weakref.WeakKeyDictionary[Image, ImageSession] = weakref.WeakKeyDictionary()
+
+    def get(self, image: Image | None) -> ImageSession | None:
+        """Return the session of an image, None if it has none."""
+        return None if image is None else self._sessions.get(image)
+
+    def open(self, image: Image, classes: tuple[ClassInfo, ...] = ()) -> ImageSession:
+        """Return the session of an image, starting one with ``classes`` if it has none."""
+        session = self._sessions.get(image)
+        if session is None:
+            session = self._sessions[image] = ImageSession(image, classes)
+        return session
+
+    def close(self, image: Image) -> None:
+        """Drop what is known about an image."""
+        self._sessions.pop(image, None)
+
+    def __iter__(self) -> Iterator[ImageSession]:
+        return iter(list(self._sessions.values()))
+
+    def owner_of(self, layer: Labels) -> tuple[ImageSession, TrackedLayer] | None:
+        """Return the session and tracked layer a label layer belongs to."""
+        for session in self:
+            for tracked in session.tracked.values():
+                if tracked.layer is layer:
+                    return session, tracked
+        return None

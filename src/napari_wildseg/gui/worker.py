@@ -1,0 +1,180 @@
+"""One long-lived thread that runs jobs in order, a step at a time, and can stop between steps.
+
+Each new thread that enters torch gets a thread pool of its own, and a job that cannot be stopped
+holds every later one up. Therefore one thread serves every widget of the process, and jobs are
+generators: between two steps the thread looks whether the job is still wanted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal, Slot
+
+from napari_wildseg.engine.progress import Progress, Steps
+
+
+class Job:
+    """A piece of work and what to do, on the GUI thread, when it moves on.
+
+    Parameters
+    ----------
+    start : callable
+        Called on the worker thread; returns the generator to run.
+    on_progress, on_result, on_error : callable, optional
+        Called on the GUI thread, never after `cancel`.
+    on_end : callable, optional
+        Called on the GUI thread exactly once, whatever happened.
+    """
+
+    def __init__(
+        self,
+        start: Callable[[], Steps[Any]],
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_result: Callable[[Any], None] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._start = start
+        self.on_progress = on_progress
+        self.on_result = on_result
+        self.on_error = on_error
+        self.on_end = on_end
+        self._cancelled = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the job any more."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Stop at the next step; a job that has not started never will."""
+        self._cancelled.set()
+
+    def run(self, report: Callable[[str, Any], None]) -> None:
+        """Run to the end, on the calling thread.
+
+        Parameters
+        ----------
+        report : callable
+            Takes ``("progress", Progress)``, ``("result", value)`` or ``("error", exception)``.
+        """
+        if self.cancelled:
+            return
+        try:
+            steps = self._start()
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as stop:
+                    report("result", stop.value)
+                    return
+                if self.cancelled:
+                    steps.close()
+                    return
+                report("progress", progress)
+        except BaseException as error:  # the thread must outlive every job
+            report("error", error)
+
+
+class _Relay(QObject):
+    """Carries reports to the thread it was made on."""
+
+    reported = Signal(object, str, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reported.connect(self.deliver, Qt.ConnectionType.QueuedConnection)
+
+    @Slot(object, str, object)
+    def deliver(self, job: Job, what: str, value: object) -> None:
+        """Call what the job asked to be called."""
+        if what == "end":
+            if job.on_end is not None:
+                job.on_end()
+            # A callback often holds the widget; an ended job must not keep it alive.
+            job.on_progress = job.on_result = job.on_error = job.on_end = None
+            return
+        if job.cancelled:
+            return
+        callback: Callable[[Any], None] | None = getattr(job, f"on_{what}")
+        if callback is not None:
+            callback(value)
+
+
+class Worker:
+    """The thread and its queue. Make it on the GUI thread."""
+
+    def __init__(self) -> None:
+        self._relay = _Relay()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._current: Job | None = None
+        self._thread = threading.Thread(target=self._loop, name="wildseg-worker", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Job:
+        """Put a job at the end of the line.
+
+        Parameters
+        ----------
+        job : Job
+            The work.
+
+        Returns
+        -------
+        Job
+            The same job.
+        """
+        self._queue.put(job)
+        return job
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Cancel the running job and end the thread.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds to wait for the running step.
+        """
+        current = self._current
+        if current is not None:
+            current.cancel()
+        self._queue.put(None)
+        self._thread.join(timeout)
+
+    def _loop(self) -> None:
+        while True:
+            job = self._queue.get()
+            if job is None:
+                return
+            self._current = job
+            job.run(lambda what, value, job=job: self._report(job, what, value))  # type: ignore[misc]
+            self._current = None
+            self._report(job, "end", None)
+            # Without this the thread holds the last job, and with it an image, while it waits.
+            del job
+
+    def _report(self, job: Job, what: str, value: object) -> None:
+        try:
+            self._relay.reported.emit(job, what, value)
+        except RuntimeError:
+            # The application is closing and Qt has deleted the relay: nobody is left to tell.
+            job.cancel()
+
+
+_shared: Worker | None = None
+
+
+def shared_worker() -> Worker:
+    """Return the worker of this process, starting it on first use (on the GUI thread)."""
+    global _shared
+    if _shared is None:
+        _shared = Worker()
+        # Torch must not be inside a kernel while the interpreter is taken down.
+        atexit.register(_shared.stop)
+    return _shared
