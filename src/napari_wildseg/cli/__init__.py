@@ -1,0 +1,1 @@
+"""The ``wildseg`` command: one module a subcommand, listed in `main.COMMANDS`."""

@@ -1,0 +1,119 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """Add IMAGE.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument("image", metavar="IMAGE", help="a picture file, or sample:NAME")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add --model, --views, --method, --refiner and --device.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    add_model_name(parser)
+    parser.add_argument(
+        "--views",
+        default="default",
+        metavar="PRESET",
+        help="views of the image to encode: single, fast, default or best",
+    )
+    parser.add_argument(
+        "--method", metavar="NAME", help="relevance method (by default the one for the model)"
+    )
+    parser.add_argument(
+        "--refiner", default="default", metavar="NAME", help="single-image segmentation to use"
+    )
+
+
+def add_model_name(parser: argparse.ArgumentParser) -> None:
+    """Add --model and --device.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--model",
+        default="starter",
+        metavar="M",
+        help='"starter" (bundled), "ViT-B-16/openai", "hf-hub:...", "local-dir:..." or a '
+        "checkpoint file; see wildseg models",
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add --out and --overwrite.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("wildseg-out"),
+        metavar="DIR",
+        help="folder for the results (default: wildseg-out)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that are already there"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument("--json", action="store_true", help="print a JSON summary on stdout")
+
+
+def fraction(text: str) -> float:
+    """Read a number from 0 to 1.
+
+    Parameters
+    ----------
+    text : str
+        The argument.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0.
+
+    Parameters
+    ----------
+    text : str
+        The argument.
+    """
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)

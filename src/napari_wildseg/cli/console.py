@@ -1,0 +1,107 @@
+"""What commands say on a terminal: progress, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from napari_wildseg.engine.progress import Progress, Steps, drain
+
+T = TypeVar("T")
+
+
+def run_steps(steps: Steps[T]) -> T:
+    """Run a job to its end, with a bar on stderr if that is a terminal.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+        The job; it is closed, and so cancelled, if this is interrupted.
+    """
+    if not sys.stderr.isatty():
+        return drain(steps)
+    from tqdm import tqdm
+
+    layout = "{desc} {percentage:3.0f}% |{bar:24}| {elapsed}"
+    try:
+        with tqdm(total=1, bar_format=layout, leave=False, file=sys.stderr) as bar:
+
+            def show(progress: Progress) -> None:
+                bar.total = max(1, progress.total)
+                bar.n = min(progress.done, bar.total)
+                bar.set_description_str(progress.stage[:48].ljust(28))
+
+            return drain(steps, show)
+    finally:
+        steps.close()
+
+
+def print_json(value: object) -> None:
+    """Print a JSON value on stdout.
+
+    Parameters
+    ----------
+    value : object
+        Anything JSON holds, and NumPy scalars.
+    """
+    # Beyond ASCII as escapes: any terminal and any pipe can take it.
+    print(json.dumps(value, indent=2, default=_plain))
+
+
+def say(line: str = "") -> None:
+    """Print a line for people on stdout; letters the terminal lacks become escapes.
+
+    Parameters
+    ----------
+    line : str
+        The text.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def warn(line: str) -> None:
+    """Print a notice on stderr.
+
+    Parameters
+    ----------
+    line : str
+        The text.
+    """
+    encoding = sys.stderr.encoding or "utf-8"
+    text = f"wildseg: {line}".encode(encoding, "backslashreplace").decode(encoding)
+    print(text, file=sys.stderr)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a text table: first column left, the others right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column names.
+    rows : sequence of sequence of str
+        Cells.
+
+    Examples
+    --------
+    >>> print(table(["class", "IoU"], [["cat", "0.91"], ["cup of coffee", "0.8"]]))
+    class           IoU
+    cat            0.91
+    cup of coffee   0.8
+    """
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    first, *others = widths
+    return "\n".join(
+        "  ".join([line[0].ljust(first), *map(str.rjust, line[1:], others)]).rstrip()
+        for line in lines
+    )
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)

@@ -1,0 +1,39 @@
+"""``wildseg convert``: a label file in another format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "write a label file in another format, chosen by the ending of OUT"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument("source", type=Path, metavar="IN", help="a label file")
+    parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert one label file.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli.console import say
+    from napari_wildseg.io import format_of, read_labels, write_labels
+
+    format_of(args.target)  # before anything is read
+    labels = read_labels(args.source)
+    for path in write_labels(args.target, labels, overwrite=args.overwrite):
+        say(str(path))
+    return 0

@@ -1,0 +1,158 @@
+"""``wildseg evaluate``: how good the results on a folder of images and masks are."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wildseg.cli import arguments
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.evaluation import Evaluation, RefinerFigures
+
+HELP = "measure the results on a folder with images/, masks/ and classes.json or labels.json"
+_SHOWN_DABS = (0, 1, 3, 5, 10, 20)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the evaluation set")
+    parser.add_argument(
+        "--labels",
+        choices=("known", "auto"),
+        default="known",
+        help="the classes each image is segmented into: those of its mask, or what the model "
+        "suggests (default: known)",
+    )
+    arguments.add_model(parser)
+    parser.add_argument(
+        "--limit",
+        type=arguments.positive,
+        metavar="N",
+        help="measure on N images, spread evenly over the set",
+    )
+    parser.add_argument(
+        "--clicks",
+        type=arguments.positive,
+        default=0,
+        metavar="N",
+        help="let a simulated annotator paint up to N dabs on each image",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="NAMES",
+        help="refiners to run side by side on the same seeds, for example default,random_walker",
+    )
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure on one set.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli.console import print_json, run_steps, say
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.engine.evaluation import EvaluationSet, compare_steps, evaluate_steps
+
+    data = EvaluationSet.open(args.folder)
+    if args.compare and args.labels == "auto":
+        raise InputError("--compare needs known labels: leave out --labels auto.")
+
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        refiner=args.refiner,
+        device=args.device,
+    )
+    if args.compare:
+        names = [name.strip() for name in args.compare.split(",") if name.strip()]
+        figures = run_steps(
+            compare_steps(segmenter, data, names, clicks=args.clicks, limit=args.limit)
+        )
+        if args.json:
+            print_json({"refiners": [one.to_json() for one in figures]})
+        else:
+            say(comparison(figures))
+        return 0
+    found = run_steps(
+        evaluate_steps(segmenter, data, labels=args.labels, clicks=args.clicks, limit=args.limit)
+    )
+    if args.json:
+        print_json(found.to_json())
+    else:
+        say(report(found))
+    return 0
+
+
+def report(found: Evaluation) -> str:
+    """Return the figures as a text for people.
+
+    Parameters
+    ----------
+    found : Evaluation
+        The figures.
+    """
+    from napari_wildseg.cli.console import table
+
+    left_out = f" ({found.skipped} without a known class left out)" if found.skipped else ""
+    parts = [
+        f"{found.images} images{left_out}",
+        table(["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]),
+        table(["stage", "mIoU"], [[name, f"{miou:.3f}"] for name, miou in found.stages.items()]),
+        table(
+            ["per image", ""],
+            [
+                ["mean IoU of the known classes", f"{found.image_miou:.3f}"],
+                ["boundary F-score at 2 px", f"{found.boundary_f:.3f}"],
+                *[[f"seconds: {key}", f"{value:.2f}"] for key, value in found.seconds.items()],
+            ],
+        ),
+    ]
+    if found.clicks is not None:
+        shown = [n for n in _SHOWN_DABS if n < len(found.clicks)]
+        parts.append(
+            table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
+        )
+        parts.append(f"dabs to 85 %: {found.noc85:.1f}")
+    return "\n\n".join(parts)
+
+
+def comparison(figures: list[RefinerFigures]) -> str:
+    """Return a table of refiners side by side.
+
+    Parameters
+    ----------
+    figures : list of RefinerFigures
+        One a refiner.
+    """
+    from napari_wildseg.cli.console import table
+
+    dabs = [n for n in _SHOWN_DABS if n < len(figures[0].clicks)]
+    header = ["refiner", "mIoU", "boundary F", "s", "s rerun", *[f"{n} dabs" for n in dabs]]
+    rows = [
+        [
+            one.refiner,
+            f"{one.miou:.3f}",
+            f"{one.boundary_f:.3f}",
+            f"{one.seconds:.2f}",
+            "-" if one.rerun is None else f"{one.rerun:.2f}",
+            *[f"{one.clicks[n]:.3f}" for n in dabs],
+            "-" if one.noc85 is None else f"{one.noc85:.1f}",
+        ]
+        for one in figures
+    ]
+    return table([*header, "NoC85"], rows)

@@ -1,0 +1,112 @@
+"""The entry point of ``wildseg``: finds the command, and turns every error into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from napari_wildseg.engine.errors import WildsegError
+
+COMMANDS = ("segment", "suggest", "refine", "evaluate", "convert", "models")
+"""Modules of this package, each with ``HELP``, ``add_arguments(parser)`` and ``run(args)``."""
+
+_DEBUG = "WILDSEG_DEBUG"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+        """
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> Parser:
+    """Return the parser with every command in it."""
+    parser = Parser(
+        prog="wildseg",
+        description="Type class names, get editable masks: open-vocabulary segmentation.",
+        epilog="IMAGE may be a picture file or sample:NAME, for example sample:coffee.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    for name in COMMANDS:
+        module = import_module(f"napari_wildseg.cli.{name}")
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the ``wildseg`` command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
+    """
+    try:
+        parsed = build_parser().parse_args(arguments)
+        status = int(parsed.run(parsed) or 0)
+        sys.stdout.flush()
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return _complain("interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except WildsegError as error:
+        return _complain(str(error), error.exit_status)
+    except MemoryError:
+        return _complain("there is not enough memory for this image: make it smaller", 1)
+    except Exception as error:
+        detail = " ".join(str(error).split())
+        name = type(error).__name__
+        return _complain(
+            f"something went wrong inside ({f'{name}: {detail}' if detail else name}); "
+            f"set {_DEBUG}=1 to see where",
+            1,
+        )
+    return status
+
+
+def _complain(message: str, status: int) -> int:
+    """Say what is wrong on one line of stderr."""
+    if os.environ.get(_DEBUG, "") not in ("", "0") and status != 130:
+        import traceback
+
+        traceback.print_exc()
+    from napari_wildseg.cli.console import warn
+
+    warn(" ".join(message.split()))
+    return status
+
+
+class _Version(argparse.Action):
+    """Look the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from napari_wildseg import __version__
+
+        print(f"wildseg {__version__}")
+        parser.exit()

@@ -1,0 +1,140 @@
+"""The three files that `segment` and `refine` write for an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.cli.console import say, table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_wildseg.io import LabelImage
+
+
+def result_paths(folder: Path, stem: str) -> dict[str, Path]:
+    """Return where the files of an image go.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    stem : str
+        Name of the image.
+    """
+    return {
+        "labels": folder / f"{stem}.png",
+        "sidecar": folder / f"{stem}.json",
+        "overlay": folder / f"{stem}.overlay.png",
+    }
+
+
+def refuse(paths: dict[str, Path], *, overwrite: bool) -> None:
+    """Raise `InputError` before any work if a file is in the way.
+
+    Parameters
+    ----------
+    paths : dict
+        What `result_paths` returned.
+    overwrite : bool
+        Whether existing files may be replaced.
+    """
+    from napari_wildseg.engine.errors import InputError
+
+    there = [] if overwrite else [path for path in paths.values() if path.exists()]
+    if there:
+        raise InputError(
+            f"{there[0]} is already there: choose another folder with --out, "
+            "or add --overwrite to replace it."
+        )
+
+
+def write_results(
+    paths: dict[str, Path], rgb: NDArray[np.uint8], labels: LabelImage, *, overwrite: bool
+) -> None:
+    """Write labels, sidecar and overlay.
+
+    Parameters
+    ----------
+    paths : dict
+        What `result_paths` returned.
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    labels : LabelImage
+        The result.
+    overwrite : bool
+        Whether existing files may be replaced.
+    """
+    from napari_wildseg.io import write_labels
+    from napari_wildseg.io.atomic import atomic_write
+    from napari_wildseg.io.overlay import overlay_png
+
+    picture = overlay_png(rgb, labels.labels, labels.classes)
+    write_labels(paths["labels"], labels, format="png", overwrite=overwrite)
+    atomic_write(paths["overlay"], picture, overwrite=overwrite)
+
+
+def summary(labels: LabelImage, paths: dict[str, Path]) -> dict[str, Any]:
+    """Return what --json prints about a result.
+
+    Parameters
+    ----------
+    labels : LabelImage
+        The result.
+    paths : dict
+        What `result_paths` returned.
+    """
+    about = labels.about()
+    pixels = count_pixels(labels)
+    return {
+        "image": labels.image,
+        "image_size": about["image_size"],
+        "classes": [
+            {
+                **entry,
+                "pixels": pixels[entry["id"]],
+                "share": pixels[entry["id"]] / labels.labels.size,
+            }
+            for entry in about["classes"]
+        ],
+        "model": labels.model,
+        "settings": about["settings"],
+        "files": {key: str(path) for key, path in paths.items()},
+    }
+
+
+def count_pixels(labels: LabelImage) -> list[int]:
+    """Return how many pixels each of the values 0 to 255 has.
+
+    Parameters
+    ----------
+    labels : LabelImage
+        The result.
+    """
+    import numpy as np
+
+    counts: list[int] = np.bincount(labels.labels.ravel(), minlength=256).tolist()
+    return counts
+
+
+def print_summary(labels: LabelImage, paths: dict[str, Path]) -> None:
+    """Print a table of the classes and where the files are.
+
+    Parameters
+    ----------
+    labels : LabelImage
+        The result.
+    paths : dict
+        What `result_paths` returned.
+    """
+    pixels = count_pixels(labels)
+    rows = [
+        [info.name, str(info.id), f"{100 * pixels[info.id] / labels.labels.size:.1f} %"]
+        for info in labels.classes
+    ]
+    say(table(["class", "label", "share"], rows))
+    say()
+    say(f"labels:  {paths['labels']}")
+    say(f"overlay: {paths['overlay']}")

@@ -1,0 +1,97 @@
+"""``wildseg segment``: class names in, masks of one image out."""
+
+from __future__ import annotations
+
+import argparse
+
+from napari_wildseg.cli import arguments
+
+HELP = "segment an image into the classes you name"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    arguments.add_image(parser)
+    parser.add_argument(
+        "--labels",
+        required=True,
+        metavar="NAMES",
+        help='class names, for example "cat, cup of coffee=cup|mug"',
+    )
+    arguments.add_model(parser)
+    parser.add_argument(
+        "--threshold",
+        type=arguments.fraction,
+        metavar="T",
+        help="how sure a pixel must be to count as a class, 0 to 1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--no-refine", action="store_true", help="write the pseudo-labels as they are"
+    )
+    arguments.add_output(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment one image.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli import results
+    from napari_wildseg.cli.console import print_json, run_steps, warn
+    from napari_wildseg.engine.classes import parse_classes
+    from napari_wildseg.engine.pictures import read_picture, stem_of
+
+    # Everything that can be wrong is looked at before the model is loaded.
+    classes = parse_classes(args.labels)
+    stem = stem_of(args.image)
+    paths = results.result_paths(args.out, stem)
+    results.refuse(paths, overwrite=args.overwrite)
+    image = read_picture(args.image)
+
+    from napari_wildseg.engine.images import as_rgb
+    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.io import LabelImage
+
+    rgb = as_rgb(image)
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        refiner=args.refiner,
+        device=args.device,
+    )
+    run_steps(segmenter.set_image_steps(rgb))
+    result = run_steps(
+        segmenter.segment_steps(classes, threshold=args.threshold, refine=not args.no_refine)
+    )
+    for notice in result.notices:
+        warn(notice)
+    labels = LabelImage(
+        result.pseudo_labels if args.no_refine else result.labels,
+        result.classes,
+        image=stem,
+        model=result.model,
+        settings={**result.settings, "refined": not args.no_refine},
+    )
+    results.write_results(paths, rgb, labels, overwrite=args.overwrite)
+    if args.json:
+        print_json(
+            {
+                **results.summary(labels, paths),
+                "notices": list(result.notices),
+                "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
+            }
+        )
+    else:
+        results.print_summary(labels, paths)
+    return 0

@@ -1,0 +1,17 @@
+"""Measuring: data sets, figures of merit and the simulated annotator."""
+
+from __future__ import annotations
+
+from napari_wildseg.engine.evaluation.compare import RefinerFigures, compare, compare_steps
+from napari_wildseg.engine.evaluation.datasets import EvaluationSet
+from napari_wildseg.engine.evaluation.evaluate import Evaluation, evaluate, evaluate_steps
+
+__all__ = [
+    "Evaluation",
+    "EvaluationSet",
+    "RefinerFigures",
+    "compare",
+    "compare_steps",
+    "evaluate",
+    "evaluate_steps",
+]

@@ -1,0 +1,152 @@
+"""`compare`: several refiners on the same seeds, each corrected by the simulated annotator."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.evaluation.annotator import dabs_to, simulate
+from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.engine.evaluation.datasets import EvaluationSet
+from napari_wildseg.engine.evaluation.evaluate import Tally, spread
+from napari_wildseg.engine.evaluation.metrics import boundary_f
+from napari_wildseg.engine.progress import Progress, Steps, drain
+
+
+@dataclass(frozen=True)
+class RefinerFigures:
+    """How one refiner did.
+
+    Attributes
+    ----------
+    refiner : str
+        Its name.
+    miou : float
+        As in `Evaluation`, before any dab.
+    boundary_f : float
+        At 2 pixels, before any dab.
+    seconds : float
+        Mean of its first run on an image.
+    rerun : float or None
+        Mean seconds of a run after a dab.
+    clicks : list of float
+        Mean IoU per image after 0, 1, ... dabs.
+    noc85 : float or None
+        Mean number of dabs to 85 %.
+    """
+
+    refiner: str
+    miou: float
+    boundary_f: float
+    seconds: float
+    rerun: float | None
+    clicks: list[float]
+    noc85: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a JSON object."""
+        return dict(vars(self))
+
+
+def compare(
+    segmenter: Segmenting, data: EvaluationSet, refiners: Sequence[str], **options: Any
+) -> list[RefinerFigures]:
+    """Run `compare_steps` to its end.
+
+    Parameters
+    ----------
+    segmenter, data, refiners, **options
+        As there.
+    """
+    return drain(compare_steps(segmenter, data, refiners, **options))
+
+
+def compare_steps(
+    segmenter: Segmenting,
+    data: EvaluationSet,
+    refiners: Sequence[str],
+    *,
+    clicks: int = 0,
+    limit: int | None = None,
+) -> Steps[list[RefinerFigures]]:
+    """Measure several refiners side by side.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Makes the seeds, once an image, from the known labels.
+    data : EvaluationSet
+        What is measured on.
+    refiners : sequence of str
+        Names of refiners, each once.
+    clicks : int
+        Dabs per image and refiner. The annotator looks at each refiner's own mistakes.
+    limit : int, optional
+        Take at most this many images, evenly spread.
+
+    Yields
+    ------
+    Progress
+        One an image and refiner.
+
+    Returns
+    -------
+    list of RefinerFigures
+        In the order of ``refiners``.
+
+    Raises
+    ------
+    InputError
+        If no refiner is named, one twice, or no image is left.
+    """
+    if not refiners or len(set(refiners)) < len(refiners):
+        raise InputError("Name the refiners to compare, each once.")
+    items = spread(data.items, limit)
+    tallies = {name: Tally(data.per_image) for name in refiners}
+    boundary: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    reruns: dict[str, list[float]] = defaultdict(list)
+    curves: dict[str, list[list[float]]] = defaultdict(list)
+    at_first = segmenter.refiner
+    try:
+        for index, item in enumerate(items):
+            at = (index, len(items))
+            yield Progress(*at, f"Image {index + 1} of {len(items)}")
+            # Not refined here, so that every refiner starts cold.
+            case = yield from case_steps(segmenter, data, item, labels="known", at=at, refine=False)
+            if case is None:
+                continue
+            for name in refiners:
+                yield Progress(*at, f"Image {index + 1} of {len(items)}: {name}")
+                segmenter.refiner = name
+                started = time.perf_counter()
+                labels = case.refine()
+                seconds[name].append(time.perf_counter() - started)
+                case.reruns.clear()
+                tallies[name].add(item, case.truth, labels)
+                boundary[name].append(boundary_f(case.truth, labels, case.values))
+                curve, _ = simulate(case.truth, labels, case.values, case.refine, clicks=clicks)
+                curves[name].append(curve)
+                reruns[name] += case.reruns
+    finally:
+        segmenter.refiner = at_first
+    if not curves:
+        raise InputError("No image of the set has a class that covers 1 % of its mask.")
+    return [
+        RefinerFigures(
+            refiner=name,
+            miou=tallies[name].miou(),
+            boundary_f=float(np.mean(boundary[name])),
+            seconds=float(np.mean(seconds[name])),
+            rerun=float(np.mean(reruns[name])) if reruns[name] else None,
+            clicks=np.mean(curves[name], axis=0).tolist(),
+            noc85=float(np.mean([dabs_to(curve) for curve in curves[name]])) if clicks else None,
+        )
+        for name in refiners
+    ]

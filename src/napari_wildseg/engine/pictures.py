@@ -1,0 +1,228 @@
+"""Picture files into arrays: what every command that takes an IMAGE reads it with."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.samples import load_sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 200_000_000
+"""The largest picture taken, in pixels; checked before anything is decoded."""
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+"""File name endings that are looked for in folders."""
+
+_SAMPLE = "sample:"
+
+
+def stem_of(spec: str | Path) -> str:
+    """Return the name that outputs of a picture are called by.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, or ``sample:NAME``.
+
+    Examples
+    --------
+    >>> stem_of("sample:coffee"), stem_of("photos/black swan.jpg")
+    ('coffee', 'black swan')
+    """
+    text = str(spec)
+    return text.removeprefix(_SAMPLE) if text.startswith(_SAMPLE) else Path(text).stem
+
+
+def read_picture(spec: str | Path) -> NDArray[Any]:
+    """Read a picture file, upright as its EXIF orientation says, or a sample by name.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, or ``sample:NAME``.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not a picture, damaged, larger than `MAX_PIXELS` or holds
+        several frames.
+    """
+    if str(spec).startswith(_SAMPLE):
+        return load_sample(stem_of(spec))
+    path = Path(spec)
+    check_readable(path)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return _read_tiff(path)
+    from PIL import ImageOps
+
+    with open_picture(path) as picture:
+        if getattr(picture, "n_frames", 1) > 1:
+            raise InputError(
+                f"{path.name} holds {picture.n_frames} frames: "  # type: ignore[attr-defined]
+                "save the one you want as a picture of its own."
+            )
+        try:
+            return _to_array(ImageOps.exif_transpose(picture))
+        except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
+            raise InputError(f"{path.name} is damaged or cut short: {_reason(error)}.") from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise `InputError` unless ``path`` is a file that can be read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name one file in it.")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path} is empty.")
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}: check the name.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
+
+
+def open_picture(path: Path) -> Image:
+    """Open a picture with Pillow, its declared size checked, nothing decoded yet.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+
+    Returns
+    -------
+    PIL.Image.Image
+        To be used as a context manager.
+
+    Raises
+    ------
+    InputError
+        If it is no picture, or larger than `MAX_PIXELS`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # The size is judged below, by our own limit.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path.name} is too large: {_reason(error)}.") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({_reason(error)})"
+        raise InputError(
+            f"{path.name} is not a picture that can be read{reason}: "
+            "convert it to PNG, JPEG or TIFF."
+        ) from error
+    try:
+        check_size(path.name, picture.width, picture.height)
+    except InputError:
+        picture.close()
+        raise
+    return picture
+
+
+def check_size(name: str, width: int, height: int) -> None:
+    """Raise `InputError` if a picture declares more than `MAX_PIXELS`.
+
+    Parameters
+    ----------
+    name : str
+        The file, for the message.
+    width, height : int
+        The declared size.
+    """
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name} is {width} x {height} pixels, more than "
+            f"{MAX_PIXELS // 1_000_000} megapixels: crop it or make it smaller."
+        )
+
+
+def _to_array(picture: Image) -> NDArray[Any]:
+    """Decode into one of the modes that `as_rgb` takes."""
+    has_alpha = "transparency" in picture.info or picture.mode in ("LA", "PA", "La", "RGBa")
+    if picture.mode in ("P", "PA", "LA", "La", "RGBa") or (has_alpha and picture.mode in "LRGB"):
+        picture = picture.convert("RGBA" if has_alpha else "RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+        picture = picture.convert("RGB")
+    return np.array(picture)
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    """Read the only plane of a TIFF: microscopes write depths that Pillow does not know."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            shape, axes = series.shape, series.axes
+            wide = sorted(shape, reverse=True)[:2]
+            check_size(path.name, wide[0], wide[-1])
+            kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1 or axis in "YX"]
+            planes = int(np.prod([n for n, axis in kept if axis not in "YXS"], dtype=np.int64))
+            channels_first = [axis for _, axis in kept] in (["S", "Y", "X"], ["C", "Y", "X"])
+            if channels_first and kept[0][0] in (3, 4):
+                planes = 1
+            if len(file.series) > 1 or planes > 1:
+                count = planes if planes > 1 else len(file.series)
+                raise InputError(
+                    f"{path.name} holds {count} planes: "
+                    "save the one you want as a picture of its own."
+                )
+            orientation = file.pages.first.tags.get("Orientation")
+            array = np.asarray(series.asarray()).reshape([n for n, _ in kept])
+    except InputError:
+        raise
+    except Exception as error:  # tifffile raises what the damage happens to run into
+        raise InputError(
+            f"{path.name} is not a TIFF that can be read ({_reason(error)}): "
+            "convert it to PNG, JPEG or plain TIFF."
+        ) from error
+    if channels_first:
+        array = np.moveaxis(array, 0, -1)
+    return np.ascontiguousarray(_upright(array, orientation.value if orientation else 1))
+
+
+def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo the TIFF/EXIF orientation, 1 to 8."""
+    if orientation in (2, 3):
+        array = array[:, ::-1]
+    if orientation in (3, 4):
+        array = array[::-1]
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+        if orientation in (6, 7):
+            array = array[:, ::-1]
+        if orientation in (7, 8):
+            array = array[::-1]
+    return array
+
+
+def _reason(error: BaseException) -> str:
+    """First line of an exception, without a full stop."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

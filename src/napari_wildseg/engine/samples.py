@@ -1,0 +1,83 @@
+"""Sample photographs by name; scikit-image ships them, so nothing is downloaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError, WildsegError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample photograph.
+
+    Attributes
+    ----------
+    name : str
+        What ``sample:NAME`` calls it.
+    title : str
+        What it shows, for menus.
+    labels : str
+        Class names that suit it.
+    """
+
+    name: str
+    title: str
+    labels: str
+
+
+SAMPLES = {
+    sample.name: sample
+    for sample in (
+        Sample("coffee", "A cup of coffee on a table", "cup of coffee, spoon, table"),
+        Sample("chelsea", "Chelsea the cat", "cat"),
+        Sample("rocket", "A rocket on its launch pad", "rocket, sky"),
+        Sample("astronaut", "An astronaut with a flag", "astronaut, flag"),
+        Sample("motorcycle", "A motorcycle in a garage", "motorcycle"),
+        Sample("camera", "A cameraman on a lawn (grey)", "man, camera, tripod, grass, sky"),
+        Sample("coins", "Coins on a dark ground (grey)", "coin"),
+        Sample("ihc", "Stained tissue under a microscope", "nucleus"),
+    )
+}
+"""The photographs that ``sample:NAME`` knows, by name."""
+
+_FUNCTIONS = {"motorcycle": "stereo_motorcycle", "ihc": "immunohistochemistry"}
+
+
+def load_sample(name: str) -> NDArray[Any]:
+    """Load a sample photograph.
+
+    Parameters
+    ----------
+    name : str
+        One of `SAMPLES`.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, 3)`` or ``(H, W)`` uint8.
+
+    Raises
+    ------
+    InputError
+        If there is no sample of that name.
+    WildsegError
+        If this installation of scikit-image lacks the file.
+    """
+    if name not in SAMPLES:
+        raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLES)}.')
+    from skimage import data
+
+    try:
+        loaded = getattr(data, _FUNCTIONS.get(name, name))()
+    except Exception as error:  # what a missing file raises depends on scikit-image and pooch
+        raise WildsegError(
+            f'The sample "{name}" is missing from this installation of scikit-image '
+            f"and could not be fetched ({error}): use a picture of your own."
+        ) from error
+    image = loaded[0] if isinstance(loaded, tuple) else loaded
+    return np.ascontiguousarray(image)

@@ -1,0 +1,8 @@
+"""Label files, sidecars and overlays in and out; needs no window and no torch."""
+
+from __future__ import annotations
+
+from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.labels import format_of, read_labels, write_labels
+
+__all__ = ["LabelImage", "format_of", "read_labels", "write_labels"]

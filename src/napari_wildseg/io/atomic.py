@@ -1,0 +1,119 @@
+"""Files that are whole or not there: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_wildseg.engine.errors import InputError, WildsegError
+
+
+@contextmanager
+def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path in the same folder, renamed to ``path`` on success.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the file shall be. Missing folders above it are made.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Yields
+    ------
+    Path
+        Write here. It keeps the ending of ``path``, since libraries choose formats by it.
+
+    Raises
+    ------
+    InputError
+        If the file exists and may not be replaced, or the name cannot be a file's.
+    WildsegError
+        If the folder or the file cannot be written (read-only, disk full, ...).
+    """
+    path = Path(path)
+    refuse_existing([path], overwrite=overwrite)
+    temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        sync(temporary)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _rename_new(temporary, path)
+    except OSError as error:
+        raise WildsegError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
+    """Write bytes to a file that is whole or not there; see `atomic_path`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where.
+    data : bytes
+        What.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+
+
+def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
+    """Raise `InputError` if a path cannot be written to because of what is there.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Files about to be written.
+    overwrite : bool
+        Whether existing files may be replaced.
+    """
+    for path in paths:
+        try:
+            if path.is_dir():
+                raise InputError(f"{path} is a folder: choose another name.")
+            if not overwrite and path.exists():
+                raise InputError(
+                    f"{path} is already there: choose another place, or allow it to be overwritten."
+                )
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} cannot be a file's name: {error}.") from error
+
+
+def sync(path: Path) -> None:
+    """Force a file to disk, so that a renamed file is never an empty one after a power cut.
+
+    Parameters
+    ----------
+    path : Path
+        A file.
+    """
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Rename, but not over a file that appeared meanwhile."""
+    try:
+        os.link(temporary, path)  # unlike rename, fails where a file is
+    except FileExistsError:
+        raise InputError(f"{path} is already there: choose another place.") from None
+    except OSError:  # a file system without hard links
+        refuse_existing([path], overwrite=False)
+        temporary.replace(path)

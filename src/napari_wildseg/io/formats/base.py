@@ -1,0 +1,43 @@
+"""What a label file format is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.io.label_image import LabelImage
+
+
+@dataclass(frozen=True)
+class Format:
+    """One label file format.
+
+    Attributes
+    ----------
+    name : str
+        Short name, as in ``--format``.
+    title : str
+        For menus and messages.
+    suffixes : tuple of str
+        File name endings, lower case; the first is written by default.
+    read : callable
+        ``(path, **options) -> LabelImage``; raises `InputError`.
+    write : callable
+        ``(path, labels, *, overwrite, **options) -> list of Path`` written, all atomically.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    read: Callable[..., LabelImage]
+    write: Callable[..., list[Path]]
+
+    def matches(self, path: Path) -> bool:
+        """Whether the file name ends as this format's do."""
+        return path.name.lower().endswith(self.suffixes)
+
+
+Options = dict[str, Any]
+"""Keyword arguments of a format's ``read`` or ``write``."""

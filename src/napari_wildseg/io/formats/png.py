@@ -1,0 +1,178 @@
+"""Indexed PNG with a colour per class (PASCAL VOC's way), and a JSON sidecar with the names."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures import check_readable, check_size
+from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.label_image import (
+    MAX_JSON,
+    LabelImage,
+    about_from_json,
+    dump_json,
+    parse_json,
+    placeholder_class,
+)
+
+
+def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+    """Write ``path`` and the sidecar ``<stem>.json`` beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+    labels : LabelImage
+        What to write. Corrections are not kept by this format.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The two files.
+    """
+    sidecar = sidecar_of(path)
+    refuse_existing([path, sidecar], overwrite=overwrite)
+    atomic_write(path, encode(labels.labels, labels.palette), overwrite=overwrite)
+    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    return [path, sidecar]
+
+
+def read(path: Path) -> LabelImage:
+    """Read an indexed, grey or 16-bit PNG, with its sidecar if there is one.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG.
+
+    Returns
+    -------
+    LabelImage
+        Without a sidecar, classes are called ``class N`` and coloured by the palette.
+
+    Raises
+    ------
+    InputError
+        If the file is no label image, or the sidecar is broken or another image's.
+    """
+    values, palette = decode(path)
+    sidecar = sidecar_of(path)
+    if sidecar.is_file():
+        about = about_from_json(read_json(sidecar), sidecar.name, values.shape)
+        return LabelImage.from_array(values, **about)
+    classes = []
+    if palette is not None:
+        found = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:256])
+        for value in found.tolist():
+            if value not in (0, UNLABELLED):
+                red, green, blue = palette[value].tolist()
+                classes.append(placeholder_class(value, (red, green, blue)))
+    return LabelImage.from_array(values, classes)
+
+
+def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
+    """Return the bytes of an indexed PNG.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8.
+    palette : ndarray
+        ``(256, 3)`` uint8.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(labels)  # "L", then given a palette: values stay
+    picture.putpalette(palette.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None]:
+    """Return the values of a one-channel PNG, and its palette if it is indexed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    values : ndarray
+        ``(H, W)`` integers.
+    palette : ndarray or None
+        ``(256, 3)`` uint8.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, too large, or holds colours instead of labels.
+    """
+    from PIL import Image
+
+    check_readable(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=["PNG"]) as picture:
+                check_size(path.name, *picture.size)
+                if picture.mode not in ("P", "L", "1", "I;16", "I;16B", "I"):
+                    raise InputError(
+                        f"{path.name} is a colour picture, not labels: "
+                        "save the labels as an indexed or grey PNG."
+                    )
+                palette = None
+                if picture.mode == "P":
+                    flat = picture.getpalette("RGB") or []
+                    palette = np.zeros((256, 3), np.uint8)
+                    palette.ravel()[: len(flat)] = flat[:768]
+                values = np.array(picture)
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises what the damage happens to run into
+        raise InputError(f"{path.name} is not a PNG that can be read ({error}).") from error
+    return values.astype(np.uint8) if values.dtype == bool else values, palette
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return where the JSON sidecar of a label file is.
+
+    Parameters
+    ----------
+    path : Path
+        The label file.
+    """
+    return path.with_suffix(".json")
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file of bounded length.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is no JSON.
+    """
+    check_readable(path)
+    with path.open("rb") as file:
+        return parse_json(file.read(MAX_JSON + 1), path.name)
+
+
+FORMAT = Format("png", "Indexed PNG with a JSON sidecar", (".png",), read, write)

@@ -1,0 +1,100 @@
+"""`read_labels` and `write_labels`: the format is chosen by the file name's ending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.formats import FORMATS, Format
+from napari_wildseg.io.label_image import LabelImage
+
+
+def format_of(path: str | Path, name: str | None = None) -> Format:
+    """Find the format of a file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; its ending decides.
+    name : str, optional
+        A format's short name, which decides instead.
+
+    Raises
+    ------
+    InputError
+        If no format has that ending or name.
+    """
+    for candidate in FORMATS:
+        if candidate.name == name or (name is None and candidate.matches(Path(path))):
+            return candidate
+    if name is not None:
+        known = ", ".join(candidate.name for candidate in FORMATS)
+        raise InputError(f'There is no format "{name}": choose from {known}.')
+    endings = ", ".join(suffix for candidate in FORMATS for suffix in candidate.suffixes)
+    raise InputError(f"{Path(path).name} has no ending that names a label format ({endings}).")
+
+
+def read_labels(path: str | Path, *, format: str | None = None, **options: Any) -> LabelImage:
+    """Read a label file of any format.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    format : str, optional
+        Short name of the format, where the ending does not tell.
+    **options
+        The format's own.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, too large, or holds no labels.
+
+    Examples
+    --------
+    >>> read_labels("missing.png")
+    Traceback (most recent call last):
+    ...
+    napari_wildseg.engine.errors.InputError: There is no file missing.png: check the name.
+    """
+    return format_of(path, format).read(Path(path), **options)
+
+
+def write_labels(
+    path: str | Path,
+    labels: LabelImage,
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> list[Path]:
+    """Write a label file of any format, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    labels : LabelImage
+        What to write.
+    format : str, optional
+        Short name of the format, where the ending does not tell.
+    overwrite : bool
+        Whether existing files may be replaced.
+    **options
+        The format's own.
+
+    Returns
+    -------
+    list of Path
+        Every file written.
+
+    Raises
+    ------
+    InputError
+        If a file is there already, or the format cannot hold the labels.
+    WildsegError
+        If the folder cannot be written.
+    """
+    return format_of(path, format).write(Path(path), labels, overwrite=overwrite, **options)

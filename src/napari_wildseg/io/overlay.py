@@ -1,0 +1,183 @@
+"""The overlay picture: image, class colours, outlines and a legend, for people to look at."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+
+if TYPE_CHECKING:
+    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+SHORTEST_LONG_SIDE = 640
+LONGEST_LONG_SIDE = 2048
+OPACITY = 0.45
+_INK = (32, 33, 36)
+_PAPER = (255, 255, 255)
+_FAINT = (118, 122, 128)
+_UNLABELLED_COLOUR = (128, 128, 128)
+# Looked up by file name in the system's font folders, for letters the built-in font lacks.
+_WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "NotoSansCJK.ttc")
+
+
+def overlay_png(
+    rgb: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Sequence[ClassInfo]
+) -> bytes:
+    """Draw labels over an image, with a legend below it, as the bytes of a PNG.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    labels : ndarray
+        ``(H, W)`` uint8; 255 is drawn in grey.
+    classes : sequence of ClassInfo
+        Names and colours; each is listed with its share of the image.
+
+    Returns
+    -------
+    bytes
+        A PNG. Small images are enlarged to 640 pixels along the longer side, so that the names
+        can be read, and large ones reduced to 2048.
+    """
+    buffer = io.BytesIO()
+    draw_overlay(rgb, labels, classes).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def draw_overlay(
+    rgb: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Sequence[ClassInfo]
+) -> Image.Image:
+    """Draw the picture that `overlay_png` encodes.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    labels : ndarray
+        ``(H, W)`` uint8.
+    classes : sequence of ClassInfo
+        Names and colours.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+    """
+    height, width = labels.shape
+    factor = _enlargement(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    picture = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS), np.float32)
+    drawn = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+
+    palette = np.zeros((256, 3), np.float32)
+    opacity = np.zeros(256, np.float32)
+    for info in classes:
+        palette[info.id] = info.colour
+        opacity[info.id] = OPACITY
+    palette[UNLABELLED], opacity[UNLABELLED] = _UNLABELLED_COLOUR, OPACITY
+    blend = opacity[drawn][..., None]
+    # The ground is dimmed a little, so that the classes stand out on any picture.
+    ground = np.where(drawn[..., None] == 0, picture * 0.8 + 20, picture)
+    mixed = ground * (1 - blend) + palette[drawn] * blend
+    stroke = max(1, round(max(size) / 500))
+    edge = _inner_edges(drawn, stroke)
+    mixed[edge] = palette[drawn][edge]
+    halo = _inner_edges((drawn != 0).astype(np.uint8), stroke, inside=0)
+    mixed[halo] = mixed[halo] * 0.25
+    top = Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+    share = np.bincount(labels.ravel(), minlength=256) / labels.size
+    legend = _legend(top.width, [(c.name, c.colour, float(share[c.id])) for c in classes])
+    canvas = Image.new("RGB", (top.width, top.height + legend.height), _PAPER)
+    canvas.paste(top, (0, 0))
+    canvas.paste(legend, (0, top.height))
+    return canvas
+
+
+def _enlargement(height: int, width: int) -> float:
+    """Factor from the image to its drawing."""
+    longest = max(height, width)
+    if longest < SHORTEST_LONG_SIDE:
+        return float(math.ceil(SHORTEST_LONG_SIDE / longest))
+    return min(1.0, LONGEST_LONG_SIDE / longest)
+
+
+def _inner_edges(
+    values: NDArray[np.uint8], thickness: int, inside: int | None = None
+) -> NDArray[np.bool_]:
+    """Pixels within ``thickness`` of another value: of all values but 0, or of ``inside`` alone."""
+    from scipy import ndimage
+
+    size = 2 * thickness + 1
+    low = ndimage.minimum_filter(values, size=size, mode="nearest")
+    high = ndimage.maximum_filter(values, size=size, mode="nearest")
+    chosen = values != 0 if inside is None else values == inside
+    return np.asarray((low != high) & chosen)
+
+
+def _legend(width: int, entries: Sequence[tuple[str, tuple[int, int, int], float]]) -> Image.Image:
+    """Draw swatches, names and shares in rows that fit the width."""
+    size = max(15, min(40, round(width / 42)))
+    pad, swatch = round(size * 0.8), round(size * 1.05)
+    placed: list[tuple[int, int, str, str, tuple[int, int, int]]] = []
+    fonts = {name: _font(size, name) for name, _, _ in entries}
+    figures = _font(round(size * 0.82), "0")
+    x = y = pad
+    line = round(size * 1.75)
+    for name, colour, share in entries:
+        figure = _percent(share)
+        fixed = (
+            swatch + round(size * 0.5) + round(size * 0.4) + math.ceil(figures.getlength(figure))
+        )
+        shown = _shorten(name, fonts[name], width - 2 * pad - fixed)
+        wide = fixed + math.ceil(fonts[name].getlength(shown))
+        if x > pad and x + wide > width - pad:
+            x, y = pad, y + line
+        placed.append((x, y, shown, figure, colour))
+        fonts[shown] = fonts[name]
+        x += wide + round(size * 1.3)
+    legend = Image.new("RGB", (width, y + swatch + pad), _PAPER)
+    draw = ImageDraw.Draw(legend)
+    for left, top, shown, figure, colour in placed:
+        box = (left, top, left + swatch, top + swatch)
+        draw.rounded_rectangle(box, radius=max(2, size // 5), fill=colour, outline=_INK)
+        middle, text = top + swatch / 2, left + swatch + round(size * 0.5)
+        draw.text((text, middle), shown, fill=_INK, font=fonts[shown], anchor="lm")
+        text += math.ceil(fonts[shown].getlength(shown)) + round(size * 0.4)
+        draw.text((text, middle), figure, fill=_FAINT, font=figures, anchor="lm")
+    return legend
+
+
+def _percent(share: float) -> str:
+    if share == 0:
+        return "none"
+    return "< 0.1 %" if share < 0.001 else f"{share * 100:.{0 if share >= 0.1 else 1}f} %"
+
+
+def _shorten(text: str, font: Font, space: float) -> str:
+    """Cut a name to the space, with dots."""
+    if font.getlength(text) <= space:
+        return text
+    for end in range(len(text) - 1, 0, -1):
+        if font.getlength(text[:end] + "...") <= space:
+            return text[:end] + "..."
+    return "..."
+
+
+def _font(size: int, text: str) -> Font:
+    """Return Pillow's own font, or a wider one for letters beyond Latin."""
+    if not all(ord(letter) < 0x250 for letter in text):
+        for name in _WIDE_FONTS:
+            try:
+                return ImageFont.truetype(name, size)
+            except OSError:
+                continue
+    return ImageFont.load_default(size)
