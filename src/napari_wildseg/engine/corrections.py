@@ -1,0 +1,54 @@
+"""The annotator's corrections: a map of their own, never mixed into automatic labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+
+NOT_CORRECTED = -1
+
+
+def checked_corrections(
+    corrections: Any, shape: tuple[int, int], ids: Sequence[int]
+) -> NDArray[np.int16]:
+    """Check a correction map against the image and its classes.
+
+    Parameters
+    ----------
+    corrections : array_like
+        ``(H, W)`` integers: -1 not corrected, 0 background, else a class id.
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    ids : sequence of int
+        The classes' ids.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` int16.
+
+    Raises
+    ------
+    InputError
+        If the shape differs, the values are not integers or not among those allowed.
+    """
+    array = np.asarray(corrections)
+    if array.shape != tuple(shape):
+        raise InputError(
+            f"The corrections have shape {array.shape}, the image {tuple(shape)}: "
+            "they must be the same."
+        )
+    if array.dtype.kind not in "iu":
+        raise InputError(f"The corrections are of type {array.dtype}: give whole numbers.")
+    unknown = np.setdiff1d(array, [NOT_CORRECTED, 0, *ids])
+    if unknown.size:
+        raise InputError(
+            f"The corrections hold {int(unknown[0])}, which is neither -1 (not corrected), "
+            "0 (background) nor the id of a class."
+        )
+    return array.astype(np.int16)

@@ -1,0 +1,155 @@
+"""One image, encoded: every view's forward pass, done once and kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
+from napari_wildseg.engine.views import View, make_views, merge, render
+
+GRID_SIDE = 72
+"""Geometric mean of the sides of the grid on which views are merged, in cells."""
+
+_BATCH_PIXELS = 1_500_000
+"""Views of the same size are encoded together up to this many input pixels."""
+
+
+@dataclass
+class ImageEncoding:
+    """What the model saw of one image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    views : tuple of View
+        How it was looked at.
+    encodings : list of ViewEncoding
+        One a view.
+    method : RelevanceMethod
+        What the encodings were made for.
+    """
+
+    shape: tuple[int, int]
+    views: tuple[View, ...]
+    encodings: list[ViewEncoding]
+    method: RelevanceMethod
+    _features: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """``(gh, gw)``, the cells on which views are merged."""
+        return grid_of(self.shape, GRID_SIDE)
+
+    def relevance(
+        self, model: CLIPModel, text: Tensor, background: Tensor, *, first_only: bool = False
+    ) -> Tensor:
+        """Merge the views' relevance maps.
+
+        Parameters
+        ----------
+        model : CLIPModel
+            The model that made the encodings.
+        text, background : torch.Tensor
+            ``(K, D)`` and ``(B, D)`` unit rows.
+        first_only : bool
+            Use the first view alone (all windows of it, for long images).
+
+        Returns
+        -------
+        torch.Tensor
+            ``(K, gh, gw)`` float32 on the CPU, not normalised.
+        """
+        chosen = range(self._first_count() if first_only else len(self.views))
+        maps = (self.method.relevance(model, self.encodings[i], text, background) for i in chosen)
+        return merge(
+            maps,
+            [self.views[i] for i in chosen],
+            self.shape,
+            self.grid,
+            offset=getattr(self.method, "offset", (0.0, 0.0)),
+        )
+
+    def features(self) -> list[NDArray[np.float32]]:
+        """Local features of the network, averaged over the views.
+
+        Returns
+        -------
+        list of ndarray
+            Each ``(C, gh, gw)`` float32.
+        """
+        if not self._features:
+            offset = getattr(self.method, "offset", (0.0, 0.0))
+            for level in range(len(self.encodings[0].features)):
+                maps = (e.features[level] for e in self.encodings)
+                merged = merge(maps, self.views, self.shape, self.grid, offset=offset)
+                self._features.append(merged.numpy())
+        return self._features
+
+    def _first_count(self) -> int:
+        """Count the views that make up the first look: one, or the windows of a long image."""
+        first = self.views[0]
+        size = (first.height, first.width, first.flip, first.gamma)
+        return sum(1 for v in self.views if (v.height, v.width, v.flip, v.gamma) == size)
+
+
+def grid_of(shape: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return the grid of about ``side * side`` cells with an image's aspect ratio."""
+    scale = min(1.0, side / math.sqrt(shape[0] * shape[1]))
+    return max(2, round(shape[0] * scale)), max(2, round(shape[1] * scale))
+
+
+def encode_steps(
+    rgb: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, preset: str
+) -> Steps[ImageEncoding]:
+    """Encode all views of an image, yielding after each batch of views.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    model : CLIPModel
+        The model.
+    method : RelevanceMethod
+        Decides what is kept of each forward pass.
+    preset : str
+        A preset of `napari_wildseg.engine.views`.
+    """
+    shape = (rgb.shape[0], rgb.shape[1])
+    views = make_views(
+        shape,
+        preset,
+        base_side=getattr(method, "base_side", 448),
+        multiple=getattr(method, "multiple", 16),
+    )
+    mean = torch.tensor(model.mean)[:, None, None]
+    std = torch.tensor(model.std)[:, None, None]
+    encodings: list[ViewEncoding] = []
+    limit = _BATCH_PIXELS
+    for size, group in groupby(views, key=lambda v: (v.height, v.width)):
+        waiting = list(group)
+        while waiting:
+            yield Progress(
+                len(encodings), len(views), f"Encoding view {len(encodings) + 1} of {len(views)}"
+            )
+            count = max(1, limit // (size[0] * size[1]))
+            batch = torch.stack([(render(rgb, v) - mean) / std for v in waiting[:count]])
+            try:
+                encodings += method.encode(model, batch)
+            except torch.OutOfMemoryError:
+                if count == 1 or len(batch) == 1:
+                    raise
+                limit = len(batch) // 2 * size[0] * size[1]
+                continue
+            waiting = waiting[count:]
+    yield Progress(len(views), len(views), "Encoded")
+    return ImageEncoding(shape, views, encodings, method)

@@ -1,0 +1,96 @@
+"""Any array an annotator may have, as one RGB image, or one sentence why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+
+MIN_SIDE = 2
+"""The shortest side that can be segmented, in pixels."""
+
+
+def as_rgb(image: Any) -> NDArray[np.uint8]:
+    """Turn an image of any common shape and type into RGB bytes.
+
+    Parameters
+    ----------
+    image : array_like
+        ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; bool, integers or floats,
+        contiguous or not. uint8 is taken as it is. Bool becomes black and white. Floats within
+        [0, 1] are scaled by 255. All others are stretched from their 0.1 to their 99.9 percentile,
+        over all channels together. NaN and infinities count as the nearest finite value:
+        NaN and -inf the smallest, +inf the largest. Alpha is composed over white.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, 3)`` uint8, contiguous, never a view of the input.
+
+    Raises
+    ------
+    InputError
+        If the array has another shape, is empty, thinner than two pixels, complex or not numeric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_rgb(np.eye(4, dtype=bool))[0, :2, 0].tolist()
+    [255, 0]
+    """
+    array = np.asarray(image)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise InputError(
+            f"An image of shape {array.shape} cannot be segmented: "
+            "give (H, W), (H, W, 3) or (H, W, 4)."
+        )
+    if min(array.shape[:2]) < MIN_SIDE:
+        raise InputError(
+            f"The image is {array.shape[1]} x {array.shape[0]} pixels: "
+            f"each side needs at least {MIN_SIDE}."
+        )
+    if array.dtype.kind not in "buif":
+        raise InputError(
+            f"An image of type {array.dtype} cannot be segmented: convert it to integers or floats."
+        )
+    colours = array[..., :3] if array.ndim == 3 else array[..., None]
+    rgb = np.broadcast_to(_to_bytes(colours), (*array.shape[:2], 3))
+    if array.ndim == 3 and array.shape[2] == 4:
+        rgb = _over_white(rgb, array[..., 3])
+    return np.array(rgb, dtype=np.uint8, order="C")
+
+
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale to 0..255 as `as_rgb` states."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == bool:
+        return values.astype(np.uint8) * 255
+    floats = values.astype(np.float32)
+    finite = np.isfinite(floats)
+    if not finite.all():
+        known = floats[finite]
+        low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
+        floats = np.nan_to_num(floats, nan=low, neginf=low, posinf=high)
+    low, high = float(floats.min()), float(floats.max())
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    else:
+        # Every n-th pixel is enough for a percentile and keeps large images quick.
+        sample = floats[:: max(1, floats.shape[0] // 1000), :: max(1, floats.shape[1] // 1000)]
+        inner_low, inner_high = np.percentile(sample, (0.1, 99.9))
+        if inner_high > inner_low:
+            low, high = float(inner_low), float(inner_high)
+    if high <= low:
+        return np.zeros(floats.shape, np.uint8)
+    return np.rint(np.clip((floats - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def _over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
+    """Compose over white; alpha spans its type's range (floats: 0 to 1)."""
+    top = 1.0 if alpha.dtype.kind in "fb" else float(np.iinfo(alpha.dtype).max)
+    opacity = np.clip(np.nan_to_num(alpha.astype(np.float32)) / top, 0, 1)[..., None]
+    return np.rint(rgb * opacity + 255 * (1 - opacity)).astype(np.uint8)

@@ -1,0 +1,93 @@
+"""From relevance maps to pseudo-labels: classes, background, and 255 for "not sure"."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.classes import UNLABELLED
+
+MARGIN = 0.15
+"""How far from the threshold a pixel's best relevance must be to be sure."""
+
+RIVAL = 0.8
+"""A pixel is unsure where the second best class reaches this share of the best."""
+
+
+def normalise(maps: Tensor) -> Tensor:
+    """Scale merged relevance maps to [0, 1], class by class.
+
+    Negative evidence is cut and each class is divided by its own peak, so that a class with
+    faint evidence everywhere is not swallowed by one with strong evidence.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        ``(K, h, w)`` float32.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, h, w)`` float32 in [0, 1]; all 0 for a class without positive evidence.
+    """
+    positive = maps.clamp(min=0)
+    return positive / positive.amax((1, 2), keepdim=True).clamp(min=1e-6)
+
+
+def decide(relevance: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
+    """Label every pixel: the most relevant class, or background below the threshold.
+
+    Parameters
+    ----------
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1].
+    threshold : float
+        In [0, 1]; a higher one gives more background.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint8: 0 background, else 1 + the index of the class.
+    """
+    best = relevance.argmax(0)
+    return np.where(relevance.max(0) >= threshold, best + 1, 0).astype(np.uint8)
+
+
+class Evidence:
+    """The best and second best class of every pixel, kept so that the threshold can be live.
+
+    Parameters
+    ----------
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1].
+    """
+
+    def __init__(self, relevance: NDArray[np.float32]) -> None:
+        maps = torch.from_numpy(relevance)
+        count = min(2, len(maps))
+        values, indices = maps.topk(count, dim=0)
+        self._best = values[0].numpy()
+        self._label = (indices[0] + 1).numpy().astype(np.uint8)
+        second = values[1] if count == 2 else torch.zeros_like(values[0])
+        self._rivalled = (second >= RIVAL * values[0]).numpy()
+
+    def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
+        """Label the sure pixels.
+
+        Parameters
+        ----------
+        threshold : float
+            In [0, 1]. Raising it never turns background into a class, nor "not sure" into a class.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` uint8: 0 background, 1 + index of the class, 255 not sure.
+        """
+        labels = np.full(self._best.shape, UNLABELLED, np.uint8)
+        labels[self._best < threshold - MARGIN] = 0
+        sure = (self._best >= min(threshold + MARGIN, 0.95)) & ~self._rivalled
+        np.copyto(labels, self._label, where=sure)
+        return labels

@@ -1,0 +1,80 @@
+"""Affinities between the places of one image, and what spreads along them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
+    """Describe every cell of a grid by unit vectors, one group a map.
+
+    Parameters
+    ----------
+    maps : sequence of torch.Tensor
+        Each ``(C, h, w)`` float32. Each is centred over the image and scaled to unit length per
+        cell, so that groups count alike and the image's mean look does not tie all cells together.
+    grid : tuple of int
+        ``(gh, gw)``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(gh * gw, sum of C)`` float32; the dot product of two rows is their mean cosine.
+    """
+    groups = []
+    for values in maps:
+        sized = F.interpolate(
+            values[None],
+            grid,
+            mode="bilinear",
+            align_corners=False,
+            antialias=values.shape[-1] > grid[1],
+        )[0]
+        rows = sized.flatten(1).T
+        groups.append(F.normalize(rows - rows.mean(0), dim=1))
+    return torch.cat(groups, dim=1) / len(groups) ** 0.5
+
+
+def softmax_affinity(nodes: Tensor, temperature: float) -> Tensor:
+    """Return the row-stochastic ``softmax(nodes @ nodes.T / temperature)``.
+
+    Parameters
+    ----------
+    nodes : torch.Tensor
+        ``(N, C)`` from `node_features`.
+    temperature : float
+        Lower ties a cell to fewer others.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(N, N)`` float32.
+    """
+    return torch.softmax(nodes @ nodes.T / temperature, dim=1)
+
+
+def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:
+    """Average every map over similar places, again and again.
+
+    Parameters
+    ----------
+    affinity : torch.Tensor
+        ``(N, N)``, rows sum to 1.
+    maps : torch.Tensor
+        ``(K, h, w)`` with ``h * w = N``.
+    rounds : int
+        How often.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, h, w)`` float32.
+    """
+    values = maps.flatten(1).T
+    for _ in range(rounds):
+        values = affinity @ values
+    return values.T.reshape(maps.shape)

@@ -1,0 +1,172 @@
+"""Class activation maps for convolutional image towers.
+
+Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016 (CAM): where the
+tower ends in global average pooling and a linear map, the score of a class is the mean over the
+image of ``<feature(y, x), text_k>``, so that product *is* the relevance, exactly and for any
+number of classes at the cost of one matrix product.
+
+Selvaraju et al., *Grad-CAM*, ICCV 2017: for every other head (attention pooling of CLIP's ResNets,
+normalisation before the projection), the features are weighted by the spatial mean of the gradient
+of the cosine score. Only the head is differentiated, never the tower.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.relevance import ViewEncoding
+
+_FEATURE_STRIDES = (8, 16)
+"""Strides of the tower's earlier features that the refinement gets, besides the last."""
+
+
+@dataclass(frozen=True)
+class CamRelevance:
+    """Class activation maps (see the module's text).
+
+    Attributes
+    ----------
+    dilate : bool
+        Where the tower allows it (timm's EfficientNet and ResNet families), the last stride is
+        replaced by dilation: maps of twice the resolution from the same weights
+        (Chen et al., DeepLab, TPAMI 2018).
+    """
+
+    dilate: bool = True
+    name = "cam"
+
+    def supports(self, model: CLIPModel) -> str | None:
+        """Return None for convolutional towers, else a sentence."""
+        if _is_convolutional(model.visual):
+            return None
+        return f'The relevance method "cam" needs a convolutional image tower; {model.name} has none.'
+
+    @torch.no_grad()
+    def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
+        """Run the tower; keeps the last feature map, and earlier ones for the refinement."""
+        tower = _tower(model, self.dilate)
+        pixels = pixels.to(model.device).contiguous(memory_format=torch.channels_last)
+        last, earlier = tower.trunk(pixels)
+        embedding = F.normalize(tower.head(last).float(), dim=-1)
+        return [
+            ViewEncoding(
+                tensors={"last": last[b].float().contiguous()},
+                features=[f[b].float() for f in earlier],
+                embedding=embedding[b],
+            )
+            for b in range(len(pixels))
+        ]
+
+    def relevance(
+        self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
+    ) -> Tensor:
+        """Weight the features by the class (CAM), or by the class score's gradient (Grad-CAM)."""
+        tower = _tower(model, self.dilate)
+        last = encoding.tensors["last"]
+        if tower.linear is not None:
+            weights = text @ tower.linear
+            return torch.einsum("kc,chw->khw", weights, last)
+        with torch.enable_grad():
+            leaf = last[None].clone().requires_grad_()
+            scores = F.normalize(tower.head(leaf), dim=-1)[0] @ text.T
+            grads = [
+                torch.autograd.grad(score, leaf, retain_graph=True)[0].mean((-2, -1))
+                for score in scores
+            ]
+        return torch.einsum("kc,chw->khw", torch.cat(grads), last).relu()
+
+
+@dataclass
+class _Tower:
+    """A tower cut before its pooling: the features, and what turns them into an embedding."""
+
+    trunk: Callable[[Tensor], tuple[Tensor, list[Tensor]]]
+    head: Callable[[Tensor], Tensor]
+    linear: Tensor | None  # (D, C) where embedding = linear @ mean(features), else None
+
+
+_TOWERS: weakref.WeakKeyDictionary[nn.Module, dict[bool, _Tower]] = weakref.WeakKeyDictionary()
+
+
+def _tower(model: CLIPModel, dilate: bool) -> _Tower:
+    """Cut a model's tower once and keep the pieces as long as the network lives."""
+    kept = _TOWERS.setdefault(model.network, {})
+    if dilate not in kept:
+        visual = model.visual
+        kept[dilate] = _cut_timm(visual, dilate) if hasattr(visual, "trunk") else _cut_resnet(visual)
+    return kept[dilate]
+
+
+def _is_convolutional(visual: nn.Module) -> bool:
+    from open_clip.modified_resnet import ModifiedResNet
+
+    if isinstance(visual, ModifiedResNet):
+        return True
+    trunk = getattr(visual, "trunk", None)
+    # timm's transformers carry a patch embedding; convolutional families list their stages.
+    return trunk is not None and hasattr(trunk, "feature_info") and not hasattr(trunk, "patch_embed")
+
+
+def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
+    import timm
+
+    trunk: nn.Module = visual.trunk  # type: ignore[assignment]
+    project: nn.Module = visual.head  # type: ignore[assignment]
+    pooled = nn.Sequential(*project) if len(project) else nn.Identity()  # type: ignore[arg-type]
+    name = trunk.pretrained_cfg["architecture"]  # type: ignore[index]
+    runner = trunk
+    if dilate:
+        try:
+            runner = timm.create_model(name, num_classes=0, global_pool="avg", output_stride=16)
+            runner.load_state_dict(trunk.state_dict(), assign=True)
+            runner.eval()
+        except (TypeError, AssertionError, NotImplementedError, RuntimeError):
+            runner = trunk  # this family cannot dilate
+    info = [(f["reduction"], i) for i, f in enumerate(runner.feature_info)]  # type: ignore
+    wanted = [i for stride in _FEATURE_STRIDES for s, i in info[:-1] if s == stride]
+
+    def forward(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        last, earlier = runner.forward_intermediates(pixels, indices=wanted)  # type: ignore
+        return last, list(earlier)
+
+    def head(last: Tensor) -> Tensor:
+        return pooled(trunk.forward_head(last))  # type: ignore[operator, no-any-return]
+
+    linear: Tensor | None = None
+    if hasattr(trunk, "global_pool") and not hasattr(trunk, "head"):
+        # EfficientNet and ResNet families: average pooling and nothing else before the projection.
+        layers = [m for m in project.modules() if isinstance(m, nn.Linear)]
+        if not layers:
+            linear = torch.eye(int(trunk.num_features), device=next(trunk.parameters()).device)  # type: ignore
+        elif len(layers) == 1 and layers[0].bias is None:
+            linear = layers[0].weight.detach()
+    return _Tower(forward, head, linear)
+
+
+def _cut_resnet(visual: nn.Module) -> _Tower:
+    """Cut CLIP's own ResNet, which pools by attention with a position embedding of fixed size."""
+
+    def forward(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = visual.stem(pixels)  # type: ignore[operator]
+        features = []
+        for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
+            x = layer(x)  # type: ignore[operator]
+            features.append(x)
+        return features[3], features[1:3]
+
+    pool: nn.Module = visual.attnpool  # type: ignore[assignment]
+    size = pool.positional_embedding.shape[0] - 1  # type: ignore[union-attr, index]
+    side = round(size**0.5)
+
+    def head(last: Tensor) -> Tensor:
+        # The pooling knows one grid: features of any other size are resampled to it.
+        return pool(F.interpolate(last, (side, side), mode="bilinear", antialias=False))  # type: ignore
+
+    return _Tower(forward, head, None)

@@ -1,0 +1,413 @@
+"""`Segmenter`: holds what is known of one image and calls the stages of the method in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo, parse_classes
+from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.pseudo_labels import Evidence, decide, normalise
+from napari_wildseg.engine.refine import Refinement, start_refinement
+from napari_wildseg.engine.relevance import RelevanceMethod, get_method
+
+BACKGROUND_WORDS = (
+    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
+    "railway", "railroad", "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road",
+    "rock", "street", "valley", "bridge", "sign",
+)  # fmt: skip
+"""Words that compete with the classes in relevance (CLIP-ES, Lin et al., CVPR 2023)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one run of the method gives for one image.
+
+    Attributes
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8: 0 background, else a class id.
+    pseudo_labels : ndarray
+        ``(H, W)`` uint8: as ``labels``, with 255 where the relevance maps are not sure.
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1], one map a class.
+    classes : tuple of ClassInfo
+        The K classes.
+    model : str
+        The model string.
+    settings : dict
+        Threshold, views, method, refiner: what it takes to get the same result again.
+    notices : tuple of str
+        Sentences for the annotator, for example on classes that got no pixels.
+    seconds : dict of str to float
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+    stage_labels : dict of str to ndarray, optional
+        ``(H, W)`` uint8 labels after each stage: ``"single view"``, ``"augmented"``, ``"refined"``.
+    """
+
+    labels: NDArray[np.uint8]
+    pseudo_labels: NDArray[np.uint8]
+    relevance: NDArray[np.float32]
+    classes: tuple[ClassInfo, ...]
+    model: str
+    settings: dict[str, Any]
+    notices: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    stage_labels: dict[str, NDArray[np.uint8]] | None = None
+
+
+@dataclass
+class _Segmentation:
+    """What `Segmenter.segment` leaves for refine, threshold and stages; indices, not ids."""
+
+    classes: tuple[ClassInfo, ...]
+    grid_relevance: torch.Tensor  # (K, gh, gw)
+    relevance: NDArray[np.float32]
+    evidence: Evidence
+    refinement: Refinement | None = None
+
+
+class Segmenter:
+    """Turn class names into masks for one image after another.
+
+    Parameters
+    ----------
+    model : str or CLIPModel
+        ``"starter"``, ``"ViT-B-16/openai"``, ``"local-dir:..."``, a checkpoint file, or a model
+        that is loaded already. A string is loaded at the first `set_image`.
+    views : str
+        Preset of test-time augmentation: ``"single"``, ``"fast"``, ``"default"`` or ``"best"``.
+    method : str, optional
+        Relevance method; the image tower's default if not given.
+    refiner : str
+        Single-image refinement, see `napari_wildseg.refine`.
+    threshold : float
+        In [0, 1]; a higher one gives more background.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    background : sequence of str
+        Words that compete with the classes; those that are a class of the image are left out.
+
+    Examples
+    --------
+    >>> import napari_wildseg as ws
+    >>> segmenter = ws.Segmenter()
+    >>> segmenter.set_image(image)  # doctest: +SKIP
+    >>> result = segmenter.segment(["cat", "cup of coffee=cup|mug"])  # doctest: +SKIP
+    >>> result = segmenter.refine(corrections)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | CLIPModel = "starter",
+        *,
+        views: str = "default",
+        method: str | None = None,
+        refiner: str = "default",
+        threshold: float = 0.5,
+        device: str = "auto",
+        background: Sequence[str] = BACKGROUND_WORDS,
+    ) -> None:
+        self._spec = model
+        self._model: CLIPModel | None = None if isinstance(model, str) else model
+        self.views = views
+        self.method = method
+        self.refiner = refiner
+        self.threshold = _checked_threshold(threshold)
+        self.device = device
+        self.background = tuple(background)
+        self._image: NDArray[np.uint8] | None = None
+        self._encoding: ImageEncoding | None = None
+        self._segmentation: _Segmentation | None = None
+        self._seconds: dict[str, float] = {}
+        self.result: Result | None = None
+
+    # ------------------------------------------------------------------ model and image
+
+    @property
+    def model(self) -> CLIPModel:
+        """The model, loaded when first asked for."""
+        if self._model is None:
+            assert isinstance(self._spec, str)
+            self._model = load_model(self._spec, device=self.device)
+        return self._model
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """``(H, W)`` of the current image, None before `set_image`."""
+        return None if self._image is None else self._image.shape[:2]
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes of the last `segment`; empty before."""
+        return self._segmentation.classes if self._segmentation else ()
+
+    def set_image(self, image: Any) -> None:
+        """Encode the augmented views of an image; everything later reuses them.
+
+        Parameters
+        ----------
+        image : array_like
+            See `napari_wildseg.engine.images.as_rgb` for what is taken.
+
+        Raises
+        ------
+        InputError
+            If the array is not an image that can be segmented.
+        """
+        drain(self.set_image_steps(image))
+
+    def set_image_steps(self, image: Any) -> Steps[None]:
+        """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
+        rgb = as_rgb(image)
+        yield Progress(0, 1, "Loading the model")
+        model = self.model
+        method = get_method(self.method, model)
+        started = time.perf_counter()
+        encoding = yield from encode_steps(rgb, model, method, self.views)
+        self._seconds = {"encode": time.perf_counter() - started}
+        self._image, self._encoding = rgb, encoding
+        self._segmentation = None
+        self.result = None
+
+    # ------------------------------------------------------------------ names to masks
+
+    def segment(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        refine: bool = True,
+        keep_stages: bool = False,
+    ) -> Result:
+        """Segment the current image by class names.
+
+        Parameters
+        ----------
+        labels : str or iterable of str or ClassInfo
+            ``"cat, cup of coffee=cup|mug"`` or one entry a class.
+        threshold : float, optional
+            In [0, 1]; kept for later calls.
+        refine : bool
+            Run the single-image refinement; if False, ``result.labels`` is decided from the
+            relevance maps alone.
+        keep_stages : bool
+            Also give the labels after each stage (for evaluation).
+
+        Raises
+        ------
+        InputError
+            If there is no image, or the names cannot be used.
+        """
+        return drain(
+            self.segment_steps(labels, threshold=threshold, refine=refine, keep_stages=keep_stages)
+        )
+
+    def segment_steps(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        refine: bool = True,
+        keep_stages: bool = False,
+    ) -> Steps[Result]:
+        """As `segment`, as a generator of `Progress`."""
+        image, encoding = self._require_image()
+        classes = parse_classes(labels)
+        if threshold is not None:
+            self.threshold = _checked_threshold(threshold)
+        yield Progress(0, 3, "Computing relevance")
+        started = time.perf_counter()
+        text, background = self._text(classes)
+        maps = normalise(encoding.relevance(self.model, text, background))
+        self._segmentation = _Segmentation(
+            classes=classes,
+            grid_relevance=maps,
+            relevance=(full := self._to_pixels(maps)),
+            evidence=Evidence(full),
+        )
+        self._seconds["relevance"] = time.perf_counter() - started
+        result = yield from self._result_steps(None, None, refine)
+        if keep_stages:
+            single = normalise(encoding.relevance(self.model, text, background, first_only=True))
+            by_index = {
+                "single view": decide(self._to_pixels(single), self.threshold),
+                "augmented": decide(full, self.threshold),
+            }
+            stages = {name: self._ids()[values] for name, values in by_index.items()}
+            result = replace(result, stage_labels={**stages, "refined": result.labels})
+            self.result = result
+        return result
+
+    def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
+        """Give the pseudo-labels at a threshold; nothing is encoded again.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` uint8: 0 background, class ids, 255 not sure.
+        """
+        threshold = _checked_threshold(threshold)
+        return self._ids()[self._require_segmentation().evidence.pseudo_labels(threshold)]
+
+    # ------------------------------------------------------------------ corrections
+
+    def refine(
+        self,
+        corrections: NDArray[np.integer[Any]] | None = None,
+        *,
+        pseudo_labels: NDArray[np.uint8] | None = None,
+    ) -> Result:
+        """Rerun the single-image refinement, keeping every corrected pixel.
+
+        Parameters
+        ----------
+        corrections : ndarray, optional
+            ``(H, W)`` integers: -1 not corrected, else 0 or a class id. All corrections so far,
+            not only the new ones.
+        pseudo_labels : ndarray, optional
+            ``(H, W)`` uint8 to start from instead of those of the threshold.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet, or the shape or values do not fit the image.
+        """
+        return drain(self.refine_steps(corrections, pseudo_labels=pseudo_labels))
+
+    def refine_steps(
+        self,
+        corrections: NDArray[np.integer[Any]] | None = None,
+        *,
+        pseudo_labels: NDArray[np.uint8] | None = None,
+    ) -> Steps[Result]:
+        """As `refine`, as a generator of `Progress`."""
+        image, _ = self._require_image()
+        state = self._require_segmentation()
+        ids = [c.id for c in state.classes]
+        to_index = np.full(256, -1, np.int16)
+        to_index[[0, *ids]] = np.arange(len(ids) + 1)
+        fixed = None
+        if corrections is not None:
+            fixed = checked_corrections(corrections, image.shape[:2], ids)
+            fixed = np.where(fixed < 0, np.int16(-1), to_index[fixed])
+        seeds = None
+        if pseudo_labels is not None:
+            seeds = np.asarray(pseudo_labels)
+            allowed = np.isin(seeds, [0, UNLABELLED, *ids])
+            if seeds.shape != image.shape[:2] or not allowed.all():
+                raise InputError(
+                    "The pseudo-labels do not fit: give one value a pixel, "
+                    "0, 255 or the id of a class."
+                )
+            to_index[UNLABELLED] = UNLABELLED
+            seeds = to_index[seeds].astype(np.uint8)
+        return (yield from self._result_steps(seeds, fixed, True))
+
+    # ------------------------------------------------------------------ inside
+
+    def _result_steps(
+        self,
+        seeds: NDArray[np.uint8] | None,
+        corrections: NDArray[np.int16] | None,
+        refine: bool,
+    ) -> Steps[Result]:
+        image, encoding = self._require_image()
+        state = self._require_segmentation()
+        if seeds is None:
+            seeds = state.evidence.pseudo_labels(self.threshold)
+        yield Progress(1, 3, "Refining" if refine else "Labelling")
+        started = time.perf_counter()
+        if refine:
+            if state.refinement is None or state.refinement.name != self.refiner:
+                state.refinement = start_refinement(
+                    image,
+                    len(state.classes),
+                    method=self.refiner,
+                    features=encoding.features(),
+                    relevance=state.grid_relevance.numpy(),
+                )
+            labels = yield from state.refinement.run_steps(seeds, corrections, self.threshold)
+        else:
+            labels = decide(state.relevance, self.threshold)
+            if corrections is not None:
+                labels[corrections >= 0] = corrections[corrections >= 0]
+        self._seconds["refine"] = time.perf_counter() - started
+        ids = self._ids()
+        self.result = Result(
+            labels=ids[labels],
+            pseudo_labels=ids[seeds],
+            relevance=state.relevance,
+            classes=state.classes,
+            model=self.model.name,
+            settings={
+                "threshold": self.threshold,
+                "views": self.views,
+                "method": encoding.method.name,
+                "refiner": self.refiner if refine else None,
+            },
+            notices=_notices(labels, state.classes),
+            seconds=dict(self._seconds),
+        )
+        yield Progress(3, 3, "Done")
+        return self.result
+
+    def _text(self, classes: Sequence[ClassInfo]) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [self.model.encode_text(c.prompts).mean(0) for c in classes]
+        taken = {p.casefold() for c in classes for p in (c.name, *c.prompts)}
+        words = [w for w in self.background if w.casefold() not in taken]
+        text = F.normalize(torch.stack(rows), dim=-1)
+        return text, self.model.encode_text(words) if words else text[:0]
+
+    def _to_pixels(self, maps: torch.Tensor) -> NDArray[np.float32]:
+        assert self._image is not None
+        full = F.interpolate(
+            maps[None], self._image.shape[:2], mode="bilinear", align_corners=False
+        )[0]
+        return full.numpy()
+
+    def _ids(self) -> NDArray[np.uint8]:
+        """Index of the class + 1 -> its id; 0 and 255 stay."""
+        table = np.arange(256, dtype=np.uint8)
+        for index, info in enumerate(self.classes, start=1):
+            table[index] = info.id
+        table[UNLABELLED] = UNLABELLED
+        return table
+
+    def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
+        if self._image is None or self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        return self._image, self._encoding
+
+    def _require_segmentation(self) -> _Segmentation:
+        if self._segmentation is None:
+            raise InputError("Nothing is segmented yet: call segment with class names first.")
+        return self._segmentation
+
+
+def _checked_threshold(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise InputError(f"The threshold is {threshold}: give a number from 0 to 1.")
+    return float(threshold)
+
+
+def _notices(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> tuple[str, ...]:
+    counts = np.bincount(labels.ravel(), minlength=len(classes) + 1)
+    return tuple(
+        f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
+        for index, info in enumerate(classes, start=1)
+        if counts[index] == 0
+    )

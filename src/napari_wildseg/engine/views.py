@@ -1,0 +1,257 @@
+"""Test-time augmentation: which views of an image are encoded, and how their maps are merged.
+
+The paper (Zabari & Hoshen, arXiv 2112.03185) refines relevance maps by test-time augmentation
+without naming the transforms; the presets here were chosen by measurement (docs/method.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.errors import InputError
+
+MAX_ASPECT = 2.0
+"""Longer images are looked at through overlapping windows of about this aspect ratio."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at an image.
+
+    Attributes
+    ----------
+    top, left, bottom, right : float
+        The box it shows, in image pixels; edges, so the whole image is ``0, 0, H, W``.
+    height, width : int
+        Size of the network's input.
+    flip : bool
+        Mirrored left to right.
+    gamma : float
+        Exponent applied to the intensities; 1 leaves the light as it is.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    height: int
+    width: int
+    flip: bool = False
+    gamma: float = 1.0
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of views.
+
+    Attributes
+    ----------
+    scales : tuple of float
+        Sizes of the whole image, as multiples of the model's base side.
+    flips : bool
+        Each view also mirrored.
+    crop_grid : int
+        Overlapping crops, this many along each side, at the largest scale; 0 for none.
+    gammas : tuple of float
+        Light variants of the view at scale 1.
+    """
+
+    scales: tuple[float, ...]
+    flips: bool = True
+    crop_grid: int = 0
+    gammas: tuple[float, ...] = ()
+
+
+PRESETS = {
+    "single": Preset(scales=(1.0,), flips=False),
+    "fast": Preset(scales=(1.0,)),
+    "default": Preset(scales=(0.625, 1.0, 1.375)),
+    "best": Preset(scales=(0.5, 0.75, 1.0, 1.375, 1.75), crop_grid=2, gammas=(0.7, 1.4)),
+}
+
+
+def make_views(
+    shape: tuple[int, int], preset: str = "default", *, base_side: int = 448, multiple: int = 16
+) -> tuple[View, ...]:
+    """List the views of an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    preset : str
+        ``"single"``, ``"fast"``, ``"default"`` or ``"best"``.
+    base_side : int
+        Geometric mean of the input's sides at scale 1, in pixels of the network's input.
+    multiple : int
+        Input sides are multiples of this (the patch size or stride).
+
+    Returns
+    -------
+    tuple of View
+        The first is always the plain view of the whole image at scale 1 (of its first window, if
+        the image is so long that windows are used).
+
+    Raises
+    ------
+    InputError
+        If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise InputError(f'There is no view preset "{preset}"; choose one of {", ".join(PRESETS)}.')
+    chosen = PRESETS[preset]
+    views: list[View] = []
+    for scale in sorted(chosen.scales, key=lambda s: abs(s - 1)):
+        gammas = (1.0, *chosen.gammas) if scale == 1 else (1.0,)
+        for gamma in gammas:
+            for box in _windows(shape):
+                views += _flipped(box, scale * base_side, multiple, chosen.flips, gamma)
+    if chosen.crop_grid:
+        # Each crop is shown as large as the whole image is at scale 1.
+        for box in _crops(shape, chosen.crop_grid):
+            views += _flipped(box, base_side, multiple, chosen.flips, 1.0)
+    return tuple(views)
+
+
+def _flipped(
+    box: tuple[float, float, float, float], side: float, multiple: int, flips: bool, gamma: float
+) -> list[View]:
+    top, left, bottom, right = box
+    scale = side / math.sqrt((bottom - top) * (right - left))
+    height = max(2, round((bottom - top) * scale / multiple)) * multiple
+    width = max(2, round((right - left) * scale / multiple)) * multiple
+    return [View(*box, height, width, flip, gamma) for flip in ((False, True) if flips else (False,))]
+
+
+def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:
+    """Return the whole image, or half-overlapping windows along its long side."""
+    height, width = shape
+    long, short = max(shape), min(shape)
+    if long <= MAX_ASPECT * short:
+        return [(0.0, 0.0, float(height), float(width))]
+    size = MAX_ASPECT * short
+    count = math.ceil((long - size) / (size / 2)) + 1
+    starts = np.linspace(0, long - size, count).tolist()
+    if width >= height:
+        return [(0.0, s, float(height), s + size) for s in starts]
+    return [(s, 0.0, s + size, float(width)) for s in starts]
+
+
+def _crops(shape: tuple[int, int], grid: int) -> list[tuple[float, float, float, float]]:
+    """Return ``grid x grid`` crops that overlap by a third of their side."""
+    height, width = shape
+    share = 1 / (grid - (grid - 1) / 3)
+    tops = np.linspace(0, height * (1 - share), grid).tolist()
+    lefts = np.linspace(0, width * (1 - share), grid).tolist()
+    return [(t, x, t + height * share, x + width * share) for t in tops for x in lefts]
+
+
+def render(image: NDArray[np.uint8], view: View) -> Tensor:
+    """Show an image through a view.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``(H, W, 3)`` uint8.
+    view : View
+        What to show.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(3, height, width)`` float32 in [0, 1].
+    """
+    top, left = math.floor(view.top), math.floor(view.left)
+    crop = image[top : math.ceil(view.bottom), left : math.ceil(view.right)]
+    pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+    pixels = F.interpolate(
+        pixels, (view.height, view.width), mode="bilinear", antialias=True, align_corners=False
+    ).clamp_(0, 1)
+    if view.gamma != 1:
+        pixels = pixels**view.gamma
+    return (pixels.flip(-1) if view.flip else pixels)[0]
+
+
+def merge(
+    maps: Iterable[Tensor],
+    views: Sequence[View],
+    shape: tuple[int, int],
+    grid: tuple[int, int],
+    *,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> Tensor:
+    """Average maps of several views in image coordinates.
+
+    Every geometry is undone exactly: each cell of the grid reads each map at its own centre,
+    bilinearly. Inside the image, the borders of a crop or window fade out linearly, so that
+    neighbouring crops meet without a seam; at the image's own borders nothing fades.
+
+    Parameters
+    ----------
+    maps : iterable of torch.Tensor
+        One ``(K, h', w')`` float32 map a view, its cells tiling the view.
+    views : sequence of View
+        The views, in the same order.
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    grid : tuple of int
+        ``(gh, gw)``, cells of the result; they tile the image.
+    offset : tuple of float
+        How far the network's cell centres lie right of and below the tiling's, in cells (y, x):
+        TensorFlow's "same" padding, for one, shifts them by nearly half a cell.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, gh, gw)`` float32.
+    """
+    total: Tensor | None = None
+    weight = torch.zeros(grid)
+    for values, view in zip(maps, views, strict=True):
+        y = (torch.arange(grid[0]) + 0.5) * (shape[0] / grid[0])
+        x = (torch.arange(grid[1]) + 0.5) * (shape[1] / grid[1])
+        v = (y - view.top) / (view.bottom - view.top)
+        u = (x - view.left) / (view.right - view.left)
+        fade = _fade(v, view.top > 0, view.bottom < shape[0])[:, None] * _fade(
+            u, view.left > 0, view.right < shape[1]
+        )
+        rows, cols = torch.nonzero(fade.amax(1))[:, 0], torch.nonzero(fade.amax(0))[:, 0]
+        if not len(rows) or not len(cols):
+            continue
+        inside = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
+        u = 1 - u if view.flip else u
+        sample_y = v[inside[0]] * 2 - 1 - 2 * offset[0] / values.shape[1]
+        sample_x = u[inside[1]] * 2 - 1 - 2 * offset[1] / values.shape[2]
+        points = torch.stack(torch.meshgrid(sample_y, sample_x, indexing="ij")[::-1], dim=-1)
+        sampled = F.grid_sample(
+            values.float().cpu()[None],
+            points[None],
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )[0]
+        if total is None:
+            total = torch.zeros(values.shape[0], *grid)
+        total[:, *inside] += sampled * fade[inside]
+        weight[inside] += fade[inside]
+    if total is None:
+        raise ValueError("merge needs at least one map")
+    return total / weight.clamp(min=1e-6)
+
+
+def _fade(position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25) -> Tensor:
+    """Weight along one axis: 0 outside [0, 1], a linear ramp at the ends that fade."""
+    weight = ((position >= 0) & (position <= 1)).float()
+    if fade_start:
+        weight = weight * (position / width).clamp(0, 1)
+    if fade_end:
+        weight = weight * ((1 - position) / width).clamp(0, 1)
+    return weight
