@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.errors import InputError, WildsegError
+
 PHOTO_TEMPLATES = (
     "a photo of a {}.",
     "a photo of the {}.",
@@ -19,6 +21,31 @@ PHOTO_TEMPLATES = (
     "a {} in a scene.",
 )
 """Templates whose text embeddings are averaged, a subset of those of Radford et al. 2021 (CLIP)."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Choose where to compute.
+
+    Parameters
+    ----------
+    name : str
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the fastest that is there.
+
+    Raises
+    ------
+    InputError
+        If there is no such device on this machine.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f'There is no device "{name}"; choose auto, cpu, cuda or mps.') from None
+    if device.type != "cpu" and not there.get(device.type, False):
+        raise InputError(f'This machine has no device "{name}" that torch can use; try cpu.')
+    return device
 
 
 @dataclass
@@ -54,8 +81,24 @@ class CLIPModel:
     _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
+    def released(self) -> bool:
+        """Whether `release` has given the weights back."""
+        return self.device.type != "meta" and self.network.logit_scale.device.type == "meta"  # type: ignore[union-attr]
+
+    def release(self) -> None:
+        """Give the memory of the weights back; the model cannot be used any more."""
+        self.network.to("meta")
+        self._text.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
+
+    @property
     def visual(self) -> torch.nn.Module:
         """The image tower."""
+        if self.released:
+            raise WildsegError(f'The model "{self.name}" was released; load it again.')
         return self.network.visual  # type: ignore[return-value]
 
     @property

@@ -1,0 +1,243 @@
+"""Architectures: configurations in open_clip's form, what is supported, and what a file holds."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.models.base import CLIPModel
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass
+class Architecture:
+    """Everything but the weights.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    config : dict
+        open_clip's ``model_cfg``.
+    mean, std : tuple of float
+        The network's input is ``(rgb / 255 - mean) / std``.
+    words : tuple of str
+        Vocabulary of a model that carries its own (see `tokenizers.WordTokenizer`); most do not.
+    templates : tuple of str or None
+        Prompt templates that the model asks for, or None for the usual ones.
+    """
+
+    name: str
+    config: dict[str, Any]
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
+    words: tuple[str, ...] = ()
+    templates: tuple[str, ...] | None = field(default=None)
+
+
+def built_in(name: str) -> Architecture:
+    """Architecture that open_clip knows by name."""
+    from open_clip import get_model_config
+
+    config = get_model_config(name)
+    if config is None:
+        raise InputError(f'open_clip has no architecture "{name}".')
+    return Architecture(name, deepcopy(config))
+
+
+def from_json(text: str, name: str) -> Architecture:
+    """Architecture from the text of an ``open_clip_config.json``.
+
+    Raises
+    ------
+    WildsegError
+        If the text is not such a configuration.
+    """
+    try:
+        data = json.loads(text)
+        config = data["model_cfg"]
+        preprocess = data.get("preprocess_cfg") or {}
+        mean, std = preprocess.get("mean", OPENAI_MEAN), preprocess.get("std", OPENAI_STD)
+        for part in ("embed_dim", "vision_cfg", "text_cfg"):
+            config[part]
+        templates = data.get("templates")
+        return Architecture(
+            name,
+            config,
+            (float(mean[0]), float(mean[1]), float(mean[2])),
+            (float(std[0]), float(std[1]), float(std[2])),
+            tuple(str(word) for word in data.get("words", ())),
+            tuple(str(t) for t in templates) if templates else None,
+        )
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise WildsegError(
+            f"The configuration of {name} is not a valid open_clip_config.json ({error!r:.80})."
+        ) from error
+
+
+class _NoRandomNumbers(TorchFunctionMode):
+    """Leave new weights as they are: drawing them takes longer than reading them from a file."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_):
+            return args[0]
+        if func in (nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def network(architecture: Architecture) -> nn.Module:
+    """Build the network in evaluation mode, its weights still to be filled in."""
+    from open_clip.model import CLIP, CustomTextCLIP
+
+    config = deepcopy(architecture.config)
+    custom = config.pop("custom_text", False)
+    if "timm_model_name" in config["vision_cfg"]:
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    try:
+        with _NoRandomNumbers():
+            built: nn.Module = (CustomTextCLIP if custom else CLIP)(**config)
+    except Exception as error:
+        raise WildsegError(
+            f"The configuration of {architecture.name} does not describe a network that open_clip "
+            f"can build ({type(error).__name__}: {error!s:.80})."
+        ) from error
+    return built.eval().requires_grad_(False)
+
+
+def unsupported(architecture: Architecture) -> str | None:
+    """Say in one sentence why an architecture cannot be used, or return None.
+
+    Looks at the configuration alone, so that nothing need be downloaded to find out.
+    """
+    from napari_wildseg.engine.relevance import get_method
+
+    text, name = architecture.config["text_cfg"], architecture.name
+    if "multimodal_cfg" in architecture.config:
+        return f'"{name}" is not supported: it is a CoCa captioning model.'
+    if text.get("hf_model_name"):
+        return (
+            f'"{name}" is not supported: its text tower ({text["hf_model_name"]}) belongs to the '
+            "transformers library."
+        )
+    if text.get("hf_tokenizer_name") and importlib.util.find_spec("transformers") is None:
+        return (
+            f'"{name}" needs the tokenizer {text["hf_tokenizer_name"]}, which needs the package '
+            "transformers: install it with `pip install transformers`."
+        )
+    try:
+        with torch.device("meta"):
+            shell = network(architecture)
+    except WildsegError as error:
+        return str(error)
+    model = CLIPModel(
+        name=name,
+        network=shell,
+        tokenizer=lambda texts: torch.zeros(len(texts), 1),
+        mean=architecture.mean,
+        std=architecture.std,
+        templates=("{}",),
+        device=torch.device("meta"),
+        fingerprint="",
+    )
+    try:
+        get_method(None, model)
+    except InputError:
+        tower = type(getattr(model.visual, "trunk", model.visual)).__name__
+        return f'"{name}" is not supported: no relevance method reads its image tower ({tower}).'
+    return None
+
+
+def beside(path: Path) -> Architecture | None:
+    """Architecture from ``<file>.json`` or ``open_clip_config.json`` beside a checkpoint."""
+    for place in (path.with_suffix(".json"), path.parent / "open_clip_config.json"):
+        if place.is_file():
+            return from_json(place.read_text(encoding="utf-8"), path.name)
+    return None
+
+
+def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
+    """Find the built-in architecture whose tensors have the shapes of a state dict.
+
+    Where two differ in their activation alone (``ViT-B-16`` and ``ViT-B-16-quickgelu``), the one
+    without quickgelu is taken; ``NAME:FILE`` chooses the other.
+    """
+    from open_clip import list_models
+
+    found = _signature_of_state({key: tuple(t.shape) for key, t in state.items()})
+    if found is None:
+        return None
+    candidates = sorted(
+        list_models(), key=lambda m: ("quickgelu" in m, m.endswith("-alt"), len(m), m)
+    )
+    for candidate in candidates:
+        architecture = built_in(candidate)
+        if _signature_of_config(architecture.config) == found:
+            architecture.name = name
+            return architecture
+    return None
+
+
+def _signature_of_state(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Any, ...] | None:
+    """Sizes that tell architectures apart; None if these are not CLIP's native towers."""
+    text = "text." if "text.positional_embedding" in shapes else ""
+    try:
+        context, text_width = shapes[f"{text}positional_embedding"]
+        vocabulary = shapes[f"{text}token_embedding.weight"][0]
+        embed = shapes[f"{text}text_projection"][1]
+        sizes = (embed, context, vocabulary, text_width, _blocks(shapes, f"{text}transformer."))
+        if "visual.layer1.0.conv1.weight" in shapes:
+            layers = tuple(_count(shapes, f"visual.layer{i}.", 0) for i in (1, 2, 3, 4))
+            width = shapes["visual.layer1.0.conv1.weight"][0]
+            places = shapes["visual.attnpool.positional_embedding"][0]
+            return ("resnet", layers, width, places, *sizes)
+        width, _, patch, _ = shapes["visual.conv1.weight"]
+        places = shapes["visual.positional_embedding"][0]
+        return ("vit", _blocks(shapes, "visual.transformer."), width, patch, places, *sizes)
+    except (KeyError, ValueError):
+        return None
+
+
+def _signature_of_config(config: dict[str, Any]) -> tuple[Any, ...] | None:
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "timm_model_name" in vision or "hf_model_name" in text or "multimodal_cfg" in config:
+        return None
+    sizes = (
+        config["embed_dim"],
+        text.get("context_length", 77),
+        text.get("vocab_size", 49408),
+        text.get("width", 512),
+        text.get("layers", 12),
+    )
+    image = vision.get("image_size", 224)
+    if isinstance(vision["layers"], list):
+        places = (image // 32) ** 2 + 1
+        return ("resnet", tuple(vision["layers"]), vision.get("width", 64), places, *sizes)
+    places = (image // vision["patch_size"]) ** 2 + 1
+    return ("vit", vision["layers"], vision["width"], vision["patch_size"], places, *sizes)
+
+
+def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str, part: int) -> int:
+    """How many numbered modules there are under a prefix."""
+    numbers = {
+        key.removeprefix(prefix).split(".")[part] for key in shapes if key.startswith(prefix)
+    }
+    return len(numbers)
+
+
+def _blocks(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
+    return _count(shapes, f"{prefix}resblocks.", 0)

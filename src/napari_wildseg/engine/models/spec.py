@@ -1,0 +1,149 @@
+"""Model strings: what the user names, and where it is to be found."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.engine.errors import InputError
+
+STARTER = "starter"
+ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+"""Endings of checkpoint files that can be read without executing anything in them."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model string, understood.
+
+    Attributes
+    ----------
+    text : str
+        The string as it was given.
+    kind : {"starter", "tag", "hub", "folder", "file"}
+        Bundled; ``name/tag`` of open_clip's registry; ``hf-hub:org/name``; a directory; a file.
+    architecture : str or None
+        Built-in open_clip architecture, where the string names one.
+    repository : str or None
+        Hugging Face Hub repository of the weights.
+    weights : tuple of str
+        File names to look for there, the best first.
+    path : Path or None
+        The directory or file.
+    mean, std : tuple of float or None
+        Input scaling that the registry gives with a tag.
+    quick_gelu : bool
+        The weights were trained with OpenAI's approximation of GELU.
+    """
+
+    text: str
+    kind: str
+    architecture: str | None = None
+    repository: str | None = None
+    weights: tuple[str, ...] = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    path: Path | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    quick_gelu: bool = False
+
+
+def parse_spec(text: str) -> Spec:
+    """Understand a model string.
+
+    Parameters
+    ----------
+    text : str
+        ``starter``; ``NAME/TAG`` as in open_clip's registry (``ViT-B-16/openai``);
+        ``hf-hub:ORG/NAME``; ``local-dir:DIRECTORY`` or a directory; a checkpoint file, or
+        ``NAME:FILE`` to say which architecture it is of.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    text = text.strip()
+    if text == STARTER:
+        return Spec(text, "starter")
+    if text.startswith("hf-hub:"):
+        repository = text.removeprefix("hf-hub:").strip("/")
+        if repository.count("/") != 1:
+            raise InputError(f'"{text}" should look like hf-hub:ORGANISATION/NAME.')
+        return Spec(text, "hub", repository=repository)
+    if text.startswith("local-dir:"):
+        return _folder(text, Path(text.removeprefix("local-dir:")).expanduser())
+    name, colon, rest = text.partition(":")
+    if colon and name in _architectures():
+        return _file(text, Path(rest).expanduser(), name)
+    path = Path(text).expanduser()
+    if text and path.is_dir():
+        return _folder(text, path)
+    if path.suffix.lower() in ENDINGS or (text and path.is_file()):
+        return _file(text, path, None)
+    return _tag(text)
+
+
+def _architectures() -> list[str]:
+    import open_clip
+
+    return open_clip.list_models()  # type: ignore[no-any-return]
+
+
+def _folder(text: str, path: Path) -> Spec:
+    if not path.is_dir():
+        raise InputError(f"There is no directory {path}.")
+    return Spec(text, "folder", path=path)
+
+
+def _file(text: str, path: Path, architecture: str | None) -> Spec:
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint file {path}.")
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"{path.name} is not a checkpoint that can be read safely; its name should end in "
+            f"{', '.join(ENDINGS)}."
+        )
+    return Spec(text, "file", architecture=architecture, path=path)
+
+
+def _tag(text: str) -> Spec:
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    name, _, tag = text.partition("/")
+    if name not in _architectures():
+        near = difflib.get_close_matches(name, [STARTER, *_architectures()], 1, 0.5)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        raise InputError(
+            f'There is no model "{text}": it is neither a file or directory here nor a model that '
+            f"open_clip knows.{hint}"
+        )
+    registered: dict[str, Any] = get_pretrained_cfg(name, tag) if tag else {}
+    if not registered.get("hf_hub"):
+        tags = list_pretrained_tags_by_model(name)
+        choices = ", ".join(f"{name}/{t}" for t in tags[:6]) + (", ..." if len(tags) > 6 else "")
+        raise InputError(
+            f'"{text}" needs the name of its weights: {choices}.'
+            if tags
+            else f'open_clip has no weights for "{name}"; give a checkpoint as {name}:FILE.'
+        )
+    repository, _, file = registered["hf_hub"].rpartition("/")
+    weights = Spec.weights
+    if file:
+        weights = (str(Path(file).with_suffix(".safetensors")), file)
+    return Spec(
+        text,
+        "tag",
+        architecture=name,
+        repository=repository,
+        weights=weights,
+        mean=_triple(registered["mean"]),
+        std=_triple(registered["std"]),
+        quick_gelu=bool(registered.get("quick_gelu", False)),
+    )
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    r, g, b = (float(v) for v in values)
+    return r, g, b
