@@ -38,8 +38,8 @@ def user_folders(tmp_path_factory, monkeypatch):
         folder = home / part
         folder.mkdir(parents=True, exist_ok=True)
         monkeypatch.setenv(variable, os.fspath(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("WILDSEG_DEBUG", raising=False)
+    for variable in ("WILDSEG_DEBUG", "WILDSEG_CACHE"):
+        monkeypatch.delenv(variable, raising=False)
     return home
 
 

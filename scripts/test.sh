@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Set up and run the tests, windows on a virtual screen included:
+#     bash scripts/test.sh [pytest arguments]
+# Makes a virtual environment in .venv-test (again only if it is missing).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/common.sh
+
+make_environment "${WILDSEG_VENV:-.venv-test}"
+install_window_libraries
+say "Installing napari-wildseg and the test tools (a few minutes the first time)"
+"$PY" -m pip install --quiet --editable ".[all,test]"
+
+# Two test processes with one thread each are quicker here than one with two.
+export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+workers="$(nproc 2>/dev/null || echo 2)"
+pytest=("$PY" -m pytest -n "$((workers < 4 ? workers : 4))" --dist worksteal "$@")
+if [ "$(uname -s)" = Linux ] && command -v xvfb-run >/dev/null; then
+    say "Running the tests on a virtual screen"
+    exec xvfb-run --auto-servernum --server-args="-screen 0 1600x1000x24 +extension GLX" "${pytest[@]}"
+fi
+say "Running the tests on this screen (xvfb-run was not found)"
+exec "${pytest[@]}"
