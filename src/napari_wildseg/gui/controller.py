@@ -413,13 +413,8 @@ class Controller:
             self._tracked(session, image, LABELS).write(plane, outcome.labels, decided)
         self.apply_visibility()
         self._activate(session)
-        found = sorted(set(np.unique(outcome.pseudo_labels)) - {0, 255})
-        missing = [c.name for c in session.classes if c.id not in found]
-        note = f" Not found: {', '.join(missing)}." if missing else ""
         seconds = sum(outcome.seconds.values())
-        self._after(
-            outcome, f"Done in {seconds:.1f} s.{note} Paint what is wrong, then press Refine."
-        )
+        self._after(outcome, f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine.")
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         image = session.image
@@ -473,9 +468,7 @@ class Controller:
 
     def _after(self, outcome: Outcome, message: str) -> None:
         self.areas_changed.emit()
-        self.status.emit(message)
-        for notice in outcome.notices:
-            notices.inform(notice)
+        self.status.emit(" ".join([*outcome.notices, message]))
 
     # ------------------------------------------------------------------ layers
 

@@ -79,6 +79,7 @@ class Tracker:
         self._steps: list[Step] = []
         self._position = 0
         self._painted_back = False
+        self._stroke = False
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return what the annotator decided so far.
@@ -137,7 +138,11 @@ class Tracker:
             Whether the baseline moved.
         """
         start = self._position
-        if self._painted_back and not self._top_is_reverted(data):
+        if self._stroke:
+            # The stroke is the latest step of the history, so this is no undo of a result.
+            self._stroke = False
+            self._painted_back = self._top_is_reverted(data)
+        elif self._painted_back and not self._top_is_reverted(data):
             self._painted_back = False
         while not self._painted_back and self._top_is_reverted(data):
             self._position -= 1
@@ -153,13 +158,13 @@ class Tracker:
             self._position += 1
         return self._position != start
 
-    def painted(self, data: NDArray[np.integer]) -> None:
-        """Note a stroke of the annotator.
+    def painted(self) -> None:
+        """Note a stroke of the annotator; napari may tell before the pixels have changed.
 
         A stroke that happens to bring back the pixels from before an automatic write is a
         decision against that write, not its undoing.
         """
-        self._painted_back = self._top_is_reverted(data)
+        self._stroke = True
 
     def write(
         self,
@@ -230,7 +235,7 @@ class Tracker:
             # napari itself forgets the oldest undo steps; one more than its limit is never needed.
             del self._steps[:-100]
         self._position = len(self._steps)
-        self._painted_back = False
+        self._painted_back = self._stroke = False
         self.baseline = result
         self._kept = kept
         return step.pixels

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
+    from napari_wildseg.engine.models.base import CLIPModel
     from napari_wildseg.engine.segmenter import Result, Segmenter
     from napari_wildseg.gui.display import PlaneSource
 
@@ -29,7 +30,7 @@ class EngineSlot:
     segmenter: Segmenter | None = None
     made_for: tuple[object, ...] = ()
     image: tuple[object, ...] | None = None
-    asked: tuple[tuple[str, ...], ...] | None = None
+    asked: tuple[tuple[object, ...], ...] | None = None
 
     def empty(self) -> None:
         """Give the memory back."""
@@ -39,7 +40,7 @@ class EngineSlot:
 
 
 class EnginePool:
-    """Keeps the encodings of the planes used last and gives up the others.
+    """Keeps the encodings of the planes used last, and the model they share.
 
     Parameters
     ----------
@@ -50,6 +51,7 @@ class EnginePool:
     def __init__(self, size: int = 4) -> None:
         self._size = size
         self._slots: OrderedDict[int, EngineSlot] = OrderedDict()
+        self.models: dict[str, CLIPModel] = {}
 
     def use(self, slot: EngineSlot) -> None:
         """Note that a plane is worked on, and empty the one unused for longest."""
@@ -62,6 +64,7 @@ class EnginePool:
         """Give up every encoding."""
         while self._slots:
             self._slots.popitem()[1].empty()
+        self.models.clear()
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job brings back, in the label values of the class table."""
+    """What a job brings back."""
 
     pseudo_labels: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
@@ -99,7 +102,7 @@ def segment_steps(
     request : Request
         The plane and the classes.
     corrections : ndarray or None
-        ``(H, W)`` int16 in the label values of the class table, -1 where there are none.
+        ``(H, W)`` int16: label values, -1 where there are none.
     refine : bool
         Whether refined labels are wanted.
 
@@ -112,8 +115,8 @@ def segment_steps(
     at_once = refine and corrections is None
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
-        result = yield from segmenter.refine_steps(_to_engine(corrections, request.classes))
-    return _outcome(result, request.classes, refined=refine)
+        result = yield from segmenter.refine_steps(corrections)
+    return _outcome(result, refined=refine)
 
 
 def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Steps[Outcome]:
@@ -134,11 +137,9 @@ def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Ste
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
-    seeds = segmenter.pseudo_labels(request.threshold)
-    result = yield from segmenter.refine_steps(
-        _to_engine(corrections, request.classes), pseudo_labels=seeds
-    )
-    return _outcome(replace(result, pseudo_labels=seeds), request.classes, refined=True)
+    segmenter.threshold = request.threshold
+    result = yield from segmenter.refine_steps(corrections)
+    return _outcome(result, refined=True)
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
@@ -147,7 +148,7 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
     seeds = segmenter.pseudo_labels(request.threshold)
-    return Outcome(_from_engine(seeds, request.classes), None, (), {}, {}, request.model)
+    return Outcome(seeds, None, (), {}, {}, request.model)
 
 
 def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
@@ -177,9 +178,8 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
         yield Progress(0, 0, f"Loading the model {request.model}")
         from napari_wildseg.engine.segmenter import Segmenter
 
-        slot.segmenter = Segmenter(
-            model=request.model, threshold=request.threshold, **request.options
-        )
+        model = request.pool.models.get(request.model, request.model)
+        slot.segmenter = Segmenter(model=model, threshold=request.threshold, **request.options)
         slot.made_for = made_for
     segmenter = slot.segmenter
     if slot.image is None or (fresh and slot.image != request.source.key):
@@ -187,51 +187,29 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
         yield Progress(0, 0, "Reading the image")
         yield from segmenter.set_image_steps(request.source.read())
         slot.image = request.source.key
+        if request.model not in request.pool.models:
+            # One model at a time: the planes that used another one load it again when asked.
+            request.pool.models = {request.model: segmenter.model}
     return segmenter
 
 
 def _segment(request: Request, segmenter: Segmenter, *, refine: bool) -> Steps[Result]:
     request.slot.asked = None
-    numbered = [replace(info, id=i) for i, info in enumerate(request.classes, start=1)]
     result = yield from segmenter.segment_steps(
-        numbered, threshold=request.threshold, refine=refine
+        request.classes, threshold=request.threshold, refine=refine
     )
     request.slot.asked = _asked(request.classes)
     return result
 
 
-def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[str, ...], ...]:
-    return tuple((info.name, *info.prompts) for info in classes)
+def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
+    return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-# The engine numbers classes 1..K. In the class table an id stays with its class when another
-# class is removed, so that pixels, colours and undo steps keep their meaning.
-
-
-def _to_engine(
-    corrections: NDArray[np.int16] | None, classes: Sequence[ClassInfo]
-) -> NDArray[np.int16] | None:
-    if corrections is None:
-        return None
-    table = np.full(257, -1, np.int16)
-    table[1] = 0
-    for number, info in enumerate(classes, start=1):
-        table[info.id + 1] = number
-    return table[corrections + 1]
-
-
-def _from_engine(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> NDArray[np.uint8]:
-    table = np.arange(256, dtype=np.uint8)
-    for number, info in enumerate(classes, start=1):
-        table[number] = info.id
-    table[UNLABELLED] = UNLABELLED
-    return table[labels]
-
-
-def _outcome(result: Result, classes: Sequence[ClassInfo], *, refined: bool) -> Outcome:
+def _outcome(result: Result, *, refined: bool) -> Outcome:
     return Outcome(
-        pseudo_labels=_from_engine(result.pseudo_labels, classes),
-        labels=_from_engine(result.labels, classes) if refined else None,
+        pseudo_labels=result.pseudo_labels,
+        labels=result.labels if refined else None,
         notices=tuple(result.notices),
         seconds=dict(result.seconds),
         settings=dict(result.settings),

@@ -122,11 +122,9 @@ class TrackedLayer:
     def note_paint(self) -> None:
         """Take note of a stroke of the annotator."""
         self._previewed = None
-        layer = self.layer
-        if layer is None or self.writing:
-            return
-        for plane, tracker in self.trackers.items():
-            tracker.painted(read_plane(layer, plane))
+        if not self.writing:
+            for tracker in self.trackers.values():
+                tracker.painted()
 
     def note_refresh(self) -> bool:
         """Take note of a change that was not painted: perhaps an undo or a redo.
