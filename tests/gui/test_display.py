@@ -1,0 +1,121 @@
+"""What is segmented is what is displayed, and no more of a lazy array is read than the plane."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.layers import Image
+
+from napari_wildseg.gui.display import Plane, capture, current_plane, level_shape, serving_level
+
+
+def shown(image: Image, others=(), point=None, order=None):
+    ndim = image.ndim
+    point = [0.0] * ndim if point is None else point
+    plane = current_plane(image, point, range(ndim) if order is None else order)
+    return capture(image, plane, others).read()
+
+
+def test_grey_within_contrast_limits():
+    data = np.array([[0, 100], [200, 300]], np.uint16)
+    image = Image(data, contrast_limits=(100, 300))
+    assert shown(image)[..., 0].tolist() == [[0, 0], [128, 255]]
+
+
+def test_gamma_and_colormap_are_as_displayed():
+    data = np.linspace(0, 1, 64).reshape(8, 8)
+    image = Image(data, contrast_limits=(0, 1), colormap="magma", gamma=2.0)
+    expected = image.colormap.map((data**2).ravel())[:, :3].reshape(8, 8, 3) * 255
+    assert np.abs(shown(image) - expected).max() < 3
+
+
+def test_nan_is_drawn_as_the_darkest():
+    data = np.array([[np.nan, 1.0], [0.0, 0.5]])
+    assert shown(Image(data, contrast_limits=(0, 1)))[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_rgb_goes_through_untouched(channels):
+    data = np.random.default_rng(0).integers(0, 255, (6, 7, channels), dtype=np.uint8)
+    assert (shown(Image(data, rgb=True)) == data).all()
+
+
+def test_plane_of_a_stack_follows_the_slider_in_world_units():
+    data = np.arange(5 * 6 * 7, dtype=np.float32).reshape(5, 6, 7)
+    image = Image(data, scale=(10, 1, 1), contrast_limits=(0, 209))
+    assert current_plane(image, (30, 0, 0), (0, 1, 2)) == Plane((3, None, None))
+    assert shown(image, point=(30, 0, 0)).shape == (6, 7, 3)
+
+
+def test_plane_of_rolled_axes():
+    image = Image(np.zeros((5, 6, 7)))
+    plane = current_plane(image, (0, 4, 0), (1, 0, 2))
+    assert plane == Plane((None, 4, None))
+    assert shown(image, point=(0, 4, 0), order=(1, 0, 2)).shape == (5, 7, 3)
+
+
+def test_plane_in_a_viewer_with_more_axes():
+    image = Image(np.zeros((6, 7)))
+    assert current_plane(image, (3, 0, 0), (0, 1, 2)) == Plane((None, None))
+
+
+def test_plane_outside_the_stack_is_the_nearest():
+    image = Image(np.zeros((5, 6, 7)))
+    assert current_plane(image, (99, 0, 0), (0, 1, 2)).index[0] == 4
+
+
+def test_pyramid_gives_the_level_that_serves():
+    levels = [np.zeros((5000, 4000), np.uint8)]
+    levels += [levels[0][::2, ::2], levels[0][::4, ::4]]
+    image = Image(levels, multiscale=True)
+    assert serving_level(image) == 2
+    assert level_shape(image) == (1250, 1000)
+    assert shown(image).shape == (1250, 1000, 3)
+
+
+def test_only_the_plane_of_a_lazy_stack_is_read():
+    read: list[int] = []
+
+    def block(block_info=None):
+        read.append(block_info[None]["chunk-location"][0])
+        return np.zeros((1, 8, 9), np.uint8)
+
+    data = da.map_blocks(block, chunks=((1,) * 20, (8,), (9,)), dtype=np.uint8)
+    image = Image(data, contrast_limits=(0, 255))
+    plane = current_plane(image, (7, 0, 0), (0, 1, 2))
+    read.clear()
+    source = capture(image, plane)
+    assert read == [], "taking notes reads nothing"
+    source.read()
+    assert set(read) == {7}
+
+
+def test_channels_on_one_spot_are_shown_together():
+    red = Image(np.full((4, 5), 1.0), contrast_limits=(0, 1), colormap="red", blending="additive")
+    green = Image(np.full((4, 5), 1.0), contrast_limits=(0, 1), colormap="green", blending="additive")
+    assert shown(red, (red, green))[0, 0].tolist()[0] == 255
+    assert shown(red, (red, green))[0, 0].tolist()[1] > 100
+    green.visible = False
+    assert shown(red, (red, green))[0, 0].tolist() == [255, 0, 0]
+    green.visible, green.translate = True, (1, 0)
+    assert shown(red, (red, green))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_an_array_edited_in_place_is_another_image():
+    data = np.zeros((8, 8), np.uint8)
+    image = Image(data, contrast_limits=(0, 255))
+    plane = Plane((None, None))
+    before = capture(image, plane).key
+    assert capture(image, plane).key == before
+    data[3, 3] = 9
+    assert capture(image, plane).key != before
+
+
+def test_places_in_the_array():
+    plane = Plane((2, None, 5, None))
+    rows, columns = np.array([0, 1]), np.array([3, 4])
+    assert [a.tolist() for a in plane.expand(rows, columns)] == [[2, 2], [0, 1], [5, 5], [3, 4]]
+    assert plane.embed(np.zeros((6, 7))).shape == (1, 6, 1, 7)
+    assert str(plane) == "plane 2, 5"
+    assert str(Plane((None, None))) == "image"
