@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,13 +101,15 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
 
 
-def open_picture(path: Path) -> Image:
+def open_picture(path: Path, formats: Sequence[str] | None = None) -> Image:
     """Open a picture with Pillow, its declared size checked, nothing decoded yet.
 
     Parameters
     ----------
     path : Path
         An existing file.
+    formats : sequence of str, optional
+        Pillow's names of the formats that are taken; all by default.
 
     Returns
     -------
@@ -124,9 +127,12 @@ def open_picture(path: Path) -> Image:
         with warnings.catch_warnings():
             # The size is judged below, by our own limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
+            picture = Image.open(path, formats=formats)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path.name} is too large: {_reason(error)}.") from error
+        raise InputError(
+            f"{path.name} has more than {MAX_PIXELS // 1_000_000} megapixels: "
+            "crop it or make it smaller."
+        ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         reason = "" if isinstance(error, UnidentifiedImageError) else f" ({_reason(error)})"
         raise InputError(

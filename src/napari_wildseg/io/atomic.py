@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError, WildsegError
@@ -50,7 +50,8 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone already, or its folder is
+            temporary.unlink()
 
 
 def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
@@ -80,17 +81,14 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
         Whether existing files may be replaced.
     """
     for path in paths:
-        try:
-            if path.is_dir():
-                raise InputError(f"{path} is a folder: choose another name.")
-            if not overwrite and path.exists():
-                raise InputError(
-                    f"{path} is already there: choose another place, or allow it to be overwritten."
-                )
-        except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path} cannot be a file's name: {error}.") from error
+        if "\0" in str(path):
+            raise InputError(f"{str(path)!r} cannot be a file's name.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: choose another name.")
+        if not overwrite and path.exists():
+            raise InputError(
+                f"{path} is already there: choose another place, or allow it to be overwritten."
+            )
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, check_size
+from napari_wildseg.engine.pictures import check_readable, open_picture
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
@@ -120,29 +119,22 @@ def decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None]:
     InputError
         If it is damaged, too large, or holds colours instead of labels.
     """
-    from PIL import Image
-
     check_readable(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG"]) as picture:
-                check_size(path.name, *picture.size)
-                if picture.mode not in ("P", "L", "1", "I;16", "I;16B", "I"):
-                    raise InputError(
-                        f"{path.name} is a colour picture, not labels: "
-                        "save the labels as an indexed or grey PNG."
-                    )
-                palette = None
-                if picture.mode == "P":
-                    flat = picture.getpalette("RGB") or []
-                    palette = np.zeros((256, 3), np.uint8)
-                    palette.ravel()[: len(flat)] = flat[:768]
-                values = np.array(picture)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow raises what the damage happens to run into
-        raise InputError(f"{path.name} is not a PNG that can be read ({error}).") from error
+    with open_picture(path, formats=["PNG"]) as picture:
+        if picture.mode not in ("P", "L", "1", "I;16", "I;16B", "I"):
+            raise InputError(
+                f"{path.name} is a colour picture, not labels: "
+                "save the labels as an indexed or grey PNG."
+            )
+        palette = None
+        if picture.mode == "P":
+            flat = picture.getpalette("RGB") or []
+            palette = np.zeros((256, 3), np.uint8)
+            palette.ravel()[: len(flat)] = flat[:768]
+        try:
+            values = np.array(picture)
+        except Exception as error:  # Pillow raises what the damage happens to run into
+            raise InputError(f"{path.name} is damaged or cut short ({error}).") from error
     return values.astype(np.uint8) if values.dtype == bool else values, palette
 
 

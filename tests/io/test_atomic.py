@@ -1,0 +1,118 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.io import LabelImage, read_labels, write_labels
+from napari_wildseg.io.atomic import atomic_path, atomic_write, refuse_existing
+
+
+def test_existing_files_are_kept(tmp_path):
+    path = tmp_path / "x.bin"
+    atomic_write(path, b"old")
+    with pytest.raises(InputError, match="already there"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    atomic_write(path, b"new", overwrite=True)
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
+    path = tmp_path / "x.bin"
+    with pytest.raises(InputError, match="already there"), atomic_path(path) as temporary:
+        temporary.write_bytes(b"ours")
+        path.write_bytes(b"theirs")
+    assert path.read_bytes() == b"theirs"
+    assert os.listdir(tmp_path) == ["x.bin"]
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "x.bin") as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError("stop")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    with (
+        pytest.raises(WildsegError, match="x.bin cannot be written: no space left"),
+        atomic_path(tmp_path / "x.bin") as temporary,
+    ):
+        temporary.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WildsegError, match="cannot be written"):
+        atomic_write(tmp_path / "file" / "sub" / "x.bin", b"")
+
+
+def test_missing_folders_are_made(tmp_path):
+    atomic_write(tmp_path / "a" / "größe b" / "x.bin", b"1")
+    assert (tmp_path / "a" / "größe b" / "x.bin").read_bytes() == b"1"
+
+
+def test_names_that_cannot_be(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        refuse_existing([tmp_path], overwrite=True)
+    with pytest.raises(InputError, match="cannot be a file's name"):
+        refuse_existing([Path("a\0b")], overwrite=False)
+
+
+WRITER = """
+import sys
+import numpy as np
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.io import LabelImage, write_labels
+
+value = 1
+print("ready", flush=True)
+while True:
+    for ending in sys.argv[2:]:
+        labels = LabelImage(
+            np.full((64, 64), value, np.uint8),
+            (ClassInfo(value, f"class {value}", ("x",), (value, 0, 0)),),
+        )
+        write_labels(f"{sys.argv[1]}/x{ending}", labels, overwrite=True)
+    value = value % 200 + 1
+"""
+
+
+def test_killed_writers_leave_whole_files(tmp_path):
+    """Twenty processes are killed amid endless exports; every file present can be read."""
+    for n in range(20):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), ".png"], stdout=subprocess.PIPE
+        )
+        try:
+            writer.stdout.readline()
+            time.sleep(0.02 + 0.007 * n)
+        finally:
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()
+        for path in tmp_path.glob("x.png"):
+            (tmp_path / "x.json").unlink(missing_ok=True)
+            values = np.unique(read_labels(path).labels)
+            assert len(values) == 1
+
+
+def test_writing_refuses_before_anything_is_touched(tmp_path):
+    labels = LabelImage(np.ones((2, 2), np.uint8), (ClassInfo(1, "a", ("a",), (1, 1, 1)),))
+    (tmp_path / "x.json").write_text("mine")
+    with pytest.raises(InputError, match=r"x\.json is already there"):
+        write_labels(tmp_path / "x.png", labels)
+    assert os.listdir(tmp_path) == ["x.json"]
