@@ -39,9 +39,21 @@ def test_inside_a_class_is_its_colour_over_the_image():
     assert picture[300, 160].std() == 0  # background stays grey
 
 
-def test_edges_are_drawn_in_the_full_colour():
+def test_borders_are_light_lines():
     picture = np.asarray(draw_overlay(*scene(400, 640), CLASSES))
-    assert tuple(picture[100, 319]) == CLASSES[0].colour
+    for column in (319, 320):
+        assert picture[100, column].min() >= 200
+
+
+def test_unsure_pixels_are_in_the_legend():
+    rgb, labels = scene(400, 640)
+    before = draw_overlay(rgb, labels, CLASSES)
+    labels[:, -5:] = 255
+    after = draw_overlay(rgb, labels, CLASSES)
+    legends = [np.asarray(picture)[400:].reshape(-1, 3) for picture in (before, after)]
+    greys = [(legend == 128).all(axis=1).sum() for legend in legends]
+    assert greys[0] < 10
+    assert greys[1] > 100
 
 
 def test_the_legend_has_every_colour_and_long_names_fit():

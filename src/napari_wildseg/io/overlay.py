@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SHORTEST_LONG_SIDE = 640
 LONGEST_LONG_SIDE = 2048
 OPACITY = 0.45
+LINE = 0.8
 _INK = (32, 33, 36)
 _PAPER = (255, 255, 255)
 _FAINT = (118, 122, 128)
@@ -87,15 +88,16 @@ def draw_overlay(
     # The ground is dimmed a little, so that the classes stand out on any picture.
     ground = np.where(drawn[..., None] == 0, picture * 0.8 + 20, picture)
     mixed = ground * (1 - blend) + palette[drawn] * blend
-    stroke = max(1, round(max(size) / 500))
-    edge = _inner_edges(drawn, stroke)
-    mixed[edge] = palette[drawn][edge]
-    halo = _inner_edges((drawn != 0).astype(np.uint8), stroke, inside=0)
-    mixed[halo] = mixed[halo] * 0.25
+    # A light line on both sides of every border stands out on dark and on coloured ground.
+    edge = _edges(drawn, max(1, round(max(size) / 700)))
+    mixed[edge] = 255 * LINE + palette[drawn][edge] * (1 - LINE)
     top = Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
     share = np.bincount(labels.ravel(), minlength=256) / labels.size
-    legend = _legend(top.width, [(c.name, c.colour, float(share[c.id])) for c in classes])
+    entries = [(c.name, c.colour, float(share[c.id])) for c in classes]
+    if share[UNLABELLED]:
+        entries.append(("not sure", _UNLABELLED_COLOUR, float(share[UNLABELLED])))
+    legend = _legend(top.width, entries)
     canvas = Image.new("RGB", (top.width, top.height + legend.height), _PAPER)
     canvas.paste(top, (0, 0))
     canvas.paste(legend, (0, top.height))
@@ -110,17 +112,14 @@ def _enlargement(height: int, width: int) -> float:
     return min(1.0, LONGEST_LONG_SIDE / longest)
 
 
-def _inner_edges(
-    values: NDArray[np.uint8], thickness: int, inside: int | None = None
-) -> NDArray[np.bool_]:
-    """Pixels within ``thickness`` of another value: of all values but 0, or of ``inside`` alone."""
+def _edges(values: NDArray[np.uint8], thickness: int) -> NDArray[np.bool_]:
+    """Pixels within ``thickness`` of another value."""
     from scipy import ndimage
 
     size = 2 * thickness + 1
     low = ndimage.minimum_filter(values, size=size, mode="nearest")
     high = ndimage.maximum_filter(values, size=size, mode="nearest")
-    chosen = values != 0 if inside is None else values == inside
-    return np.asarray((low != high) & chosen)
+    return np.asarray(low != high)
 
 
 def _legend(width: int, entries: Sequence[tuple[str, tuple[int, int, int], float]]) -> Image.Image:

@@ -1,0 +1,97 @@
+"""Errors, exit statuses and help of the command."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from napari_wildseg.cli import main as cli
+from napari_wildseg.cli.main import COMMANDS, build_parser, main
+from napari_wildseg.engine.errors import InputError, WildsegError
+
+
+def assert_one_line(ran, status):
+    assert ran.status == status
+    assert ran.out == ""
+    assert ran.err.startswith("wildseg")
+    assert ran.err.count("\n") == 1
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(wildseg, command):
+    ran = wildseg(command, "--help")
+    assert ran.status == 0
+    assert ran.out.startswith(f"usage: wildseg {command}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("unknown",),
+        ("segment",),
+        ("segment", "sample:coffee"),
+        ("segment", "sample:coffee", "--labels", "cat", "--threshold", "2"),
+        ("evaluate", ".", "--limit", "0"),
+        ("evaluate", ".", "--labels", "some"),
+        ("suggest", "x.png", "--top", "ten"),
+        ("models", "--no-such"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(wildseg, arguments):
+    assert_one_line(wildseg(*arguments), 2)
+
+
+def test_version(wildseg):
+    ran = wildseg("--version")
+    assert (ran.status, ran.out[:8]) == (0, "wildseg ")
+
+
+@pytest.fixture
+def raising(monkeypatch):
+    """Make a command that raises what it is told to."""
+
+    def install(error):
+        def run(args):
+            raise error
+
+        parser = argparse.ArgumentParser()
+        parser.set_defaults(run=run)
+        monkeypatch.setattr(cli, "build_parser", lambda: parser)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (InputError("The picture is empty."), 2, "The picture is empty."),
+        (WildsegError("The disk is full."), 1, "The disk is full."),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 1, "not enough memory"),
+        (ValueError("two\nlines"), 1, "ValueError: two lines"),
+        (RuntimeError(), 1, "(RuntimeError)"),
+    ],
+)
+def test_errors_become_one_line(wildseg, raising, error, status, words):
+    raising(error)
+    ran = wildseg()
+    assert_one_line(ran, status)
+    assert words in ran.err
+
+
+def test_a_traceback_on_request(wildseg, raising, monkeypatch):
+    monkeypatch.setenv("WILDSEG_DEBUG", "1")
+    raising(ValueError("where?"))
+    ran = wildseg()
+    assert ran.status == 1
+    assert "Traceback" in ran.err
+
+
+def test_every_command_is_one_module():
+    parser = build_parser()
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert tuple(commands.choices) == COMMANDS
+    assert callable(main)
