@@ -134,7 +134,7 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     entries: Sequence[str | ClassInfo]
     entries = _split(labels) if isinstance(labels, str) else list(labels)
     if not entries:
-        raise InputError("No class names were given: type at least one, for example \"cat\".")
+        raise InputError('No class names were given: type at least one, for example "cat".')
     if len(entries) > MAX_CLASSES:
         raise InputError(
             f"{len(entries)} classes were given; a label image holds at most {MAX_CLASSES}."

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.geometry import Geometry, geometry_of
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
@@ -37,12 +38,15 @@ class ImageEncoding:
         One a view.
     method : RelevanceMethod
         What the encodings were made for.
+    geometry : Geometry
+        Of the model's image tower.
     """
 
     shape: tuple[int, int]
     views: tuple[View, ...]
     encodings: list[ViewEncoding]
     method: RelevanceMethod
+    geometry: Geometry
     _features: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
 
     @property
@@ -76,7 +80,7 @@ class ImageEncoding:
             [self.views[i] for i in chosen],
             self.shape,
             self.grid,
-            offset=getattr(self.method, "offset", (0.0, 0.0)),
+            offset=self._offset,
         )
 
     def features(self) -> list[NDArray[np.float32]]:
@@ -88,12 +92,15 @@ class ImageEncoding:
             Each ``(C, gh, gw)`` float32.
         """
         if not self._features:
-            offset = getattr(self.method, "offset", (0.0, 0.0))
             for level in range(len(self.encodings[0].features)):
                 maps = (e.features[level] for e in self.encodings)
-                merged = merge(maps, self.views, self.shape, self.grid, offset=offset)
+                merged = merge(maps, self.views, self.shape, self.grid, offset=self._offset)
                 self._features.append(merged.numpy())
         return self._features
+
+    @property
+    def _offset(self) -> tuple[float, float]:
+        return (self.geometry.offset, self.geometry.offset)
 
     def _first_count(self) -> int:
         """Count the views that make up the first look: one, or the windows of a long image."""
@@ -125,12 +132,8 @@ def encode_steps(
         A preset of `napari_wildseg.engine.views`.
     """
     shape = (rgb.shape[0], rgb.shape[1])
-    views = make_views(
-        shape,
-        preset,
-        base_side=getattr(method, "base_side", 448),
-        multiple=getattr(method, "multiple", 16),
-    )
+    geometry = geometry_of(model)
+    views = make_views(shape, preset, base_side=geometry.base_side, multiple=geometry.multiple)
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
@@ -152,4 +155,4 @@ def encode_steps(
                 continue
             waiting = waiting[count:]
     yield Progress(len(views), len(views), "Encoded")
-    return ImageEncoding(shape, views, encodings, method)
+    return ImageEncoding(shape, views, encodings, method, geometry)

@@ -22,7 +22,7 @@ from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.pseudo_labels import Evidence, decide, normalise
 from napari_wildseg.engine.refine import Refinement, start_refinement
-from napari_wildseg.engine.relevance import RelevanceMethod, get_method
+from napari_wildseg.engine.relevance import get_method
 
 BACKGROUND_WORDS = (
     "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
@@ -225,7 +225,7 @@ class Segmenter:
         keep_stages: bool = False,
     ) -> Steps[Result]:
         """As `segment`, as a generator of `Progress`."""
-        image, encoding = self._require_image()
+        _, encoding = self._require_image()
         classes = parse_classes(labels)
         if threshold is not None:
             self.threshold = _checked_threshold(threshold)
@@ -327,8 +327,10 @@ class Segmenter:
     ) -> Steps[Result]:
         image, encoding = self._require_image()
         state = self._require_segmentation()
+        threshold: float | None = None
         if seeds is None:
-            seeds = state.evidence.pseudo_labels(self.threshold)
+            threshold = self.threshold
+            seeds = state.evidence.pseudo_labels(threshold)
         yield Progress(1, 3, "Refining" if refine else "Labelling")
         started = time.perf_counter()
         if refine:
@@ -340,7 +342,7 @@ class Segmenter:
                     features=encoding.features(),
                     relevance=state.grid_relevance.numpy(),
                 )
-            labels = yield from state.refinement.run_steps(seeds, corrections, self.threshold)
+            labels = yield from state.refinement.run_steps(seeds, corrections, threshold)
         else:
             labels = decide(state.relevance, self.threshold)
             if corrections is not None:

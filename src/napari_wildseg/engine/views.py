@@ -73,7 +73,7 @@ class Preset:
 PRESETS = {
     "single": Preset(scales=(1.0,), flips=False),
     "fast": Preset(scales=(1.0,)),
-    "default": Preset(scales=(0.625, 1.0, 1.375)),
+    "default": Preset(scales=(0.6, 1.0, 1.4)),
     "best": Preset(scales=(0.5, 0.75, 1.0, 1.375, 1.75), crop_grid=2, gammas=(0.7, 1.4)),
 }
 
@@ -128,7 +128,9 @@ def _flipped(
     scale = side / math.sqrt((bottom - top) * (right - left))
     height = max(2, round((bottom - top) * scale / multiple)) * multiple
     width = max(2, round((right - left) * scale / multiple)) * multiple
-    return [View(*box, height, width, flip, gamma) for flip in ((False, True) if flips else (False,))]
+    return [
+        View(*box, height, width, flip, gamma) for flip in ((False, True) if flips else (False,))
+    ]
 
 
 def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:

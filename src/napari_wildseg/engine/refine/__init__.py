@@ -16,9 +16,11 @@ from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.progress import Steps, drain
 
 _REFINERS = {
-    "default": "default:DefaultRefinement",
+    "default": "default:DefaultRefinement:DefaultOptions",
+    "random_walker": "random_walker:RandomWalkerRefinement:RandomWalkerOptions",
+    "kim2020": "kim2020:KimRefinement:KimOptions",
 }
-"""Refiner name -> ``module:class`` in this package."""
+"""Refiner name -> ``module:class:options`` in this package."""
 
 
 class Refinement(Protocol):
@@ -30,7 +32,7 @@ class Refinement(Protocol):
         self,
         seeds: NDArray[np.uint8] | None,
         corrections: NDArray[np.int16] | None,
-        threshold: float,
+        threshold: float | None,
     ) -> Steps[NDArray[np.uint8]]:
         """Refine.
 
@@ -40,8 +42,9 @@ class Refinement(Protocol):
             ``(H, W)`` uint8 pseudo-labels: 0..K, 255 not sure.
         corrections : ndarray or None
             ``(H, W)`` int16: -1 not corrected, else 0..K; all of them, not only the new ones.
-        threshold : float
-            What the seeds were made with, in [0, 1].
+        threshold : float or None
+            What the seeds were made with, in [0, 1], so that a refiner may go back to the
+            relevance they came from; None where they are hand-made and to be taken as they are.
 
         Returns
         -------
@@ -62,6 +65,7 @@ def start_refinement(
     method: str = "default",
     features: Sequence[NDArray[np.float32]] = (),
     relevance: NDArray[np.float32] | None = None,
+    **options: Any,
 ) -> Refinement:
     """Prepare the refinement of one image.
 
@@ -77,17 +81,25 @@ def start_refinement(
         The network's local features, each ``(C, h, w)`` float32.
     relevance : ndarray, optional
         ``(K, gh, gw)`` float32 in [0, 1].
+    **options
+        Settings of the refiner, for example ``iterations=50`` of ``"kim2020"``.
 
     Raises
     ------
     InputError
-        If there is no such refiner.
+        If there is no such refiner, or it has no such setting.
     """
     if method not in _REFINERS:
         raise InputError(f'There is no refiner "{method}"; choose one of {", ".join(_REFINERS)}.')
-    module, name = _REFINERS[method].split(":")
-    factory = getattr(import_module(f"{__name__}.{module}"), name)
-    refinement: Refinement = factory(image, n_classes, features, relevance)
+    module_name, class_name, options_name = _REFINERS[method].split(":")
+    module = import_module(f"{__name__}.{module_name}")
+    try:
+        settings = getattr(module, options_name)(**options)
+    except TypeError as error:
+        raise InputError(f'The refiner "{method}" has no such setting: {error}.') from None
+    refinement: Refinement = getattr(module, class_name)(
+        image, n_classes, features, relevance, settings
+    )
     return refinement
 
 
@@ -98,6 +110,7 @@ def refine(
     *,
     method: str = "default",
     features: Sequence[NDArray[np.float32]] = (),
+    **options: Any,
 ) -> NDArray[np.uint8]:
     """Refine pseudo-labels on one image: the single-image stage alone, on any seeds.
 
@@ -113,6 +126,8 @@ def refine(
         One of `refiner_names`.
     features : sequence of ndarray
         Local features of a network, each ``(C, h, w)`` float32, if there are any.
+    **options
+        Settings of the refiner, for example ``iterations=50`` of ``"kim2020"``.
 
     Returns
     -------
@@ -150,5 +165,5 @@ def refine(
     if not used.size:
         raise InputError("Nothing is labelled: give at least one seed or correction.")
     n_classes = max(1, int(used.max()))
-    refinement = start_refinement(rgb, n_classes, method=method, features=features)
-    return drain(refinement.run_steps(seeds.astype(np.uint8), fixed, 0.5))
+    refinement = start_refinement(rgb, n_classes, method=method, features=features, **options)
+    return drain(refinement.run_steps(seeds.astype(np.uint8), fixed, None))

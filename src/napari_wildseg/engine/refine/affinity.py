@@ -39,8 +39,8 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     return torch.cat(groups, dim=1) / len(groups) ** 0.5
 
 
-def softmax_affinity(nodes: Tensor, temperature: float) -> Tensor:
-    """Return the row-stochastic ``softmax(nodes @ nodes.T / temperature)``.
+def softmax_affinity(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:
+    """Return the row-stochastic ``softmax(nodes @ nodes.T / temperature - colour distance)``.
 
     Parameters
     ----------
@@ -48,13 +48,15 @@ def softmax_affinity(nodes: Tensor, temperature: float) -> Tensor:
         ``(N, C)`` from `node_features`.
     temperature : float
         Lower ties a cell to fewer others.
+    colours : torch.Tensor
+        ``(N, 3)`` float32, in units of the difference that weighs ``1 / e``.
 
     Returns
     -------
     torch.Tensor
         ``(N, N)`` float32.
     """
-    return torch.softmax(nodes @ nodes.T / temperature, dim=1)
+    return torch.softmax(nodes @ nodes.T / temperature - torch.cdist(colours, colours), dim=1)
 
 
 def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:

@@ -26,7 +26,6 @@ from skimage.color import rgb2lab
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import node_features, softmax_affinity, spread
 from napari_wildseg.engine.refine.observe import Observations, observe, posterior
@@ -39,11 +38,12 @@ class DefaultOptions:
     """Settings of the default refiner; see the module's text for the steps."""
 
     temperature: float = 0.1
-    rounds: int = 8
-    sharpness: float = 8.0
+    colour: float = 15.0
+    rounds: int = 48
+    sharpness: float = 10.0
     bias: float = 0.05
     work_pixels: int = 90_000
-    beta: float = 1.0
+    beta: float = 3.0
     trust: float = 0.02
 
 
@@ -104,7 +104,7 @@ class DefaultRefinement:
         self,
         seeds: NDArray[np.uint8] | None,
         corrections: NDArray[np.int16] | None,
-        threshold: float,
+        threshold: float | None,
     ) -> Steps[NDArray[np.uint8]]:
         """Refine; see `napari_wildseg.engine.refine.Refinement.run_steps`."""
         yield Progress(0, 3, "Spreading over similar places")
@@ -126,22 +126,25 @@ class DefaultRefinement:
             self._nodes = node_features([*self.maps, self.lab], self.grid)
         return self._nodes
 
-    def _spread(self, seeds: NDArray[np.uint8] | None, threshold: float) -> Tensor:
+    def _spread(self, seeds: NDArray[np.uint8] | None, threshold: float | None) -> Tensor:
         """Step 1: probabilities ``(K + 1, gh, gw)``, background first."""
         options = self.options
         if self._affinity is None:
-            maps = self.maps[-1:] or [self.lab, _place(self.coarse)]
+            colours = _resize(self.lab, self.coarse).flatten(1).T * 100
             self._affinity = softmax_affinity(
-                node_features(maps, self.coarse), options.temperature
+                node_features(self.maps[-1:] or [self.lab], self.coarse),
+                options.temperature,
+                colours / options.colour,
             )
-        if self.relevance is not None:
+        if self.relevance is not None and threshold is not None:
             start = _resize(self.relevance, self.coarse)
             scores = spread(self._affinity, start, options.rounds)
-            scores = scores / scores.amax((1, 2), keepdim=True).clamp(min=1e-6)
-            scores = _resize(scores, self.grid)
+            low, high = scores.amin((1, 2), keepdim=True), scores.amax((1, 2), keepdim=True)
+            scores = _resize((scores - low) / (high - low).clamp(min=1e-6), self.grid)
             floor = torch.full_like(scores[:1], threshold + options.bias)
         else:
-            assert seeds is not None
+            if seeds is None:
+                raise ValueError("seeds are needed where there is no relevance")
             hot = torch.stack(
                 [torch.from_numpy(seeds == k).float() for k in range(self.n_classes + 1)]
             )
@@ -175,13 +178,3 @@ def _resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
         align_corners=False,
         antialias=maps.shape[-1] > shape[1],
     )[0]
-
-
-def _place(grid: tuple[int, int]) -> Tensor:
-    """Rows and columns in units of the longer side, ``(2, gh, gw)``."""
-    rows = torch.arange(grid[0], dtype=torch.float32) / max(grid)
-    columns = torch.arange(grid[1], dtype=torch.float32) / max(grid)
-    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-
-
-__all__ = ["UNLABELLED", "DefaultOptions", "DefaultRefinement"]

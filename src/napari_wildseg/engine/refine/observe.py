@@ -34,9 +34,7 @@ class Observations:
         return int(self.mask.sum())
 
 
-def observe(
-    corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: int
-) -> Observations:
+def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: int) -> Observations:
     """Count corrected pixels cell by cell.
 
     Parameters

@@ -46,7 +46,9 @@ class CamRelevance:
         """Return None for convolutional towers, else a sentence."""
         if _is_convolutional(model.visual):
             return None
-        return f'The relevance method "cam" needs a convolutional image tower; {model.name} has none.'
+        return (
+            f'The relevance method "cam" needs a convolutional image tower; {model.name} has none.'
+        )
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
@@ -100,7 +102,9 @@ def _tower(model: CLIPModel, dilate: bool) -> _Tower:
     kept = _TOWERS.setdefault(model.network, {})
     if dilate not in kept:
         visual = model.visual
-        kept[dilate] = _cut_timm(visual, dilate) if hasattr(visual, "trunk") else _cut_resnet(visual)
+        kept[dilate] = (
+            _cut_timm(visual, dilate) if hasattr(visual, "trunk") else _cut_resnet(visual)
+        )
     return kept[dilate]
 
 
@@ -111,7 +115,9 @@ def _is_convolutional(visual: nn.Module) -> bool:
         return True
     trunk = getattr(visual, "trunk", None)
     # timm's transformers carry a patch embedding; convolutional families list their stages.
-    return trunk is not None and hasattr(trunk, "feature_info") and not hasattr(trunk, "patch_embed")
+    return (
+        trunk is not None and hasattr(trunk, "feature_info") and not hasattr(trunk, "patch_embed")
+    )
 
 
 def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
