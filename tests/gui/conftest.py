@@ -81,7 +81,7 @@ def desk(make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
         if viewer is None:
             viewer = make_napari_viewer()
         if image is not None:
-            viewer.add_image(image, **kwargs)
+            viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
         widget.controller._pool.models["starter"] = starter
         made = Desk(viewer, widget, qtbot)

@@ -46,9 +46,7 @@ def test_renaming_and_hiding_are_asked_for(table, qtbot):
         model.setData(model.index(0, NAME), "lynx")
     assert asked.args == [1, "lynx"]
     with qtbot.waitSignal(model.visibility_asked) as asked:
-        model.setData(
-            model.index(1, NAME), Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole
-        )
+        model.setData(model.index(1, NAME), Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
     assert asked.args == [2, False]
     with qtbot.assertNotEmitted(model.rename_asked):
         model.setData(model.index(1, NAME), "cup of coffee=cup|mug")
@@ -66,7 +64,11 @@ def test_delete_key_asks_for_removal_and_return_picks(table, qtbot):
 
 def test_swatch_has_the_colour(qtbot):
     image = swatch((230, 159, 0)).pixmap(14, 14).toImage()
-    assert QColor(image.pixel(image.width() // 2, image.height() // 2)).getRgb()[:3] == (230, 159, 0)
+    assert QColor(image.pixel(image.width() // 2, image.height() // 2)).getRgb()[:3] == (
+        230,
+        159,
+        0,
+    )
 
 
 def test_the_empty_table_says_what_to_do(qtbot):

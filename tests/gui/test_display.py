@@ -93,7 +93,9 @@ def test_only_the_plane_of_a_lazy_stack_is_read():
 
 def test_channels_on_one_spot_are_shown_together():
     red = Image(np.full((4, 5), 1.0), contrast_limits=(0, 1), colormap="red", blending="additive")
-    green = Image(np.full((4, 5), 1.0), contrast_limits=(0, 1), colormap="green", blending="additive")
+    green = Image(
+        np.full((4, 5), 1.0), contrast_limits=(0, 1), colormap="green", blending="additive"
+    )
     assert shown(red, (red, green))[0, 0].tolist()[0] == 255
     assert shown(red, (red, green))[0, 0].tolist()[1] > 100
     green.visible = False

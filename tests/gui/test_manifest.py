@@ -76,7 +76,11 @@ viewer.close()
 
 def test_opening_the_widget_is_quick_and_loads_no_model():
     run = subprocess.run(
-        [sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=300, env={**os.environ}
+        [sys.executable, "-c", OPEN],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ},
     )
     assert run.returncode == 0, run.stderr
     seconds, heavy = json.loads(run.stdout.splitlines()[-1])

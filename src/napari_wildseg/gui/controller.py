@@ -71,6 +71,7 @@ class Controller:
     classes_changed = Signal()
     areas_changed = Signal()
     suggested = Signal(object)
+    class_picked = Signal(int)
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -495,6 +496,7 @@ class Controller:
         self._dress(session)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
+        layer.events.selected_label.connect(self._on_label_selected)
         return tracked
 
     def _there(self, layer: Labels | None) -> bool:
@@ -573,10 +575,17 @@ class Controller:
             owner[1].note_refresh()
             self.areas_changed.emit()
 
+    def _on_label_selected(self, event: Any) -> None:
+        owner = self.sessions.owner_of(event.source)
+        if owner is not None and owner[0] is self.session:
+            self.selected_class = int(event.source.selected_label)
+            self.class_picked.emit(self.selected_class)
+
     def _on_plane_changed(self) -> None:
         session = self.session
         if session is not None and session.planes:
             self.areas_changed.emit()
+            self.say_what_next()
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
@@ -607,6 +616,7 @@ class Controller:
             for layer in session.label_layers():
                 layer.events.paint.disconnect(self._on_paint)
                 layer.events.set_data.disconnect(self._on_refresh)
+                layer.events.selected_label.disconnect(self._on_label_selected)
         shared_worker().submit(Job(partial(_empty, self._pool)))
 
 

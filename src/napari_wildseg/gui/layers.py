@@ -151,5 +151,12 @@ def write_plane(layer: Labels, plane: Plane, patch: Patch, width: int) -> None:
     if not patch.where.size:
         return
     rows, columns = np.divmod(patch.where, width)
-    with layer.block_history():
-        layer.data_setitem(plane.expand(rows, columns), patch.after.astype(layer.data.dtype))
+    shown = layer.visible
+    # napari keeps no current slice of a hidden layer, and `data_setitem` writes into the slice
+    # too: after a slider has moved it would miss it. No frame is drawn in between.
+    layer.visible = True
+    try:
+        with layer.block_history():
+            layer.data_setitem(plane.expand(rows, columns), patch.after.astype(layer.data.dtype))
+    finally:
+        layer.visible = shown

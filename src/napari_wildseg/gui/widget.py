@@ -12,6 +12,7 @@ from qtpy.QtGui import QAction, QColor, QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QColorDialog,
+    QComboBox,
     QFileDialog,
     QFormLayout,
     QGridLayout,
@@ -55,8 +56,11 @@ class WildsegWidget(QWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
-        self.controller = Controller(napari_viewer)
-        self._viewer = napari_viewer
+        # napari hands plugins a proxy, and through it a new proxy of a layer at each look. State
+        # is kept per layer object, so the objects themselves are needed; only their public side
+        # is used.
+        self._viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.controller = Controller(self._viewer)
         self._make_controls()
         self._lay_out()
         self._connect()
@@ -73,14 +77,18 @@ class WildsegWidget(QWidget):
             "The image to segment, as it is displayed. Of a stack, the plane in view is segmented; "
             "additive channels on the same spot are taken together."
         )
-        self._model = ComboBox(choices=models.choices(self.controller.model), name="model")
-        self._model.value = self.controller.model
-        self._model.native.setObjectName("model")
-        self._model.tooltip = (
-            "The image-text model. The starter is built in and needs no download; "
-            "it is loaded when it is first used."
+        self.model = QComboBox(self)
+        self.model.setObjectName("model")
+        self.model.setEditable(True)
+        self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.model.addItems(models.choices(self.controller.model))
+        self.model.setCurrentText(self.controller.model)
+        self.model.setToolTip(
+            "The image-text model. The starter is built in and needs no download; it is loaded\n"
+            "when it is first used. Other model strings can be typed: NAME/TAG of open_clip,\n"
+            "local-dir:FOLDER or the path of a checkpoint."
         )
-        for box in (self._image.native, self._model.native):
+        for box in (self._image.native, self.model):
             # A long layer name must not widen the dock.
             box.setMinimumContentsLength(6)
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -219,7 +227,7 @@ class WildsegWidget(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self._image.native)
-        form.addRow("Model", self._model.native)
+        form.addRow("Model", self.model)
 
         names = QHBoxLayout()
         names.setSpacing(4)
@@ -261,7 +269,10 @@ class WildsegWidget(QWidget):
     def _connect(self) -> None:
         controller = self.controller
         self._image.changed.connect(self._on_image_chosen)
-        self._model.changed.connect(self._on_model_chosen)
+        self.model.activated.connect(lambda _: self._on_model_chosen())
+        editor = self.model.lineEdit()
+        assert editor is not None
+        editor.editingFinished.connect(self._on_model_chosen)
         self.new_class.returnPressed.connect(self._on_names_entered)
         self.suggest.clicked.connect(lambda: controller.suggest())
         self.suggestions.chosen.connect(controller.add_classes)
@@ -286,6 +297,7 @@ class WildsegWidget(QWidget):
         controller.classes_changed.connect(self._show_classes)
         controller.areas_changed.connect(self._count_soon)
         controller.suggested.connect(self._show_suggestions)
+        controller.class_picked.connect(self.table.select_class)
 
         for key, slot in (
             (AUTO_SEGMENT_KEY, self._on_auto_segment),
@@ -327,9 +339,12 @@ class WildsegWidget(QWidget):
         session = self.controller.session
         self.suggestions.show_names([] if session is None else session.suggestions)
 
-    def _on_model_chosen(self, name: str) -> None:
-        self.controller.model = name
-        self.controller.say_what_next()
+    def _on_model_chosen(self) -> None:
+        name = self.model.currentText().strip() or models.OFFERED[0]
+        self.model.setCurrentText(name)
+        if name != self.controller.model:
+            self.controller.model = name
+            self._show_status(f"The next Auto-segment uses {name}.")
 
     # ------------------------------------------------------------------ classes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -89,11 +90,29 @@ class _Relay(QObject):
 
     def __init__(self) -> None:
         super().__init__()
+        self._waiting: deque[tuple[Job, str, object]] = deque()
+        self._delivering = False
         self.reported.connect(self.deliver, Qt.ConnectionType.QueuedConnection)
 
     @Slot(object, str, object)
     def deliver(self, job: Job, what: str, value: object) -> None:
-        """Call what the job asked to be called."""
+        """Call what the job asked to be called, in the order it was reported.
+
+        napari's progress bars process events while they are drawn, so that the next report can
+        arrive in the middle of this one; it has to wait.
+        """
+        self._waiting.append((job, what, value))
+        if self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._waiting:
+                self._call(*self._waiting.popleft())
+        finally:
+            self._delivering = False
+
+    @staticmethod
+    def _call(job: Job, what: str, value: object) -> None:
         if what == "end":
             if job.on_end is not None:
                 job.on_end()

@@ -1,0 +1,633 @@
+"""An annotator's afternoon: a real viewer, the real widget, the real starter model."""
+
+from __future__ import annotations
+
+import gc
+import json
+import weakref
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMessageBox, QShortcut, QWidget
+
+NAMES = "cup of coffee, spoon, table"
+CONTROLS = (
+    *("image", "model", "classes", "new_class", "suggest", "auto_segment", "cancel", "refine"),
+    *("confirm_region", "export", "threshold", "status", "refine_at_once", "more"),
+)
+
+
+def wrong_spot(layer, label, size=12):
+    """Return a spot whose neighbourhood is not labelled so."""
+    far = np.argwhere(layer.data != label)
+    inside = (far >= size).all(1) & (far < np.array(layer.data.shape) - size).all(1)
+    return tuple(int(i) for i in far[inside][len(far[inside]) // 3])
+
+
+def paint(layer, spot, label, size=9):
+    """Paint a dab the way the brush does; returns the pixels it covers."""
+    before = layer.data.copy()
+    layer.mode = "paint"
+    layer.brush_size = size
+    layer.paint(spot, label)
+    return before != layer.data
+
+
+def test_every_control_has_its_name_and_a_tooltip(desk):
+    d = desk()
+    for name in CONTROLS:
+        assert d.control(name).toolTip(), name
+    for child in d.widget.findChildren(QWidget):
+        named = child.objectName() and not child.objectName().startswith(("qt_", "magicgui"))
+        if named and not isinstance(child, QLabel) and child.objectName() != "suggestions":
+            assert child.toolTip() or child.parent().toolTip(), child.objectName()
+
+
+def test_the_state_line_says_what_to_do_first(desk, photo):
+    d = desk()
+    assert "Open an image" in d.status
+    d.viewer.add_image(photo, name="coffee")
+    assert "Type what is in the image" in d.status
+    d.type_names(NAMES)
+    assert "press Auto-segment" in d.status
+    assert d.control("classes").model().rowCount() == 3
+
+
+def test_the_whole_job(desk, photo, tmp_path, monkeypatch):
+    """Auto-segment, paint, Refine, undo, redo, Export, read back."""
+    d = desk(photo, NAMES, name="coffee", scale=(0.5, 0.25), units=("mm", "mm"))
+    d.run("auto_segment")
+    labels, pseudo = d.layer(), d.layer(" pseudo-labels")
+    assert labels.visible
+    assert not pseudo.visible
+    assert d.viewer.layers.selection.active is labels
+    assert set(np.unique(labels.data)) <= {0, 1, 2, 3}
+    assert len(np.unique(labels.data)) > 1
+    assert set(np.unique(pseudo.data)) <= {0, 1, 2, 3, 255}
+    assert labels.features["class"].tolist() == [
+        "background",
+        "cup of coffee",
+        "spoon",
+        "table",
+        "not sure",
+    ]
+    assert tuple(labels.scale) == (0.5, 0.25)
+    assert labels.units == d.viewer.layers["coffee"].units
+
+    spot = wrong_spot(labels, 2)
+    painted = paint(labels, spot, 2)
+    assert painted.any()
+    before = labels.data.copy()
+    d.run("refine")
+    assert (labels.data[painted] == 2).all()
+    assert "corrected pixels kept" in d.status
+    after = labels.data.copy()
+    if (after != before).any():
+        labels.undo()
+        assert (labels.data == before).all(), "one Ctrl+Z brings back the state before Refine"
+        labels.redo()
+    assert (labels.data == after).all()
+
+    target = tmp_path / "out.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+    d.click("export")
+    from napari_wildseg.io import read_labels
+
+    back = read_labels(target)
+    assert (back.labels == labels.data).all()
+    assert [c.name for c in back.classes] == ["cup of coffee", "spoon", "table"]
+    about = json.loads(target.with_suffix(".json").read_text())
+    assert about["image"] == "coffee"
+    assert about["scale"] == [0.5, 0.25]
+    assert "Exported out.png" in d.status
+
+
+def test_corrections_accumulate_over_refines(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    first = paint(labels, wrong_spot(labels, 1), 1)
+    d.run("refine")
+    second = paint(labels, wrong_spot(labels, 2), 2) & ~first
+    d.run("refine")
+    d.run("refine")
+    assert (labels.data[first & ~second] == 1).all()
+    assert (labels.data[second] == 2).all()
+
+
+def test_auto_segment_again_keeps_corrections(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 3), 3)
+    d.type_names("saucer")
+    d.run("auto_segment")
+    assert d.layer() is labels
+    assert (labels.data[painted] == 3).all()
+
+
+def test_undo_of_a_refine_is_no_correction(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    session, plane = d.controller.session, d.controller.plane
+    paint(labels, wrong_spot(labels, 2), 2, 21)
+    count = session.decided_pixels(plane)
+    d.run("refine")
+    labels.undo()
+    assert session.decided_pixels(plane) == count
+    d.run("refine")
+    assert session.decided_pixels(plane) == count
+
+
+def test_erased_and_filled_pixels_are_corrections(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    where = np.argwhere(labels.data > 0)
+    erased = paint(labels, tuple(where[len(where) // 2]), 0)
+    d.run("refine")
+    assert (labels.data[erased] == 0).all()
+    labels.mode = "fill"
+    spot = tuple(int(i) for i in np.argwhere(labels.data != 3)[0])
+    before = labels.data.copy()
+    labels.fill(spot, 3)
+    filled = before != labels.data
+    d.run("refine")
+    assert (labels.data[filled] == 3).all()
+
+
+def test_pseudo_labels_can_be_corrected_and_labels_win(desk, photo):
+    d = desk(photo, NAMES)
+    d.control("refine_at_once").setChecked(False)
+    d.run("auto_segment")
+    pseudo = d.layer(" pseudo-labels")
+    assert pseudo.visible
+    assert all(layer.name != "Image labels" for layer in d.viewer.layers)
+    painted = paint(pseudo, wrong_spot(pseudo, 1), 1)
+    d.run("refine")
+    labels = d.layer()
+    assert (labels.data[painted] == 1).all()
+    again = paint(labels, tuple(int(i) for i in np.argwhere(painted)[0]), 2, 3)
+    d.run("refine")
+    assert (labels.data[again] == 2).all()
+    d.control("refine_at_once").setChecked(True)
+    assert not pseudo.visible
+
+
+def test_confirmed_pixels_survive_a_changed_class_list(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    present = int(np.bincount(labels.data[labels.data > 0]).argmax())
+    d.controller.pick_class(present)
+    region = labels.data == present
+    d.click("confirm_region")
+    assert "confirmed" in d.status
+    d.type_names("plate, wooden board, milk foam")
+    d.control("threshold").setValue(0.9)
+    d.run("auto_segment")
+    assert (labels.data[region] == present).all()
+    d.click("confirm_region")
+    d.click("confirm_region")
+    assert "already" in d.status
+    d.controller.release_corrections()
+    assert d.controller.session.decided_pixels(d.controller.plane) == 0
+
+
+def test_confirm_the_region_under_the_cursor(desk, photo):
+    d = desk(photo, NAMES, scale=(2, 2))
+    d.run("auto_segment")
+    labels = d.layer()
+    spot = tuple(int(i) for i in np.argwhere(labels.data > 0)[50])
+    d.viewer.cursor.position = tuple(2.0 * s for s in spot)
+    assert d.controller.confirm_at_cursor() > 0
+    decided = d.controller.session.corrections(d.controller.plane)
+    assert decided[spot] == labels.data[spot]
+    assert set(np.unique(decided)) == {-1, labels.data[spot]}
+    d.viewer.cursor.position = (-50.0, -50.0)
+    assert d.controller.confirm_at_cursor() == 0
+    assert "Move the cursor" in d.status
+
+
+def test_threshold_is_live_and_one_undo_step(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    d.control("refine_at_once").setChecked(False)
+    d.run("auto_segment")
+    pseudo = d.layer(" pseudo-labels")
+    before = pseudo.data.copy()
+    slider = d.control("threshold")
+    for value in (0.6, 0.7, 0.8, 0.9):
+        slider.setValue(value)
+        d.wait()
+    changed = pseudo.data.copy()
+    assert (changed != before).any()
+    assert "Threshold 0.90" in d.status
+    pseudo.undo()
+    assert (pseudo.data == before).all()
+
+
+def test_threshold_refines_once_at_rest(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    d.control("threshold").setValue(0.8)
+    qtbot.waitUntil(lambda: "Refined" in d.status, timeout=30_000)
+
+
+def test_picking_a_row_selects_label_and_brush(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    table = d.control("classes")
+    d.viewer.layers.selection.active = d.viewer.layers["Image"]
+    cell = table.visualRect(table.model().index(1, 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(cell))
+    labels = d.layer()
+    assert d.viewer.layers.selection.active is labels
+    assert labels.selected_label == 2
+    assert labels.mode == "paint"
+    labels.selected_label = 3
+    assert table.current_class().id == 3
+
+
+def test_areas_follow_the_brush(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    table = d.control("classes")
+    before = table.model().index(1, 1).data()
+    paint(labels, wrong_spot(labels, 2), 2, 61)
+    qtbot.waitUntil(lambda: table.model().index(1, 1).data() != before)
+    share = (labels.data == 2).mean()
+    assert table.model().index(1, 1).data() == f"{share:.1%}".replace("%", " %")
+
+
+def test_hidden_classes_are_transparent(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    d.controller.show_class(1, False)
+    assert d.layer().colormap.map(1)[3] == 0
+    d.controller.show_class(1, True)
+    assert d.layer().colormap.map(1)[3] == 1
+
+
+def test_removed_class_becomes_background_in_one_undo_step(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    paint(labels, wrong_spot(labels, 2), 2)
+    before = labels.data.copy()
+    d.controller.remove_class(2)
+    assert (labels.data == 2).sum() == 0
+    assert [c.id for c in d.controller.classes] == [1, 3]
+    labels.undo()
+    assert (labels.data == before).all()
+    labels.redo()
+    d.run("refine")
+    assert set(np.unique(labels.data)) <= {0, 1, 3}
+
+
+def test_a_renamed_class_keeps_its_pixels(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 2), 2)
+    model = d.control("classes").model()
+    model.setData(model.index(1, 0), "teaspoon=spoon|teaspoon")
+    assert labels.features["class"].tolist()[2] == "teaspoon"
+    d.run("refine")
+    assert (labels.data[painted] == 2).all()
+
+
+def test_a_class_added_after_auto_segment_can_be_painted_and_refined(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    d.type_names("saucer")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 4), 4)
+    d.run("refine")
+    assert (labels.data[painted] == 4).all()
+
+
+def test_a_label_of_no_class_is_pointed_out(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 9), 9)
+    d.click("refine")
+    assert "Label 9" in d.status
+    assert (labels.data[painted] == 9).all(), "nothing was lost"
+
+
+@pytest.mark.parametrize("text", ["cat, cat", '"cat'])
+def test_names_that_cannot_be_used_are_explained(desk, photo, text):
+    d = desk(photo)
+    d.type_names(text)
+    assert d.control("classes").model().rowCount() == 0
+    assert d.control("new_class").text() == text, "what was typed is not lost"
+    assert d.status.endswith(".")
+
+
+def test_typed_but_not_entered_names_are_meant(desk, photo):
+    d = desk(photo)
+    d.control("new_class").setText(NAMES)
+    d.run("auto_segment")
+    assert d.layer().data.any()
+
+
+def test_auto_segment_without_names_or_image_says_what_is_missing(desk, photo):
+    d = desk()
+    d.click("auto_segment")
+    assert "Open an image" in d.status
+    d.viewer.add_image(photo)
+    d.click("auto_segment")
+    assert "Type what is in the image" in d.status
+    d.click("refine")
+    d.type_names(NAMES)
+    d.click("refine")
+    assert "Auto-segment first" in d.status
+    d.click("export")
+    assert "Auto-segment first" in d.status
+    d.click("confirm_region")
+    assert "Auto-segment first" in d.status
+
+
+def test_failures_are_sentences(desk, photo):
+    d = desk(photo, NAMES)
+    d.controller.model = "no-such/model"
+    d.run("auto_segment")
+    assert "no-such" in d.status
+    assert "Traceback" not in d.status
+    assert [type(layer) for layer in d.viewer.layers] == [Image]
+    assert not d.control("cancel").isEnabled()
+
+
+def test_images_that_cannot_be_segmented_are_refused(desk):
+    d = desk(np.zeros((1, 40)), NAMES)
+    d.run("auto_segment")
+    assert "pixels" in d.status
+    assert len(d.viewer.layers) == 1
+
+
+def test_export_asks_before_it_replaces(desk, photo, tmp_path, monkeypatch):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    target = tmp_path / "labels"
+    (tmp_path / "labels.json").write_text("mine")
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
+
+    def answer(reply):
+        def question(*args, **kwargs):
+            asked.append(args)
+            return reply
+
+        monkeypatch.setattr(QMessageBox, "question", question)
+
+    answer(QMessageBox.StandardButton.No)
+    assert d.widget.export_labels() == []
+    assert (tmp_path / "labels.json").read_text() == "mine"
+    answer(QMessageBox.StandardButton.Yes)
+    assert [p.name for p in d.widget.export_labels()] == ["labels.png", "labels.json"]
+    assert len(asked) == 2
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: ("", ""))
+    assert d.widget.export_labels() == []
+
+
+def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):
+    d = desk(photo)
+    d.run("suggest")
+    bar = d.control("suggestions")
+    buttons = [b for b in bar.findChildren(QWidget) if hasattr(b, "click")]
+    assert buttons
+    buttons[0].click()
+    assert d.control("classes").model().rowCount() == 1
+    assert not buttons[0].isEnabled()
+
+
+def test_relevance_map_lies_on_the_image(desk, photo):
+    d = desk(photo, NAMES, scale=(2, 3), translate=(5, 7))
+    d.run("auto_segment")
+    d.controller.show_relevance(1)
+    d.wait()
+    layer = d.viewer.layers["Image relevance of cup of coffee"]
+    assert layer.data.shape == photo.shape[:2]
+    assert layer.data.max() <= 1
+    np.testing.assert_allclose(
+        layer.data_to_world((3, 4)), d.viewer.layers["Image"].data_to_world((3, 4))
+    )
+    assert d.controller.image.name == "Image", "the map is no image to segment"
+
+
+# ---------------------------------------------------------------------- images and viewers apart
+
+
+def test_two_images_do_not_mix(desk, photo):
+    d = desk(photo, NAMES, name="one")
+    d.run("auto_segment")
+    one = d.layer()
+    painted = paint(one, wrong_spot(one, 1), 1)
+    d.viewer.add_image(photo[::-1], name="two")
+    d.widget._image.value = d.viewer.layers["two"]
+    assert d.controller.session.decided_pixels(d.controller.plane) == 0
+    d.type_names("plate")
+    d.run("auto_segment")
+    two = d.layer()
+    assert two is not one
+    d.widget._image.value = d.viewer.layers["one"]
+    assert d.control("classes").model().rowCount() == 3
+    d.run("refine")
+    assert (one.data[painted] == 1).all()
+    assert d.control("classes").model().rowCount() == 3
+
+
+def test_renamed_layers_stay_known(desk, photo):
+    d = desk(photo, NAMES, name="one")
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 1), 1)
+    d.viewer.layers["one"].name = "another name"
+    labels.name = "my work"
+    assert d.widget._image.value is d.viewer.layers["another name"]
+    d.run("refine")
+    assert len([layer for layer in d.viewer.layers if isinstance(layer, Labels)]) == 2
+    assert (labels.data[painted] == 1).all()
+
+
+def test_two_viewers_do_not_mix(desk, photo, make_napari_viewer):
+    first = desk(photo, NAMES)
+    second = desk(photo, "cat", viewer=make_napari_viewer())
+    first.run("auto_segment")
+    assert len(first.viewer.layers) == 3
+    assert len(second.viewer.layers) == 1
+    assert second.control("classes").model().rowCount() == 1
+    second.run("auto_segment")
+    paint(second.layer(), (20, 20), 1)
+    assert first.controller.session.decided_pixels(first.controller.plane) == 0
+
+
+def test_planes_of_a_stack_are_apart(desk, photo):
+    stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
+    d = desk(stack, NAMES, scale=(5, 1, 1))
+    d.viewer.dims.set_current_step(0, 0)
+    d.run("auto_segment")
+    labels = d.layer()
+    assert labels.data.shape == stack.shape[:3]
+    assert labels.data[0].any()
+    assert not labels.data[1:].any()
+    d.viewer.dims.set_current_step(0, 2)
+    assert "press Auto-segment" in d.status or d.controller.plane.index[0] == 2
+    d.run("auto_segment")
+    first = labels.data[0].copy()
+    assert labels.data[2].any()
+    where = wrong_spot(Labels(labels.data[2].copy()), 1)
+    labels.paint((2, *where), 1)
+    assert labels.data[(2, *where)] == 1
+    d.run("refine")
+    assert labels.data[(2, *where)] == 1
+    assert (labels.data[0] == first).all()
+    assert not labels.data[1].any()
+
+
+# ---------------------------------------------------------------------- stopping and deleting
+
+
+def test_cancel_changes_nothing(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    cancel = d.control("cancel")
+    assert not cancel.isEnabled()
+    d.click("auto_segment")
+    assert cancel.isEnabled()
+    cancel.click()
+    assert not cancel.isEnabled()
+    assert "Cancelled" in d.status
+    qtbot.wait(50)
+    assert len(d.viewer.layers) == 1
+    d.run("auto_segment")
+    assert len(d.viewer.layers) == 3
+
+
+def test_the_latest_run_wins(desk, photo):
+    d = desk(photo, "cup")
+    d.click("auto_segment")
+    d.type_names("spoon")
+    d.click("auto_segment")
+    d.wait()
+    assert d.layer().features["class"].tolist() == ["background", "cup", "spoon", "not sure"]
+
+
+def test_progress_is_in_the_activity_dock(desk, photo):
+    from napari.utils import progress
+
+    d = desk(photo, NAMES)
+    d.click("auto_segment")
+    bars = [bar for bar in progress._all_instances if bar.desc.startswith("Auto-segment")]
+    assert len(bars) == 1
+    bars[0].cancel()
+    assert not d.controller.runner.running
+    assert not progress._all_instances
+    d.run("auto_segment")
+    assert not progress._all_instances
+
+
+@pytest.mark.parametrize("which", ["image", "labels", "all"])
+def test_layers_deleted_in_mid_run(desk, photo, qtbot, which):
+    d = desk(photo, NAMES, name="photo")
+    d.run("auto_segment")
+    d.type_names("saucer")
+    d.click("auto_segment")
+    if which == "image":
+        d.viewer.layers.remove("photo")
+        assert not d.controller.runner.running
+    elif which == "labels":
+        d.viewer.layers.remove("photo labels")
+    else:
+        d.viewer.layers.clear()
+    d.wait()
+    qtbot.wait(20)
+    if which == "labels":
+        assert d.layer().data.any()
+    else:
+        assert "photo" not in d.viewer.layers
+
+
+def test_switching_images_in_mid_run(desk, photo):
+    d = desk(photo, NAMES, name="one")
+    d.viewer.add_image(photo[::-1], name="two")
+    d.click("auto_segment")
+    d.widget._image.value = d.viewer.layers["two"]
+    d.wait()
+    assert len(d.viewer.layers) == 2
+    d.run("auto_segment")
+    assert "two labels" in d.viewer.layers
+    assert "one labels" not in d.viewer.layers
+
+
+def test_closing_the_dock_in_mid_run(desk, photo, qtbot):
+    d = desk(photo, NAMES)
+    d.click("auto_segment")
+    controller = d.controller
+    d.viewer.window.remove_dock_widget(d.widget)
+    d.widget.deleteLater()
+    QApplication.processEvents()
+    qtbot.waitUntil(lambda: not controller.runner.running)
+    d.viewer.add_image(photo)
+    assert len(d.viewer.layers) == 2
+
+
+def test_paint_during_a_run_is_kept(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    d.click("refine")
+    painted = paint(labels, wrong_spot(labels, 2), 2)
+    d.wait()
+    assert (labels.data[painted] == 2).all()
+
+
+def test_a_removed_image_is_let_go(desk, photo):
+    d = desk(photo, NAMES, name="photo")
+    d.run("auto_segment")
+    gone = weakref.ref(d.viewer.layers["photo"])
+    d.viewer.layers.clear()
+    d.wait()
+    for _ in range(3):
+        QApplication.processEvents()
+        gc.collect()
+    session_of_gone = [s for s in d.controller.sessions if s.image is not None]
+    assert gone() is None or not session_of_gone
+
+
+def test_keyboard(desk, photo):
+    from napari.utils.shortcuts import default_shortcuts
+
+    from napari_wildseg.gui import widget as module
+
+    ours = {module.AUTO_SEGMENT_KEY, module.REFINE_KEY, module.CONFIRM_KEY}
+    napari_keys = {str(k) for keys in default_shortcuts.values() for k in keys}
+    assert not ours & napari_keys
+    d = desk(photo, NAMES)
+    # Without a window manager no window is active, so the keys are pressed by their signal.
+    keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}
+    assert set(keys) == ours
+    keys[module.AUTO_SEGMENT_KEY].activated.emit()
+    d.wait()
+    labels = d.layer()
+    d.viewer.cursor.position = (30.0, 40.0)
+    keys[module.CONFIRM_KEY].activated.emit()
+    assert d.controller.session.corrections(d.controller.plane)[30, 40] == labels.data[30, 40]
+    keys[module.REFINE_KEY].activated.emit()
+    d.wait()
+    assert "Refined" in d.status
+
+
+def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
+    d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
+    d.run("auto_segment")
+    assert d.widget.minimumSizeHint().width() <= 250
+    for theme in ("light", "dark"):
+        d.viewer.theme = theme
+        QApplication.processEvents()
+    d.viewer.layers["Image"].name = "a very long name of a layer " * 4
+    assert d.widget.minimumSizeHint().width() <= 250
