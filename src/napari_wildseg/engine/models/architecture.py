@@ -134,7 +134,7 @@ def unsupported(architecture: Architecture) -> str | None:
             f'"{name}" is not supported: its text tower ({text["hf_model_name"]}) belongs to the '
             "transformers library."
         )
-    if text.get("hf_tokenizer_name") and importlib.util.find_spec("transformers") is None:
+    if text.get("hf_tokenizer_name") and not _has_transformers():
         return (
             f'"{name}" needs the tokenizer {text["hf_tokenizer_name"]}, which needs the package '
             "transformers: install it with `pip install transformers`."
@@ -160,6 +160,10 @@ def unsupported(architecture: Architecture) -> str | None:
         tower = type(getattr(model.visual, "trunk", model.visual)).__name__
         return f'"{name}" is not supported: no relevance method reads its image tower ({tower}).'
     return None
+
+
+def _has_transformers() -> bool:
+    return importlib.util.find_spec("transformers") is not None
 
 
 def beside(path: Path) -> Architecture | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +47,14 @@ def choose_device(name: str) -> torch.device:
     if device.type != "cpu" and not there.get(device.type, False):
         raise InputError(f'This machine has no device "{name}" that torch can use; try cpu.')
     return device
+
+
+def _trim_heap() -> None:
+    """Have glibc return freed memory to the system; elsewhere this happens by itself."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
 
 
 @dataclass
@@ -93,12 +102,16 @@ class CLIPModel:
             torch.cuda.empty_cache()
         elif self.device.type == "mps":
             torch.mps.empty_cache()
+        _trim_heap()
+
+    def _check_not_released(self) -> None:
+        if self.released:
+            raise WildsegError(f'The model "{self.name}" was released; load it again.')
 
     @property
     def visual(self) -> torch.nn.Module:
         """The image tower."""
-        if self.released:
-            raise WildsegError(f'The model "{self.name}" was released; load it again.')
+        self._check_not_released()
         return self.network.visual  # type: ignore[return-value]
 
     @property
@@ -122,6 +135,7 @@ class CLIPModel:
         torch.Tensor
             ``(P, D)`` float32 unit rows on the model's device.
         """
+        self._check_not_released()
         missing = [p for p in dict.fromkeys(prompts) if p not in self._text]
         sentences = [template.replace("{}", p) for p in missing for template in self.templates]
         parts = [

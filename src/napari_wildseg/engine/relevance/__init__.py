@@ -65,7 +65,7 @@ class RelevanceMethod(Protocol):
         """The name users choose it by."""
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None if the method works with the model's image tower, else one sentence why not."""
+        """Return None if the method works with the model's image tower, else say why not."""
 
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
         """Run the image tower once.
@@ -140,7 +140,7 @@ def get_method(name: str | None, model: CLIPModel, **options: object) -> Relevan
         except TypeError as error:
             if name is None:
                 continue
-            raise InputError(f'The relevance method "{name}" has no such option: {error}.') from None
+            raise InputError(f'The method "{name}" has no such option: {error}.') from None
         reason = method.supports(model)
         if reason is None:
             return method

@@ -64,7 +64,7 @@ class DenseRelevance:
 
         end = forward(tower, pixels, step)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
-        pictures = patches.transpose(1, 2).unflatten(2, end.grid)
+        pictures = patches.transpose(1, 2).reshape(len(patches), -1, *end.grid)
         return [
             ViewEncoding(
                 tensors={"patches": pictures[b].clone()},

@@ -27,7 +27,7 @@ Grid = tuple[int, int]
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """Reshape ``(..., N, heads * d)`` to ``(..., heads, N, d)``."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(-2, -3)
+    return tokens.reshape(*tokens.shape[:-1], heads, -1).transpose(-2, -3)
 
 
 def join_heads(tokens: Tensor) -> Tensor:
@@ -476,9 +476,10 @@ def vector_jacobian(
     outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], cotangents: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     """Pull a batch of cotangents ``(K, *output.shape)`` back to ``(K, *input.shape)``."""
-    return torch.autograd.grad(
-        outputs, inputs, cotangents, is_grads_batched=True, retain_graph=False
+    gradients: tuple[Tensor, ...] = torch.autograd.grad(
+        outputs, inputs, cotangents, is_grads_batched=True
     )
+    return gradients
 
 
 def cosine_gradient(embedding: Tensor, text: Tensor) -> Tensor:

@@ -1,0 +1,144 @@
+"""Every method equals its published formula in plain autograd, for every kind of tower."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reference import Reference
+from torch.nn import functional as F
+from towers import DIM, TOWERS, make_model
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.relevance.attention import AttentionRelevance
+from napari_wildseg.engine.relevance.vit import vit_tower
+
+SIZES = [(48, 48), (64, 112), (50, 75)]
+"""The tower's own size; another one; one that is no multiple of the patch."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def texts(count: int, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, DIM, generator=generator), dim=-1)
+
+
+def picture(size: tuple[int, int], batch: int = 1) -> torch.Tensor:
+    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(sum(size)))
+
+
+def assert_same(ours: torch.Tensor, reference: torch.Tensor) -> None:
+    """Equal to 1e-5 of each map's largest value, and not trivially so."""
+    assert ours.dtype == torch.float32
+    assert ours.shape == reference.shape
+    reference = reference.detach()
+    largest = reference.abs().amax((1, 2))
+    assert (largest > 0).all()
+    error = (ours.double() - reference).abs().amax((1, 2)) / largest
+    assert error.max() <= 1e-5, f"relative errors {error.tolist()}"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("start_layer", [-1, -2, 0])
+@pytest.mark.parametrize("kind", TOWERS)
+def test_attention_relevance(kind, start_layer, size):
+    model, pixels, text = make_model(kind), picture(size), texts(3)
+    method = AttentionRelevance(start_layer)
+    (encoding,) = method.encode(model, pixels)
+    ours = method.relevance(model, encoding, text, text[:0])
+    reference = Reference(model, pixels)
+    pooling = vit_tower(model).pooling
+    assert_same(ours, reference.attention(text, start_layer, pooling))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("classes", "background"), [(3, 4), (2, 0), (1, 0)])
+@pytest.mark.parametrize("kind", TOWERS)
+def test_clip_es(kind, classes, background, size):
+    model, pixels = make_model(kind), picture(size)
+    model.network.logit_scale.fill_(1.0)
+    text = texts(classes + background)
+    method = get_method("clip-es", model)
+    (encoding,) = method.encode(model, pixels)
+    ours = method.relevance(model, encoding, text[:classes], text[classes:])
+    reference = Reference(model, pixels)
+    pooling = vit_tower(model).pooling
+    assert_same(ours, reference.clip_es(text[:classes], text[classes:], pooling))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("background", [0, 3])
+@pytest.mark.parametrize("kind", ["class token", "quickgelu", "average of normalised"])
+def test_dense(kind, background, size):
+    model, pixels, text = make_model(kind), picture(size), texts(2 + background)
+    method = get_method("dense", model)
+    (encoding,) = method.encode(model, pixels)
+    ours = method.relevance(model, encoding, text[:2], text[2:])
+    reference = Reference(model, pixels).dense_open_clip(text[:2], text[2:])
+    if kind != "average of normalised":
+        assert_same(ours, reference)
+    else:  # a layer scale stands between the attention and the readout
+        assert ours.shape == reference.shape
+
+
+@pytest.mark.parametrize("name", ["attention", "clip-es", "dense"])
+@pytest.mark.parametrize("kind", TOWERS)
+def test_encoding_is_the_towers_own(kind, name):
+    """The embedding is the library's; features have one vector a patch; views keep their order."""
+    model, pixels = make_model(kind), picture((48, 48), batch=2)
+    method = get_method(name, model)
+    encodings = method.encode(model, pixels)
+    with torch.no_grad():
+        expected = F.normalize(model.visual(pixels), dim=-1)
+    torch.testing.assert_close(torch.stack([e.embedding for e in encodings]), expected)
+    for encoding, one in zip(encodings, pixels, strict=True):
+        assert [tuple(f.shape) for f in encoding.features] == [(48, 3, 3), (48, 3, 3)]
+        (alone,) = method.encode(model, one[None])
+        for key, tensor in encoding.tensors.items():
+            torch.testing.assert_close(alone.tensors[key], tensor)
+    assert not torch.allclose(encodings[0].features[1], encodings[1].features[1])
+
+
+@pytest.mark.parametrize("name", ["attention", "clip-es", "dense"])
+def test_no_class_gives_no_map(name):
+    model = make_model("class token")
+    method = get_method(name, model)
+    (encoding,) = method.encode(model, picture((48, 64)))
+    assert method.relevance(model, encoding, texts(0), texts(2)).shape == (0, 3, 4)
+
+
+def test_classes_in_portions_give_the_same_maps(monkeypatch):
+    """Memory is bounded by treating few classes at a time; the maps do not depend on it."""
+    from napari_wildseg.engine.relevance import attention, clip_es
+
+    model, pixels, text = make_model("average pooled"), picture((48, 64)), texts(5)
+    for module, method in (
+        (attention, AttentionRelevance(0)),
+        (clip_es, get_method("clip-es", model)),
+    ):
+        (encoding,) = method.encode(model, pixels)
+        whole = method.relevance(model, encoding, text[:4], text[4:])
+        monkeypatch.setattr(module, "class_chunk", lambda heads, tokens: 2)
+        torch.testing.assert_close(method.relevance(model, encoding, text[:4], text[4:]), whole)
+
+
+def test_start_layer_out_of_range_is_refused():
+    model = make_model("class token")
+    with pytest.raises(InputError, match="this image tower has 3 layers"):
+        AttentionRelevance(3).encode(model, picture((48, 48)))
+
+
+def test_unknown_names_and_options_are_refused():
+    model = make_model("class token")
+    with pytest.raises(InputError, match=r'no relevance method "gradcam"; choose one of .*clip-es'):
+        get_method("gradcam", model)
+    with pytest.raises(InputError, match="has no such option"):
+        get_method("dense", model, start_layer=0)
+    assert get_method("attention", model, start_layer=0).start_layer == 0
