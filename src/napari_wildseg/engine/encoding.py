@@ -55,7 +55,13 @@ class ImageEncoding:
         return grid_of(self.shape, GRID_SIDE)
 
     def relevance(
-        self, model: CLIPModel, text: Tensor, background: Tensor, *, first_only: bool = False
+        self,
+        model: CLIPModel,
+        text: Tensor,
+        background: Tensor,
+        *,
+        first_only: bool = False,
+        grid: tuple[int, int] | None = None,
     ) -> Tensor:
         """Merge the views' relevance maps.
 
@@ -67,19 +73,21 @@ class ImageEncoding:
             ``(K, D)`` and ``(B, D)`` unit rows.
         first_only : bool
             Use the first view alone (all windows of it, for long images).
+        grid : tuple of int, optional
+            Cells of the result, if not `grid`.
 
         Returns
         -------
         torch.Tensor
             ``(K, gh, gw)`` float32 on the CPU, not normalised.
         """
-        chosen = range(self._first_count() if first_only else len(self.views))
+        chosen = self._first_look() if first_only else range(len(self.views))
         maps = (self.method.relevance(model, self.encodings[i], text, background) for i in chosen)
         return merge(
             maps,
             [self.views[i] for i in chosen],
             self.shape,
-            self.grid,
+            grid or self.grid,
             offset=self._offset,
         )
 
@@ -102,11 +110,14 @@ class ImageEncoding:
     def _offset(self) -> tuple[float, float]:
         return (self.geometry.offset, self.geometry.offset)
 
-    def _first_count(self) -> int:
-        """Count the views that make up the first look: one, or the windows of a long image."""
-        first = self.views[0]
-        size = (first.height, first.width, first.flip, first.gamma)
-        return sum(1 for v in self.views if (v.height, v.width, v.flip, v.gamma) == size)
+    def _first_look(self) -> list[int]:
+        """Indices of the plain views at scale 1: one, or the windows of a long image."""
+
+        def kind(view: View) -> tuple[float, ...]:
+            box = (view.bottom - view.top, view.right - view.left)
+            return (view.height, view.width, view.flip, view.gamma, *box)
+
+        return [i for i, view in enumerate(self.views) if kind(view) == kind(self.views[0])]
 
 
 def grid_of(shape: tuple[int, int], side: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.pseudo_labels import Evidence, decide, normalise
 from napari_wildseg.engine.refine import Refinement, start_refinement
 from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.tagging import tag
+from napari_wildseg.engine.vocabularies import load_vocabulary
 
 BACKGROUND_WORDS = (
     "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
@@ -78,6 +80,13 @@ class _Segmentation:
     relevance: NDArray[np.float32]
     evidence: Evidence
     refinement: Refinement | None = None
+
+    @property
+    def ids(self) -> NDArray[np.uint8]:
+        """Index of the class + 1 -> its id; 0 and 255 stay."""
+        table = np.arange(256, dtype=np.uint8)
+        table[1 : len(self.classes) + 1] = [info.id for info in self.classes]
+        return table
 
 
 class Segmenter:
@@ -224,33 +233,31 @@ class Segmenter:
         refine: bool = True,
         keep_stages: bool = False,
     ) -> Steps[Result]:
-        """As `segment`, as a generator of `Progress`."""
+        """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
         _, encoding = self._require_image()
         classes = parse_classes(labels)
-        if threshold is not None:
-            self.threshold = _checked_threshold(threshold)
+        threshold = self.threshold if threshold is None else _checked_threshold(threshold)
         yield Progress(0, 3, "Computing relevance")
         started = time.perf_counter()
         text, background = self._text(classes)
         maps = normalise(encoding.relevance(self.model, text, background))
-        self._segmentation = _Segmentation(
+        full = self._to_pixels(maps)
+        state = _Segmentation(
             classes=classes,
             grid_relevance=maps,
-            relevance=(full := self._to_pixels(maps)),
+            relevance=full,
             evidence=Evidence(full),
         )
-        self._seconds["relevance"] = time.perf_counter() - started
-        result = yield from self._result_steps(None, None, refine)
+        seconds = time.perf_counter() - started
+        stages = None
         if keep_stages:
             single = normalise(encoding.relevance(self.model, text, background, first_only=True))
-            by_index = {
-                "single view": decide(self._to_pixels(single), self.threshold),
-                "augmented": decide(full, self.threshold),
+            stages = {
+                "single view": state.ids[decide(self._to_pixels(single), threshold)],
+                "augmented": state.ids[decide(full, threshold)],
             }
-            stages = {name: self._ids()[values] for name, values in by_index.items()}
-            result = replace(result, stage_labels={**stages, "refined": result.labels})
-            self.result = result
-        return result
+        self._seconds["relevance"] = seconds
+        return (yield from self._result_steps(state, threshold, None, None, refine, stages))
 
     def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
         """Give the pseudo-labels at a threshold; nothing is encoded again.
@@ -260,8 +267,37 @@ class Segmenter:
         ndarray
             ``(H, W)`` uint8: 0 background, class ids, 255 not sure.
         """
-        threshold = _checked_threshold(threshold)
-        return self._ids()[self._require_segmentation().evidence.pseudo_labels(threshold)]
+        state = self._require_segmentation()
+        return state.ids[state.evidence.pseudo_labels(_checked_threshold(threshold))]
+
+    def suggest(
+        self, vocabulary: str | Sequence[str] = "coco", top: int = 10
+    ) -> list[tuple[str, float]]:
+        """Suggest names of what is in the image; nothing is encoded again.
+
+        Parameters
+        ----------
+        vocabulary : str or sequence of str
+            A bundled list (``"voc"``, ``"coco"``, ``"ade20k"``, ``"imagenet"``), the path of a
+            text or CSV file, or the names themselves.
+        top : int
+            How many at most.
+
+        Returns
+        -------
+        list of (str, float)
+            Names and scores in [0, 1], best first.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or no such vocabulary.
+        """
+        _, encoding = self._require_image()
+        names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
+        if not names:
+            raise InputError("The vocabulary is empty: give at least one name.")
+        return tag(encoding, self.model, names, self.background)[:top]
 
     # ------------------------------------------------------------------ corrections
 
@@ -294,7 +330,7 @@ class Segmenter:
         *,
         pseudo_labels: NDArray[np.uint8] | None = None,
     ) -> Steps[Result]:
-        """As `refine`, as a generator of `Progress`."""
+        """As `refine`, as a generator of `Progress`; the old result stays until it ends."""
         image, _ = self._require_image()
         state = self._require_segmentation()
         ids = [c.id for c in state.classes]
@@ -315,21 +351,24 @@ class Segmenter:
                 )
             to_index[UNLABELLED] = UNLABELLED
             seeds = to_index[seeds].astype(np.uint8)
-        return (yield from self._result_steps(seeds, fixed, True))
+        return (yield from self._result_steps(state, self.threshold, seeds, fixed, True))
 
     # ------------------------------------------------------------------ inside
 
     def _result_steps(
         self,
+        state: _Segmentation,
+        threshold: float,
         seeds: NDArray[np.uint8] | None,
         corrections: NDArray[np.int16] | None,
         refine: bool,
+        stages: dict[str, NDArray[np.uint8]] | None = None,
     ) -> Steps[Result]:
+        """Make the result; what the segmenter holds changes only when all is done."""
         image, encoding = self._require_image()
-        state = self._require_segmentation()
-        threshold: float | None = None
+        made_with: float | None = None
         if seeds is None:
-            threshold = self.threshold
+            made_with = threshold
             seeds = state.evidence.pseudo_labels(threshold)
         yield Progress(1, 3, "Refining" if refine else "Labelling")
         started = time.perf_counter()
@@ -342,30 +381,32 @@ class Segmenter:
                     features=encoding.features(),
                     relevance=state.grid_relevance.numpy(),
                 )
-            labels = yield from state.refinement.run_steps(seeds, corrections, threshold)
+            labels = yield from state.refinement.run_steps(seeds, corrections, made_with)
         else:
-            labels = decide(state.relevance, self.threshold)
+            labels = decide(state.relevance, threshold)
             if corrections is not None:
                 labels[corrections >= 0] = corrections[corrections >= 0]
         self._seconds["refine"] = time.perf_counter() - started
-        ids = self._ids()
-        self.result = Result(
-            labels=ids[labels],
-            pseudo_labels=ids[seeds],
+        refined = state.ids[labels]
+        result = Result(
+            labels=refined,
+            pseudo_labels=state.ids[seeds],
             relevance=state.relevance,
             classes=state.classes,
             model=self.model.name,
             settings={
-                "threshold": self.threshold,
+                "threshold": threshold,
                 "views": self.views,
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
             },
             notices=_notices(labels, state.classes),
             seconds=dict(self._seconds),
+            stage_labels=None if stages is None else {**stages, "refined": refined},
         )
         yield Progress(3, 3, "Done")
-        return self.result
+        self._segmentation, self.threshold, self.result = state, threshold, result
+        return result
 
     def _text(self, classes: Sequence[ClassInfo]) -> tuple[torch.Tensor, torch.Tensor]:
         rows = [self.model.encode_text(c.prompts).mean(0) for c in classes]
@@ -380,14 +421,6 @@ class Segmenter:
             maps[None], self._image.shape[:2], mode="bilinear", align_corners=False
         )[0]
         return full.numpy()
-
-    def _ids(self) -> NDArray[np.uint8]:
-        """Index of the class + 1 -> its id; 0 and 255 stay."""
-        table = np.arange(256, dtype=np.uint8)
-        for index, info in enumerate(self.classes, start=1):
-            table[index] = info.id
-        table[UNLABELLED] = UNLABELLED
-        return table
 
     def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
         if self._image is None or self._encoding is None:
