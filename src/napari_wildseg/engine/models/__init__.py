@@ -80,6 +80,7 @@ def load_model(
         state = read_weights(files.weights)
     net = network(files.architecture)
     fill(net, state, files.architecture.name, files.weights.name)
+    signature = fingerprint(net)
     return CLIPModel(
         name=parsed.text,
         network=net.to(place),
@@ -88,7 +89,7 @@ def load_model(
         std=files.architecture.std,
         templates=files.architecture.templates or PHOTO_TEMPLATES,
         device=place,
-        fingerprint=fingerprint(net),
+        fingerprint=signature,
     )
 
 

@@ -91,7 +91,7 @@ class AttentionRelevance:
                 kept.update(weights=attention(q[..., :1, :], k), values=v, row=x[:, :1])
             return None
 
-        end = forward(tower, pixels, step)
+        end = forward(tower, pixels.to(model.device), step)
         if tower.pool is not None:
             k, v = tower.pool.keys_values(end.last)
             kept.update(weights=attention(tower.pool.query, k), values=v)

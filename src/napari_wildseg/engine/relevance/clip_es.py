@@ -96,7 +96,7 @@ class ClipESRelevance:
             attentions[:] = [mean if not attentions else attentions[0] + mean]
             return block.finish(x, weights @ v)
 
-        end = forward(tower, pixels, step)
+        end = forward(tower, pixels.to(model.device), step)
         affinity = balanced_affinity(attentions[0])
         return [
             ViewEncoding(

@@ -62,7 +62,7 @@ class DenseRelevance:
                 kept.append(block.branch(weights @ v))
             return None
 
-        end = forward(tower, pixels, step)
+        end = forward(tower, pixels.to(model.device), step)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
         pictures = patches.transpose(1, 2).reshape(len(patches), -1, *end.grid)
         return [

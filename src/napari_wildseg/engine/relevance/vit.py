@@ -486,7 +486,8 @@ def cosine_gradient(embedding: Tensor, text: Tensor) -> Tensor:
     """Gradient of ``cos(embedding, text_k)`` by the embedding: ``(D,), (K, D) -> (K, D)``."""
     norm = embedding.norm()
     unit = embedding / norm
-    return (text - (text @ unit)[:, None] * unit) / norm
+    gradient: Tensor = (text - (text @ unit)[:, None] * unit) / norm
+    return gradient
 
 
 def class_chunk(heads: int, tokens: int, *, budget: int = 2**26) -> int:
