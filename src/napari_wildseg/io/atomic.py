@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,60 @@ def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> N
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``, renamed to it on success.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the folder shall be.
+    overwrite : bool
+        Whether an existing folder may be replaced. It is moved away first and removed last, so
+        that one of the two is always whole.
+
+    Yields
+    ------
+    Path
+        An empty folder to write into.
+
+    Raises
+    ------
+    InputError
+        If something is there and may not be replaced, or is a file.
+    WildsegError
+        If it cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file: choose another name.")
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"{path} is already there: choose another place, or allow it to be overwritten."
+        )
+    token = secrets.token_hex(6)
+    temporary = path.with_name(f".wildseg-{token}{path.suffix}")
+    old = path.with_name(f".wildseg-{token}.old")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                sync(file)
+        if path.exists():
+            path.replace(old)
+        temporary.replace(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise WildsegError(
+            f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:

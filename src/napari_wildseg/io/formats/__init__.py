@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from napari_wildseg.io.formats import png
+from napari_wildseg.io.formats import coco, npz, ome_zarr, png, tiff, yolo
 from napari_wildseg.io.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (png.FORMAT,)
+FORMATS: tuple[Format, ...] = (
+    png.FORMAT,
+    tiff.FORMAT,
+    npz.FORMAT,
+    coco.FORMAT,
+    yolo.FORMAT,
+    ome_zarr.FORMAT,
+)
 """Every format, in the order they are offered."""
 
 __all__ = ["FORMATS", "Format"]

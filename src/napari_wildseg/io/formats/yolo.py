@@ -1,0 +1,157 @@
+"""YOLO segmentation text: a line per polygon, with a JSON sidecar for what it cannot hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_wildseg.engine.classes import MAX_CLASSES
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures import (
+    PICTURE_SUFFIXES,
+    check_readable,
+    check_size,
+    open_picture,
+)
+from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.png import read_json, sidecar_of
+from napari_wildseg.io.label_image import MAX_JSON, LabelImage, about_from_json, dump_json
+from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
+
+
+def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+    """Write ``path`` and the sidecar ``<stem>.json`` beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The text file.
+    labels : LabelImage
+        What to write. Class numbers are ids less one, as YOLO counts from 0. A region with
+        holes becomes several polygons. The format has no unlabelled pixels and no corrections:
+        255 is left out.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The two files.
+    """
+    sidecar = sidecar_of(path)
+    refuse_existing([path, sidecar], overwrite=overwrite)
+    height, width = labels.labels.shape
+    size = np.array([width, height], np.float64)
+    lines = []
+    for info in labels.classes:
+        for part in components(labels.labels == info.id):
+            for polygon in mask_to_polygons(part):
+                # Eight digits tell pixel edges apart in any picture that is read.
+                corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
+                lines.append(f"{info.id - 1} {corners}\n")
+    atomic_write(path, "".join(lines).encode("ascii"), overwrite=overwrite)
+    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    return [path, sidecar]
+
+
+def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
+    """Read a YOLO segmentation file.
+
+    Parameters
+    ----------
+    path : Path
+        The text file.
+    size : tuple of int, optional
+        Height and width of the picture, which the file does not tell. By default from the
+        sidecar, or from a picture of the same name beside the file or in ``images`` beside
+        its folder.
+
+    Returns
+    -------
+    LabelImage
+        Later lines are painted over earlier ones.
+
+    Raises
+    ------
+    InputError
+        If a line is not a class and a polygon, or the size is not known.
+    """
+    check_readable_text(path)
+    sidecar = sidecar_of(path)
+    about = {}
+    parsed = read_json(sidecar) if sidecar.is_file() else None
+    if isinstance(parsed, dict) and size is None:
+        declared = parsed.get("image_size")
+        if isinstance(declared, dict):
+            size = declared.get("height"), declared.get("width")  # type: ignore[assignment]
+    size = size or _size_of_picture(path)
+    height, width = size
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
+        raise InputError(f"{path.name}: the size of its picture is not known.")
+    check_size(path.name, width, height)
+    if parsed is not None:
+        about = about_from_json(parsed, sidecar.name, (height, width))
+    labels = np.zeros((height, width), np.uint8)
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        try:
+            value = int(fields[0]) + 1
+            corners = np.array(fields[1:], np.float64).reshape(-1, 2)
+        except ValueError:
+            raise InputError(f"{path.name}, line {number}: not a class and a polygon.") from None
+        inside = len(corners) >= 3 and np.isfinite(corners).all() and np.abs(corners).max() <= 4
+        if not inside or not 1 <= value <= MAX_CLASSES:
+            raise InputError(
+                f"{path.name}, line {number}: a class from 0 to {MAX_CLASSES - 1} and at least "
+                "three corners from 0 to 1 are wanted."
+            )
+        # Only as much is filled as the polygon spans.
+        points = corners * np.array([width, height])
+        low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, [width, height])
+        high = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, [width, height])
+        span = (int(high[1] - low[1]), int(high[0] - low[0]))
+        if min(span) > 0:
+            window = labels[low[1] : high[1], low[0] : high[0]]
+            window[polygon_to_mask(points - low, span)] = value
+    return LabelImage.from_array(labels, **about)
+
+
+def check_readable_text(path: Path) -> None:
+    """Raise `InputError` unless a text file of bounded length can be read; it may be empty.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    try:
+        empty = path.is_file() and path.stat().st_size == 0
+        too_long = path.is_file() and path.stat().st_size > MAX_JSON
+    except OSError:
+        empty = too_long = False
+    if too_long:
+        raise InputError(f"{path.name} is longer than {MAX_JSON // 1_000_000} MB.")
+    if not empty:
+        check_readable(path)
+
+
+def _size_of_picture(path: Path) -> tuple[int, int]:
+    """Look for the picture and take its size, upright as it is read."""
+    for folder in (path.parent, path.parent.parent / "images"):
+        for suffix in PICTURE_SUFFIXES:
+            picture = folder / f"{path.stem}{suffix}"
+            if picture.is_file():
+                with open_picture(picture) as opened:
+                    turned = opened.getexif().get(274, 1) in (5, 6, 7, 8)
+                    width, height = opened.size
+                return (width, height) if turned else (height, width)
+    raise InputError(
+        f"{path.name} does not tell the size of its picture: put the picture beside it."
+    )
+
+
+FORMAT = Format("yolo", "YOLO segmentation text with a JSON sidecar", (".txt",), read, write)

@@ -1,0 +1,146 @@
+"""Regions to polygons along pixel edges and back, without a pixel lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Steps along pixel edges: right, down, left, up.
+_STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def components(mask: NDArray[np.bool_], connectivity: int = 2) -> list[NDArray[np.bool_]]:
+    """Split a mask into its connected regions, in reading order.
+
+    Parameters
+    ----------
+    mask : ndarray
+        ``(H, W)`` bool.
+    connectivity : int
+        1: neighbours share an edge; 2: a corner is enough.
+
+    Returns
+    -------
+    list of ndarray
+        ``(H, W)`` bool each.
+    """
+    from scipy import ndimage
+
+    structure = ndimage.generate_binary_structure(2, connectivity)
+    regions, count = ndimage.label(mask, structure=structure)
+    return [np.asarray(regions == n) for n in range(1, count + 1)]
+
+
+def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Cover a mask by polygons without holes that together are exactly its pixels.
+
+    Parameters
+    ----------
+    mask : ndarray
+        ``(H, W)`` bool.
+
+    Returns
+    -------
+    list of ndarray
+        ``(N, 2)`` corners as (x, y); the pixel in row 0 and column 0 spans 0..1. Regions
+        with holes are cut along rows, since polygons of COCO and YOLO cannot have holes.
+    """
+    from scipy import ndimage
+
+    found = []
+    regions, _ = ndimage.label(mask)
+    for n, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+        part = regions[rows, columns] == n
+        for top, piece in _without_holes(part, 0):
+            found.append(_outline(piece) + np.array([columns.start, rows.start + top]))
+    return found
+
+
+def polygon_to_mask(
+    corners: Sequence[Sequence[float]] | NDArray[np.floating], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Fill a polygon: the pixels whose centres are inside.
+
+    Parameters
+    ----------
+    corners : array_like
+        ``(N, 2)`` as (x, y).
+    shape : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    ndarray
+        ``shape`` bool.
+    """
+    from skimage.draw import polygon
+
+    mask = np.zeros(shape, bool)
+    points = np.asarray(corners, np.float64)
+    rows, columns = polygon(points[:, 1] - 0.5, points[:, 0] - 0.5, shape)
+    mask[rows, columns] = True
+    return mask
+
+
+def _without_holes(region: NDArray[np.bool_], top: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Cut an edge-connected region at rows through its holes; gives first rows and pieces."""
+    from scipy import ndimage
+
+    waiting = [(top, region)]
+    while waiting:
+        top, piece = waiting.pop()
+        # The region is connected over edges, so its ground is connected over corners too.
+        ground, count = ndimage.label(~np.pad(piece, 1), structure=np.ones((3, 3)))
+        if count <= 1:
+            yield top, piece
+            continue
+        # One row through the middle of every hole, cut out as a piece of its own.
+        cuts = {
+            (rows.start + rows.stop - 1) // 2 - 1 for rows, _ in ndimage.find_objects(ground)[1:]
+        }
+        borders = sorted({0, piece.shape[0]} | cuts | {cut + 1 for cut in cuts})
+        for first, last in pairwise(borders):
+            regions, count = ndimage.label(piece[first:last])
+            waiting += [(top + first, regions == n) for n in range(1, count + 1)]
+
+
+def _outline(region: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Walk round an edge-connected region without holes, along its pixels' edges."""
+    padded = np.pad(region, 1)
+    row, column = (int(i) for i in np.argwhere(region)[0])
+    start = (row, column, 0)  # at the upper left corner of its first pixel, heading right
+    corners = []
+    heading = 0
+    y, x = row, column
+    while True:
+        y, x = y + _STEPS[heading][0], x + _STEPS[heading][1]
+        # The four pixels round this corner, in padded coordinates.
+        ahead_left, ahead_right = _ahead(padded, y, x, heading)
+        # Region on the right hand; where two pixels meet at a corner only, keep to the right.
+        if not ahead_right:
+            turned = (heading + 1) % 4
+        elif ahead_left:
+            turned = (heading - 1) % 4
+        else:
+            turned = heading
+        if turned != heading:
+            corners.append((x, y))
+        heading = turned
+        if (y, x, heading) == start:
+            return np.array(corners, np.int64)
+
+
+def _ahead(padded: NDArray[np.bool_], y: int, x: int, heading: int) -> tuple[bool, bool]:
+    """Whether the pixels ahead to the left and to the right are in the region."""
+    # Pixels round corner (y, x): above left (y, x), above right (y, x+1), ... when padded by one.
+    up_left, up_right = bool(padded[y, x]), bool(padded[y, x + 1])
+    down_left, down_right = bool(padded[y + 1, x]), bool(padded[y + 1, x + 1])
+    return {
+        0: (up_right, down_right),
+        1: (down_right, down_left),
+        2: (down_left, up_left),
+        3: (up_left, up_right),
+    }[heading]
