@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,8 +111,9 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     Parameters
     ----------
     labels : str or iterable of str or ClassInfo
-        A string is split at commas and line ends; quotes keep a comma inside a name. Each entry
-        is ``name`` or ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are.
+        A string is split at commas and line ends; double quotes around a name or a prompt keep
+        a comma inside it, and a quote within them is doubled. Each entry is ``name`` or
+        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids included.
 
     Returns
     -------
@@ -124,7 +124,8 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     ------
     InputError
         If there is no name, a name is blank, given twice (case and width ignored), longer than
-        200 characters or holds control characters, or if there are more than 254 classes.
+        200 characters or holds control characters, if an id is not a label value from 1 to 254 or
+        is given twice, or if there are more than 254 classes.
 
     Examples
     --------
@@ -143,6 +144,12 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     seen: dict[str, str] = {}
     for position, entry in enumerate(entries, start=1):
         info = entry if isinstance(entry, ClassInfo) else _parse_entry(entry, position)
+        if not 1 <= info.id <= MAX_CLASSES:
+            raise InputError(
+                f'The class "{info.name}" has the id {info.id}: give a number from 1 to 254.'
+            )
+        if not info.name.strip() or not any(p.strip() for p in info.prompts):
+            raise InputError(f"Class {position} has a blank name or prompt: type a word.")
         key = _fold(info.name)
         if key in seen:
             raise InputError(f'The class "{info.name}" is given twice: name each class once.')
@@ -159,18 +166,36 @@ def _fold(name: str) -> str:
 
 def _split(text: str) -> list[str]:
     """Split at commas and line ends, minding double quotes."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    try:
-        rows = list(csv.reader(lines, skipinitialspace=True, strict=True))
-    except csv.Error as error:
-        raise InputError(
-            'A quote in the class names is not closed: write "salt, pepper", road.'
-        ) from error
-    entries = [entry for row in rows for entry in row]
-    # A comma at the end of the line is a slip, not a blank name.
-    while entries and not entries[-1].strip():
-        entries.pop()
+    entries: list[str] = []
+    for line in text.splitlines():
+        parts = _split_line(line)
+        # A comma at the end of a line is a slip, not a blank name.
+        while parts and not parts[-1].strip():
+            parts.pop()
+        entries += parts
     return entries
+
+
+def _split_line(line: str) -> list[str]:
+    """Split at commas outside quotes; a quote opens only where a name or prompt begins."""
+    parts = [""]
+    quoted, position = False, 0
+    while position < len(line):
+        character = line[position]
+        begins = parts[-1].rstrip()[-1:] in ("", "=", "|")
+        if quoted and line.startswith('""', position):
+            parts[-1] += '"'
+            position += 1
+        elif character == '"' and (quoted or begins):
+            quoted = not quoted
+        elif character == "," and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += character
+        position += 1
+    if quoted:
+        raise InputError('A quote in the class names is not closed: write "salt, pepper", road.')
+    return parts
 
 
 def _parse_entry(entry: str, position: int) -> ClassInfo:
@@ -185,8 +210,8 @@ def _parse_entry(entry: str, position: int) -> ClassInfo:
 
 def _clean(text: str, position: int) -> str:
     """Fold white space; refuse what no model or file can hold."""
-    text = " ".join(unicodedata.normalize("NFC", text).split())
-    if not text:
+    text = " ".join(unicodedata.normalize("NFC", text).strip("\ufeff").split())
+    if all(unicodedata.category(c) in ("Cf", "Zs") for c in text):  # nothing that can be seen
         raise InputError(f"Class {position} has a blank name or prompt: type a word, or remove it.")
     if len(text) > MAX_NAME:
         raise InputError(

@@ -45,10 +45,11 @@ def checked_corrections(
         )
     if array.dtype.kind not in "iu":
         raise InputError(f"The corrections are of type {array.dtype}: give whole numbers.")
-    unknown = np.setdiff1d(array, [NOT_CORRECTED, 0, *ids])
-    if unknown.size:
+    known = np.isin(array, [NOT_CORRECTED, 0, *ids])
+    if not known.all():
+        value = int(array[~known].min())
         raise InputError(
-            f"The corrections hold {int(unknown[0])}, which is neither -1 (not corrected), "
+            f"The corrections hold {value}, which is neither -1 (not corrected), "
             "0 (background) nor the id of a class."
         )
     return array.astype(np.int16)

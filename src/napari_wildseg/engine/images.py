@@ -22,8 +22,9 @@ def as_rgb(image: Any) -> NDArray[np.uint8]:
         ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; bool, integers or floats,
         contiguous or not. uint8 is taken as it is. Bool becomes black and white. Floats within
         [0, 1] are scaled by 255. All others are stretched from their 0.1 to their 99.9 percentile,
-        over all channels together. NaN and infinities count as the nearest finite value:
-        NaN and -inf the smallest, +inf the largest. Alpha is composed over white.
+        over all channels together; a constant one becomes black. NaN and infinities (and floats
+        beyond 1e38) count as the nearest finite value: NaN and -inf the smallest, +inf the
+        largest. Alpha is composed over white.
 
     Returns
     -------
@@ -41,7 +42,10 @@ def as_rgb(image: Any) -> NDArray[np.uint8]:
     >>> as_rgb(np.eye(4, dtype=bool))[0, :2, 0].tolist()
     [255, 0]
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except (ValueError, TypeError) as error:
+        raise InputError("The image is no array of numbers: its rows differ in length.") from error
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise InputError(
             f"An image of shape {array.shape} cannot be segmented: "
@@ -69,12 +73,13 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         return values
     if values.dtype == bool:
         return values.astype(np.uint8) * 255
-    floats = values.astype(np.float32)
-    finite = np.isfinite(floats)
+    with np.errstate(over="ignore"):
+        floats: NDArray[np.float32] = values.astype(np.float32)
+    finite = np.abs(floats) < 1e38  # a difference of two such values is finite, too
     if not finite.all():
         known = floats[finite]
         low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-        floats = np.nan_to_num(floats, nan=low, neginf=low, posinf=high)
+        floats = np.where(finite, floats, np.where(floats > 0, high, low))
     low, high = float(floats.min()), float(floats.max())
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
@@ -86,11 +91,14 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
             low, high = float(inner_low), float(inner_high)
     if high <= low:
         return np.zeros(floats.shape, np.uint8)
-    return np.rint(np.clip((floats - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    stretched: NDArray[np.float32] = np.clip((floats - low) / (high - low), 0, 1)
+    return np.rint(stretched * 255).astype(np.uint8)
 
 
 def _over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
     """Compose over white; alpha spans its type's range (floats: 0 to 1)."""
     top = 1.0 if alpha.dtype.kind in "fb" else float(np.iinfo(alpha.dtype).max)
-    opacity = np.clip(np.nan_to_num(alpha.astype(np.float32)) / top, 0, 1)[..., None]
-    return np.rint(rgb * opacity + 255 * (1 - opacity)).astype(np.uint8)
+    opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)
+    opacity = opacity[..., None] / np.float32(top)
+    composed: NDArray[np.float32] = rgb * opacity + 255 * (1 - opacity)
+    return np.rint(composed).astype(np.uint8)
