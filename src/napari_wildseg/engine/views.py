@@ -21,6 +21,9 @@ from napari_wildseg.engine.errors import InputError
 MAX_ASPECT = 2.0
 """Longer images are looked at through overlapping windows of about this aspect ratio."""
 
+MAX_WINDOWS = 16
+"""Images so long that they would need more windows get longer windows."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -29,7 +32,7 @@ class View:
     Attributes
     ----------
     top, left, bottom, right : float
-        The box it shows, in image pixels; edges, so the whole image is ``0, 0, H, W``.
+        The box it shows, in whole image pixels; edges, so the whole image is ``0, 0, H, W``.
     height, width : int
         Size of the network's input.
     flip : bool
@@ -134,26 +137,25 @@ def _flipped(
 
 
 def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:
-    """Return the whole image, or half-overlapping windows along its long side."""
+    """Return the whole image, or half-overlapping windows of whole pixels along its long side."""
     height, width = shape
     long, short = max(shape), min(shape)
     if long <= MAX_ASPECT * short:
         return [(0.0, 0.0, float(height), float(width))]
-    size = MAX_ASPECT * short
+    size = math.ceil(max(MAX_ASPECT * short, long * 2 / (MAX_WINDOWS + 1)))
     count = math.ceil((long - size) / (size / 2)) + 1
-    starts = np.linspace(0, long - size, count).tolist()
+    starts = np.floor(np.linspace(0, long - size, count)).tolist()
     if width >= height:
         return [(0.0, s, float(height), s + size) for s in starts]
     return [(s, 0.0, s + size, float(width)) for s in starts]
 
 
 def _crops(shape: tuple[int, int], grid: int) -> list[tuple[float, float, float, float]]:
-    """Return ``grid x grid`` crops that overlap by a third of their side."""
-    height, width = shape
-    share = 1 / (grid - (grid - 1) / 3)
-    tops = np.linspace(0, height * (1 - share), grid).tolist()
-    lefts = np.linspace(0, width * (1 - share), grid).tolist()
-    return [(t, x, t + height * share, x + width * share) for t in tops for x in lefts]
+    """Return ``grid x grid`` crops of whole pixels that overlap by about a third of their side."""
+    height, width = (math.ceil(side / (grid - (grid - 1) / 3)) for side in shape)
+    tops = np.floor(np.linspace(0, shape[0] - height, grid)).tolist()
+    lefts = np.floor(np.linspace(0, shape[1] - width, grid)).tolist()
+    return [(t, x, t + height, x + width) for t in tops for x in lefts]
 
 
 def render(image: NDArray[np.uint8], view: View) -> Tensor:
@@ -171,8 +173,7 @@ def render(image: NDArray[np.uint8], view: View) -> Tensor:
     torch.Tensor
         ``(3, height, width)`` float32 in [0, 1].
     """
-    top, left = math.floor(view.top), math.floor(view.left)
-    crop = image[top : math.ceil(view.bottom), left : math.ceil(view.right)]
+    crop = image[int(view.top) : int(view.bottom), int(view.left) : int(view.right)]
     pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
     pixels = F.interpolate(
         pixels, (view.height, view.width), mode="bilinear", antialias=True, align_corners=False

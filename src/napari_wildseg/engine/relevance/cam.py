@@ -146,14 +146,32 @@ def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
         return pooled(trunk.forward_head(last))  # type: ignore[operator, no-any-return]
 
     linear: Tensor | None = None
-    if hasattr(trunk, "global_pool") and not hasattr(trunk, "head"):
-        # EfficientNet and ResNet families: average pooling and nothing else before the projection.
+    if _only_averages(trunk):
         layers = [m for m in project.modules() if isinstance(m, nn.Linear)]
         if not layers:
             linear = torch.eye(int(trunk.num_features), device=next(trunk.parameters()).device)  # type: ignore
         elif len(layers) == 1 and layers[0].bias is None:
             linear = layers[0].weight.detach()
     return _Tower(forward, head, linear)
+
+
+def _only_averages(trunk: nn.Module) -> bool:
+    """Whether average pooling is all that stands before the projection; tried on numbers.
+
+    True of timm's EfficientNet and ResNet families; MobileNetV3 has a convolution after it,
+    ConvNeXt a normalisation.
+    """
+    parameter = next(trunk.parameters())
+    channels = int(trunk.feature_info[-1]["num_chs"])  # type: ignore[index, arg-type]
+    probe = torch.linspace(-1, 1, channels * 4, device=parameter.device, dtype=parameter.dtype)
+    probe = probe.reshape(1, channels, 2, 2).sin()
+    try:
+        with torch.no_grad():
+            pooled: Tensor = trunk.forward_head(probe)  # type: ignore[operator]
+    except RuntimeError:
+        return False
+    mean = probe.mean((2, 3))
+    return pooled.shape == mean.shape and torch.allclose(pooled, mean, atol=1e-3)
 
 
 def _cut_resnet(visual: nn.Module) -> _Tower:
