@@ -178,7 +178,7 @@ def train(
         for o in optimisers:
             o.step()
         running = 0.95 * running + 0.05 * float(loss.detach()) if step else float(loss.detach())
-        if step % 25 == 0:
+        if step % 100 == 0:
             print(f"step {step} loss {running:.4f} {time.time() - start:.0f} s", flush=True)
 
 
@@ -225,20 +225,20 @@ def export(student: Student, corpus: Corpus, train_at: list[int], path: Path) ->
     out["tokens.rows.q"], out["tokens.rows.scale"] = quantise(table[used])
     path.parent.mkdir(exist_ok=True)
     save_file({k: v.contiguous() for k, v in out.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors makes it private
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {len(used)} tokens")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--everything", action="store_true", help="add ImageNet-22k's names")
     parser.add_argument("--cache", type=Path, help="keep the labelled corpus in this file")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    corpus = build(args.cache, seed=args.seed, everything=args.everything)
+    corpus = build(args.cache, seed=args.seed)
     rows = classifier_rows()
     train_at, held = split(corpus, args.seed)
     print(f"{len(train_at)} texts to learn, {len(held)} names held out", flush=True)

@@ -89,9 +89,9 @@ def load(device: str | torch.device = "cpu") -> CLIPModel:
 def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
     """How well the starter knows each name, from 0 (a guess) to 1 (it was trained on it).
 
-    A name the model knows points clearly at a few of the image tower's 1000 classes; one it does
-    not know points nowhere in particular. The measure is the largest cosine to a classifier row,
-    scaled so that the value of an unrelated direction gives 0.
+    A name the model knows points clearly at one of the image tower's 1000 classes, or at a family
+    of them; one it does not know points nowhere in particular. With the cosines ``c`` to the
+    classifier rows, the measure is ``1 - exp(-e / 0.25)``, ``e ** 2 = sum(relu(c - 0.2) ** 2)``.
 
     Parameters
     ----------
@@ -106,9 +106,8 @@ def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
         One number per name.
     """
     rows = _classifier_rows().to(model.device)
-    peak = (model.encode_text(names) @ rows.T).amax(1)
-    low, high = 0.25, 0.60
-    return [float(v) for v in ((peak - low) / (high - low)).clamp(0, 1)]
+    evidence = (model.encode_text(names) @ rows.T - 0.2).relu().norm(dim=1)
+    return [float(v) for v in 1 - torch.exp(-evidence / 0.25)]
 
 
 # -- files
