@@ -68,7 +68,8 @@ viewer = napari.Viewer(show=False)
 started = time.perf_counter()
 viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
 seconds = time.perf_counter() - started
-heavy = [name for name in ("torch", "open_clip", "timm", "skimage", "scipy.ndimage") if name in sys.modules]
+names = ("torch", "open_clip", "timm", "skimage", "scipy.ndimage")
+heavy = [name for name in names if name in sys.modules]
 print(json.dumps([seconds, heavy]))
 viewer.close()
 """

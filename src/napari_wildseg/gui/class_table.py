@@ -164,7 +164,10 @@ def swatch(colour: tuple[int, int, int], size: QSize = _SWATCH) -> QIcon:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.drawRoundedRect(0, 0, size.width(), size.height(), 3, 3)
     painter.end()
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    # Qt would tint it in a selected row, where the colour matters most.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon
 
 
 class ClassTable(QTableView):

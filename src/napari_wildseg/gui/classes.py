@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour, parse_classes
 from napari_wildseg.engine.errors import InputError
 
@@ -82,6 +85,42 @@ def recoloured(
 ) -> tuple[ClassInfo, ...]:
     """Give one class another colour."""
     return tuple(replace(i, colour=colour) if i.id == class_id else i for i in classes)
+
+
+def matched(
+    classes: Sequence[ClassInfo], saved: Sequence[ClassInfo], used: Collection[int] = ()
+) -> tuple[tuple[ClassInfo, ...], NDArray[np.int16]]:
+    """Find classes of another session in a list, by name, adding those that are missing.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The list here.
+    saved : sequence of ClassInfo
+        The classes of the other session.
+    used : collection of int
+        Ids that pixels or undo steps here may hold.
+
+    Returns
+    -------
+    tuple of ClassInfo
+        The list, longer where a class was missing.
+    ndarray
+        ``(257,)`` int16: ``table[correction + 1]`` is the correction in ids of this list.
+    """
+    here = tuple(classes)
+    table = np.full(257, -1, np.int16)
+    table[1] = 0
+    for info in saved:
+        known = next((c for c in here if c.name == info.name), None)
+        if known is None:
+            if info.id in used or info.id in {c.id for c in here}:
+                here = added(here, as_typed(info), used)
+            else:
+                here = parse_classes([*here, info])
+            known = here[-1]
+        table[info.id + 1] = known.id
+    return here, table
 
 
 def as_typed(info: ClassInfo) -> str:

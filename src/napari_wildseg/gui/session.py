@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -16,6 +16,9 @@ from napari_wildseg.gui.corrections import UNLABELLED, Tracker, merge
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import EngineSlot
 from napari_wildseg.gui.layers import read_plane, write_plane
+
+if TYPE_CHECKING:
+    from napari_wildseg.gui.recovery import Saved
 
 LABELS = "labels"
 PSEUDO = "pseudo"
@@ -171,7 +174,9 @@ class ImageSession:
         self.used_ids: set[int] = {c.id for c in classes}
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
-        self.suggestions: list[tuple[str, float]] = []
+        self.suggestions: list[tuple[str, float | None]] = []
+        self.recovery_key = ""
+        self.left_over: list[Saved] = []
 
     @property
     def image(self) -> Image | None:

@@ -32,9 +32,9 @@ from superqt import QLabeledDoubleSlider
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import export, models, notices
+from napari_wildseg.gui.bars import LeftOverBar, SuggestionBar
 from napari_wildseg.gui.class_table import ClassTable
 from napari_wildseg.gui.controller import Controller
-from napari_wildseg.gui.suggestions import SuggestionBar
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -162,6 +162,8 @@ class WildsegWidget(QWidget):
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self._menu())
 
+        self.left_over = LeftOverBar(self)
+
         self.status = QLabel(self)
         self.status.setObjectName("status")
         self.status.setWordWrap(True)
@@ -256,6 +258,7 @@ class WildsegWidget(QWidget):
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(6)
         column.addLayout(form)
+        column.addWidget(self.left_over)
         column.addLayout(names)
         column.addWidget(self.suggestions)
         column.addWidget(self.table, 1)
@@ -292,6 +295,8 @@ class WildsegWidget(QWidget):
         self.table.classes.rename_asked.connect(controller.rename_class)
         self.table.classes.visibility_asked.connect(controller.show_class)
 
+        self.left_over.restore.clicked.connect(lambda: controller.restore_left_over())
+        self.left_over.discard.clicked.connect(lambda: controller.discard_left_over())
         controller.status.connect(self._show_status)
         controller.runner.busy.connect(self._show_busy)
         controller.classes_changed.connect(self._show_classes)
@@ -336,8 +341,6 @@ class WildsegWidget(QWidget):
 
     def _on_image_chosen(self, layer: Image | None) -> None:
         self.controller.choose_image(layer)
-        session = self.controller.session
-        self.suggestions.show_names([] if session is None else session.suggestions)
 
     def _on_model_chosen(self) -> None:
         name = self.model.currentText().strip() or models.OFFERED[0]
@@ -362,15 +365,19 @@ class WildsegWidget(QWidget):
         hidden = frozenset() if session is None else session.hidden
         self.table.classes.show(self.controller.classes, hidden)
         self.table.select_class(self.controller.selected_class)
+        self.suggestions.show_names([] if session is None else session.suggestions)
+        self.left_over.offer([] if session is None else session.left_over)
         self._count_soon()
 
-    def _show_suggestions(self, names: list[tuple[str, float]]) -> None:
+    def _show_suggestions(self, names: list[tuple[str, float | None]]) -> None:
         self.suggestions.show_names(names)
 
     def _count_soon(self) -> None:
-        self._count.start()
+        if not self._count.isActive():
+            self._count.start()
 
     def _show_areas(self) -> None:
+        self.controller.safekeeping.write()
         self.table.classes.show_areas(self.controller.areas())
 
     # ------------------------------------------------------------------ running
@@ -453,6 +460,7 @@ class WildsegWidget(QWidget):
         except WildsegError as error:
             self._tell(str(error))
             return []
+        self.controller.safekeeping.forget(session, plane)
         names = " and ".join(p.name for p in written)
         self._show_status(f"Exported {names} to {path.parent}.")
         return written

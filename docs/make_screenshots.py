@@ -1,0 +1,174 @@
+"""Remake the pictures of the window in docs/images.
+
+Needs a screen, a virtual one will do::
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# The annotator's own napari settings would change the pictures.
+os.environ["NAPARI_CONFIG"] = ""
+
+import napari
+import numpy as np
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QApplication, QWidget
+from skimage import data
+
+IMAGES = Path(__file__).parent / "images"
+
+
+class Desk:
+    """A window of a fixed size with the widget in it."""
+
+    def __init__(self, *, width: int = 1200, height: int = 800, dock: int = 300) -> None:
+        self.viewer = napari.Viewer(show=True)
+        self.window = self.viewer.window
+        self.window.resize(width, height)
+        self.dock, self.widget = self.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
+        main = self.dock.parent()
+        from qtpy.QtCore import Qt
+
+        main.resizeDocks([self.dock], [dock], Qt.Orientation.Horizontal)
+        self.settle()
+
+    def settle(self, seconds: float = 0.4) -> None:
+        """Let the window draw itself."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            QApplication.processEvents()
+
+    def control(self, name: str) -> QWidget:
+        """Return a control by its object name."""
+        found = self.widget.findChild(QObject, name)
+        assert found is not None, name
+        return found
+
+    def wait(self, seconds: float = 300) -> None:
+        """Wait for the running job."""
+        end = time.monotonic() + seconds
+        while self.widget.controller.runner.running and time.monotonic() < end:
+            QApplication.processEvents()
+        self.settle()
+
+    def press(self, name: str) -> None:
+        """Click a button and wait for what it does."""
+        self.control(name).click()
+        self.wait()
+        print(f"  {name}: {self.control('status').text()}")
+
+    def names(self, text: str) -> None:
+        """Type class names and press Enter."""
+        line = self.control("new_class")
+        line.setText(text)
+        line.returnPressed.emit()
+
+    def shoot(self, name: str) -> None:
+        """Write a picture of the whole window."""
+        self.viewer.reset_view(margin=0.02)
+        self.settle(0.8)
+        IMAGES.mkdir(exist_ok=True)
+        path = IMAGES / f"window-{name}.png"
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        print(f"wrote {path}")
+
+    def close(self) -> None:
+        """Close the window."""
+        self.viewer.close()
+        QApplication.processEvents()
+
+
+def coffee() -> None:
+    """Auto-segment a photograph, then correct and refine; and the light theme."""
+    desk = Desk()
+    desk.shoot("empty")
+    desk.viewer.open_sample("napari-wildseg", "coffee")
+    desk.names("cup of coffee, spoon, table")
+    desk.press("suggest")
+    desk.press("auto_segment")
+    desk.shoot("auto-segment")
+    desk.control("suggestions").hide()
+    labels = desk.viewer.layers["coffee labels"]
+    desk.widget.controller.pick_class(1)
+    labels.brush_size = 30
+    # A stroke along the saucer's rim: it belongs to the cup here.
+    turn = np.linspace(0.75 * np.pi, 1.6 * np.pi, 60)
+    rim = np.stack([210 - 145 * np.cos(turn), 300 + 210 * np.sin(turn)], axis=1)
+    with labels.block_history():
+        for spot in rim:
+            labels.paint(tuple(np.clip(spot, 0, (399, 599))), 1)
+    desk.shoot("painted")
+    desk.press("refine")
+    desk.shoot("refined")
+    desk.viewer.theme = "light"
+    desk.shoot("light")
+    desk.close()
+
+
+def narrow() -> None:
+    """The dock at 250 pixels."""
+    desk = Desk(width=900, height=640, dock=250)
+    desk.viewer.add_image(data.chelsea(), name="chelsea")
+    desk.names("cat")
+    desk.press("auto_segment")
+    desk.shoot("narrow")
+    desk.close()
+
+
+def stack() -> None:
+    """A calibrated stack: the plane in view is segmented."""
+    photo = data.coffee()
+    planes = np.stack([np.roll(photo, shift, axis=1) for shift in (0, 20, 40, 60, 80)])
+    desk = Desk()
+    desk.viewer.add_image(planes, name="stack", scale=(5, 0.5, 0.5), units=("um", "um", "um"))
+    desk.viewer.scale_bar.visible = True
+    desk.names("cup of coffee, spoon, table")
+    desk.viewer.dims.set_current_step(0, 2)
+    desk.press("auto_segment")
+    desk.shoot("stack")
+    desk.close()
+
+
+def multichannel() -> None:
+    """Three additive channels are segmented together, as they are displayed."""
+    photo = data.astronaut()
+    desk = Desk()
+    for channel, colour in enumerate(("red", "green", "blue")):
+        desk.viewer.add_image(
+            photo[..., channel], name=colour, colormap=colour, blending="additive"
+        )
+    desk.names("astronaut, flag")
+    desk.press("auto_segment")
+    desk.shoot("multichannel")
+    desk.close()
+
+
+SCENES: dict[str, Callable[[], None]] = {
+    "coffee": coffee,
+    "narrow": narrow,
+    "stack": stack,
+    "multichannel": multichannel,
+}
+
+
+def main() -> int:
+    """Make all pictures, or those of the scenes named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenes", nargs="*", choices=[*SCENES, []], help="default: all")
+    chosen = parser.parse_args().scenes or list(SCENES)
+    for name in chosen:
+        print(name)
+        SCENES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

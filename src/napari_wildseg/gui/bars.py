@@ -1,0 +1,97 @@
+"""Bars that come and go: suggested names, and corrections found from an earlier session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from superqt import QFlowLayout
+
+if TYPE_CHECKING:
+    from napari_wildseg.gui.recovery import Saved
+
+
+class SuggestionBar(QWidget):
+    """Rows of names; hidden while there is none."""
+
+    chosen = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("suggestions")
+        self._names: list[tuple[str, float | None]] = []
+        self._flow = QFlowLayout(self)
+        self._flow.setContentsMargins(0, 0, 0, 0)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.hide()
+
+    def show_names(self, names: Sequence[tuple[str, float | None]]) -> None:
+        """Replace the names.
+
+        Parameters
+        ----------
+        names : sequence of (str, float or None)
+            Names and, where it is known, how well they fit; best first.
+        """
+        if list(names) == self._names:
+            return
+        self._names = list(names)
+        while (item := self._flow.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        for name, score in names:
+            button = QPushButton(f"+ {name}", self)
+            fit = "" if score is None else f" (score {score:.2f})"
+            button.setToolTip(f"Add {name} to the classes{fit}.")
+            button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
+            self._flow.addWidget(button)
+        self.setVisible(bool(names))
+
+    def _choose(self, button: QPushButton, name: str) -> None:
+        button.setEnabled(False)
+        self.chosen.emit(name)
+
+
+class LeftOverBar(QWidget):
+    """Offers the corrections of an earlier session; hidden while there are none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("left_over")
+        self._text = QLabel(self)
+        self._text.setWordWrap(True)
+        self.restore = QPushButton("Restore", self)
+        self.restore.setObjectName("restore")
+        self.restore.setToolTip("Paint these corrections into the labels layer again.")
+        self.discard = QPushButton("Discard", self)
+        self.discard.setObjectName("discard")
+        self.discard.setToolTip("Throw these corrections away.")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.addWidget(self._text, 0, 0, 1, 2)
+        grid.addWidget(self.restore, 1, 0)
+        grid.addWidget(self.discard, 1, 1)
+        self.hide()
+
+    def offer(self, found: Sequence[Saved]) -> None:
+        """Show what was found.
+
+        Parameters
+        ----------
+        found : sequence of Saved
+            Corrections for the chosen image; none hides the bar.
+        """
+        if found:
+            pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
+            when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
+            self._text.setText(
+                f"{pixels:,} corrected pixels of this image were left on {when:%d %B, %H:%M}."
+            )
+        self.setVisible(bool(found))

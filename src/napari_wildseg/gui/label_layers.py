@@ -1,0 +1,132 @@
+"""The two label layers of each image in a viewer: made, found, dressed, listened to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_wildseg.gui.layers import LABELS_SUFFIX, PSEUDO_SUFFIX, dress, make_labels
+from napari_wildseg.gui.session import (
+    LABELS,
+    PSEUDO,
+    ImageSession,
+    SessionStore,
+    TrackedLayer,
+)
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
+
+
+class LabelLayers:
+    """Keeps the label layers of the sessions in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    sessions : SessionStore
+        Whose layers.
+    """
+
+    edited = Signal(ImageSession, TrackedLayer)
+    """The annotator changed pixels: a stroke, an undo, a redo."""
+    label_selected = Signal(ImageSession, int)
+
+    def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
+        self._viewer = viewer
+        self._sessions = sessions
+
+    def there(self, layer: Labels | None) -> bool:
+        """Whether a layer is in the viewer."""
+        return layer is not None and layer in self._viewer.layers
+
+    def tracked(self, session: ImageSession, image: Image, kind: str) -> TrackedLayer:
+        """Return one of the two layers of an image, made anew if it was deleted."""
+        tracked = session.tracked.get(kind)
+        if tracked is not None and self.there(tracked.layer):
+            return tracked
+        fill = 255 if kind == PSEUDO else 0
+        layer = make_labels(image, image.name + SUFFIX[kind], session.classes, fill=fill)
+        tracked = session.tracked[kind] = TrackedLayer(layer)
+        self._viewer.add_layer(layer)
+        self.dress(session)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_refresh)
+        layer.events.selected_label.connect(self._on_label_selected)
+        return tracked
+
+    def dress(self, session: ImageSession) -> None:
+        """Give the layers of an image the names and colours of its classes."""
+        for tracked in session.tracked.values():
+            if tracked.layer is not None:
+                # Setting colours refreshes the layer; that is no undo.
+                tracked.writing = True
+                try:
+                    dress(tracked.layer, session.classes, session.hidden)
+                finally:
+                    tracked.writing = False
+
+    def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
+        """Show the refined labels, and the pseudo-labels only where they are worked on.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image.
+        refined : bool
+            Whether refined labels are what is worked on.
+        """
+        labels, pseudo = session.layer(LABELS), session.layer(PSEUDO)
+        if pseudo is not None:
+            pseudo.visible = not (refined and self.there(labels))
+        if labels is not None:
+            labels.visible = True
+
+    def to_paint(self, session: ImageSession) -> Labels | None:
+        """Return the layer the annotator works in: the active one, else the topmost in view."""
+        active = self._viewer.layers.selection.active
+        ours = [layer for layer in session.label_layers() if self.there(layer)]
+        if active in ours:
+            return active
+        visible = [layer for layer in ours if layer.visible]
+        return (visible or ours or [None])[-1]
+
+    def activate(self, session: ImageSession, label: int) -> None:
+        """Select the layer to paint in, and a label of it."""
+        layer = self.to_paint(session)
+        if layer is None:
+            return
+        self._viewer.layers.selection.active = layer
+        ids = [info.id for info in session.classes]
+        if ids:
+            layer.selected_label = label if label in ids else ids[0]
+
+    def close(self) -> None:
+        """Stop listening."""
+        for session in self._sessions:
+            for layer in session.label_layers():
+                layer.events.paint.disconnect(self._on_paint)
+                layer.events.set_data.disconnect(self._on_refresh)
+                layer.events.selected_label.disconnect(self._on_label_selected)
+
+    def _on_paint(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None and not owner[1].writing:
+            owner[1].note_paint()
+            self.edited.emit(*owner)
+
+    def _on_refresh(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None and not owner[1].writing:
+            owner[1].note_refresh()
+            self.edited.emit(*owner)
+
+    def _on_label_selected(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None:
+            self.label_selected.emit(owner[0], int(event.source.selected_label))

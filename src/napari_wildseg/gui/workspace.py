@@ -1,0 +1,367 @@
+"""The annotator's place of work: the chosen image, its class list, its label layers, what is kept.
+
+A workspace knows layers but no widget and no model; the controller adds the runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.gui import classes as class_list
+from napari_wildseg.gui import notices, settings
+from napari_wildseg.gui.display import Plane, current_plane
+from napari_wildseg.gui.label_layers import LabelLayers
+from napari_wildseg.gui.layers import read_plane
+from napari_wildseg.gui.regions import region_at
+from napari_wildseg.gui.safekeeping import Safekeeping
+from napari_wildseg.gui.session import (
+    LABELS,
+    PSEUDO,
+    ImageSession,
+    SessionStore,
+    TrackedLayer,
+    as_decided,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari import Viewer
+
+
+class Workspace:
+    """What one annotator works on in one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer whose layers are used.
+    """
+
+    status = Signal(str)
+    """A sentence: what happens, or what to do next."""
+    classes_changed = Signal()
+    areas_changed = Signal()
+    class_picked = Signal(int)
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.settings = settings.load()
+        self.refine_at_once = bool(self.settings.refine_at_once)
+        self.selected_class = 0
+        self.sessions = SessionStore()
+        self.layers = LabelLayers(viewer, self.sessions)
+        self.layers.edited.connect(self._on_edited)
+        self.layers.label_selected.connect(self._on_label_selected)
+        self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
+        self._image: Image | None = None
+        self._pending: tuple[Any, ...] = ()
+        self._closed = False
+
+    # ------------------------------------------------------------------ image and classes
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self._image
+
+    @property
+    def session(self) -> ImageSession | None:
+        """What is known about the chosen image."""
+        return self.sessions.get(self._image)
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The class list of the chosen image; before there is one, the list typed so far."""
+        session = self.session
+        return self._pending if session is None else session.classes
+
+    def choose_image(self, image: Image | None) -> None:
+        """Work on another image.
+
+        Parameters
+        ----------
+        image : napari.layers.Image or None
+            The image. One that is new here starts with the class list in use.
+        """
+        if image is self._image:
+            return
+        before = self.classes
+        self._image = image
+        if image is None:
+            self._pending = before
+        elif self.sessions.get(image) is None:
+            self._start_session(self.sessions.open(image, before), image)
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+        self.say_what_next()
+
+    def _start_session(self, session: ImageSession, image: Image) -> None:
+        """Look what is known of an image that is new here."""
+        about = image.metadata.get("wildseg")
+        if isinstance(about, dict) and not session.classes:
+            try:
+                suited = class_list.added((), str(about.get("classes", "")))
+            except WildsegError:
+                suited = ()
+            session.suggestions = [(info.name, None) for info in suited]
+        self.safekeeping.open(session, image)
+
+    def set_classes(self, classes: Iterable[Any]) -> None:
+        """Replace the class list of the chosen image and dress its layers accordingly."""
+        session = self.session
+        if session is None:
+            self._pending = tuple(classes)
+        else:
+            session.classes = tuple(classes)
+            session.used_ids.update(c.id for c in session.classes)
+            self.layers.dress(session)
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+
+    def add_classes(self, text: str) -> bool:
+        """Add classes as typed, for example ``"cat, cup of coffee=cup|mug"``.
+
+        Returns
+        -------
+        bool
+            Whether they were added; if not, the annotator was told why.
+        """
+        session = self.session
+        used = session.used_ids if session is not None and session.tracked else set()
+        try:
+            self.set_classes(class_list.added(self.classes, text, used))
+        except WildsegError as error:
+            self._tell(str(error))
+            return False
+        self.say_what_next()
+        return True
+
+    def rename_class(self, class_id: int, text: str) -> bool:
+        """Give a class another name or other prompts; its pixels stay."""
+        try:
+            self.set_classes(class_list.renamed(self.classes, class_id, text))
+        except WildsegError as error:
+            self._tell(str(error))
+            self.classes_changed.emit()
+            return False
+        session = self.session
+        if session is not None and session.tracked:
+            self.status.emit("The name changed: Refine or Auto-segment asks for the new one.")
+        return True
+
+    def recolour_class(self, class_id: int, colour: tuple[int, int, int]) -> None:
+        """Give a class another colour."""
+        self.set_classes(class_list.recoloured(self.classes, class_id, colour))
+
+    def remove_class(self, class_id: int) -> None:
+        """Take a class out of the list; its pixels become background, as one undo step."""
+        session = self.session
+        if session is not None:
+            for kind, tracked in session.tracked.items():
+                tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
+        self.set_classes(c for c in self.classes if c.id != class_id)
+        self.say_what_next()
+
+    def show_class(self, class_id: int, visible: bool) -> None:
+        """Draw a class or hide it."""
+        session = self.session
+        if session is not None:
+            hidden = set(session.hidden)
+            (hidden.discard if visible else hidden.add)(class_id)
+            session.hidden = frozenset(hidden)
+            self.layers.dress(session)
+
+    def pick_class(self, class_id: int) -> None:
+        """Make a class the one to paint with."""
+        self.selected_class = class_id
+        session = self.session
+        layer = None if session is None else self.layers.to_paint(session)
+        if layer is None:
+            return
+        self.viewer.layers.selection.active = layer
+        layer.selected_label = class_id
+        layer.mode = "paint"
+
+    # ------------------------------------------------------------------ decisions
+
+    def confirm_class(self) -> int:
+        """Keep the pixels of the selected class as they are.
+
+        Returns
+        -------
+        int
+            How many pixels are newly kept.
+        """
+        found = self._paint_target()
+        if found is None:
+            return 0
+        _, tracked, layer, plane = found
+        label = int(layer.selected_label)
+        return self._confirm(tracked, layer, plane, read_plane(layer, plane) == label, label)
+
+    def confirm_at_cursor(self) -> int:
+        """Keep the connected region under the cursor; returns how many pixels that adds."""
+        found = self._paint_target()
+        if found is None:
+            return 0
+        _, tracked, layer, plane = found
+        position = layer.world_to_data(self.viewer.cursor.position)
+        spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
+        data = read_plane(layer, plane)
+        if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
+            self._tell("Move the cursor over the region that is right, then confirm.")
+            return 0
+        label = int(data[tuple(spot)])
+        return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
+
+    def release_corrections(self) -> None:
+        """Let the next Refine decide everything in this plane again."""
+        session, plane = self.session, self.plane
+        if session is None or plane is None:
+            return
+        for tracked in session.tracked.values():
+            layer = tracked.layer
+            if layer is not None and plane in tracked.trackers:
+                tracked.trackers[plane].release(read_plane(layer, plane))
+        self.safekeeping.note(session, plane)
+        self.status.emit("Corrections released: the next Refine decides every pixel again.")
+
+    def _confirm(
+        self, tracked: TrackedLayer, layer: Labels, plane: Plane, region: Any, label: int
+    ) -> int:
+        name = self._name_of(label)
+        if label == 255:
+            self._tell("Pixels that are not sure cannot be confirmed: paint them first.")
+            return 0
+        count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
+        session = self.session
+        if session is not None:
+            self.safekeeping.note(session, plane)
+        if count:
+            self.status.emit(
+                f"{count:,} pixels of {name} confirmed: Refine leaves them as they are."
+            )
+        elif region.any():
+            self.status.emit(f"Every pixel of {name} is confirmed already.")
+        else:
+            self.status.emit(f"There is no {name} here to confirm.")
+        self.areas_changed.emit()
+        return count
+
+    def restore_left_over(self) -> None:
+        """Paint the corrections that an earlier session left for the chosen image."""
+        session, image = self.session, self._image
+        if session is None or image is None:
+            return
+        count = 0
+        for saved in session.left_over:
+            here, table = class_list.matched(session.classes, saved.classes, session.used_ids)
+            self.set_classes(here)
+            corrections = table[saved.corrections + 1]
+            decided = as_decided(corrections)
+            assert decided is not None
+            tracked = self.layers.tracked(session, image, LABELS)
+            tracker = tracked.tracker(saved.plane)
+            tracker.restore(decided)
+            tracked.write(saved.plane, tracker.baseline)
+            count += int((corrections >= 0).sum())
+            self.safekeeping.note(session, saved.plane)
+        self.safekeeping.write()
+        self.safekeeping.discard(session)
+        self.layers.activate(session, self.selected_class)
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+        self.status.emit(f"{count:,} corrected pixels restored: press Auto-segment to go on.")
+
+    def discard_left_over(self) -> None:
+        """Throw away what an earlier session left for the chosen image."""
+        if (session := self.session) is not None:
+            self.safekeeping.discard(session)
+        self.say_what_next()
+
+    # ------------------------------------------------------------------ read-outs
+
+    @property
+    def plane(self) -> Plane | None:
+        """The plane of the chosen image that the viewer shows."""
+        if self._image is None:
+            return None
+        dims = self.viewer.dims
+        return current_plane(self._image, dims.point, dims.order)
+
+    def areas(self) -> dict[int, float]:
+        """Return the share of the plane each label covers."""
+        session, plane = self.session, self.plane
+        layer = None if session is None else session.layer(LABELS) or session.layer(PSEUDO)
+        if layer is None or plane is None:
+            return {}
+        pixels = read_plane(layer, plane)
+        # The read-out has three digits; a hundred-megapixel plane need not be counted in full.
+        step = max(1, int(np.sqrt(pixels.size / 4_000_000)))
+        counts = np.bincount(pixels[::step, ::step].ravel())
+        return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
+
+    def say_what_next(self) -> None:
+        """Say what the annotator can do now."""
+        if self._image is None:
+            message = "Open an image first (File > Open, or File > Open Sample)."
+        elif not self.classes:
+            message = "Type what is in the image, for example: cup of coffee, spoon, table."
+        elif not self._segmented():
+            message = "Ready: press Auto-segment."
+        else:
+            message = "Pick a class and paint what is wrong, then press Refine."
+        self.status.emit(message)
+
+    def apply_visibility(self) -> None:
+        """Show the pseudo-labels only while they are what is worked on."""
+        if (session := self.session) is not None:
+            self.layers.apply_visibility(session, refined=self.refine_at_once)
+
+    # ------------------------------------------------------------------ inside
+
+    def _paint_target(self) -> tuple[ImageSession, TrackedLayer, Labels, Plane] | None:
+        session, plane = self.session, self.plane
+        layer = None if session is None else self.layers.to_paint(session)
+        owner = None if layer is None else self.sessions.owner_of(layer)
+        if owner is None or layer is None or plane is None:
+            self._tell("There is nothing to confirm yet: press Auto-segment first.")
+            return None
+        return (*owner, layer, plane)
+
+    def _name_of(self, label: int) -> str:
+        if label == 0:
+            return "background"
+        return next((c.name for c in self.classes if c.id == label), f"label {label}")
+
+    def _segmented(self) -> bool:
+        session, plane = self.session, self.plane
+        return bool(
+            session and plane and plane in session.planes and session.planes[plane].segmented
+        )
+
+    def _on_edited(self, session: ImageSession, tracked: TrackedLayer) -> None:
+        for plane in tracked.trackers:
+            self.safekeeping.note(session, plane)
+        self.areas_changed.emit()
+
+    def _on_label_selected(self, session: ImageSession, label: int) -> None:
+        if session is self.session:
+            self.selected_class = label
+            self.class_picked.emit(label)
+
+    def _tell(self, message: str) -> None:
+        self.status.emit(message)
+        notices.warn(message)
+
+    def shut_down(self) -> None:
+        """Let go of the viewer's layers; more than once is harmless."""
+        self._closed = True
+        self.layers.close()
+        self.safekeeping.write()
