@@ -18,6 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("source", type=Path, metavar="IN", help="a label file")
     parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
+    parser.add_argument(
+        "--instances",
+        choices=("component", "class"),
+        help="COCO: an instance is a connected region (the default), or a whole class",
+    )
+    parser.add_argument(
+        "--segmentation",
+        choices=("rle", "polygon"),
+        help="COCO: run lengths (the default), or polygons",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
@@ -30,10 +40,15 @@ def run(args: argparse.Namespace) -> int:
         The parsed arguments.
     """
     from napari_wildseg.cli.console import say
+    from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io import format_of, read_labels, write_labels
 
-    format_of(args.target)  # before anything is read
+    target = format_of(args.target)  # before anything is read
+    chosen = {"instances": args.instances, "segmentation": args.segmentation}
+    options = {key: value for key, value in chosen.items() if value is not None}
+    if options and target.name != "coco":
+        raise InputError("--instances and --segmentation are for COCO, files that end in .json.")
     labels = read_labels(args.source)
-    for path in write_labels(args.target, labels, overwrite=args.overwrite):
+    for path in write_labels(args.target, labels, overwrite=args.overwrite, **options):
         say(str(path))
     return 0

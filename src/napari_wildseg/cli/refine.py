@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     stem = stem_of(args.image)
     paths = results.result_paths(args.out, stem)
-    results.refuse(paths, overwrite=args.overwrite)
+    results.refuse(paths, [args.image], overwrite=args.overwrite)
     rgb = as_rgb(read_picture(args.image))
     start = read_labels(args.labels)
     if start.labels.shape != rgb.shape[:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +32,25 @@ def result_paths(folder: Path, stem: str) -> dict[str, Path]:
     }
 
 
-def refuse(paths: dict[str, Path], *, overwrite: bool) -> None:
+def refuse(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: bool) -> None:
     """Raise `InputError` before any work if a file is in the way.
 
     Parameters
     ----------
     paths : dict
         What `result_paths` returned.
+    inputs : sequence of str or Path
+        Files that are read; they are not replaced whatever ``overwrite`` says.
     overwrite : bool
         Whether existing files may be replaced.
     """
     from napari_wildseg.engine.errors import InputError
 
+    read = {Path(name).resolve() for name in inputs}
+    if any(path.resolve() in read for path in paths.values()):
+        raise InputError(
+            "The result would replace the picture itself: choose another folder with --out."
+        )
     there = [] if overwrite else [path for path in paths.values() if path.exists()]
     if there:
         raise InputError(

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     classes = parse_classes(args.labels)
     stem = stem_of(args.image)
     paths = results.result_paths(args.out, stem)
-    results.refuse(paths, overwrite=args.overwrite)
+    results.refuse(paths, [args.image], overwrite=args.overwrite)
     image = read_picture(args.image)
 
     from napari_wildseg.engine.images import as_rgb

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from napari_wildseg.io.formats import FORMATS, Format
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels, write_labels
 
-__all__ = ["LabelImage", "format_of", "read_labels", "write_labels"]
+__all__ = ["FORMATS", "Format", "LabelImage", "format_of", "read_labels", "write_labels"]
