@@ -363,6 +363,37 @@ def test_failures_are_sentences(desk, photo):
     assert not d.control("cancel").isEnabled()
 
 
+def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    from napari_wildseg.engine.models import download
+
+    asked = []
+
+    def download_steps(model, **kwargs):
+        asked.append(model)
+        yield from ()
+
+    monkeypatch.setattr(download, "download_steps", download_steps)
+    d = desk(photo, NAMES)
+    d.control("model").setCurrentText("ViT-B-16/openai")
+    d.widget._on_model_chosen()
+    d.run("auto_segment")
+    assert "not on this machine" in d.status
+    note = notification_manager.records[-1]
+    [(text, press)] = note.actions
+    assert text == "Download"
+
+    class Dialog:
+        def close(self):
+            pass
+
+    press(Dialog())
+    d.qtbot.waitUntil(lambda: bool(asked), timeout=30_000)
+    d.wait()
+    assert asked == ["ViT-B-16/openai"]
+
+
 def test_images_that_cannot_be_segmented_are_refused(desk):
     d = desk(np.zeros((1, 40)), NAMES)
     d.run("auto_segment")
@@ -488,6 +519,24 @@ def test_planes_of_a_stack_are_apart(desk, photo):
     assert labels.data[(2, *where)] == 1
     assert (labels.data[0] == first).all()
     assert not labels.data[1].any()
+
+
+def test_all_planes_of_a_stack(desk, photo):
+    stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
+    d = desk(stack, NAMES)
+    d.controller.auto_segment_planes()
+    d.qtbot.waitUntil(lambda: "3 planes done" in d.status, timeout=120_000)
+    assert all(plane.any() for plane in d.layer().data)
+
+
+def test_cancel_stops_a_stack_in_between(desk, photo):
+    stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
+    d = desk(stack, NAMES)
+    d.controller.auto_segment_planes()
+    d.qtbot.waitUntil(lambda: "Image labels" in d.viewer.layers, timeout=120_000)
+    d.click("cancel")
+    d.wait()
+    assert not d.layer().data[2].any()
 
 
 # ---------------------------------------------------------------------- stopping and deleting

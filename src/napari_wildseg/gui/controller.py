@@ -9,11 +9,14 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.display import Plane, capture
+from napari_wildseg.gui import notices
+from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
+    NotDownloadedError,
     Outcome,
     Request,
+    download_job,
     refine_steps,
     relevance_steps,
     segment_steps,
@@ -48,9 +51,10 @@ class Controller(Workspace):
         self.model = self.settings.model
         self.threshold = float(self.settings.threshold)
         self._pool = EnginePool()
+        self._planes_left: list[Plane] = []
         self.runner = Runner()
         self.runner.status.connect(self.status.emit)
-        self.runner.failed.connect(self._tell)
+        self.runner.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._on_plane_changed)
 
@@ -77,6 +81,34 @@ class Controller(Workspace):
         request = self._request(session, image, plane)
         steps = partial(segment_steps, request, session.corrections(plane), refine=refine)
         self.runner.run("Auto-segment", image, steps, partial(self._take_segmented, session, plane))
+
+    def auto_segment_planes(self) -> None:
+        """Find the classes in every plane of the stack, one after the other."""
+        ready = self._ready()
+        if ready is None:
+            return
+        session, image, plane = ready
+        self._planes_left = planes_like(image, plane)
+        self._planes_total = len(self._planes_left)
+        self._next_plane(session, image)
+
+    def _next_plane(self, session: ImageSession, image: Image) -> None:
+        plane = self._planes_left.pop(0)
+        number = self._planes_total - len(self._planes_left)
+        request = self._request(session, image, plane)
+        steps = partial(
+            segment_steps, request, session.corrections(plane), refine=self.refine_at_once
+        )
+        self.runner.run(
+            f"Plane {number} of {self._planes_total}",
+            image,
+            steps,
+            partial(self._take_plane, session, plane),
+        )
+
+    def download_model(self, model: str) -> None:
+        """Fetch a model, then go on with Auto-segment."""
+        self.runner.run("Download", None, partial(download_job, model), self._take_download)
 
     def refine(self) -> None:
         """Refine with the corrections painted so far."""
@@ -156,6 +188,7 @@ class Controller(Workspace):
 
     def cancel(self, why: str = "Cancelled: nothing was changed.") -> None:
         """Stop the running job at its next step."""
+        self._planes_left = []
         if self.runner.cancel():
             self.status.emit(why)
 
@@ -176,6 +209,19 @@ class Controller(Workspace):
         self.layers.activate(session, self.selected_class)
         seconds = sum(outcome.seconds.values())
         self._after(outcome, f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine.")
+
+    def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+        self._take_segmented(session, plane, outcome)
+        image = session.image
+        if self._planes_left and image is not None and image in self.viewer.layers:
+            self._next_plane(session, image)
+        else:
+            self.status.emit(f"{self._planes_total} planes done. Paint what is wrong, then Refine.")
+
+    def _take_download(self, model: str) -> None:
+        self.status.emit(f"{model} is on this machine now.")
+        if self.model == model and self._image is not None and self.classes:
+            self.auto_segment()
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         image = session.image
@@ -250,6 +296,14 @@ class Controller(Workspace):
             model=self.model,
             options={"views": self.settings.views},
         )
+
+    def _on_failed(self, message: str, error: BaseException) -> None:
+        self._planes_left = []
+        if isinstance(error, NotDownloadedError):
+            self.status.emit(message)
+            notices.offer(message, "Download", partial(self.download_model, error.model))
+        else:
+            self._tell(message)
 
     def _on_plane_changed(self) -> None:
         session = self.session

@@ -6,6 +6,7 @@ computes no more of a lazy array than the plane.
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,23 @@ def current_plane(layer: Image, point: Sequence[float], order: Sequence[int]) ->
             for axis in range(ndim)
         )
     )
+
+
+def planes_like(layer: Image, plane: Plane) -> list[Plane]:
+    """Return all planes of an image that lie like one of them.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    plane : Plane
+        One of its planes.
+    """
+    ranges = [
+        (None,) if index is None else range(length)
+        for index, length in zip(plane.index, level_shape(layer), strict=True)
+    ]
+    return [Plane(index) for index in itertools.product(*ranges)]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.import_guard import keep_out_triton
 
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
     from napari_wildseg.engine.segmenter import Result, Segmenter
     from napari_wildseg.gui.display import PlaneSource
+
+
+class NotDownloadedError(WildsegError):
+    """The model is known but not on this machine.
+
+    Parameters
+    ----------
+    model : str
+        The model string.
+    message : str
+        What to tell the annotator.
+    """
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 @dataclass
@@ -169,6 +186,28 @@ def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32
     return np.asarray(segmenter.result.relevance[position], np.float32)
 
 
+def download_job(model: str) -> Steps[str]:
+    """Fetch a model; returns its string."""
+    from napari_wildseg.engine.models.download import download_steps
+
+    yield from download_steps(model)
+    return model
+
+
+def _load(segmenter: Segmenter, model: str) -> CLIPModel:
+    """Load the model of a segmenter; where it only has to be fetched, say so."""
+    try:
+        return segmenter.model
+    except InputError:
+        raise
+    except WildsegError as error:
+        from napari_wildseg.engine.models.download import is_cached
+
+        if is_cached(model):
+            raise
+        raise NotDownloadedError(model, str(error)) from error
+
+
 def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
     """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
     slot = request.slot
@@ -181,17 +220,17 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
         from napari_wildseg.engine.segmenter import Segmenter
 
         model = request.pool.models.get(request.model, request.model)
-        slot.segmenter = Segmenter(model=model, threshold=request.threshold, **request.options)
-        slot.made_for = made_for
+        segmenter = Segmenter(model=model, threshold=request.threshold, **request.options)
+        if request.model not in request.pool.models:
+            # One model at a time: the planes that used another one load it again when asked.
+            request.pool.models = {request.model: _load(segmenter, request.model)}
+        slot.segmenter, slot.made_for = segmenter, made_for
     segmenter = slot.segmenter
     if slot.image is None or (fresh and slot.image != request.source.key):
         slot.image = slot.asked = None
         yield Progress(0, 0, "Reading the image")
         yield from segmenter.set_image_steps(request.source.read())
         slot.image = request.source.key
-        if request.model not in request.pool.models:
-            # One model at a time: the planes that used another one load it again when asked.
-            request.pool.models = {request.model: segmenter.model}
     return segmenter
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from napari.utils import notifications
 
@@ -43,6 +45,22 @@ def warn(message: str) -> None:
     notifications.show_warning(message)
 
 
-def inform(message: str) -> None:
-    """Show a sentence as a napari notice."""
-    notifications.show_info(message)
+def offer(message: str, button: str, act: Callable[[], object]) -> None:
+    """Show a sentence with a button that helps.
+
+    Parameters
+    ----------
+    message : str
+        The sentence.
+    button : str
+        What the button says.
+    act : callable
+        What it does.
+    """
+
+    def pressed(notification: Any) -> None:
+        notification.close()
+        act()
+
+    note = notifications.Notification(message, "warning", actions=((button, pressed),))
+    notifications.notification_manager.dispatch(note)

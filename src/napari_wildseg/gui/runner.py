@@ -24,7 +24,8 @@ class Runner:
     """Starts jobs on the shared worker and takes their results on the GUI thread."""
 
     status = Signal(str)
-    failed = Signal(str)
+    failed = Signal(str, object)
+    """A sentence, and the exception it tells of."""
     busy = Signal(bool)
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Runner:
     def run(
         self,
         title: str,
-        image: Image,
+        image: Image | None,
         start: Callable[[], Steps[Any]],
         take: Callable[[Any], None],
         *,
@@ -62,8 +63,8 @@ class Runner:
         ----------
         title : str
             What the annotator calls it.
-        image : napari.layers.Image
-            The image it works on.
+        image : napari.layers.Image or None
+            The image it works on, if it works on one.
         start : callable
             Returns the generator to run, on the worker thread.
         take : callable
@@ -77,7 +78,8 @@ class Runner:
         job = Job(start, on_progress=self._on_progress)
         job.on_result = partial(self._on_result, job, title, take)
         job.on_error = partial(self._on_error, job, title)
-        self._job, self._title, self._image = job, title, weakref.ref(image)
+        self._job, self._title = job, title
+        self._image = None if image is None else weakref.ref(image)
         if not quiet:
             self._activity = Activity(title, self.cancel)
             self.status.emit(f"{title}: starting ...")
@@ -109,11 +111,11 @@ class Runner:
         try:
             take(value)
         except Exception as error:
-            self.failed.emit(notices.sentence(error, title))
+            self.failed.emit(notices.sentence(error, title), error)
 
     def _on_error(self, job: Job, title: str, error: BaseException) -> None:
         self._finish(job)
-        self.failed.emit(notices.sentence(error, title))
+        self.failed.emit(notices.sentence(error, title), error)
 
     def _finish(self, job: Job, *, quiet: bool = False) -> None:
         if self._job is not job:

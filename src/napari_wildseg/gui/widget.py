@@ -185,6 +185,12 @@ class WildsegWidget(QWidget):
         menu.setToolTipsVisible(True)
         for name, text, tooltip, slot in (
             (
+                "auto_segment_planes",
+                "Auto-segment all planes of the stack",
+                "Find the classes in every plane, one after the other; Cancel stops in between.",
+                self.controller.auto_segment_planes,
+            ),
+            (
                 "show_relevance",
                 "Show relevance map of the class",
                 "Where the model sees the selected class, as an image layer.",
