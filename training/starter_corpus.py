@@ -13,12 +13,12 @@ from starter_teacher import STUFF, THINGS, Teacher
 from timm.data import ImageNetInfo
 from torch import Tensor
 
-ADJECTIVES = tuple(  # noqa: SIM905 - a list of fifty quoted words is harder to read
+ADJECTIVES = tuple(
     """
     red green blue black white yellow brown grey orange pink purple small big large little old new
     young wooden metal plastic dark bright wet dirty broken open empty striped wild baby tall round
     shiny fluffy rusty ripe fresh sitting standing running flying sleeping
-    """.split()
+    """.split()  # noqa: SIM905 - fifty quoted words are harder to read
 )
 FRAMES = (
     "a {}",
@@ -80,7 +80,7 @@ def bpe_words() -> list[str]:
     return [t[:-4] for t in tokens if t.endswith("</w>") and t[:-4].isalpha() and t.isascii()][52:]
 
 
-def gather_names(teacher: Teacher) -> dict[str, float]:
+def gather_names(teacher: Teacher, rare: bool = False) -> dict[str, float]:
     """Names and how often each is to be seen."""
     names: dict[str, float] = {}
 
@@ -100,9 +100,10 @@ def gather_names(teacher: Teacher) -> dict[str, float]:
     common = {n for n in bpe_words() if teacher.wn.senses(n)}
     for n in common:
         add(n, 1.0)
-    info = ImageNetInfo("imagenet-22k")
-    for id in info.label_names():
-        add(info.label_name_to_description(id, detailed=False).split(",")[0], 1.0)
+    if rare:
+        info = ImageNetInfo("imagenet-22k")
+        for id in info.label_names():
+            add(info.label_name_to_description(id, detailed=False).split(",")[0], 1.0)
     return names
 
 
@@ -133,13 +134,13 @@ def phrases(teacher: Teacher, names: dict[str, float], count: int, rng: random.R
     return out
 
 
-def build(cache: Path | None, count: int = 40000, seed: int = 0) -> Corpus:
+def build(cache: Path | None, count: int = 24000, seed: int = 0, rare: bool = False) -> Corpus:
     """Gather texts and label them (kept in `cache` if given)."""
     if cache is not None and cache.exists():
         return Corpus(**torch.load(cache, weights_only=True))
     rng = random.Random(seed)
     teacher = Teacher()
-    names = gather_names(teacher)
+    names = gather_names(teacher, rare)
     print(f"{len(names)} names", flush=True)
     teacher.prepare(list(names))
     print("names embedded", flush=True)

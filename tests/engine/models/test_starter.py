@@ -106,7 +106,7 @@ def test_names_point_at_sensible_classes(nearest, name, expected):
 def test_most_class_names_are_nearest_to_their_own_row(model):
     rows = starter._classifier_rows()
     best = (model.encode_text(load_vocabulary("imagenet")) @ rows.T).argmax(1)
-    assert (best == torch.arange(1000)).float().mean() > 0.9
+    assert (best == torch.arange(1000)).float().mean() > 0.8
 
 
 def test_a_plural_and_a_photo_of_it_stay_close(model):
