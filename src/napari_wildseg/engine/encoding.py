@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -12,13 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.geometry import Geometry, geometry_of
+from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 from napari_wildseg.engine.views import View, make_views, merge, render
-
-GRID_SIDE = 72
-"""Geometric mean of the sides of the grid on which views are merged, in cells."""
 
 _BATCH_PIXELS = 1_500_000
 """Views of the same size are encoded together up to this many input pixels."""
@@ -118,12 +115,6 @@ class ImageEncoding:
             return (view.height, view.width, view.flip, view.gamma, *box)
 
         return [i for i, view in enumerate(self.views) if kind(view) == kind(self.views[0])]
-
-
-def grid_of(shape: tuple[int, int], side: int) -> tuple[int, int]:
-    """Return the grid of about ``side * side`` cells with an image's aspect ratio."""
-    scale = min(1.0, side / math.sqrt(shape[0] * shape[1]))
-    return max(2, round(shape[0] * scale)), max(2, round(shape[1] * scale))
 
 
 def encode_steps(

@@ -12,15 +12,21 @@ from napari_wildseg.engine.classes import UNLABELLED
 MARGIN = 0.15
 """How far from the threshold a pixel's best relevance must be to be sure."""
 
+COMPETITION = 0.5
+"""Share of the strongest other class that is taken off a class's relevance."""
+
 RIVAL = 0.8
 """A pixel is unsure where the second best class reaches this share of the best."""
 
 
 def normalise(maps: Tensor) -> Tensor:
-    """Scale merged relevance maps to [0, 1], class by class.
+    """Scale merged relevance maps to [0, 1], class by class, and let the classes compete.
 
     Negative evidence is cut and each class is divided by its own peak, so that a class with
-    faint evidence everywhere is not swallowed by one with strong evidence.
+    faint evidence everywhere is not swallowed by one with strong evidence. Then each class loses
+    half of what the strongest other class has at the place, and is scaled again: what a small
+    thing shares with the large thing beside it (a spoon with its cup) no longer hides where it
+    differs.
 
     Parameters
     ----------
@@ -32,6 +38,16 @@ def normalise(maps: Tensor) -> Tensor:
     torch.Tensor
         ``(K, h, w)`` float32 in [0, 1]; all 0 for a class without positive evidence.
     """
+    scaled = _to_peak(maps)
+    if len(scaled) == 1:
+        return scaled
+    top = scaled.topk(2, dim=0)
+    is_best = torch.arange(len(scaled))[:, None, None] == top.indices[0]
+    rival = torch.where(is_best, top.values[1], top.values[0])
+    return _to_peak(scaled - COMPETITION * rival)
+
+
+def _to_peak(maps: Tensor) -> Tensor:
     positive = maps.clamp(min=0)
     return positive / positive.amax((1, 2), keepdim=True).clamp(min=1e-6)
 

@@ -39,8 +39,8 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     return torch.cat(groups, dim=1) / len(groups) ** 0.5
 
 
-def softmax_affinity(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:
-    """Return the row-stochastic ``softmax(nodes @ nodes.T / temperature - colour distance)``.
+def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:
+    """Return ``nodes @ nodes.T / temperature - colour distance``, to be put through a softmax.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def softmax_affinity(nodes: Tensor, temperature: float, colours: Tensor) -> Tens
     torch.Tensor
         ``(N, N)`` float32.
     """
-    return torch.softmax(nodes @ nodes.T / temperature - torch.cdist(colours, colours), dim=1)
+    return nodes @ nodes.T / temperature - torch.cdist(colours, colours)
 
 
 def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:

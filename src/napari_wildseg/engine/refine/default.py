@@ -1,10 +1,11 @@
 """The default refiner: spread over the network's affinity, learn from dabs, walk to the edges.
 
-Three steps, each a closed formula or a convex problem, so that the result depends on the image,
-the seeds and the corrections alone, not on the order in which they came:
+Three steps, each a function of the image, the seeds and all corrections, not of the order in
+which they came: a rerun after a dab gives exactly what a refinement from scratch would give.
 
-1. *Spread.* Relevance (or seeds) is averaged over places that the network finds alike
-   (`affinity.softmax_affinity`), which fills objects that the relevance map only touched.
+1. *Spread.* Relevance (or seeds) is averaged over places that the network and the colours find
+   alike, which fills objects that the relevance map only touched; corrected places hold their
+   value and are listened to first (`spreading`).
 2. *Learn.* Corrections are taken as exact observations of a Gaussian process whose prior mean is
    the result of step 1 and whose kernel joins what looks alike and lies near: a dab moves all
    that belongs to it, and its influence fades with distance and dissimilarity
@@ -16,8 +17,10 @@ the seeds and the corrections alone, not on the order in which they came:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,16 +29,39 @@ from skimage.color import rgb2lab
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.affinity import node_features, softmax_affinity, spread
-from napari_wildseg.engine.refine.observe import Observations, observe, posterior
+from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
+from napari_wildseg.engine.refine.observe import observe, posterior
+from napari_wildseg.engine.refine.spreading import Spreading
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, random_walk
 
 
 @dataclass(frozen=True)
 class DefaultOptions:
-    """Settings of the default refiner; see the module's text for the steps."""
+    """Settings of the default refiner, chosen by measurement (docs/method.md).
+
+    Attributes
+    ----------
+    temperature : float
+        Cosine of network features that weighs a factor e in step 1.
+    colour : float
+        CIE Lab difference that weighs a factor e in step 1.
+    rounds : int
+        How often values are handed on in step 1.
+    sharpness : float
+        Turns the scores of step 1 into probabilities.
+    bias : float
+        Added to the threshold: spread maps lie higher than relevance maps.
+    work_pixels : int
+        Resolution of step 3.
+    beta : float
+        Contrast of the edges in step 3.
+    trust : float
+        Weight of the prior in step 3.
+    """
 
     temperature: float = 0.1
     colour: float = 15.0
@@ -57,10 +83,12 @@ class DefaultRefinement:
     n_classes : int
         K, background not counted.
     features : sequence of ndarray
-        The network's local features, each ``(C, h, w)`` float32; colour and place are used
-        where there are none.
+        The network's local features, each ``(C, h, w)`` float32, the most abstract last. Colour
+        stands in for them where there are none.
     relevance : ndarray or None
         ``(K, gh, gw)`` float32 in [0, 1]; None to work from the seeds alone.
+    options : DefaultOptions, optional
+        Settings.
     """
 
     name = "default"
@@ -77,28 +105,15 @@ class DefaultRefinement:
         self.image = image
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
-        height, width = image.shape[:2]
-        scale = min(1.0, (self.options.work_pixels / (height * width)) ** 0.5)
-        self.work = (max(2, round(height * scale)), max(2, round(width * scale)))
-        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-        small = F.interpolate(
-            pixels, self.work, mode="bilinear", antialias=scale < 1, align_corners=False
-        )
-        lab = rgb2lab(small[0].permute(1, 2, 0).numpy() / 255).astype(np.float32) / 100
-        self.lab = torch.from_numpy(lab).permute(2, 0, 1)
-        side = 72 if relevance is None else (relevance.shape[1] * relevance.shape[2]) ** 0.5
-        shrink = min(1.0, side / (self.work[0] * self.work[1]) ** 0.5)
-        self.grid = (
-            (max(2, round(self.work[0] * shrink)), max(2, round(self.work[1] * shrink)))
-            if relevance is None
-            else (relevance.shape[1], relevance.shape[2])
-        )
-        self.coarse = (max(2, self.grid[0] // 2), max(2, self.grid[1] // 2))
         self.maps = [torch.from_numpy(f) for f in features]
+        shape = (image.shape[0], image.shape[1])
+        self.work = grid_of(shape, math.sqrt(self.options.work_pixels))
+        self.grid = grid_of(shape, GRID_SIDE)
+        self.coarse = grid_of(shape, GRID_SIDE / 2)
+        pixels = torch.from_numpy(image).permute(2, 0, 1).float()
+        lab = rgb2lab(_resize(pixels, self.work).permute(1, 2, 0).numpy() / 255)
+        self.lab = torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
         self.edges = edge_weights(self.lab, self.options.beta)
-        self._affinity: Tensor | None = None
-        self._prior: tuple[bytes, Tensor] | None = None
-        self._nodes: Tensor | None = None
 
     def run_steps(
         self,
@@ -107,66 +122,85 @@ class DefaultRefinement:
         threshold: float | None,
     ) -> Steps[NDArray[np.uint8]]:
         """Refine; see `napari_wildseg.engine.refine.Refinement.run_steps`."""
+        if corrections is not None and not (corrections >= 0).any():
+            corrections = None
         yield Progress(0, 3, "Spreading over similar places")
-        prior = self._spread(seeds, threshold)
+        if self.relevance is not None and threshold is not None:
+            prior = self._from_relevance(corrections, threshold)
+        elif seeds is not None:
+            prior = self._from_seeds(seeds, corrections)
+        else:
+            raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 3, "Learning from corrections")
-        seen = None if corrections is None else observe(corrections, self.grid, self.n_classes)
-        if seen is not None and seen.count:
-            prior = posterior(prior, seen, self.nodes, self.grid)
+        if corrections is not None:
+            seen = observe(corrections, self.grid, self.n_classes)
+            prior = posterior(prior, seen, self._nodes, self.grid)
         yield Progress(2, 3, "Finding the edges")
         labels = self._walk(prior, corrections)
         if corrections is not None:
             np.copyto(labels, corrections.astype(np.uint8), where=corrections >= 0)
         return labels
 
-    @property
-    def nodes(self) -> Tensor:
+    @cached_property
+    def _nodes(self) -> Tensor:
         """``(gh * gw, C)`` features of the grid's cells, for step 2."""
-        if self._nodes is None:
-            self._nodes = node_features([*self.maps, self.lab], self.grid)
-        return self._nodes
+        return node_features([*self.maps, self.lab], self.grid)
 
-    def _spread(self, seeds: NDArray[np.uint8] | None, threshold: float | None) -> Tensor:
-        """Step 1: probabilities ``(K + 1, gh, gw)``, background first."""
-        options = self.options
-        if self._affinity is None:
-            colours = _resize(self.lab, self.coarse).flatten(1).T * 100
-            self._affinity = softmax_affinity(
-                node_features(self.maps[-1:] or [self.lab], self.coarse),
-                options.temperature,
-                colours / options.colour,
-            )
-        if self.relevance is not None and threshold is not None:
-            start = _resize(self.relevance, self.coarse)
-            scores = spread(self._affinity, start, options.rounds)
-            low, high = scores.amin((1, 2), keepdim=True), scores.amax((1, 2), keepdim=True)
-            scores = _resize((scores - low) / (high - low).clamp(min=1e-6), self.grid)
-            floor = torch.full_like(scores[:1], threshold + options.bias)
-        else:
-            if seeds is None:
-                raise ValueError("seeds are needed where there is no relevance")
-            hot = torch.stack(
-                [torch.from_numpy(seeds == k).float() for k in range(self.n_classes + 1)]
-            )
-            start = _resize(hot, self.coarse)
-            both = spread(self._affinity, start, options.rounds)
-            both = both / both.sum(0, keepdim=True).clamp(min=1e-6)
-            both = _resize(both, self.grid)
-            scores, floor = both[1:], both[:1]
-        return torch.softmax(torch.cat([floor, scores]) * options.sharpness, dim=0)
+    @cached_property
+    def _spreading(self) -> Spreading:
+        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
+        colours = _resize(self.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
+        similarity = affinity_logits(nodes, self.options.temperature, colours)
+        return Spreading(similarity, rounds=self.options.rounds)
+
+    @cached_property
+    def _settled(self) -> Tensor:
+        """Relevance after step 1 without corrections, ``(K, h, w)``."""
+        assert self.relevance is not None
+        return self._spreading(_resize(self.relevance, self.coarse))
+
+    def _from_relevance(self, corrections: NDArray[np.int16] | None, threshold: float) -> Tensor:
+        """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first."""
+        scores = settled = self._settled
+        if corrections is not None:
+            seen = observe(corrections, self.coarse, self.n_classes)
+            scores = self._spreading.correct(settled, seen, slice(1, None))
+        # The range before corrections, so that a dab does not move the scale for all others.
+        low, high = settled.amin((1, 2), keepdim=True), settled.amax((1, 2), keepdim=True)
+        scores = _resize((scores - low) / (high - low).clamp(min=1e-6), self.grid)
+        background = torch.full_like(scores[:1], threshold + self.options.bias)
+        return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
+
+    def _from_seeds(
+        self, seeds: NDArray[np.uint8], corrections: NDArray[np.int16] | None
+    ) -> Tensor:
+        """Step 1 from seeds alone, background being one of them."""
+        if not (seeds != UNLABELLED).any():
+            return torch.full((self.n_classes + 1, *self.grid), 1 / (self.n_classes + 1))
+        hot = torch.stack(
+            [
+                _resize(torch.from_numpy(seeds == k).float()[None], self.coarse)[0]
+                for k in range(self.n_classes + 1)
+            ]
+        )
+        scores = self._spreading(hot)
+        if corrections is not None:
+            seen = observe(corrections, self.coarse, self.n_classes)
+            scores = self._spreading.correct(scores, seen, slice(None))
+        scores = scores / scores.sum(0, keepdim=True).clamp(min=1e-12)
+        return torch.softmax(_resize(scores, self.grid) * self.options.sharpness, dim=0)
 
     def _walk(self, prior: Tensor, corrections: NDArray[np.int16] | None) -> NDArray[np.uint8]:
         """Step 3: labels ``(H, W)``."""
-        sized = _resize(prior, self.work)
-        top = sized.topk(min(2, len(sized)), dim=0).values
-        sure = (top[0] - top[-1]) if len(sized) > 1 else top[0]
-        trust = self.options.trust * (0.05 + sure.square())
+        prior = _resize(prior, self.work)
+        top = prior.topk(2, dim=0).values
+        trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
         fixed = None
-        if corrections is not None and (corrections >= 0).any():
-            seen: Observations = observe(corrections, self.work, self.n_classes)
+        if corrections is not None:
+            seen = observe(corrections, self.work, self.n_classes)
             fixed = seen.mask
-            sized = torch.where(fixed, seen.targets, sized)
-        walked = random_walk(sized, trust, self.edges, fixed=fixed)
+            prior = torch.where(fixed, seen.targets, prior)
+        walked = random_walk(prior, trust, self.edges, fixed=fixed)
         return to_full_resolution(walked, self.image)
 
 

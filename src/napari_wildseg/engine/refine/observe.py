@@ -62,7 +62,7 @@ def posterior(
     nodes: Tensor,
     grid: tuple[int, int],
     *,
-    alike: float = 0.25,
+    alike: float = 0.5,
     near: float = 0.25,
     local: float = 0.06,
     noise: float = 0.05,
