@@ -97,7 +97,7 @@ def gather_names(teacher: Teacher, rare: bool = False) -> dict[str, float]:
     for (n, id), count in teacher.wn.counts.items():
         if teacher.wn.synsets[id].lexfile in THINGS + STUFF:
             add(n, 1 + min(3.0, count**0.5 / 3))
-    common = {n for n in bpe_words() if teacher.wn.senses(n)}
+    common = [n for n in bpe_words() if teacher.wn.senses(n)]
     for n in common:
         add(n, 1.0)
     if rare:
