@@ -153,14 +153,16 @@ def test_ready_classes_without_name_or_prompt_are_refused(bad):
 
 @given(st.text(max_size=60))
 def test_any_text_gives_classes_or_one_sentence(text):
+    classes, sentence = (), ""
     try:
         classes = parse_classes(text)
     except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert [c.id for c in classes] == list(range(1, len(classes) + 1))
-        assert all(c.name == " ".join(c.name.split()) != "" for c in classes)
-        assert all(c.prompts and all(c.prompts) for c in classes)
+        sentence = str(error)
+    assert bool(classes) != bool(sentence)
+    assert "\n" not in sentence
+    assert [c.id for c in classes] == list(range(1, len(classes) + 1))
+    assert all(c.name == " ".join(c.name.split()) != "" for c in classes)
+    assert all(c.prompts and all(c.prompts) for c in classes)
 
 
 @given(

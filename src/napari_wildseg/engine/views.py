@@ -121,7 +121,7 @@ def make_views(
         # Each crop is shown as large as the whole image is at scale 1.
         for box in _crops(shape, chosen.crop_grid):
             views += _flipped(box, base_side, multiple, chosen.flips, 1.0)
-    return tuple(views)
+    return tuple(dict.fromkeys(views))  # crops of a tiny image may coincide
 
 
 def _flipped(

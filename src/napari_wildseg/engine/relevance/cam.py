@@ -82,7 +82,8 @@ class CamRelevance:
                 torch.autograd.grad(score, leaf, retain_graph=True)[0].mean((-2, -1))
                 for score in scores
             ]
-        return torch.einsum("kc,chw->khw", torch.cat(grads), last).relu()
+        weights = torch.cat(grads) if grads else last.new_zeros(0, len(last))
+        return torch.einsum("kc,chw->khw", weights, last).relu()
 
 
 @dataclass

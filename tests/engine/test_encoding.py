@@ -1,0 +1,137 @@
+"""Every view is encoded once, in batches that fit; the first look can be had alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wildseg.engine.encoding import GRID_SIDE, encode_steps, grid_of
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import drain
+from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.views import make_views
+
+
+class Network(torch.nn.Module):
+    """As much of a tower as says at what size it sees best."""
+
+    def __init__(self):
+        super().__init__()
+        self.visual = torch.nn.Module()
+        self.visual.image_size = 85
+        self.logit_scale = torch.nn.Parameter(torch.zeros(()))
+
+
+MODEL = CLIPModel(
+    name="fake",
+    network=Network(),
+    tokenizer=len,
+    mean=(0.5, 0.25, 0.0),
+    std=(0.5, 0.5, 0.25),
+    templates=("{}",),
+    device=torch.device("cpu"),
+    fingerprint="fake",
+)
+
+
+@dataclass
+class PixelMethod:
+    """Keeps what it is shown, averaged over 16 x 16 cells; relevance is the first channel."""
+
+    room: int = 10**9
+    name: str = "pixels"
+    batches: list[tuple[int, ...]] = field(default_factory=list)
+
+    def encode(self, model, pixels):
+        if pixels.shape[0] * pixels.shape[2] * pixels.shape[3] > self.room:
+            raise torch.OutOfMemoryError
+        self.batches.append(tuple(pixels.shape))
+        cells = torch.nn.functional.avg_pool2d(pixels, 16)
+        return [ViewEncoding({"cells": c}, [c, c[:1]], torch.ones(2)) for c in cells]
+
+    def relevance(self, model, encoding, text, background):
+        return encoding.tensors["cells"][:1].expand(len(text), -1, -1)
+
+
+TEXT = torch.ones(2, 4)
+
+
+def constant(shape, value=51):
+    return np.full((*shape, 3), value, np.uint8)
+
+
+def test_every_view_is_encoded_once_and_normalised():
+    method = PixelMethod()
+    encoding = drain(encode_steps(constant((40, 60)), MODEL, method, "default"))
+    assert encoding.views == make_views((40, 60), "default", base_side=128, multiple=32)
+    assert len(encoding.encodings) == len(encoding.views) == 6
+    assert method.batches == [(2, 3, v.height, v.width) for v in encoding.views[::2]]
+    for kept in encoding.encodings:  # (51 / 255 - mean) / std
+        channels = kept.tensors["cells"].mean((1, 2))
+        torch.testing.assert_close(channels, torch.tensor([-0.6, -0.1, 0.8]))
+
+
+def test_views_keep_their_order_through_batches():
+    rows = np.arange(60, dtype=np.uint8)
+    image = np.repeat(np.broadcast_to(rows, (40, 60))[..., None], 3, axis=2)
+    encoding = drain(encode_steps(image, MODEL, PixelMethod(), "best"))
+    for view, kept in zip(encoding.views, encoding.encodings, strict=True):
+        first = kept.tensors["cells"][0, 0]
+        assert kept.tensors["cells"].shape[1:] == (view.height // 16, view.width // 16)
+        assert (first[0] > first[-1]) == view.flip
+
+
+def test_a_device_out_of_memory_gets_smaller_batches():
+    view = make_views((40, 60), "fast", base_side=128, multiple=32)[0]
+    method = PixelMethod(room=view.height * view.width)
+    encoding = drain(encode_steps(constant((40, 60)), MODEL, method, "fast"))
+    assert len(encoding.encodings) == 2
+    assert [b[0] for b in method.batches] == [1, 1]
+    with pytest.raises(torch.OutOfMemoryError):
+        drain(encode_steps(constant((40, 60)), MODEL, PixelMethod(room=10), "fast"))
+
+
+def test_progress_counts_the_views():
+    seen = []
+    drain(encode_steps(constant((40, 60)), MODEL, PixelMethod(), "default"), seen.append)
+    assert [(p.done, p.total) for p in seen] == [(0, 6), (2, 6), (4, 6), (6, 6)]
+    assert seen[1].stage == "Encoding view 3 of 6"
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (30, 150)], ids=str)
+@pytest.mark.parametrize("preset", ["single", "fast", "default", "best"])
+def test_the_first_look_is_what_the_single_preset_sees(preset, shape):
+    """All windows of a long image, none of the mirrored views, light variants and crops."""
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    many = drain(encode_steps(image, MODEL, PixelMethod(), preset))
+    single = drain(encode_steps(image, MODEL, PixelMethod(), "single"))
+    first = many.relevance(MODEL, TEXT, TEXT[:0], first_only=True)
+    torch.testing.assert_close(first, single.relevance(MODEL, TEXT, TEXT[:0]))
+    if preset != "single":
+        assert not torch.allclose(first, many.relevance(MODEL, TEXT, TEXT[:0]))
+
+
+def test_relevance_and_features_are_merged_on_the_grid():
+    image = constant((40, 60))
+    image[:, 30:] = 255
+    encoding = drain(encode_steps(image, MODEL, PixelMethod(), "default"))
+    assert encoding.grid == (40, 60)
+    maps = encoding.relevance(MODEL, TEXT, TEXT[:0])
+    assert maps.shape == (2, 40, 60)
+    assert maps[0, 20, 5] == pytest.approx(-0.6, abs=0.02)
+    assert maps[0, 20, 55] == pytest.approx(1, abs=0.02)
+    features = encoding.features()
+    assert [f.shape for f in features] == [(3, 40, 60), (1, 40, 60)]
+    np.testing.assert_allclose(features[1][0], maps[0], atol=1e-6)
+    assert encoding.features() is features
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((480, 640), (62, 83)), ((50, 60), (50, 60)), ((2, 2), (2, 2)), ((2, 4000), (2, 3220))],
+)
+def test_the_grid_has_the_shape_of_the_image(shape, expected):
+    assert grid_of(shape, GRID_SIDE) == expected
