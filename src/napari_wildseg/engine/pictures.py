@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,14 +100,14 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
 
 
-def open_picture(path: Path, formats: Sequence[str] | None = None) -> Image:
+def open_picture(path: Path, formats: list[str] | None = None) -> Image:
     """Open a picture with Pillow, its declared size checked, nothing decoded yet.
 
     Parameters
     ----------
     path : Path
         An existing file.
-    formats : sequence of str, optional
+    formats : list of str, optional
         Pillow's names of the formats that are taken; all by default.
 
     Returns

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from napari_wildseg.io.datasets import COCODataSet, VOCDataSet
 from napari_wildseg.io.formats import FORMATS, Format
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels, write_labels
+from napari_wildseg.io.project import Project, load_project, save_project
 
-__all__ = ["FORMATS", "Format", "LabelImage", "format_of", "read_labels", "write_labels"]
+__all__ = [
+    "FORMATS",
+    "COCODataSet",
+    "Format",
+    "LabelImage",
+    "Project",
+    "VOCDataSet",
+    "format_of",
+    "load_project",
+    "read_labels",
+    "save_project",
+    "write_labels",
+]

@@ -57,13 +57,32 @@ def read(path: Path) -> LabelImage:
     if "labels" not in arrays:
         raise InputError(f'{path.name} holds no array called "labels".')
     values = arrays["labels"]
-    corrections = arrays.get("corrections")
-    if corrections is not None:
-        if corrections.min() < -1 or corrections.max() > MAX_CLASSES:
-            raise InputError(f"{path.name}: its corrections are not -1 or labels.")
-        corrections = corrections.astype(np.int16)
+    corrections = corrections_from(arrays, path.name)
     known = {} if about is None else about_from_json(about, path.name, values.shape)
     return LabelImage.from_array(values, corrections=corrections, **known)
+
+
+def corrections_from(arrays: dict[str, NDArray[Any]], where: str) -> NDArray[np.int16] | None:
+    """Check and return the corrections of an archive, if it has any.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        What `read_archive` found.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a value is neither -1 nor a label.
+    """
+    corrections = arrays.get("corrections")
+    if corrections is None:
+        return None
+    if corrections.min() < -1 or corrections.max() > MAX_CLASSES:
+        raise InputError(f"{where}: its corrections are not -1 or labels.")
+    return corrections.astype(np.int16)
 
 
 FORMAT = Format("npz", "NumPy archive, with corrections", (".npz",), read, write)

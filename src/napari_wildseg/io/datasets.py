@@ -1,0 +1,359 @@
+"""Data sets in the folders that training code reads, growing image by image."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo, voc_palette
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.formats import png
+from napari_wildseg.io.formats.coco import annotations_of, categories_of
+from napari_wildseg.io.label_image import LabelImage, classes_from_json, dump_json
+
+SPLITS = ("train", "val", "test", "trainval")
+
+
+class DataSet(Protocol):
+    """A data set on disk.
+
+    Attributes
+    ----------
+    folder : Path
+        Where it is.
+    classes : tuple of ClassInfo
+        Those of all its images, by name: an id, once given, stays.
+    """
+
+    folder: Path
+    classes: tuple[ClassInfo, ...]
+
+    def add(
+        self,
+        stem: str,
+        picture: NDArray[np.uint8],
+        labels: LabelImage,
+        *,
+        split: str = "train",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Add one image.
+
+        Parameters
+        ----------
+        stem : str
+            Name of the image, without ending.
+        picture : ndarray
+            ``(H, W, 3)`` uint8.
+        labels : LabelImage
+            Its labels; classes are matched by name.
+        split : str
+            Which list it goes on.
+        overwrite : bool
+            Whether an image of that name may be replaced.
+
+        Returns
+        -------
+        list of Path
+            The files written.
+        """
+
+
+class VOCDataSet:
+    """A folder in the layout of PASCAL VOC 2012, as `torchvision.datasets.VOCSegmentation` reads.
+
+    ``VOCdevkit/VOC2012/`` holds ``JPEGImages``, ``SegmentationClass`` (indexed PNG, 255 not
+    labelled), ``ImageSets/Segmentation/<split>.txt`` and ``labelmap.txt`` with the names and
+    colours, which VOC itself has no file for. Pictures are JPEG, as the layout demands, at a
+    quality of 95.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The root; made when the first image is added.
+
+    Attributes
+    ----------
+    folder : Path
+        The root.
+    classes : tuple of ClassInfo
+        Classes of all images so far.
+
+    Raises
+    ------
+    InputError
+        If there is a ``labelmap.txt`` that cannot be read.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._base = self.folder / "VOCdevkit" / "VOC2012"
+        self.classes = self._read_classes()
+
+    def add(
+        self,
+        stem: str,
+        picture: NDArray[np.uint8],
+        labels: LabelImage,
+        *,
+        split: str = "train",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Add one image; see `DataSet.add`.
+
+        The list is written last, so that every image on it is whole.
+        """
+        _check(stem, picture, labels, split)
+        photo = self._base / "JPEGImages" / f"{stem}.jpg"
+        mask = self._base / "SegmentationClass" / f"{stem}.png"
+        refuse_existing([photo, mask], overwrite=overwrite)
+        classes, mapped = merge_classes(self.classes, labels)
+        palette = voc_palette(256)
+        for info in classes:
+            palette[info.id] = info.colour
+        if classes != self.classes:
+            # First, so that no mask ever holds a value that has no name.
+            atomic_write(self._base / "labelmap.txt", _labelmap(classes), overwrite=True)
+            self.classes = classes
+        atomic_write(photo, _jpeg(picture), overwrite=overwrite)
+        atomic_write(mask, png.encode(mapped, palette), overwrite=overwrite)
+        listing = self._base / "ImageSets" / "Segmentation" / f"{split}.txt"
+        stems = listing.read_text("utf-8").splitlines() if listing.is_file() else []
+        if stem not in stems:
+            text = "".join(f"{name}\n" for name in [*stems, stem])
+            atomic_write(listing, text.encode("utf-8"), overwrite=True)
+        return [photo, mask, listing]
+
+    def _read_classes(self) -> tuple[ClassInfo, ...]:
+        path = self._base / "labelmap.txt"
+        if not path.is_file():
+            return ()
+        classes: list[ClassInfo] = []
+        wrong = InputError(f"{path} is not a list of name:red,green,blue:: lines.")
+        with path.open("rb") as file:
+            lines = file.read(1_000_000).decode("utf-8", "replace").splitlines()
+        number = 0
+        for line in lines:
+            if not line.strip() or line.startswith("#"):
+                continue
+            parts = line.rsplit(":", 3)
+            try:
+                red, green, blue = (int(v) for v in parts[1].split(","))
+            except (ValueError, IndexError):
+                raise wrong from None
+            usable = len(parts) == 4 and 0 < len(parts[0]) <= MAX_NAME
+            if not usable or not all(0 <= v <= 255 for v in (red, green, blue)):
+                raise wrong
+            if number and number <= MAX_CLASSES:
+                name = parts[0]
+                classes.append(ClassInfo(number, name, (name,), (red, green, blue)))
+            number += 1
+        return tuple(classes)
+
+
+class COCODataSet:
+    """A folder in COCO's layout, as `torchvision.datasets.CocoDetection` reads.
+
+    ``annotations/instances_<split>.json`` beside ``<split>/`` with the pictures, as PNG.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The root; made when the first image is added.
+    instances : str
+        ``"component"`` or ``"class"``, see `napari_wildseg.io.formats.coco.write`.
+    segmentation : str
+        ``"rle"`` or ``"polygon"``.
+
+    Attributes
+    ----------
+    folder : Path
+        The root.
+    classes : tuple of ClassInfo
+        Classes of all images so far.
+
+    Raises
+    ------
+    InputError
+        If there are annotations that cannot be read.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, instances: str = "component", segmentation: str = "rle"
+    ) -> None:
+        self.folder = Path(folder)
+        self.instances = instances
+        self.segmentation = segmentation
+        self.classes: tuple[ClassInfo, ...] = ()
+        for split in SPLITS:
+            if self._listing(split).is_file():
+                found: tuple[ClassInfo, ...] = _coco_classes(
+                    self._read(split), self._listing(split).name
+                )
+                taken = {c.name for c in self.classes}
+                self.classes += tuple(c for c in found if c.name not in taken)
+        self.classes = tuple(sorted(self.classes, key=lambda c: c.id))
+        if len({c.id for c in self.classes}) < len(self.classes):
+            raise InputError(f"{self.folder}: its splits number their categories differently.")
+
+    def add(
+        self,
+        stem: str,
+        picture: NDArray[np.uint8],
+        labels: LabelImage,
+        *,
+        split: str = "train",
+        overwrite: bool = False,
+    ) -> list[Path]:
+        """Add one image; see `DataSet.add`.
+
+        The annotations are written last, so that every image in them is whole.
+        """
+        _check(stem, picture, labels, split)
+        photo = self.folder / split / f"{stem}.png"
+        listing = self._listing(split)
+        content = self._read(split)
+        images, entries = content["images"], content["annotations"]
+        same = [entry["id"] for entry in images if entry.get("file_name") == photo.name]
+        if not overwrite:
+            refuse_existing([photo], overwrite=False)
+        classes, mapped = merge_classes(self.classes, labels)
+        own = replace(labels, labels=mapped, classes=classes, corrections=None)
+        images = [entry for entry in images if entry["id"] not in same]
+        entries = [entry for entry in entries if entry["image_id"] not in same]
+        image_id = 1 + max((entry["id"] for entry in images), default=0)
+        first = 1 + max((entry["id"] for entry in entries), default=0)
+        height, width = mapped.shape
+        images.append({"id": image_id, "file_name": photo.name, "height": height, "width": width})
+        entries += annotations_of(own, image_id, first, self.instances, self.segmentation)
+        categories = {entry["id"]: entry for entry in content["categories"]}
+        categories |= {entry["id"]: entry for entry in categories_of(own)}
+        atomic_write(photo, _png(picture), overwrite=overwrite)
+        content |= {
+            "images": images,
+            "categories": [categories[number] for number in sorted(categories)],
+            "annotations": entries,
+        }
+        atomic_write(listing, dump_json(content), overwrite=True)
+        self.classes = classes
+        return [photo, listing]
+
+    def _listing(self, split: str) -> Path:
+        return self.folder / "annotations" / f"instances_{split}.json"
+
+    def _read(self, split: str) -> dict[str, Any]:
+        """Read a split's annotations, as much checked as adding to them needs."""
+        path = self._listing(split)
+        if not path.is_file():
+            about = {"description": "labels by napari-wildseg"}
+            return {"info": about, "images": [], "categories": [], "annotations": []}
+        content = png.read_json(path)
+        for key in ("images", "categories", "annotations"):
+            entries = content.get(key) if isinstance(content, dict) else None
+            ids = [e.get("id") for e in entries or [] if isinstance(e, dict)]
+            if not isinstance(entries, list) or len(ids) < len(entries):
+                raise InputError(f'{path} is not a COCO file: it has no list of "{key}".')
+            if not all(type(number) is int for number in ids):
+                raise InputError(f'{path}: an entry of "{key}" has no number.')
+        if not all("image_id" in entry for entry in content["annotations"]):  # type: ignore[index]
+            raise InputError(f"{path}: an annotation belongs to no image.")
+        return content  # type: ignore[return-value]
+
+
+def merge_classes(
+    known: tuple[ClassInfo, ...], labels: LabelImage
+) -> tuple[tuple[ClassInfo, ...], NDArray[np.uint8]]:
+    """Fit an image's classes to those of a data set.
+
+    Parameters
+    ----------
+    known : tuple of ClassInfo
+        Classes of the set; their ids and colours stay.
+    labels : LabelImage
+        The image's labels. Names the set lacks get the next free id.
+
+    Returns
+    -------
+    classes : tuple of ClassInfo
+        Those of the set from now on.
+    values : ndarray
+        ``(H, W)`` uint8, the image's labels with the set's ids.
+
+    Raises
+    ------
+    InputError
+        If the set would have more than 254 classes.
+    """
+    by_name = {info.name: info for info in known}
+    table = np.arange(256, dtype=np.uint8)
+    for info in labels.classes:
+        if info.name not in by_name:
+            number = max((c.id for c in by_name.values()), default=0) + 1
+            if number > MAX_CLASSES:
+                raise InputError(f"The data set would have more than {MAX_CLASSES} classes.")
+            by_name[info.name] = replace(info, id=number)
+        table[info.id] = by_name[info.name].id
+    return tuple(by_name.values()), table[labels.labels]
+
+
+def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str) -> None:
+    if split not in SPLITS:
+        raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
+    if stem in ("", ".", "..") or any(c in stem for c in '/\\\n\r\0:*?"<>|'):
+        raise InputError(f'"{stem}" cannot be a file\'s name: call the image otherwise.')
+    if picture.shape != (*labels.labels.shape, 3) or picture.dtype != np.uint8:
+        raise InputError(
+            f"The picture of {stem} is {picture.shape} {picture.dtype}; "
+            f"(H, W, 3) uint8 of the labels' size is wanted."
+        )
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _labelmap(classes: tuple[ClassInfo, ...]) -> bytes:
+    """CVAT's and Datumaro's list: a line a label value, from background on."""
+    by_id = {info.id: info for info in classes}
+    lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
+    for number in range(1, max(by_id, default=0) + 1):
+        info = by_id[number]
+        red, green, blue = info.colour
+        lines.append(f"{info.name}:{red},{green},{blue}::")
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+
+
+def _coco_classes(content: dict[str, Any], where: str) -> tuple[ClassInfo, ...]:
+    from napari_wildseg.engine.classes import class_colour
+
+    entries = [e for e in content["categories"] if e["id"] != UNLABELLED]
+    return classes_from_json(
+        [
+            {
+                "id": e["id"],
+                "name": e.get("name"),
+                "prompts": e.get("prompts") or [e.get("name")],
+                "colour": e.get("color") or list(class_colour(max(1, e["id"]))),
+            }
+            for e in entries
+        ],
+        where,
+    )
