@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Nothing of the annotator's own settings is read or written.
@@ -84,6 +84,8 @@ def desk(make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
             viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
         widget.controller._pool.models["starter"] = starter
+        # One view: what the window does with a result does not depend on how good it is.
+        widget.controller.settings = replace(widget.controller.settings, views="single")
         made = Desk(viewer, widget, qtbot)
         desks.append(made)
         if names:

@@ -170,8 +170,8 @@ class WildsegWidget(QWidget):
         self.status.setToolTip("What happens now, or what to do next.")
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.status.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        # Room for three lines, so that a longer sentence does not push the controls about.
-        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing() + 4)
+        # Room for four lines, so that a longer sentence does not push the controls about.
+        self.status.setMinimumHeight(4 * self.status.fontMetrics().lineSpacing() + 4)
 
     def _button(self, name: str, text: str, tooltip: str, *, enabled: bool = True) -> QPushButton:
         button = QPushButton(text, self)

@@ -283,6 +283,7 @@ class Workspace:
         """Throw away what an earlier session left for the chosen image."""
         if (session := self.session) is not None:
             self.safekeeping.discard(session)
+        self.classes_changed.emit()
         self.say_what_next()
 
     # ------------------------------------------------------------------ read-outs
