@@ -75,7 +75,7 @@ def ours(model, pixels, text, **options):
 
 
 def assert_same(maps, reference, *, cut=False):
-    """Equal to 1e-5 of each map's largest magnitude, after Grad-CAM's last ReLU where ``cut``."""
+    """Equal to 2e-5 of each map's largest magnitude, after Grad-CAM's last ReLU where ``cut``."""
     largest = reference.abs().amax((1, 2), keepdim=True)
     expected = reference.relu() if cut else reference
     assert maps.shape == expected.shape
@@ -83,7 +83,7 @@ def assert_same(maps, reference, *, cut=False):
     assert (expected > 0).any()
     assert (reference < 0).any()
     error = ((maps - expected).abs() / largest).max()
-    assert error <= 1e-5, error
+    assert error <= 2e-5, error
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)], ids=str)
