@@ -344,7 +344,8 @@ class Segmenter:
         if pseudo_labels is not None:
             seeds = np.asarray(pseudo_labels)
             allowed = np.isin(seeds, [0, UNLABELLED, *ids])
-            if seeds.shape != image.shape[:2] or not allowed.all():
+            whole = seeds.dtype.kind in "iu"
+            if not whole or seeds.shape != image.shape[:2] or not allowed.all():
                 raise InputError(
                     "The pseudo-labels do not fit: give one value a pixel, "
                     "0, 255 or the id of a class."
