@@ -116,7 +116,9 @@ def test_broken_descriptions_are_refused(change):
         about_from_json(about, "file.json", (4, 4))
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"nan!"])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"nan!", b"[NaN]", b"1e999"]
+)
 def test_broken_json_is_refused(text):
     with pytest.raises(InputError, match="file.json is not valid JSON"):
         parse_json(text, "file.json")

@@ -76,13 +76,9 @@ def run(args: argparse.Namespace) -> int:
     )
     for notice in result.notices:
         warn(notice)
-    labels = LabelImage(
-        result.pseudo_labels if args.no_refine else result.labels,
-        result.classes,
-        image=stem,
-        model=result.model,
-        settings={**result.settings, "refined": not args.no_refine},
-    )
+    labels = LabelImage.from_result(result, image=stem)
+    if args.no_refine:
+        labels = labels.with_labels(result.pseudo_labels)
     results.write_results(paths, rgb, labels, overwrite=args.overwrite)
     if args.json:
         print_json(

@@ -77,7 +77,7 @@ def read_picture(spec: str | Path) -> NDArray[Any]:
         try:
             return _to_array(ImageOps.exif_transpose(picture))
         except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
-            raise InputError(f"{path.name} is damaged or cut short: {_reason(error)}.") from error
+            raise InputError(f"{path.name} is damaged or cut short: {reason(error)}.") from error
 
 
 def check_readable(path: Path) -> None:
@@ -97,7 +97,7 @@ def check_readable(path: Path) -> None:
     except FileNotFoundError:
         raise InputError(f"There is no file {path}: check the name.") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
+        raise InputError(f"{path} cannot be read: {reason(error)}.") from error
 
 
 def open_picture(path: Path, formats: list[str] | None = None) -> Image:
@@ -133,10 +133,9 @@ def open_picture(path: Path, formats: list[str] | None = None) -> Image:
             "crop it or make it smaller."
         ) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({_reason(error)})"
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({reason(error)})"
         raise InputError(
-            f"{path.name} is not a picture that can be read{reason}: "
-            "convert it to PNG, JPEG or TIFF."
+            f"{path.name} is not a picture that can be read{why}: convert it to PNG, JPEG or TIFF."
         ) from error
     try:
         check_size(path.name, picture.width, picture.height)
@@ -202,7 +201,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         raise
     except Exception as error:  # tifffile raises what the damage happens to run into
         raise InputError(
-            f"{path.name} is not a TIFF that can be read ({_reason(error)}): "
+            f"{path.name} is not a TIFF that can be read ({reason(error)}): "
             "convert it to PNG, JPEG or plain TIFF."
         ) from error
     if channels_first:
@@ -225,9 +224,16 @@ def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return array
 
 
-def _reason(error: BaseException) -> str:
-    """First line of an exception, without a full stop."""
+def reason(error: BaseException) -> str:
+    """Return what an exception says, as part of a sentence: one short printable line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Raised by a library about a file.
+    """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".")
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return (text if len(text) <= 120 else f"{text[:117]}...") or type(error).__name__

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable
+from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
 
@@ -111,7 +111,9 @@ def read_archive(
     except InputError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise what the damage runs into
-        raise InputError(f"{path.name} is damaged, or not of this format ({error}).") from error
+        raise InputError(
+            f"{path.name} is damaged, or not of this format ({reason(error)})."
+        ) from error
     return arrays, about
 
 

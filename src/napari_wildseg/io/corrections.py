@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable
+from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.formats.png import decode
 
@@ -93,4 +93,6 @@ def _read_npy(path: Path) -> NDArray[np.int64]:
     except InputError:
         raise
     except Exception as error:  # numpy raises what the damage happens to run into
-        raise InputError(f"{path.name} is not an .npy that can be read ({error}).") from error
+        raise InputError(
+            f"{path.name} is not an .npy that can be read ({reason(error)})."
+        ) from error

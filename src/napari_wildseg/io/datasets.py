@@ -190,16 +190,13 @@ class COCODataSet:
         self.folder = Path(folder)
         self.instances = instances
         self.segmentation = segmentation
-        self.classes: tuple[ClassInfo, ...] = ()
+        by_name: dict[str, ClassInfo] = {}
         for split in SPLITS:
             if self._listing(split).is_file():
-                found: tuple[ClassInfo, ...] = _coco_classes(
-                    self._read(split), self._listing(split).name
-                )
-                taken = {c.name for c in self.classes}
-                self.classes += tuple(c for c in found if c.name not in taken)
-        self.classes = tuple(sorted(self.classes, key=lambda c: c.id))
-        if len({c.id for c in self.classes}) < len(self.classes):
+                found = _coco_classes(self._read(split), self._listing(split).name)
+                by_name = {info.name: info for info in found} | by_name
+        self.classes = tuple(sorted(by_name.values(), key=lambda info: info.id))
+        if len({info.id for info in self.classes}) < len(self.classes):
             raise InputError(f"{self.folder}: its splits number their categories differently.")
 
     def add(

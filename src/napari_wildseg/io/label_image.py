@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from napari_wildseg.engine.classes import (
     voc_palette,
 )
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures import reason
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Result
 
 SIDECAR_FORMAT = "napari-wildseg labels"
 SIDECAR_VERSION = 1
@@ -122,6 +126,28 @@ class LabelImage:
             if value not in (0, UNLABELLED) and value not in known:
                 known[value] = placeholder_class(value)
         return cls(labels, tuple(known.values()), **about)
+
+    @classmethod
+    def from_result(cls, result: Result, *, image: str = "", **about: Any) -> LabelImage:
+        """Take the labels of a segmentation, with its classes, model and settings.
+
+        Parameters
+        ----------
+        result : Result
+            What `Segmenter.segment` or `Segmenter.refine` returned.
+        image : str
+            Name of the picture.
+        **about
+            Further attributes: scale, units, corrections.
+        """
+        return cls(
+            result.labels,
+            result.classes,
+            image=image,
+            model=result.model,
+            settings={**result.settings, "refined": result.settings.get("refiner") is not None},
+            **about,
+        )
 
     @property
     def palette(self) -> NDArray[np.uint8]:
@@ -308,10 +334,22 @@ def parse_json(data: bytes, where: str) -> Any:
     if len(data) > MAX_JSON:
         raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise InputError(f"{where} is not valid JSON ({reason}).") from error
+        what = "nested too deep" if isinstance(error, RecursionError) else reason(error)
+        raise InputError(f"{where} is not valid JSON ({what}).") from error
+
+
+def _finite(text: str) -> float:
+    """Take numbers that a float can hold, and no others."""
+    value = float(text)
+    if not math.isfinite(value):
+        return _no_number(text)
+    return value
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text[:20]} is not a number")
 
 
 def _plain(value: object) -> object:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import MAX_PIXELS, check_size
+from napari_wildseg.engine.pictures import MAX_PIXELS, check_size, reason
 from napari_wildseg.io.atomic import atomic_folder
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json
@@ -111,7 +111,7 @@ def read(path: Path) -> LabelImage:
     try:
         values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
     except Exception as error:  # zarr raises what the damage happens to run into
-        raise InputError(f"{path.name} is damaged ({error}).") from error
+        raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     values = values.reshape([n for n in values.shape if n > 1] if values.ndim > 2 else values.shape)
     if _NAME in attributes:
         about = about_from_json(attributes[_NAME], path.name, values.shape)

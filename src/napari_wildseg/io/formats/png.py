@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, open_picture
+from napari_wildseg.engine.pictures import check_readable, open_picture, reason
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
@@ -127,14 +127,14 @@ def decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None]:
                 "save the labels as an indexed or grey PNG."
             )
         palette = None
-        if picture.mode == "P":
-            flat = picture.getpalette("RGB") or []
-            palette = np.zeros((256, 3), np.uint8)
-            palette.ravel()[: len(flat)] = flat[:768]
         try:
             values = np.array(picture)
+            if picture.mode == "P":
+                flat = picture.getpalette("RGB") or []
+                palette = np.zeros((256, 3), np.uint8)
+                palette.ravel()[: len(flat)] = flat[:768]
         except Exception as error:  # Pillow raises what the damage happens to run into
-            raise InputError(f"{path.name} is damaged or cut short ({error}).") from error
+            raise InputError(f"{path.name} is damaged or cut short ({reason(error)}).") from error
     return values.astype(np.uint8) if values.dtype == bool else values, palette
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, check_size
+from napari_wildseg.engine.pictures import check_readable, check_size, reason
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
@@ -117,7 +117,9 @@ def read(path: Path) -> LabelImage:
     except InputError:
         raise
     except Exception as error:  # tifffile raises what the damage happens to run into
-        raise InputError(f"{path.name} is not a TIFF that can be read ({error}).") from error
+        raise InputError(
+            f"{path.name} is not a TIFF that can be read ({reason(error)})."
+        ) from error
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
         about = parse_json(info.encode("utf-8", "replace"), path.name)
