@@ -80,7 +80,7 @@ def bpe_words() -> list[str]:
     return [t[:-4] for t in tokens if t.endswith("</w>") and t[:-4].isalpha() and t.isascii()][52:]
 
 
-def gather_names(teacher: Teacher, rare: bool = False) -> dict[str, float]:
+def gather_names(teacher: Teacher) -> dict[str, float]:
     """Names and how often each is to be seen."""
     names: dict[str, float] = {}
 
@@ -100,10 +100,9 @@ def gather_names(teacher: Teacher, rare: bool = False) -> dict[str, float]:
     common = [n for n in bpe_words() if teacher.wn.senses(n)]
     for n in common:
         add(n, 1.0)
-    if rare:
-        info = ImageNetInfo("imagenet-22k")
-        for id in info.label_names():
-            add(info.label_name_to_description(id, detailed=False).split(",")[0], 1.0)
+    info = ImageNetInfo("imagenet-22k")
+    for id in info.label_names():
+        add(info.label_name_to_description(id, detailed=False).split(",")[0], 1.0)
     return names
 
 
@@ -134,13 +133,13 @@ def phrases(teacher: Teacher, names: dict[str, float], count: int, rng: random.R
     return out
 
 
-def build(cache: Path | None, count: int = 24000, seed: int = 0, rare: bool = False) -> Corpus:
+def build(cache: Path | None, count: int = 40000, seed: int = 0) -> Corpus:
     """Gather texts and label them (kept in `cache` if given)."""
     if cache is not None and cache.exists():
         return Corpus(**torch.load(cache, weights_only=True))
     rng = random.Random(seed)
     teacher = Teacher()
-    names = gather_names(teacher, rare)
+    names = gather_names(teacher)
     print(f"{len(names)} names", flush=True)
     teacher.prepare(list(names))
     print("names embedded", flush=True)

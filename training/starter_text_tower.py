@@ -231,15 +231,14 @@ def export(student: Student, corpus: Corpus, train_at: list[int], path: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rare", action="store_true", help="add ImageNet-22k's names")
     parser.add_argument("--cache", type=Path, help="keep the labelled corpus in this file")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FILE)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    corpus = build(args.cache, seed=args.seed, rare=args.rare)
+    corpus = build(args.cache, seed=args.seed)
     rows = classifier_rows()
     train_at, held = split(corpus, args.seed)
     print(f"{len(train_at)} texts to learn, {len(held)} names held out", flush=True)

@@ -106,7 +106,7 @@ def test_names_point_at_sensible_classes(nearest, name, expected):
 def test_most_class_names_are_nearest_to_their_own_row(model):
     rows = starter._classifier_rows()
     best = (model.encode_text(load_vocabulary("imagenet")) @ rows.T).argmax(1)
-    assert (best == torch.arange(1000)).float().mean() > 0.8
+    assert (best == torch.arange(1000)).float().mean() > 0.9
 
 
 def test_a_plural_and_a_photo_of_it_stay_close(model):
@@ -117,9 +117,9 @@ def test_a_plural_and_a_photo_of_it_stay_close(model):
     assert (a @ b.T).max() < 0.4
 
 
-def test_familiarity_tells_names_from_noise(model):
+def test_familiarity_tells_names_from_empty_words(model):
     known = starter.familiarity(model, ["cat", "laptop", "zebra", "dogs", "person"])
-    unknown = starter.familiarity(model, ["qxzzy", "thereof"])
+    unknown = starter.familiarity(model, ["the", "thereof"])
     assert min(known) > max(unknown)
     assert all(0 <= v <= 1 for v in known + unknown)
 

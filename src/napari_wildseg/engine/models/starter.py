@@ -92,6 +92,7 @@ def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
     A name the model knows points clearly at one of the image tower's 1000 classes, or at a family
     of them; one it does not know points nowhere in particular. With the cosines ``c`` to the
     classifier rows, the measure is ``1 - exp(-e / 0.25)``, ``e ** 2 = sum(relu(c - 0.2) ** 2)``.
+    It is a hint: gibberish whose word pieces mean something can score high.
 
     Parameters
     ----------
