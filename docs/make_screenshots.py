@@ -19,7 +19,7 @@ os.environ["NAPARI_CONFIG"] = ""
 
 import napari
 import numpy as np
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 from skimage import data
 
@@ -35,8 +35,6 @@ class Desk:
         self.window.resize(width, height)
         self.dock, self.widget = self.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
         main = self.dock.parent()
-        from qtpy.QtCore import Qt
-
         main.resizeDocks([self.dock], [dock], Qt.Orientation.Horizontal)
         self.settle()
 
@@ -97,14 +95,12 @@ def coffee() -> None:
     desk.shoot("auto-segment")
     desk.control("suggestions").hide()
     labels = desk.viewer.layers["coffee labels"]
-    desk.widget.controller.pick_class(1)
-    labels.brush_size = 30
-    # A stroke along the saucer's rim: it belongs to the cup here.
-    turn = np.linspace(0.75 * np.pi, 1.6 * np.pi, 60)
-    rim = np.stack([210 - 145 * np.cos(turn), 300 + 210 * np.sin(turn)], axis=1)
-    with labels.block_history():
-        for spot in rim:
-            labels.paint(tuple(np.clip(spot, 0, (399, 599))), 1)
+    # A few dabs: the cup's body and handle, the bowl and the end of the spoon.
+    for label, spots, size in ((1, ((250, 300), (255, 232)), 24), (2, ((280, 364), (92, 412)), 14)):
+        desk.widget.controller.pick_class(label)
+        labels.brush_size = size
+        for spot in spots:
+            labels.paint(spot, label)
     desk.shoot("painted")
     desk.press("refine")
     desk.shoot("refined")

@@ -22,6 +22,7 @@ class SuggestionBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("suggestions")
+        self.setToolTip("Names that may fit the image: click one to add it.")
         self._names: list[tuple[str, float | None]] = []
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
@@ -64,6 +65,7 @@ class LeftOverBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("left_over")
+        self.setToolTip("Corrections that were painted on this image and not exported.")
         self._text = QLabel(self)
         self._text.setWordWrap(True)
         self.restore = QPushButton("Restore", self)
