@@ -36,7 +36,8 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
         )[0]
         rows = sized.flatten(1).T
         groups.append(F.normalize(rows - rows.mean(0), dim=1))
-    return torch.cat(groups, dim=1) / len(groups) ** 0.5
+    scale: float = len(groups) ** 0.5
+    return torch.cat(groups, dim=1) / scale
 
 
 def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:
@@ -56,7 +57,8 @@ def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tenso
     torch.Tensor
         ``(N, N)`` float32.
     """
-    return nodes @ nodes.T / temperature - torch.cdist(colours, colours)
+    distance: Tensor = torch.cdist(colours, colours)
+    return nodes @ nodes.T / temperature - distance
 
 
 def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:

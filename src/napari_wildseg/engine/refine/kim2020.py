@@ -109,14 +109,14 @@ class KimRefinement:
             output = network(self.pixels)[0]
             clusters = output.argmax(0)
             loss = self._loss(output, clusters, target, labelled)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             if len(clusters.unique()) <= self.n_classes + 1:
                 break
         with torch.no_grad():
             # The network stays in training mode, as published: its batch is the image itself.
             output = network(self.pixels)[0, : self.n_classes + 1]
-        result = output.argmax(0).numpy().astype(np.uint8)
+        result: NDArray[np.uint8] = output.argmax(0).numpy().astype(np.uint8)
         if corrections is not None:
             np.copyto(result, corrections.astype(np.uint8), where=corrections >= 0)
         return result

@@ -32,14 +32,14 @@ def to_full_resolution(probabilities: Tensor, image: NDArray[np.uint8]) -> NDArr
     ndarray
         ``(H, W)`` uint8.
     """
-    small = probabilities.argmax(0).numpy().astype(np.uint8)
+    small: NDArray[np.uint8] = probabilities.argmax(0).numpy().astype(np.uint8)
     height, width = image.shape[:2]
     h, w = small.shape
     if (h, w) == (height, width):
         return small
     rows = np.minimum((np.arange(height) * h) // height, h - 1)
     columns = np.minimum((np.arange(width) * w) // width, w - 1)
-    labels = small[rows][:, columns]
+    labels: NDArray[np.uint8] = small[rows][:, columns]
     mixed = ndimage.maximum_filter(small, 3) != ndimage.minimum_filter(small, 3)
     band_y, band_x = np.nonzero(mixed[rows][:, columns])
     if not len(band_y):

@@ -126,7 +126,7 @@ def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
 
     trunk: nn.Module = visual.trunk  # type: ignore[assignment]
     project: nn.Module = visual.head  # type: ignore[assignment]
-    pooled = nn.Sequential(*project) if len(project) else nn.Identity()  # type: ignore[arg-type]
+    pooled = nn.Sequential(*project) if len(project) else nn.Identity()  # type: ignore[arg-type, misc]
     name = trunk.pretrained_cfg["architecture"]  # type: ignore[index]
     runner = trunk
     if dilate:
@@ -188,7 +188,7 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
 
     pool: nn.Module = visual.attnpool  # type: ignore[assignment]
     size = pool.positional_embedding.shape[0] - 1  # type: ignore[union-attr, index]
-    side = round(size**0.5)
+    side = round(float(size) ** 0.5)
 
     def head(last: Tensor) -> Tensor:
         # The pooling knows one grid: features of any other size are resampled to it.
