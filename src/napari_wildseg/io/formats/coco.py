@@ -277,7 +277,7 @@ def _mask(segmentation: object, height: int, width: int, where: str) -> NDArray[
             return np.zeros((height, width), bool)
         # pycocotools mistakes a polygon of four numbers for a box; ours have six at least.
         code = coco.merge(coco.frPyObjects(segmentation, height, width))
-        return np.asarray(coco.decode(code), dtype=bool)
+        return _fill(_runs(code["counts"].decode("ascii")), height, width)
     if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         raise wrong
     counts = segmentation.get("counts")
@@ -286,6 +286,11 @@ def _mask(segmentation: object, height: int, width: int, where: str) -> NDArray[
         raise wrong
     if sum(runs) != height * width:
         raise wrong
+    return _fill(runs, height, width)
+
+
+def _fill(runs: list[int], height: int, width: int) -> NDArray[np.bool_]:
+    """Unpack run lengths: off, on, off, ... down the columns."""
     values = np.arange(len(runs)) % 2 == 1
     return np.repeat(values, runs).reshape((height, width), order="F")
 
