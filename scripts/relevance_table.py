@@ -1,0 +1,131 @@
+"""Measure where relevance maps point, and write the table of docs/relevance.md.
+
+    python scripts/relevance_table.py [--photos DIR] [--images N]
+
+For each image tower, method and view preset: the pointing game (Zhang et al. 2018: the share of
+maps whose highest value lies on the thing that is named) and the mean IoU of the map, scaled to
+[0, 1] and cut at the one threshold that is best over all images, with the thing's mask. The tiny
+ViT is measured on generated pictures (held-out pictures of known combinations, and held-out
+combinations), the starter on a data set of photographs (`--photos`, in the form that
+`wildseg evaluate` reads), with the classes that cover at least 1 % of the picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from napari_wildseg.engine.encoding import encode_steps
+from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import drain
+from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.segmenter import BACKGROUND_WORDS
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / "tests" / "data" / "tiny_clip.safetensors"
+PAGE = ROOT / "docs" / "relevance.md"
+START, END = "<!-- table: scripts/relevance_table.py -->", "<!-- end of table -->"
+PRESETS = ("single", "fast", "default", "best")
+THRESHOLDS = np.arange(0.1, 0.9, 0.1)
+Case = tuple[np.ndarray, list[str], np.ndarray]
+"""Image, names, masks ``(K, H, W)``."""
+
+
+def shapes(count: int, *, held_out: bool) -> Iterator[Case]:
+    """Generated pictures; with ``held_out``, only the thing of the held-out combination counts."""
+    sys.path.insert(0, str(ROOT / "training"))
+    from tiny_shapes import draw_scene
+
+    rng = np.random.default_rng(20_000 + held_out)
+    for _ in range(count):
+        scene = draw_scene(rng, held_out=held_out)
+        counted = 1 if held_out else len(scene.things)
+        yield scene.image, list(scene.names[:counted]), scene.masks[:counted]
+
+
+def photographs(folder: Path, count: int) -> Iterator[Case]:
+    """Photographs with masks."""
+    from napari_wildseg.engine.evaluation.datasets import EvaluationSet
+
+    for item in EvaluationSet.open(folder).items[:count]:
+        mask = item.mask()
+        known = item.known(mask)
+        if known:
+            names = [info.name for info in known]
+            yield item.image(), names, np.array([mask == info.id for info in known])
+
+
+def measure(
+    model: CLIPModel, method: str, preset: str, cases: Iterator[Case], background: list[str]
+) -> tuple[float, float, int]:
+    """Pointing game, mean IoU at the best threshold, and the number of maps."""
+    chosen = get_method(method, model)
+    hits, ious = [], []
+    for image, names, masks in cases:
+        encoding = drain(encode_steps(image, model, chosen, preset))
+        words = model.encode_text([w for w in background if w not in names])
+        maps = encoding.relevance(model, model.encode_text(names), words)
+        maps = F.interpolate(maps[None], image.shape[:2], mode="bilinear")[0].numpy()
+        for values, mask in zip(maps, masks, strict=True):
+            hits.append(mask.ravel()[values.argmax()])
+            scaled = (values - values.min()) / max(np.ptp(values), 1e-12)
+            ious.append(
+                [((scaled >= t) & mask).sum() / ((scaled >= t) | mask).sum() for t in THRESHOLDS]
+            )
+    return float(np.mean(hits)), float(np.mean(ious, 0).max()), len(hits)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, help="a data set folder, for the starter")
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--presets", nargs="+", default=PRESETS)
+    arguments = parser.parse_args()
+    lines = [
+        "| tower | pictures | method | views | pointing game | IoU | maps |",
+        "|---|---|---|---|---|---|---|",
+    ]
+
+    def row(tower: str, pictures: str, method: str, preset: str, *results: float) -> None:
+        pointing, iou, maps = results
+        lines.append(
+            f"| {tower} | {pictures} | {method} | {preset} | {pointing:.1%} | {iou:.3f} | {maps} |"
+        )
+        print(lines[-1], flush=True)
+
+    tiny = load_model(str(TINY), device="cpu")
+    for held_out in (False, True):
+        title = "held-out combinations" if held_out else "held-out pictures"
+        for method in ("attention", "clip-es", "dense"):
+            for preset in arguments.presets:
+                cases = shapes(arguments.images, held_out=held_out)
+                row(
+                    "tiny ViT",
+                    title,
+                    method,
+                    preset,
+                    *measure(tiny, method, preset, cases, ["ground"]),
+                )
+    if arguments.photos:
+        starter = load_model("starter", device="cpu")
+        for preset in arguments.presets:
+            cases = photographs(arguments.photos, arguments.images)
+            found = measure(starter, "cam", preset, cases, list(BACKGROUND_WORDS))
+            row("starter", "photographs", "cam", preset, *found)
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(START)
+    _, after = rest.split(END)
+    table = "\n".join(lines)
+    PAGE.write_text(f"{before}{START}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
