@@ -43,6 +43,7 @@ class Desk:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             QApplication.processEvents()
+            time.sleep(0.01)
 
     def control(self, name: str) -> QWidget:
         """Return a control by its object name."""
@@ -55,6 +56,7 @@ class Desk:
         end = time.monotonic() + seconds
         while self.widget.controller.runner.running and time.monotonic() < end:
             QApplication.processEvents()
+            time.sleep(0.01)  # the worker needs the processor more
         self.settle()
 
     def press(self, name: str) -> None:

@@ -15,9 +15,9 @@ sys.modules.setdefault("triton", None)
 # Nothing of the annotator's own settings is read or written.
 os.environ["NAPARI_CONFIG"] = ""
 
-import numpy as np
-import pytest
-from qtpy.QtWidgets import QApplication, QWidget
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 TIMEOUT = 60_000
 

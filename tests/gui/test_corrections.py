@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Labels
 
-from napari_wildseg.gui.corrections import UNLABELLED, Patch, Tracker, merge
+from napari_wildseg.gui.corrections import (
+    UNLABELLED,
+    Patch,
+    Tracker,
+    as_corrections,
+    as_decided,
+    merge,
+)
 from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.session import TrackedLayer, as_decided
+from napari_wildseg.gui.session import TrackedLayer
 
 PLANE = Plane((None, None))
 
@@ -117,9 +124,10 @@ def test_merge_lets_the_refined_labels_win():
     none = np.full((1, 3), UNLABELLED, np.uint8)
     assert merge(none, None) is None
     merged = merge(np.array([[1, 1, 255]], np.uint8), np.array([[255, 2, 255]], np.uint8))
-    assert merged.tolist() == [[1, 2, -1]]
-    assert as_decided(merged).tolist() == [[1, 2, 255]]
-    assert as_decided(None) is None
+    assert merged.tolist() == [[1, 2, 255]]
+    assert as_corrections(merged).tolist() == [[1, 2, -1]]
+    assert as_corrections(None) is None
+    assert as_decided(as_corrections(merged)).tolist() == merged.tolist()
 
 
 def test_patch_round_trip():

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
+from napari_wildseg.gui.corrections import UNLABELLED
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
@@ -25,7 +27,7 @@ from napari_wildseg.gui.jobs import (
 )
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.runner import Runner
-from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, as_decided
+from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession
 from napari_wildseg.gui.worker import Job, shared_worker
 from napari_wildseg.gui.workspace import Workspace
 
@@ -200,11 +202,12 @@ class Controller(Workspace):
             return
         state = session.plane_state(plane)
         state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
-        decided = as_decided(session.corrections(plane))
-        pseudo = self.layers.tracked(session, image, PSEUDO)
-        pseudo.write(plane, outcome.pseudo_labels)
+        state.pseudo_labels = outcome.pseudo_labels
+        decided = session.decided(plane)
+        hide = outcome.labels is not None and self.refine_at_once
+        self.layers.show(session, image, PSEUDO, plane, outcome.pseudo_labels, visible=not hide)
         if outcome.labels is not None:
-            self.layers.tracked(session, image, LABELS).write(plane, outcome.labels, decided)
+            self.layers.show(session, image, LABELS, plane, outcome.labels, decided)
         self.apply_visibility()
         self.layers.activate(session, self.selected_class)
         seconds = sum(outcome.seconds.values())
@@ -227,12 +230,17 @@ class Controller(Workspace):
         image = session.image
         if image is None or image not in self.viewer.layers or outcome.labels is None:
             return
-        decided = as_decided(session.corrections(plane))
-        if (pseudo := session.tracked.get(PSEUDO)) is not None and self.layers.there(pseudo.layer):
-            pseudo.write(plane, outcome.pseudo_labels)
-        changed = self.layers.tracked(session, image, LABELS).write(plane, outcome.labels, decided)
+        decided = session.decided(plane)
+        state = session.plane_state(plane)
+        pseudo = session.tracked.get(PSEUDO)
+        before = state.pseudo_labels
+        if before is None or not np.array_equal(before, outcome.pseudo_labels):
+            state.pseudo_labels = outcome.pseudo_labels
+            if pseudo is not None and self.layers.there(pseudo.layer):
+                pseudo.write(plane, outcome.pseudo_labels)
+        changed = self.layers.show(session, image, LABELS, plane, outcome.labels, decided)
         self.apply_visibility()
-        kept = session.decided_pixels(plane)
+        kept = 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
         what = "Refined" if changed else "Refined; nothing changed"
         self._after(
             outcome, f"{what}: {kept:,} corrected pixels kept. Ctrl+Z brings back the state before."
@@ -240,6 +248,7 @@ class Controller(Workspace):
 
     def _take_threshold(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         pseudo = session.tracked.get(PSEUDO)
+        session.plane_state(plane).pseudo_labels = outcome.pseudo_labels
         if pseudo is not None and self.layers.there(pseudo.layer):
             pseudo.write(plane, outcome.pseudo_labels, preview=True)
         unsure = float((outcome.pseudo_labels == 255).mean())

@@ -95,10 +95,11 @@ class Tracker:
             ``(H, W)`` uint8: a label where the annotator decided, 255 elsewhere. Painting 255
             takes a decision back.
         """
-        changed = data != self.baseline
-        if not changed.any():
-            return self._kept.copy()
-        return np.where(changed, np.minimum(data, UNLABELLED), self._kept).astype(np.uint8)
+        decided = self._kept.copy()
+        changed = np.flatnonzero(data != self.baseline)
+        if changed.size:
+            decided.ravel()[changed] = np.minimum(data.ravel()[changed], UNLABELLED)
+        return decided
 
     def confirm(self, region: NDArray[np.bool_], data: NDArray[np.integer]) -> int:
         """Keep pixels as they are from now on.
@@ -191,8 +192,27 @@ class Tracker:
         kept = self.decided(data)
         if decided is None:
             decided = kept
-        result = np.where(decided != UNLABELLED, decided, automatic).astype(np.uint8)
+        result = np.array(automatic, np.uint8)
+        np.copyto(result, decided, where=decided != UNLABELLED)
         return self._advance(data, result, kept)
+
+    def replace(
+        self,
+        data: NDArray[np.integer],
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None = None,
+    ) -> bool:
+        """Take a new automatic result that leaves no undo step; `baseline` is what to write.
+
+        Returns
+        -------
+        bool
+            Whether a pixel changes.
+        """
+        changed = self.write(data, automatic, decided).where.size > 0
+        self._steps.clear()
+        self._position = 0
+        return changed
 
     def remove_label(self, data: NDArray[np.integer], label: int, instead: int) -> Patch:
         """Replace a label that is no longer a class, and take back the decisions for it.
@@ -244,8 +264,8 @@ class Tracker:
         return self._position > 0 and self._steps[self._position - 1].pixels.is_reverted(data)
 
 
-def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
-    """Join decisions, the last argument winning, into the engine's corrections.
+def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+    """Join decisions, the last argument winning.
 
     Parameters
     ----------
@@ -255,21 +275,33 @@ def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
     Returns
     -------
     ndarray or None
-        ``(H, W)`` int16, -1 where nothing was decided; None if nothing was decided at all.
+        ``(H, W)`` uint8; None if nothing was decided at all.
 
     Examples
     --------
     >>> merge(np.uint8([[1, 255]]), np.uint8([[2, 255]])).tolist()
-    [[2, -1]]
+    [[2, 255]]
     """
-    out: NDArray[np.int16] | None = None
+    out: NDArray[np.uint8] | None = None
     for layer in decided:
         if layer is None:
             continue
-        taken = layer != UNLABELLED
         if out is None:
-            out = np.full(layer.shape, -1, np.int16)
-        out[taken] = layer[taken]
-    if out is None or not (out >= 0).any():
+            out = layer.copy()
+        else:
+            np.copyto(out, layer, where=layer != UNLABELLED)
+    return None if out is None or (out == UNLABELLED).all() else out
+
+
+def as_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
+    """Turn decisions into the engine's corrections: int16, -1 where nothing was decided."""
+    if decided is None:
         return None
-    return out
+    corrections = decided.astype(np.int16)
+    corrections[decided == UNLABELLED] = -1
+    return corrections
+
+
+def as_decided(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Turn the engine's corrections into decisions: uint8, 255 where nothing was decided."""
+    return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_wildseg.gui.layers import LABELS_SUFFIX, PSEUDO_SUFFIX, dress, make_labels
+from napari_wildseg.gui.layers import LABELS_SUFFIX, PSEUDO_SUFFIX, dress, make_labels, set_visible
 from napari_wildseg.gui.session import (
     LABELS,
     PSEUDO,
@@ -17,7 +17,11 @@ from napari_wildseg.gui.session import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari import Viewer
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.display import Plane
 
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 
@@ -50,15 +54,53 @@ class LabelLayers:
         tracked = session.tracked.get(kind)
         if tracked is not None and self.there(tracked.layer):
             return tracked
-        fill = 255 if kind == PSEUDO else 0
-        layer = make_labels(image, image.name + SUFFIX[kind], session.classes, fill=fill)
-        tracked = session.tracked[kind] = TrackedLayer(layer)
-        self._viewer.add_layer(layer)
-        self.dress(session)
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_refresh)
-        layer.events.selected_label.connect(self._on_label_selected)
+        tracked = self._make(session, image, kind)
+        self._add(tracked)
         return tracked
+
+    def show(
+        self,
+        session: ImageSession,
+        image: Image,
+        kind: str,
+        plane: Plane,
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None = None,
+        *,
+        visible: bool = True,
+    ) -> bool:
+        """Show a result in one of the two layers of an image, in a new layer if there is none.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        image : napari.layers.Image
+            The image.
+        kind : str
+            `LABELS` or `PSEUDO`.
+        plane : Plane
+            Which plane.
+        automatic : ndarray
+            ``(H, W)`` uint8.
+        decided : ndarray, optional
+            Decisions that the result must show; default: those made in this layer.
+        visible : bool
+            Whether a new layer is shown.
+
+        Returns
+        -------
+        bool
+            Whether a pixel changed.
+        """
+        tracked = session.tracked.get(kind)
+        if tracked is not None and self.there(tracked.layer):
+            return tracked.write(plane, automatic, decided)
+        tracked = self._make(session, image, kind, visible=visible)
+        # Before napari draws it: there is nothing to go back to, and no history to pay for.
+        changed = tracked.fill(plane, automatic, decided)
+        self._add(tracked)
+        return changed
 
     def dress(self, session: ImageSession) -> None:
         """Give the layers of an image the names and colours of its classes."""
@@ -83,9 +125,9 @@ class LabelLayers:
         """
         labels, pseudo = session.layer(LABELS), session.layer(PSEUDO)
         if pseudo is not None:
-            pseudo.visible = not (refined and self.there(labels))
+            set_visible(pseudo, not (refined and self.there(labels)))
         if labels is not None:
-            labels.visible = True
+            set_visible(labels, True)
 
     def to_paint(self, session: ImageSession) -> Labels | None:
         """Return the layer the annotator works in: the active one, else the topmost in view."""
@@ -105,6 +147,24 @@ class LabelLayers:
         ids = [info.id for info in session.classes]
         if ids:
             layer.selected_label = label if label in ids else ids[0]
+
+    def _make(
+        self, session: ImageSession, image: Image, kind: str, *, visible: bool = True
+    ) -> TrackedLayer:
+        fill = 255 if kind == PSEUDO else 0
+        name = image.name + SUFFIX[kind]
+        layer = make_labels(image, name, session.classes, fill=fill, hidden=session.hidden)
+        layer.visible = visible
+        tracked = session.tracked[kind] = TrackedLayer(layer)
+        return tracked
+
+    def _add(self, tracked: TrackedLayer) -> None:
+        layer = tracked.layer
+        assert layer is not None  # it was made just now
+        self._viewer.add_layer(layer)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_refresh)
+        layer.events.selected_label.connect(self._on_label_selected)
 
     def close(self) -> None:
         """Stop listening."""

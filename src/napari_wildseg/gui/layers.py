@@ -57,7 +57,14 @@ def place_of(image: Image, plane: Plane | None = None) -> dict[str, Any]:
     }
 
 
-def make_labels(image: Image, name: str, classes: Sequence[ClassInfo], *, fill: int = 0) -> Labels:
+def make_labels(
+    image: Image,
+    name: str,
+    classes: Sequence[ClassInfo],
+    *,
+    fill: int = 0,
+    hidden: frozenset[int] = frozenset(),
+) -> Labels:
     """Return an empty label layer that lies exactly on an image.
 
     Parameters
@@ -70,13 +77,14 @@ def make_labels(image: Image, name: str, classes: Sequence[ClassInfo], *, fill: 
         The classes it will hold.
     fill : int
         Label value of every pixel.
+    hidden : frozenset of int
+        Ids that are not drawn.
     """
     shape = level_shape(image)
     # zeros takes memory only where something is written: long stacks cost what was segmented.
     data = np.zeros(shape, np.uint8) if fill == 0 else np.full(shape, fill, np.uint8)
-    layer = Labels(data, name=name, **place_of(image))
-    dress(layer, classes)
-    return layer
+    colours, features = colours_and_features(classes, hidden)
+    return Labels(data, name=name, colormap=colours, features=features, **place_of(image))
 
 
 def align(layer: Labels, image: Image) -> None:
@@ -154,9 +162,15 @@ def write_plane(layer: Labels, plane: Plane, patch: Patch, width: int) -> None:
     shown = layer.visible
     # napari keeps no current slice of a hidden layer, and `data_setitem` writes into the slice
     # too: after a slider has moved it would miss it. No frame is drawn in between.
-    layer.visible = True
+    set_visible(layer, True)
     try:
         with layer.block_history():
             layer.data_setitem(plane.expand(rows, columns), patch.after.astype(layer.data.dtype))
     finally:
-        layer.visible = shown
+        set_visible(layer, shown)
+
+
+def set_visible(layer: Labels, visible: bool) -> None:
+    """Show or hide a layer; napari slices it anew at every assignment, needed or not."""
+    if layer.visible != visible:
+        layer.visible = visible

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.gui.corrections import UNLABELLED, Tracker, merge
+from napari_wildseg.gui.corrections import UNLABELLED, Tracker, as_corrections, merge
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import EngineSlot
 from napari_wildseg.gui.layers import read_plane, write_plane
@@ -38,6 +38,7 @@ class TrackedLayer:
         self.trackers: dict[Plane, Tracker] = {}
         self.writing = False
         self._previewed: Plane | None = None
+        self._has_history = False
 
     @property
     def layer(self) -> Labels | None:
@@ -90,6 +91,11 @@ class TrackedLayer:
         if layer is None:
             return False
         tracker = self.tracker(plane)
+        if not layer.visible and not self._has_history:
+            # Nobody can undo what was never seen nor painted in, and a hidden layer costs a
+            # refresh to write to. It is drawn anew when it is shown.
+            return self.fill(plane, automatic, decided)
+        self._has_history = True
         self.writing = True
         try:
             if preview and self._previewed == plane:
@@ -107,7 +113,7 @@ class TrackedLayer:
         layer = self.layer
         if layer is None:
             return
-        self.writing = True
+        self.writing = self._has_history = True
         try:
             for plane, tracker in self.trackers.items():
                 pixels = read_plane(layer, plane)
@@ -118,6 +124,27 @@ class TrackedLayer:
             self.writing = False
         self._previewed = None
 
+    def fill(
+        self,
+        plane: Plane,
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None = None,
+    ) -> bool:
+        """Show a result without leaving an undo step, in a layer nobody has seen or painted.
+
+        Returns
+        -------
+        bool
+            Whether a pixel changed.
+        """
+        layer = self.layer
+        if layer is None:
+            return False
+        tracker = self.tracker(plane)
+        changed = tracker.replace(read_plane(layer, plane), automatic, decided)
+        layer.data[plane.slices] = tracker.baseline
+        return changed
+
     def end_preview(self) -> None:
         """Let the next write be an undo step of its own."""
         self._previewed = None
@@ -126,6 +153,7 @@ class TrackedLayer:
         """Take note of a stroke of the annotator."""
         self._previewed = None
         if not self.writing:
+            self._has_history = True
             for tracker in self.trackers.values():
                 tracker.painted()
 
@@ -152,6 +180,7 @@ class PlaneState:
 
     slot: EngineSlot = field(default_factory=EngineSlot)
     segmented: bool = False
+    pseudo_labels: NDArray[np.uint8] | None = None
     model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -198,7 +227,7 @@ class ImageSession:
             if (layer := tracked.layer) is not None:
                 yield layer
 
-    def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
+    def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the annotator's decisions from both layers; the refined labels win.
 
         Parameters
@@ -209,7 +238,7 @@ class ImageSession:
         Returns
         -------
         ndarray or None
-            ``(H, W)`` int16, -1 where nothing was decided; None if nothing was.
+            ``(H, W)`` uint8, 255 where nothing was decided; None if nothing was.
         """
         return merge(
             *(
@@ -218,26 +247,23 @@ class ImageSession:
             )
         )
 
+    def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
+        """Return the decisions as the engine takes them: int16, -1 where there are none."""
+        return as_corrections(self.decided(plane))
+
     def unknown_labels(self, plane: Plane) -> list[int]:
         """Return label values the annotator painted that belong to no class."""
-        corrections = self.corrections(plane)
-        if corrections is None:
+        decided = self.decided(plane)
+        if decided is None:
             return []
-        known = {-1, 0, *(c.id for c in self.classes)}
-        counts = np.bincount(corrections.ravel() + 1, minlength=1)
-        return [value for value in (np.flatnonzero(counts) - 1).tolist() if value not in known]
+        known = {0, UNLABELLED, *(c.id for c in self.classes)}
+        values = np.flatnonzero(np.bincount(decided.ravel(), minlength=256)).tolist()
+        return [value for value in values if value not in known]
 
     def decided_pixels(self, plane: Plane) -> int:
         """Return how many pixels the annotator decided."""
-        corrections = self.corrections(plane)
-        return 0 if corrections is None else int((corrections >= 0).sum())
-
-
-def as_decided(corrections: NDArray[np.int16] | None) -> NDArray[np.uint8] | None:
-    """Turn merged corrections into what a tracker writes: 255 where nothing was decided."""
-    if corrections is None:
-        return None
-    return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)
+        decided = self.decided(plane)
+        return 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
 
 
 class SessionStore:

@@ -14,6 +14,7 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import classes as class_list
 from napari_wildseg.gui import notices, settings
+from napari_wildseg.gui.corrections import as_decided
 from napari_wildseg.gui.display import Plane, current_plane
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
@@ -25,7 +26,6 @@ from napari_wildseg.gui.session import (
     ImageSession,
     SessionStore,
     TrackedLayer,
-    as_decided,
 )
 
 if TYPE_CHECKING:
@@ -264,11 +264,9 @@ class Workspace:
             here, table = class_list.matched(session.classes, saved.classes, session.used_ids)
             self.set_classes(here)
             corrections = table[saved.corrections + 1]
-            decided = as_decided(corrections)
-            assert decided is not None
             tracked = self.layers.tracked(session, image, LABELS)
             tracker = tracked.tracker(saved.plane)
-            tracker.restore(decided)
+            tracker.restore(as_decided(corrections))
             tracked.write(saved.plane, tracker.baseline)
             count += int((corrections >= 0).sum())
             self.safekeeping.note(session, saved.plane)
