@@ -473,6 +473,20 @@ def test_two_images_do_not_mix(desk, photo):
     assert d.control("classes").model().rowCount() == 3
 
 
+def test_labels_follow_an_image_that_is_calibrated_later(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels, image = d.layer(), d.controller.image
+    painted = paint(labels, wrong_spot(labels, 1), 1)
+    image.scale = (0.5, 0.25)
+    image.translate = (3, 4)
+    image.rotate = 15
+    for layer in (labels, d.layer(" pseudo-labels")):
+        np.testing.assert_allclose(layer.data_to_world((7, 9)), image.data_to_world((7, 9)))
+    d.run("refine")
+    assert (labels.data[painted] == 1).all()
+
+
 def test_renamed_layers_stay_known(desk, photo):
     d = desk(photo, NAMES, name="one")
     d.run("auto_segment")

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_wildseg.gui.layers import LABELS_SUFFIX, PSEUDO_SUFFIX, dress, make_labels, set_visible
+from napari_wildseg.gui.layers import (
+    LABELS_SUFFIX,
+    PSEUDO_SUFFIX,
+    align,
+    dress,
+    make_labels,
+    set_visible,
+)
 from napari_wildseg.gui.session import (
     LABELS,
     PSEUDO,
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
 
     from napari_wildseg.gui.display import Plane
 
+PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""Events of an image that says it lies elsewhere now; its labels follow."""
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 
 
@@ -155,6 +164,9 @@ class LabelLayers:
         name = image.name + SUFFIX[kind]
         layer = make_labels(image, name, session.classes, fill=fill, hidden=session.hidden)
         layer.visible = visible
+        if not session.tracked:
+            for name in PLACE_EVENTS:
+                getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer)
         return tracked
 
@@ -169,10 +181,23 @@ class LabelLayers:
     def close(self) -> None:
         """Stop listening."""
         for session in self._sessions:
+            if session.image is not None and session.tracked:
+                for name in PLACE_EVENTS:
+                    getattr(session.image.events, name).disconnect(self._on_image_moved)
             for layer in session.label_layers():
                 layer.events.paint.disconnect(self._on_paint)
                 layer.events.set_data.disconnect(self._on_refresh)
                 layer.events.selected_label.disconnect(self._on_label_selected)
+
+    def _on_image_moved(self, event: Any) -> None:
+        session = self._sessions.get(event.source)
+        for tracked in () if session is None else session.tracked.values():
+            if tracked.layer is not None:
+                tracked.writing = True
+                try:
+                    align(tracked.layer, event.source)
+                finally:
+                    tracked.writing = False
 
     def _on_paint(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
