@@ -16,7 +16,8 @@ def grid_of(shape: tuple[int, int], side: float) -> tuple[int, int]:
     shape : tuple of int
         ``(H, W)`` of the image; the grid is never finer.
     side : float
-        Geometric mean of the grid's sides.
+        Geometric mean of the grid's sides. Images longer than twice their height or width get
+        fewer cells along than that.
 
     Examples
     --------
@@ -24,4 +25,7 @@ def grid_of(shape: tuple[int, int], side: float) -> tuple[int, int]:
     (62, 83)
     """
     scale = min(1.0, side / math.sqrt(shape[0] * shape[1]))
-    return max(2, round(shape[0] * scale)), max(2, round(shape[1] * scale))
+    height, width = max(2, round(shape[0] * scale)), max(2, round(shape[1] * scale))
+    # A very long image has a short side of few cells; its long side must not make up for it.
+    most = max(2, round(2 * side * side))
+    return min(height, most // width or 2), min(width, most // height or 2)

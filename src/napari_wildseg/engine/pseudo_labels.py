@@ -15,6 +15,9 @@ MARGIN = 0.15
 COMPETITION = 0.5
 """Share of the strongest other class that is taken off a class's relevance."""
 
+SHARPNESS = 0.5
+"""Softmax weight of one standard deviation of the merged maps, where the classes compete."""
+
 RIVAL = 0.8
 """A pixel is unsure where the second best class reaches this share of the best."""
 
@@ -23,10 +26,11 @@ def normalise(maps: Tensor) -> Tensor:
     """Scale merged relevance maps to [0, 1], class by class, and let the classes compete.
 
     Negative evidence is cut and each class is divided by its own peak, so that a class with
-    faint evidence everywhere is not swallowed by one with strong evidence. Then each class loses
-    half of what the strongest other class has at the place, and is scaled again: what a small
-    thing shares with the large thing beside it (a spoon with its cup) no longer hides where it
-    differs.
+    faint evidence everywhere is not swallowed by one with strong evidence. Then the classes
+    compete twice. Each loses half of what the strongest other class has at the place: what a
+    small thing shares with the large thing beside it (a spoon with its cup) no longer hides where
+    it differs. And each is weighed by its share in a softmax of the maps as they came, where the
+    classes' strengths are comparable.
 
     Parameters
     ----------
@@ -44,7 +48,8 @@ def normalise(maps: Tensor) -> Tensor:
     top = scaled.topk(2, dim=0)
     is_best = torch.arange(len(scaled))[:, None, None] == top.indices[0]
     rival = torch.where(is_best, top.values[1], top.values[0])
-    return _to_peak(scaled - COMPETITION * rival)
+    shares = torch.softmax(maps * (SHARPNESS / maps.std().clamp(min=1e-6)), dim=0)
+    return _to_peak(_to_peak(scaled - COMPETITION * rival) * shares)
 
 
 def _to_peak(maps: Tensor) -> Tensor:
@@ -68,7 +73,8 @@ def decide(relevance: NDArray[np.float32], threshold: float) -> NDArray[np.uint8
         ``(H, W)`` uint8: 0 background, else 1 + the index of the class.
     """
     best = relevance.argmax(0)
-    return np.where(relevance.max(0) >= threshold, best + 1, 0).astype(np.uint8)
+    found = relevance.max(0)
+    return np.where((found >= threshold) & (found > 0), best + 1, 0).astype(np.uint8)
 
 
 class Evidence:

@@ -125,10 +125,12 @@ class DefaultRefinement:
         if corrections is not None and not (corrections >= 0).any():
             corrections = None
         yield Progress(0, 3, "Spreading over similar places")
+        held = None
         if self.relevance is not None and threshold is not None:
             prior = self._from_relevance(corrections, threshold)
         elif seeds is not None:
             prior = self._from_seeds(seeds, corrections)
+            held = np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
         else:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 3, "Learning from corrections")
@@ -136,7 +138,7 @@ class DefaultRefinement:
             seen = observe(corrections, self.grid, self.n_classes)
             prior = posterior(prior, seen, self._nodes, self.grid)
         yield Progress(2, 3, "Finding the edges")
-        labels = self._walk(prior, corrections)
+        labels = self._walk(prior, corrections, held)
         if corrections is not None:
             np.copyto(labels, corrections.astype(np.uint8), where=corrections >= 0)
         return labels
@@ -190,11 +192,20 @@ class DefaultRefinement:
         scores = scores / scores.sum(0, keepdim=True).clamp(min=1e-12)
         return torch.softmax(_resize(scores, self.grid) * self.options.sharpness, dim=0)
 
-    def _walk(self, prior: Tensor, corrections: NDArray[np.int16] | None) -> NDArray[np.uint8]:
-        """Step 3: labels ``(H, W)``."""
+    def _walk(
+        self,
+        prior: Tensor,
+        corrections: NDArray[np.int16] | None,
+        held: NDArray[np.int16] | None,
+    ) -> NDArray[np.uint8]:
+        """Step 3: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
         prior = _resize(prior, self.work)
         top = prior.topk(2, dim=0).values
         trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
+        if held is not None:
+            seeds = observe(held, self.work, self.n_classes)
+            prior = torch.where(seeds.mask, seeds.targets, prior)
+            trust = torch.where(seeds.mask, 1.0, trust)
         fixed = None
         if corrections is not None:
             seen = observe(corrections, self.work, self.n_classes)

@@ -50,8 +50,8 @@ def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: in
     y = rows * grid[0] // corrections.shape[0]
     x = columns * grid[1] // corrections.shape[1]
     cell = (corrections[rows, columns].astype(np.int64) * grid[0] + y) * grid[1] + x
-    counts = np.bincount(cell, minlength=(n_classes + 1) * grid[0] * grid[1])
-    counts = torch.from_numpy(counts.reshape(n_classes + 1, *grid)).float()
+    flat = np.bincount(cell, minlength=(n_classes + 1) * grid[0] * grid[1])
+    counts = torch.from_numpy(flat.reshape(n_classes + 1, *grid)).float()
     total = counts.sum(0)
     return Observations(total > 0, counts / total.clamp(min=1))
 
@@ -102,9 +102,9 @@ def posterior(
     def kernel(index: Tensor) -> Tensor:
         look = 2 - 2 * (nodes @ nodes[index].T)
         far = torch.cdist(place, place[index]).square()
-        return 0.75 * torch.exp(-look / (2 * alike**2) - far / (2 * near**2)) + 0.25 * torch.exp(
-            -look / (4 * alike**2) - far / (2 * local**2)
-        )
+        wide: Tensor = torch.exp(-look / (2 * alike**2) - far / (2 * near**2))
+        close: Tensor = torch.exp(-look / (4 * alike**2) - far / (2 * local**2))
+        return 0.75 * wide + 0.25 * close
 
     to_seen = kernel(where)
     among = to_seen[where] + noise * torch.eye(len(where))
