@@ -13,7 +13,7 @@ say "Installing napari-wildseg and the test tools (a few minutes the first time)
 
 # Two test processes with one thread each are quicker here than one with two.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-workers="$(nproc 2>/dev/null || echo 2)"
+workers="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"  # nproc would heed OMP_NUM_THREADS
 pytest=("$PY" -m pytest -n "$((workers < 4 ? workers : 4))" --dist worksteal "$@")
 if [ "$(uname -s)" = Linux ] && command -v xvfb-run >/dev/null; then
     say "Running the tests on a virtual screen"
