@@ -1,6 +1,7 @@
 """Train the tiny CLIP model that the tests use: a ViT of a few hundred kilobytes.
 
-    python training/tiny_clip.py tests/data/tiny_clip.safetensors
+    python training/tiny_clip.py first.safetensors
+    python training/tiny_clip.py tiny_clip.safetensors --resume first.safetensors --seed 1
 
 An image tower (4 blocks, patches of 8 pixels) and a text tower (2 blocks, ten words) learn which
 captions ("red", "circle", "red circle") are true of pictures of one or two coloured shapes. The
@@ -29,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip.model import CLIP
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_shapes import COLOURS, HELD_OUT, SHAPES, SIDE, WORDS, Scene, draw_scene
 from torch import Tensor
 from torch.nn import functional as F
@@ -127,11 +128,13 @@ def readouts(model: CLIPModel, images: Tensor, drop: bool) -> tuple[Tensor, ...]
     return tuple(F.normalize(t, dim=-1) for t in (tower.head(x), gathered, each, dense))
 
 
-def train(steps: int, batch: int, seed: int) -> CLIP:
-    """Train from scratch."""
+def train(steps: int, batch: int, seed: int, resume: Path | None) -> CLIP:
+    """Train, from scratch or from an earlier result."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = CLIP(**CONFIG)
+    if resume is not None:
+        network.load_state_dict({name: t.float() for name, t in load_file(resume).items()})
     model = wrapped(network)
     biases = torch.nn.Parameter(torch.tensor([-4.0, -4.0, -6.0, -6.0]))
     texts = captions()
@@ -214,10 +217,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--batch", type=int, default=56)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, help="go on from this result")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network = train(arguments.steps, arguments.batch, arguments.seed)
+    network = train(arguments.steps, arguments.batch, arguments.seed, arguments.resume)
     print(f"held-out combinations named right: {validate(network):.3f}")
     save(network, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1000:.0f} kB")

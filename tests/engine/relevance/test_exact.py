@@ -142,3 +142,22 @@ def test_unknown_names_and_options_are_refused():
     with pytest.raises(InputError, match="has no such option"):
         get_method("dense", model, start_layer=0)
     assert get_method("attention", model, start_layer=0).start_layer == 0
+
+
+def test_default_method_and_refusals_by_name():
+    """Without a name a tower gets the first method that reads it; a wrong choice is explained."""
+    from open_clip.model import CLIP
+
+    vit = make_model("class token")
+    assert get_method(None, vit).name == "clip-es"
+    with pytest.raises(InputError, match="needs a convolutional image tower"):
+        get_method("cam", vit)
+    text = {"context_length": 8, "vocab_size": 32, "width": 32, "heads": 2, "layers": 1}
+    vision = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16}
+    vit.network = CLIP(embed_dim=32, vision_cfg=vision, text_cfg=text).eval()
+    assert get_method(None, vit).name == "cam"
+    for name in ("attention", "clip-es", "dense"):
+        with pytest.raises(
+            InputError, match=rf'"{name}" does not work with "class token".*ModifiedResNet'
+        ):
+            get_method(name, vit)
