@@ -129,7 +129,7 @@ def compare_steps(
                 labels = case.refine()
                 seconds[name].append(time.perf_counter() - started)
                 case.reruns.clear()
-                tallies[name].add(item, case.truth, labels)
+                tallies[name].add(item, case.truth, labels, case.values)
                 boundary[name].append(boundary_f(case.truth, labels, case.values))
                 curve, _ = simulate(case.truth, labels, case.values, case.refine, clicks=clicks)
                 curves[name].append(curve)

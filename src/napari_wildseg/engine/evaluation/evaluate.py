@@ -31,7 +31,9 @@ class Evaluation:
     images, skipped : int
         Measured, and left out since no class is known of them.
     miou : float
-        After the last stage.
+        After the last stage, over the classes that are known in some image.
+    miou_all : float
+        The same over all classes that occur, those never asked for included.
     stages : dict of str to float
         miou after each stage.
     per_class : dict of str to float
@@ -51,6 +53,7 @@ class Evaluation:
     images: int
     skipped: int
     miou: float
+    miou_all: float
     stages: dict[str, float]
     per_class: dict[str, float]
     boundary_f: float
@@ -65,6 +68,7 @@ class Evaluation:
             "images": self.images,
             "skipped": self.skipped,
             "miou": self.miou,
+            "miou_all": self.miou_all,
             "stages": self.stages,
             "per_class": self.per_class,
             "boundary_f": self.boundary_f,
@@ -90,8 +94,15 @@ class Tally:
         self.confusion = Confusion()
         self.by_name: dict[str, list[float]] = defaultdict(list)
         self.image_means: list[float] = []
+        self.evaluated = {0}
 
-    def add(self, item: Item, truth: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    def add(
+        self,
+        item: Item,
+        truth: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
+        known: Sequence[int],
+    ) -> None:
         """Count one image.
 
         Parameters
@@ -100,8 +111,11 @@ class Tally:
             Where it is from.
         truth, labels : ndarray
             ``(H, W)`` uint8 in mask values.
+        known : sequence of int
+            The image's known classes.
         """
         self.confusion.add(truth, labels)
+        self.evaluated.update(known)
         if self.per_image:
             present = np.flatnonzero(np.bincount(truth.ravel(), minlength=256)[:255])
             ious = image_ious(truth, labels, [int(c) for c in present if c])
@@ -113,7 +127,11 @@ class Tally:
         """Return the set's figure, as `evaluate_steps` states it."""
         if self.per_image:
             return float(np.mean(self.image_means)) if self.image_means else math.nan
-        return self.confusion.miou()
+        return self.confusion.miou(self.evaluated)
+
+    def miou_all(self) -> float:
+        """Return the figure over all classes that truly occur, known or not."""
+        return self.miou() if self.per_image else self.confusion.miou()
 
     def per_class(self, names: dict[int, str]) -> dict[str, float]:
         """Return the IoU by class name.
@@ -125,7 +143,11 @@ class Tally:
         """
         if self.per_image:
             return {name: float(np.mean(ious)) for name, ious in sorted(self.by_name.items())}
-        return {names.get(v, "background"): iou for v, iou in self.confusion.iou().items()}
+        return {
+            names.get(v, "background"): iou
+            for v, iou in self.confusion.iou().items()
+            if v in self.evaluated
+        }
 
 
 def evaluate(segmenter: Segmenting, data: EvaluationSet, **options: Any) -> Evaluation:
@@ -182,8 +204,8 @@ def evaluate_steps(
     Notes
     -----
     With one class list for the set, ``miou`` sums intersections and unions per class over the
-    set, background included, and is the mean over the classes that truly occur; classes that
-    cover less than 1 % of a mask count there too, though the segmenter is not told of them.
+    set, background included, and is the mean over the classes that are known (cover 1 %) in some
+    image; one that never is was never asked for. ``miou_all`` counts those too, with IoU 0.
     With names per image, ``miou`` is the mean over images of the mean IoU of the image's
     classes without background.
     """
@@ -203,7 +225,7 @@ def evaluate_steps(
         if case is None:
             continue
         for stage in STAGES:
-            tallies[stage].add(item, case.truth, case.stages[stage])
+            tallies[stage].add(item, case.truth, case.stages[stage], case.values)
         final = case.stages[STAGES[-1]]
         image_means.append(mean_iou(case.truth, final, case.values))
         boundary.append(boundary_f(case.truth, final, case.values))
@@ -221,6 +243,7 @@ def evaluate_steps(
         images=len(image_means),
         skipped=len(items) - len(image_means),
         miou=last.miou(),
+        miou_all=last.miou_all(),
         stages={stage: tallies[stage].miou() for stage in STAGES},
         per_class=last.per_class(names),
         boundary_f=float(np.mean(boundary)),

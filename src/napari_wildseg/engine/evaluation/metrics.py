@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,9 +55,15 @@ class Confusion:
             for value in np.flatnonzero(self.true)
         }
 
-    def miou(self) -> float:
-        """Return the mean IoU over the classes that truly occur; NaN if there is none."""
-        found = list(self.iou().values())
+    def miou(self, classes: Collection[int] | None = None) -> float:
+        """Return the mean IoU over the classes that truly occur; NaN if there is none.
+
+        Parameters
+        ----------
+        classes : collection of int, optional
+            Leave out all other classes.
+        """
+        found = [v for k, v in self.iou().items() if classes is None or k in classes]
         return float(np.mean(found)) if found else float("nan")
 
 
