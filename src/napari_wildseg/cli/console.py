@@ -26,7 +26,9 @@ def run_steps(steps: Steps[T]) -> T:
 
     layout = "{desc} {percentage:3.0f}% |{bar:24}| {elapsed}"
     try:
-        with tqdm(total=1, bar_format=layout, leave=False, file=sys.stderr) as bar:
+        with tqdm(
+            desc="Starting".ljust(28), total=1, bar_format=layout, leave=False, file=sys.stderr
+        ) as bar:
 
             def show(progress: Progress) -> None:
                 bar.total = max(1, progress.total)
