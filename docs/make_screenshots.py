@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-# The annotator's own napari settings would change the pictures.
+# The annotator's own napari settings, and corrections left over, would change the pictures.
 os.environ["NAPARI_CONFIG"] = ""
+_DATA = tempfile.TemporaryDirectory()
+os.environ["XDG_DATA_HOME"] = _DATA.name
 
 import napari
 import numpy as np

@@ -173,6 +173,8 @@ class LabelLayers:
     def _add(self, tracked: TrackedLayer) -> None:
         layer = tracked.layer
         assert layer is not None  # it was made just now
+        # A hidden layer is not sliced otherwise, and its thumbnail would show nothing.
+        layer.refresh(force=True)
         self._viewer.add_layer(layer)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
