@@ -105,10 +105,10 @@ class LabelLayers:
         tracked = session.tracked.get(kind)
         if tracked is not None and self.there(tracked.layer):
             return tracked.write(plane, automatic, decided)
-        tracked = self._make(session, image, kind, visible=visible)
+        tracked = self._make(session, image, kind)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
         changed = tracked.fill(plane, automatic, decided)
-        self._add(tracked)
+        self._add(tracked, visible=visible)
         return changed
 
     def dress(self, session: ImageSession) -> None:
@@ -157,24 +157,22 @@ class LabelLayers:
         if ids:
             layer.selected_label = label if label in ids else ids[0]
 
-    def _make(
-        self, session: ImageSession, image: Image, kind: str, *, visible: bool = True
-    ) -> TrackedLayer:
+    def _make(self, session: ImageSession, image: Image, kind: str) -> TrackedLayer:
         fill = 255 if kind == PSEUDO else 0
         name = image.name + SUFFIX[kind]
         layer = make_labels(image, name, session.classes, fill=fill, hidden=session.hidden)
-        layer.visible = visible
         if not session.tracked:
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer)
         return tracked
 
-    def _add(self, tracked: TrackedLayer) -> None:
+    def _add(self, tracked: TrackedLayer, *, visible: bool = True) -> None:
         layer = tracked.layer
         assert layer is not None  # it was made just now
-        # A hidden layer is not sliced otherwise, and its thumbnail would show nothing.
-        layer.refresh(force=True)
+        # napari slices no hidden layer, and its thumbnail would show nothing.
+        layer.refresh()
+        set_visible(layer, visible)
         self._viewer.add_layer(layer)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
