@@ -188,7 +188,7 @@ bottle#1 : beer bottle, wine bottle, pop bottle, water bottle, pill bottle*.5, w
 wine glass | wineglass | glass#2 : goblet*2, red wine*2, beer glass*.7, cocktail shaker*.2
 cup#1 | mug#4 : coffee mug*2, cup*2, espresso*.7, teapot*.2, beer glass*.3, measuring cup*.5
 cup of coffee | coffee#1 | coffee cup | tea : espresso*2, cup*2, coffee mug*2, eggnog*.3
-spoon#1 | teaspoon : wooden spoon*2, ladle*1.5, spatula*.7
+spoon#1 | teaspoon : ladle*2.5, wooden spoon*1.5, spatula*.5
 fork#1 | cutlery : spatula*.8, ladle*.6, wooden spoon*.6, letter opener*.5, plate*.7, dining table*.2
 knife#1 : letter opener*2, cleaver*2, can opener*.4, scabbard*.4, hatchet*.3
 bowl#1 | dish#1 : soup bowl*2, mixing bowl*2, consomme*.5, tray*.3, wok*.3

@@ -17,6 +17,9 @@ from torch import Tensor
 from napari_wildseg.engine.refine.affinity import spread
 from napari_wildseg.engine.refine.observe import Observations
 
+CONTRAST = 0.8
+"""Least difference between a spread map's ends, as a share of its upper end."""
+
 _HIGH, _LOW = 0.85, 0.3
 """What a corrected place holds for its own class and for all others, within the image's range."""
 
@@ -44,7 +47,10 @@ class Spreading:
     _affinity: Tensor | None = field(default=None, repr=False)
 
     def __call__(self, start: Tensor) -> Tensor:
-        """Spread maps without corrections.
+        """Spread maps without corrections, each until it would lose its contrast.
+
+        A map of something large keeps its contrast for all rounds; one of something small would
+        end as an even haze over everything.
 
         Parameters
         ----------
@@ -58,7 +64,15 @@ class Spreading:
         """
         if self._affinity is None:
             self._affinity = torch.softmax(self.similarity, dim=1)
-        return spread(self._affinity, start, self.rounds)
+        values = settled = start
+        rounds = 0
+        for stop in [2**k for k in range(1, 16) if 2**k < self.rounds] + [self.rounds]:
+            values = spread(self._affinity, values, stop - rounds)
+            rounds = stop
+            low, high = values.amin((1, 2)), values.amax((1, 2))
+            keeps = (high - low >= CONTRAST * high) | (stop <= 2)
+            settled = torch.where(keeps[:, None, None], values, settled)
+        return settled
 
     def correct(self, settled: Tensor, seen: Observations, channels: slice) -> Tensor:
         """Spread corrections over maps that have settled.
