@@ -108,11 +108,11 @@ def test_processes_killed_amid_exports_leave_whole_files(tmp_path):
             writer.stdout.readline()
             writer.stdin.write("go\n")
             writer.stdin.flush()
-            for _ in range(3):
+            for _ in range(4):
                 writer.stdout.readline()
             time.sleep(0.004 * n)
             writer.kill()
-            turns = 3 + len(writer.stdout.readlines())
+            turns = 4 + len(writer.stdout.readlines())
         exports += turns * (len(FORMATS) + 1)
         for format in FORMATS:
             folder = tmp_path / format.name
