@@ -26,6 +26,8 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 from skimage import data
 
+from napari_wildseg.gui.strokes import brushed
+
 IMAGES = Path(__file__).parent / "images"
 
 
@@ -104,8 +106,13 @@ def coffee() -> None:
     for label, spots, size in ((1, ((250, 300), (255, 232)), 24), (2, ((280, 364), (92, 412)), 14)):
         desk.widget.controller.pick_class(label)
         labels.brush_size = size
+        tracked = desk.widget.controller.session.tracked["labels"]
+        plane = desk.widget.controller.plane
         for spot in spots:
             labels.paint(spot, label)
+            # What the mouse would have passed over and was right already counts too.
+            region = brushed(labels.data.shape, [spot], size) & (labels.data == label)
+            tracked.tracker(plane).confirm(region, labels.data)
     desk.shoot("painted")
     desk.press("refine")
     desk.shoot("refined")

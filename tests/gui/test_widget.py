@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMessageBox, QShortcut, QWidget
+
+from napari_wildseg.gui.strokes import brushed
 
 NAMES = "cup of coffee, spoon, table"
 CONTROLS = (
@@ -115,6 +118,62 @@ def test_corrections_accumulate_over_refines(desk, photo):
     d.run("refine")
     assert (labels.data[first & ~second] == 1).all()
     assert (labels.data[second] == 2).all()
+
+
+def stroke(d, layer, path):
+    """Drag the mouse over a layer the way napari hands it on."""
+    from napari.utils.interactions import (
+        mouse_move_callbacks,
+        mouse_press_callbacks,
+        mouse_release_callbacks,
+    )
+
+    event = SimpleNamespace(
+        type="mouse_press",
+        position=tuple(layer.data_to_world(path[0])),
+        view_direction=None,
+        dims_displayed=[0, 1],
+        dims_point=list(d.viewer.dims.point),
+        is_dragging=False,
+        modifiers=[],
+        button=1,
+        pos=np.zeros(2),
+        inverted=False,
+    )
+    mouse_press_callbacks(layer, event)
+    for spot in path[1:]:
+        event.type, event.is_dragging = "mouse_move", True
+        event.position = tuple(layer.data_to_world(spot))
+        mouse_move_callbacks(layer, event)
+    event.type, event.is_dragging = "mouse_release", False
+    mouse_release_callbacks(layer, event)
+
+
+def test_painting_what_is_right_already_confirms_it(desk, photo):
+    """napari reports nothing for such a stroke; the path of the brush tells."""
+    d = desk(photo, NAMES, scale=(2, 2))
+    d.run("auto_segment")
+    labels = d.layer()
+    label = int(np.bincount(labels.data[labels.data > 0]).argmax())
+    d.controller.pick_class(label)
+    labels.brush_size = 8
+    before = labels.data.copy()
+    right = np.argwhere(before == label)
+    path = [tuple(right[len(right) // 2]), (100, 120), (120, 160)]
+    stroke(d, labels, path)
+    passed = brushed(labels.data.shape, path, 7)
+    assert (labels.data[passed] == label).all()
+    assert ((before == label) & passed).any(), "part of it was right before"
+    decided = d.controller.session.decided(d.controller.plane)
+    assert (decided[passed] == label).all()
+    labels.mode = "erase"
+    stroke(d, labels, [(20, 20), (20, 60)])
+    decided = d.controller.session.decided(d.controller.plane)
+    assert (decided[brushed(labels.data.shape, [(20, 20), (20, 60)], 7)] == 0).all()
+    labels.mode = "pan_zoom"
+    count = d.controller.session.decided_pixels(d.controller.plane)
+    stroke(d, labels, [(50, 20), (60, 60)])
+    assert d.controller.session.decided_pixels(d.controller.plane) == count
 
 
 def test_auto_segment_again_keeps_corrections(desk, photo):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from psygnal import Signal
 
+from napari_wildseg.gui.display import Plane, current_plane
 from napari_wildseg.gui.layers import (
     LABELS_SUFFIX,
     PSEUDO_SUFFIX,
     align,
     dress,
     make_labels,
+    read_plane,
     set_visible,
 )
 from napari_wildseg.gui.session import (
@@ -22,13 +25,13 @@ from napari_wildseg.gui.session import (
     SessionStore,
     TrackedLayer,
 )
+from napari_wildseg.gui.strokes import brushed
 
 if TYPE_CHECKING:
     import numpy as np
     from napari import Viewer
     from numpy.typing import NDArray
 
-    from napari_wildseg.gui.display import Plane
 
 PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of an image that says it lies elsewhere now; its labels follow."""
@@ -177,6 +180,7 @@ class LabelLayers:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
+        layer.mouse_drag_callbacks.append(self._on_drag)
 
     def close(self) -> None:
         """Stop listening."""
@@ -188,6 +192,8 @@ class LabelLayers:
                 layer.events.paint.disconnect(self._on_paint)
                 layer.events.set_data.disconnect(self._on_refresh)
                 layer.events.selected_label.disconnect(self._on_label_selected)
+                if self._on_drag in layer.mouse_drag_callbacks:
+                    layer.mouse_drag_callbacks.remove(self._on_drag)
 
     def _on_image_moved(self, event: Any) -> None:
         session = self._sessions.get(event.source)
@@ -198,6 +204,35 @@ class LabelLayers:
                     align(tracked.layer, event.source)
                 finally:
                     tracked.writing = False
+
+    def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Follow the brush: what it passed over and is right already is confirmed."""
+        owner = self._sessions.owner_of(layer)
+        mode = str(layer.mode)
+        if owner is None or mode not in ("paint", "erase"):
+            return
+        session, tracked = owner
+        image = session.image
+        if image is None:
+            return
+        dims = self._viewer.dims
+        plane = current_plane(image, dims.point, dims.order)
+        label = int(layer.selected_label) if mode == "paint" else 0
+        path = [self._spot(layer, plane, event.position)]
+        yield
+        while event.type == "mouse_move":
+            path.append(self._spot(layer, plane, event.position))
+            yield
+        data = read_plane(layer, plane)
+        region = brushed((data.shape[0], data.shape[1]), path, layer.brush_size)
+        if tracked.tracker(plane).confirm(region & (data == label), data):
+            self.edited.emit(session, tracked)
+
+    @staticmethod
+    def _spot(layer: Labels, plane: Plane, position: Any) -> tuple[float, float]:
+        place = layer.world_to_data(position)
+        row, column = (float(p) for p, i in zip(place, plane.index, strict=True) if i is None)
+        return row, column
 
     def _on_paint(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
