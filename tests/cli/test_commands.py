@@ -38,7 +38,7 @@ def photo(tmp_path):
 
 
 def test_segment_writes_three_files(wildseg, photo, tmp_path):
-    ran = wildseg("segment", photo, "--labels", "cat, sky", "--views", "single", "--json")
+    ran = wildseg("segment", photo, "--labels", "cat, sky", "--json")
     assert ran.status == 0
     summary = json.loads(ran.out)
     folder = tmp_path / "wildseg-out"
@@ -55,7 +55,7 @@ def test_segment_writes_three_files(wildseg, photo, tmp_path):
     assert set(summary["seconds"]) >= {"encode", "relevance", "refine"}
     assert summary["image_size"] == {"height": 100, "width": 150}
     sidecar = json.loads((folder / "Größe one.json").read_text("utf-8"))
-    assert sidecar["settings"]["views"] == "single"
+    assert sidecar["settings"]["views"] == "default"
     assert sidecar["classes"][1]["prompts"] == ["sky"]
     with Image.open(folder / "Größe one.png") as picture:
         assert picture.mode == "P"

@@ -130,8 +130,7 @@ def annotations_of(
         mask = labels.labels == value
         crowd = value == UNLABELLED
         for part in [mask] if crowd or instances == "class" else components(mask):
-            code = _encode(part)
-            shape: Any = {**code, "counts": code["counts"].decode("ascii")}
+            shape: Any = _encode(part)
             if segmentation == "polygon" and not crowd:
                 shape = [polygon.ravel().tolist() for polygon in mask_to_polygons(part)]
             yield {
@@ -196,8 +195,12 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
 def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
     from pycocotools import mask as coco
 
-    code: dict[str, Any] = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return code
+    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(n) for n in code["size"]], "counts": _text(code["counts"])}
+
+
+def _text(counts: str | bytes) -> str:
+    return counts if isinstance(counts, str) else counts.decode("ascii")
 
 
 def _box(mask: NDArray[np.bool_]) -> list[int]:
@@ -277,7 +280,7 @@ def _mask(segmentation: object, height: int, width: int, where: str) -> NDArray[
             return np.zeros((height, width), bool)
         # pycocotools mistakes a polygon of four numbers for a box; ours have six at least.
         code = coco.merge(coco.frPyObjects(segmentation, height, width))
-        return _fill(_runs(code["counts"].decode("ascii")), height, width)
+        return _fill(_runs(_text(code["counts"])), height, width)
     if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         raise wrong
     counts = segmentation.get("counts")
