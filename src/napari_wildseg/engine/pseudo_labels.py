@@ -18,6 +18,10 @@ COMPETITION = 0.5
 SHARPNESS = 0.5
 """Softmax weight of one standard deviation of the merged maps, where the classes compete."""
 
+GAMMA = 0.7
+"""Exponent that opens the maps up: relevance falls off steeply from its peaks, and the middle of
+the threshold's range should be where an object's border is."""
+
 RIVAL = 0.8
 """A pixel is unsure where the second best class reaches this share of the best."""
 

@@ -20,7 +20,7 @@ from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
-from napari_wildseg.engine.pseudo_labels import Evidence, decide, normalise
+from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, decide, normalise
 from napari_wildseg.engine.refine import Refinement, start_refinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.tagging import tag
@@ -419,7 +419,7 @@ class Segmenter:
     def _to_pixels(self, maps: torch.Tensor) -> NDArray[np.float32]:
         assert self._image is not None
         full = F.interpolate(
-            maps[None], self._image.shape[:2], mode="bilinear", align_corners=False
+            maps[None] ** GAMMA, self._image.shape[:2], mode="bilinear", align_corners=False
         )[0]
         return full.numpy()
 
