@@ -49,7 +49,9 @@ def test_segment_writes_three_files(wildseg, photo, tmp_path):
     assert [info.name for info in labels.classes] == ["cat", "sky"]
     assert 255 not in labels.labels
     # Chelsea fills the middle of the picture.
-    assert (labels.labels[30:70, 40:110] == 1).mean() > 0.5
+    middle = labels.labels[30:70, 40:110]
+    assert (middle == 1).mean() > 0.4
+    assert (middle == 2).mean() < 0.2
     assert summary["classes"][0]["pixels"] == int((labels.labels == 1).sum())
     assert summary["model"] == "starter"
     assert set(summary["seconds"]) >= {"encode", "relevance", "refine"}

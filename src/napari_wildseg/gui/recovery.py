@@ -224,7 +224,8 @@ def _encode(
 def _decode(path: Path, shape: tuple[int, ...]) -> Saved:
     from napari_wildseg.io.label_image import classes_from_json
 
-    with np.load(path, allow_pickle=False) as file:
+    # numpy leaves a file that it opened itself open when the file turns out to be broken.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         about: Any = json.loads(file["about"].tobytes())
         where, labels = file["where"], file["labels"]
     plane = Plane(tuple(None if i is None else int(i) for i in about["plane"]))

@@ -110,7 +110,7 @@ def posterior(
     among = to_seen[where] + noise * torch.eye(len(where))
     target = seen.targets.flatten(1)[:, where].T
     mean = prior.flatten(1).T
-    gain = torch.linalg.solve(among.double(), (target - mean[where]).double()).float()
+    gain: Tensor = torch.linalg.solve(among.double(), (target - mean[where]).double()).float()
     updated = (mean + to_seen @ gain).clamp(min=1e-4)
     updated = updated / updated.sum(1, keepdim=True)
     return updated.T.reshape(prior.shape)
