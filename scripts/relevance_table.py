@@ -4,8 +4,9 @@
 
 For each image tower, method and view preset: the pointing game (Zhang et al., IJCV 2018: the share
 of maps whose highest value lies on the thing that is named, or within a tolerance of it, here a
-sixteenth of the picture's shorter side; and the share without tolerance) and the mean IoU of the map, scaled to
-[0, 1] and cut at the one threshold that is best over all images, with the thing's mask. The tiny
+sixteenth of the picture's shorter side; and the share without tolerance) and the mean IoU of the
+map, scaled to [0, 1] and cut at the one threshold that is best over all images, with the thing's
+mask. The tiny
 ViT is measured on generated pictures (held-out pictures of known combinations, and held-out
 combinations), the starter on a data set of photographs (`--photos`, in the form that
 `wildseg evaluate` reads), with the classes that cover at least 1 % of the picture.
