@@ -17,8 +17,11 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 from napari_wildseg.engine.views import View, make_views, merge, render
 
-_BATCH_PIXELS = 1_500_000
-"""Views of the same size are encoded together up to this many input pixels."""
+_BATCH_PIXELS = {"cpu": 150_000}
+"""Views of the same size are encoded together up to this many input pixels, by kind of device; on
+a CPU, larger batches only leave the cache."""
+
+_BATCH_PIXELS_ELSEWHERE = 1_500_000
 
 
 @dataclass
@@ -139,7 +142,7 @@ def encode_steps(
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
-    limit = _BATCH_PIXELS
+    limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_ELSEWHERE)
     for size, group in groupby(views, key=lambda v: (v.height, v.width)):
         waiting = list(group)
         while waiting:

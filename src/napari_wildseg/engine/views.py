@@ -174,7 +174,7 @@ def render(image: NDArray[np.uint8], view: View) -> Tensor:
         ``(3, height, width)`` float32 in [0, 1].
     """
     crop = image[int(view.top) : int(view.bottom), int(view.left) : int(view.right)]
-    pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None].float() / 255
     pixels = F.interpolate(
         pixels, (view.height, view.width), mode="bilinear", antialias=True, align_corners=False
     ).clamp_(0, 1)
