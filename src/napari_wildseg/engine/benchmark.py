@@ -95,8 +95,8 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
     dict
         ``relevance_speedup``: the plain formula / ours (encoding included), 20 classes, ViT-B-16
         with random weights, 224 x 224 pixels; ``relevance_speedup_frugal``: the same, if the plain
-        formula's backward passes end at the one layer that is used; ``relevance_max_error``: largest difference between
-        the two, relative to the largest value of a map; ``class_cost``: relevance of 20 classes /
+        formula's backward passes end at the one layer that is used; ``relevance_max_error``:
+        largest difference between the two, relative to the largest value of a map; ``class_cost``: relevance of 20 classes /
         of one, encoding included, the larger of ``class_cost_by_model``;
         ``segment_over_forward``: set_image and segment / the bare forward passes of the same
         views (starter, 640 x 480, 5 classes); ``rerun_over_segment``: refine after a correction /
