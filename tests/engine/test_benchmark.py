@@ -20,8 +20,6 @@ def test_plain_formula_agrees_with_the_shortcut():
     text = F.normalize(torch.randn(3, 384, generator=torch.Generator().manual_seed(1)), dim=1)
     for start in (-1, -2):
         plain = benchmark.plain_attention_relevance(model, pixels, text, start)
-        frugal = benchmark.plain_attention_relevance(model, pixels, text, start, frugal=True)
-        torch.testing.assert_close(frugal, plain)
         method = get_method("attention", model, start_layer=start)
         (encoding,) = method.encode(model, pixels)
         ours = method.relevance(model, encoding, text, text[:0])

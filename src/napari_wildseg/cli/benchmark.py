@@ -10,7 +10,6 @@ HELP = "measure the speed ratios of the method on this machine (a few minutes)"
 
 _ROWS = (
     ("relevance_speedup", "plain autograd formula / ours, 20 classes, ViT-B-16", "{:.1f}"),
-    ("relevance_speedup_frugal", "the same, backward passes ending at the layer used", "{:.1f}"),
     ("relevance_max_error", "largest relative difference between the two", "{:.1e}"),
     ("class_cost", "20 classes / 1 class, encoding included", "{:.3f}"),
     ("segment_over_forward", "auto-segment / the bare forward passes of its views", "{:.2f}"),
