@@ -110,7 +110,7 @@ class DefaultRefinement:
         self.work = grid_of(shape, math.sqrt(self.options.work_pixels))
         self.grid = grid_of(shape, GRID_SIDE)
         self.coarse = grid_of(shape, GRID_SIDE / 2)
-        pixels = torch.from_numpy(image).permute(2, 0, 1).float()
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
         lab = rgb2lab(_resize(pixels, self.work).permute(1, 2, 0).numpy() / 255)
         self.lab = torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
         self.edges = edge_weights(self.lab, self.options.beta)

@@ -80,7 +80,7 @@ class KimRefinement:
                 f"{n_classes} were given."
             )
         self.n_classes = n_classes
-        self.pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+        self.pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
 
     def run_steps(
         self,
