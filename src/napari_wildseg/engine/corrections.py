@@ -13,6 +13,28 @@ from napari_wildseg.engine.errors import InputError
 NOT_CORRECTED = -1
 
 
+def keep_corrections(
+    labels: NDArray[np.uint8], corrections: NDArray[np.int16] | None
+) -> NDArray[np.uint8]:
+    """Write every correction over a result, in place: the last line of every refiner.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8.
+    corrections : ndarray or None
+        ``(H, W)`` int16, -1 = not corrected.
+
+    Returns
+    -------
+    ndarray
+        ``labels``.
+    """
+    if corrections is not None:
+        np.copyto(labels, corrections, where=corrections != NOT_CORRECTED, casting="unsafe")
+    return labels
+
+
 def checked_corrections(
     corrections: Any, shape: tuple[int, int], ids: Sequence[int]
 ) -> NDArray[np.int16]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo, parse_classes
-from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.corrections import checked_corrections, keep_corrections
 from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.images import as_rgb
@@ -384,9 +384,7 @@ class Segmenter:
                 )
             labels = yield from state.refinement.run_steps(seeds, corrections, made_with)
         else:
-            labels = decide(state.relevance, threshold)
-            if corrections is not None:
-                labels[corrections >= 0] = corrections[corrections >= 0]
+            labels = keep_corrections(decide(state.relevance, threshold), corrections)
         self._seconds["refine"] = time.perf_counter() - started
         refined = state.ids[labels]
         result = Result(

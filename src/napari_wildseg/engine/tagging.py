@@ -74,6 +74,3 @@ def _distinct(order: Tensor, text: Tensor, enough: int = 500) -> list[int]:
             continue
         kept.append(index)
     return kept
-
-
-__all__ = ["tag"]

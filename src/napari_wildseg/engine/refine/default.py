@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
@@ -138,10 +139,7 @@ class DefaultRefinement:
             seen = observe(corrections, self.grid, self.n_classes)
             prior = posterior(prior, seen, self._nodes, self.grid)
         yield Progress(2, 3, "Finding the edges")
-        labels = self._walk(prior, corrections, held)
-        if corrections is not None:
-            np.copyto(labels, corrections.astype(np.uint8), where=corrections >= 0)
-        return labels
+        return keep_corrections(self._walk(prior, corrections, held), corrections)
 
     @cached_property
     def _nodes(self) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
 
@@ -117,9 +118,7 @@ class KimRefinement:
             # The network stays in training mode, as published: its batch is the image itself.
             output = network(self.pixels)[0, : self.n_classes + 1]
         result: NDArray[np.uint8] = output.argmax(0).numpy().astype(np.uint8)
-        if corrections is not None:
-            np.copyto(result, corrections.astype(np.uint8), where=corrections >= 0)
-        return result
+        return keep_corrections(result, corrections)
 
     def _loss(self, output: Tensor, clusters: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         options = self.options

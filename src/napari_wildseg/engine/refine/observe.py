@@ -28,11 +28,6 @@ class Observations:
     mask: Tensor
     targets: Tensor
 
-    @property
-    def count(self) -> int:
-        """How many cells are corrected."""
-        return int(self.mask.sum())
-
 
 def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: int) -> Observations:
     """Count corrected pixels cell by cell.
@@ -98,15 +93,11 @@ def posterior(
         torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij"), dim=-1
     )
     place = place.reshape(-1, 2).float() / max(grid)
-
-    def kernel(index: Tensor) -> Tensor:
-        look = 2 - 2 * (nodes @ nodes[index].T)
-        far = torch.cdist(place, place[index]).square()
-        wide: Tensor = torch.exp(-look / (2 * alike**2) - far / (2 * near**2))
-        close: Tensor = torch.exp(-look / (4 * alike**2) - far / (2 * local**2))
-        return 0.75 * wide + 0.25 * close
-
-    to_seen = kernel(where)
+    look = 2 - 2 * (nodes @ nodes[where].T)
+    far = torch.cdist(place, place[where]).square()
+    wide = torch.exp(-look / (2 * alike**2) - far / (2 * near**2))
+    close = torch.exp(-look / (4 * alike**2) - far / (2 * local**2))
+    to_seen = 0.75 * wide + 0.25 * close
     among = to_seen[where] + noise * torch.eye(len(where))
     target = seen.targets.flatten(1)[:, where].T
     mean = prior.flatten(1).T

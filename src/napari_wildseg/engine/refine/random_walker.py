@@ -6,6 +6,7 @@ resolution; labels come back to full resolution by joint bilateral upsampling.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from skimage.segmentation import random_walker
 from skimage.transform import resize
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.corrections import keep_corrections
+from napari_wildseg.engine.grid import grid_of
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
@@ -54,9 +57,9 @@ class RandomWalkerRefinement:
         self.options = options or RandomWalkerOptions()
         self.image = image
         self.n_classes = n_classes
-        scale = min(1.0, (self.options.work_pixels / (image.shape[0] * image.shape[1])) ** 0.5)
-        self.work = (max(2, round(image.shape[0] * scale)), max(2, round(image.shape[1] * scale)))
-        small = resize(image, self.work, order=1, anti_aliasing=scale < 1)
+        shape = (image.shape[0], image.shape[1])
+        self.work = grid_of(shape, math.sqrt(self.options.work_pixels))
+        small = resize(image, self.work, order=1, anti_aliasing=self.work != shape)
         self.small: NDArray[np.float64] = np.asarray(small)
         if not self.small.std():
             # scikit-image divides by the contrast; on so faint a ramp all edges weigh the same.
@@ -85,9 +88,7 @@ class RandomWalkerRefinement:
             result = to_full_resolution(chances.float(), self.image)
         else:
             result = to_full_resolution(self._walk(labels, present), self.image)
-        if corrections is not None:
-            np.copyto(result, corrections.astype(np.uint8), where=corrections >= 0)
-        return result
+        return keep_corrections(result, corrections)
 
     def _walk(self, labels: NDArray[np.int16], present: NDArray[np.int16]) -> torch.Tensor:
         markers = np.zeros(self.work, np.int32)

@@ -1,9 +1,9 @@
 """Step 1 of the default refiner: relevance, seeds and corrections spread over similar places.
 
 A place hands its value to the places that the network's features and the colours find alike, again
-and again, as on a graph whose edges are `affinity.softmax_affinity`. After some dozen rounds whole
-objects carry what single spots carried before. A corrected place keeps its value through all
-rounds and counts as many places: its neighbours in looks listen to it first.
+and again, as on a graph whose edges are the softmax of `affinity.affinity_logits`. After some dozen
+rounds whole objects carry what single spots carried before. A corrected place keeps its value
+through all rounds and counts as many places: its neighbours in looks listen to it first.
 """
 
 from __future__ import annotations
