@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import string
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_wildseg.engine.classes import ClassInfo, class_colour, parse_classes, voc_palette
+from napari_wildseg.engine.classes import ClassInfo, class_colour, parse_classes
 from napari_wildseg.engine.errors import InputError
 
 
@@ -176,24 +175,3 @@ def test_any_text_gives_classes_or_one_sentence(text):
 def test_quoting_every_name_brings_it_back(given_names):
     text = ", ".join('"' + name.replace('"', '""') + '"' for name in given_names)
     assert names(text) == [" ".join(name.split()) for name in given_names]
-
-
-def test_class_colours_are_apart_from_each_other_and_from_background():
-    colours = np.array([class_colour(i) for i in range(1, 41)])
-    assert colours.min() >= 0
-    assert colours.max() <= 255
-    for neighbours in range(1, 7):  # classes of one image have ids close to each other
-        apart = np.abs(colours[neighbours:] - colours[:-neighbours]).sum(1)
-        assert apart.min() > 60
-    assert len(np.unique([class_colour(i) for i in range(1, 255)], axis=0)) > 240
-    assert colours.sum(1).min() > 120
-
-
-def test_voc_palette():
-    """The first colours as the development kit prints them."""
-    palette = voc_palette()
-    expected = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128)]
-    assert [tuple(row) for row in palette[:6].tolist()] == expected
-    assert tuple(palette[20].tolist()) == (0, 64, 128)
-    assert tuple(palette[255].tolist()) == (224, 224, 192)
-    assert len(np.unique(palette, axis=0)) == 256

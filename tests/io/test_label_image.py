@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from napari_wildseg.engine.classes import ClassInfo, voc_palette
+from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io import LabelImage
 from napari_wildseg.io.label_image import (
     about_from_json,

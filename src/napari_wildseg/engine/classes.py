@@ -6,10 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.palette import palette_colour
 
 BACKGROUND = 0
 UNLABELLED = 255
@@ -40,48 +38,8 @@ class ClassInfo:
     colour: tuple[int, int, int]
 
 
-def voc_palette(n: int = 256) -> NDArray[np.uint8]:
-    """Return the colour map of PASCAL VOC: label value -> colour, black for 0.
-
-    Parameters
-    ----------
-    n : int
-        How many colours.
-
-    Returns
-    -------
-    ndarray
-        ``(n, 3)`` uint8.
-
-    References
-    ----------
-    The PASCAL VOC development kit, Everingham et al., IJCV 2010: the bits of the label value are
-    dealt out to red, green and blue in turn, highest bit first.
-    """
-    value = np.arange(n)
-    palette = np.zeros((n, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            palette[:, channel] |= (((value >> (3 * bit + channel)) & 1) << (7 - bit)).astype(
-                np.uint8
-            )
-    return palette
-
-
-# Okabe & Ito (2008), told apart by colour-blind readers; black and white are left to background.
-_FIRST_COLOURS = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-
-
 def class_colour(class_id: int) -> tuple[int, int, int]:
-    """Return the default colour of a class: Okabe-Ito first, then golden-angle hues.
+    """Return the default colour of a class; see `napari_wildseg.engine.palette`.
 
     Parameters
     ----------
@@ -93,16 +51,7 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
     tuple of int
         Red, green, blue.
     """
-    if class_id <= len(_FIRST_COLOURS):
-        return _FIRST_COLOURS[class_id - 1]
-    step = class_id - len(_FIRST_COLOURS)
-    hue = (step * 0.618033988749895) % 1.0
-    value = (1.0, 0.72, 0.86)[step % 3]
-    saturation = (0.65, 0.9, 0.45)[(step // 3) % 3]
-    channel = (np.array([5, 3, 1]) + hue * 6) % 6
-    rgb = value - value * saturation * np.clip(np.minimum(channel, 4 - channel), 0, 1)
-    red, green, blue = np.rint(rgb * 255).astype(int).tolist()
-    return red, green, blue
+    return palette_colour(class_id)
 
 
 def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, ...]:

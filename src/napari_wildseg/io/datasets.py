@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo, voc_palette
+from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.formats import png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of

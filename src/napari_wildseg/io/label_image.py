@@ -17,9 +17,9 @@ from napari_wildseg.engine.classes import (
     UNLABELLED,
     ClassInfo,
     class_colour,
-    voc_palette,
 )
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.engine.pictures import reason
 
 if TYPE_CHECKING:
