@@ -29,7 +29,7 @@ from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.segmenter import BACKGROUND_WORDS
+from napari_wildseg.engine.texts import BACKGROUND_WORDS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "data" / "tiny_clip.safetensors"

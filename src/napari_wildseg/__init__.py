@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo, parse_classes
     from napari_wildseg.engine.errors import InputError, WildsegError
     from napari_wildseg.engine.refine import refine
-    from napari_wildseg.engine.segmenter import Result, Segmenter
+    from napari_wildseg.engine.result import Result
+    from napari_wildseg.engine.segmenter import Segmenter
 
     __version__: str
 
 _HOME = {
     "Segmenter": "napari_wildseg.engine.segmenter",
-    "Result": "napari_wildseg.engine.segmenter",
+    "Result": "napari_wildseg.engine.result",
     "refine": "napari_wildseg.engine.refine",
     "ClassInfo": "napari_wildseg.engine.classes",
     "parse_classes": "napari_wildseg.engine.classes",

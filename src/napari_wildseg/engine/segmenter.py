@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from napari_wildseg.engine.classes import UNLABELLED, ClassInfo, parse_classes
-from napari_wildseg.engine.corrections import checked_corrections, keep_corrections
+from napari_wildseg.engine.classes import ClassInfo, parse_classes
+from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.images import as_rgb
@@ -21,72 +20,13 @@ from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, decide, normalise
-from napari_wildseg.engine.refine import Refinement, start_refinement
+from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.result import Result, notices_of
+from napari_wildseg.engine.segmentation import Segmentation
 from napari_wildseg.engine.tagging import tag
+from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.vocabularies import load_vocabulary
-
-BACKGROUND_WORDS = (
-    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
-    "railway", "railroad", "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road",
-    "rock", "street", "valley", "bridge", "sign",
-)  # fmt: skip
-"""Words that compete with the classes in relevance (CLIP-ES, Lin et al., CVPR 2023)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What one run of the method gives for one image.
-
-    Attributes
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8: 0 background, else a class id.
-    pseudo_labels : ndarray
-        ``(H, W)`` uint8: as ``labels``, with 255 where the relevance maps are not sure.
-    relevance : ndarray
-        ``(K, H, W)`` float32 in [0, 1], one map a class.
-    classes : tuple of ClassInfo
-        The K classes.
-    model : str
-        The model string.
-    settings : dict
-        Threshold, views, method, refiner: what it takes to get the same result again.
-    notices : tuple of str
-        Sentences for the annotator, for example on classes that got no pixels.
-    seconds : dict of str to float
-        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
-    stage_labels : dict of str to ndarray, optional
-        ``(H, W)`` uint8 labels after each stage: ``"single view"``, ``"augmented"``, ``"refined"``.
-    """
-
-    labels: NDArray[np.uint8]
-    pseudo_labels: NDArray[np.uint8]
-    relevance: NDArray[np.float32]
-    classes: tuple[ClassInfo, ...]
-    model: str
-    settings: dict[str, Any]
-    notices: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    stage_labels: dict[str, NDArray[np.uint8]] | None = None
-
-
-@dataclass
-class _Segmentation:
-    """What `Segmenter.segment` leaves for refine, threshold and stages; indices, not ids."""
-
-    classes: tuple[ClassInfo, ...]
-    grid_relevance: torch.Tensor  # (K, gh, gw)
-    relevance: NDArray[np.float32]
-    evidence: Evidence
-    refinement: Refinement | None = None
-
-    @property
-    def ids(self) -> NDArray[np.uint8]:
-        """Index of the class + 1 -> its id; 0 and 255 stay."""
-        table = np.arange(256, dtype=np.uint8)
-        table[1 : len(self.classes) + 1] = [info.id for info in self.classes]
-        return table
 
 
 class Segmenter:
@@ -140,7 +80,7 @@ class Segmenter:
         self.background = tuple(background)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
-        self._segmentation: _Segmentation | None = None
+        self._segmentation: Segmentation | None = None
         self._seconds: dict[str, float] = {}
         self.result: Result | None = None
 
@@ -239,10 +179,10 @@ class Segmenter:
         threshold = self.threshold if threshold is None else _checked_threshold(threshold)
         yield Progress(0, 3, "Computing relevance")
         started = time.perf_counter()
-        text, background = self._text(classes)
+        text, background = text_rows(self.model, classes, self.background)
         maps = normalise(encoding.relevance(self.model, text, background))
         full = self._to_pixels(maps)
-        state = _Segmentation(
+        state = Segmentation(
             classes=classes,
             grid_relevance=maps,
             relevance=full,
@@ -253,8 +193,8 @@ class Segmenter:
         if keep_stages:
             single = normalise(encoding.relevance(self.model, text, background, first_only=True))
             stages = {
-                "single view": state.ids[decide(self._to_pixels(single), threshold)],
-                "augmented": state.ids[decide(full, threshold)],
+                "single view": state.to_ids(decide(self._to_pixels(single), threshold)),
+                "augmented": state.to_ids(decide(full, threshold)),
             }
         self._seconds["relevance"] = seconds
         return (yield from self._result_steps(state, threshold, None, None, refine, stages))
@@ -268,7 +208,7 @@ class Segmenter:
             ``(H, W)`` uint8: 0 background, class ids, 255 not sure.
         """
         state = self._require_segmentation()
-        return state.ids[state.evidence.pseudo_labels(_checked_threshold(threshold))]
+        return state.to_ids(state.evidence.pseudo_labels(_checked_threshold(threshold)))
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
@@ -331,34 +271,17 @@ class Segmenter:
         pseudo_labels: NDArray[np.uint8] | None = None,
     ) -> Steps[Result]:
         """As `refine`, as a generator of `Progress`; the old result stays until it ends."""
-        image, _ = self._require_image()
+        self._require_image()
         state = self._require_segmentation()
-        ids = [c.id for c in state.classes]
-        to_index = np.full(256, -1, np.int16)
-        to_index[[0, *ids]] = np.arange(len(ids) + 1)
-        fixed = None
-        if corrections is not None:
-            fixed = checked_corrections(corrections, image.shape[:2], ids)
-            fixed = np.where(fixed < 0, np.int16(-1), to_index[fixed])
-        seeds = None
-        if pseudo_labels is not None:
-            seeds = np.asarray(pseudo_labels)
-            allowed = np.isin(seeds, [0, UNLABELLED, *ids])
-            whole = seeds.dtype.kind in "iu"
-            if not whole or seeds.shape != image.shape[:2] or not allowed.all():
-                raise InputError(
-                    "The pseudo-labels do not fit: give one value a pixel, "
-                    "0, 255 or the id of a class."
-                )
-            to_index[UNLABELLED] = UNLABELLED
-            seeds = to_index[seeds].astype(np.uint8)
+        fixed = state.places_of_corrections(corrections)
+        seeds = state.places_of_pseudo_labels(pseudo_labels)
         return (yield from self._result_steps(state, self.threshold, seeds, fixed, True))
 
     # ------------------------------------------------------------------ inside
 
     def _result_steps(
         self,
-        state: _Segmentation,
+        state: Segmentation,
         threshold: float,
         seeds: NDArray[np.uint8] | None,
         corrections: NDArray[np.int16] | None,
@@ -386,10 +309,10 @@ class Segmenter:
         else:
             labels = keep_corrections(decide(state.relevance, threshold), corrections)
         self._seconds["refine"] = time.perf_counter() - started
-        refined = state.ids[labels]
+        refined = state.to_ids(labels)
         result = Result(
             labels=refined,
-            pseudo_labels=state.ids[seeds],
+            pseudo_labels=state.to_ids(seeds),
             relevance=state.relevance,
             classes=state.classes,
             model=self.model.name,
@@ -399,20 +322,13 @@ class Segmenter:
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
             },
-            notices=_notices(labels, state.classes),
+            notices=notices_of(labels, state.classes),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
         )
         yield Progress(3, 3, "Done")
         self._segmentation, self.threshold, self.result = state, threshold, result
         return result
-
-    def _text(self, classes: Sequence[ClassInfo]) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = [self.model.encode_text(c.prompts).mean(0) for c in classes]
-        taken = {p.casefold() for c in classes for p in (c.name, *c.prompts)}
-        words = [w for w in self.background if w.casefold() not in taken]
-        text = F.normalize(torch.stack(rows), dim=-1)
-        return text, self.model.encode_text(words) if words else text[:0]
 
     def _to_pixels(self, maps: torch.Tensor) -> NDArray[np.float32]:
         assert self._image is not None
@@ -426,7 +342,7 @@ class Segmenter:
             raise InputError("There is no image yet: call set_image first.")
         return self._image, self._encoding
 
-    def _require_segmentation(self) -> _Segmentation:
+    def _require_segmentation(self) -> Segmentation:
         if self._segmentation is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
         return self._segmentation
@@ -436,12 +352,3 @@ def _checked_threshold(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise InputError(f"The threshold is {threshold}: give a number from 0 to 1.")
     return float(threshold)
-
-
-def _notices(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> tuple[str, ...]:
-    counts = np.bincount(labels.ravel(), minlength=len(classes) + 1)
-    return tuple(
-        f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
-        for index, info in enumerate(classes, start=1)
-        if counts[index] == 0
-    )

@@ -21,7 +21,8 @@ from napari_wildseg.gui.import_guard import keep_out_triton
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
-    from napari_wildseg.engine.segmenter import Result, Segmenter
+    from napari_wildseg.engine.result import Result
+    from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.gui.display import PlaneSource
 
 

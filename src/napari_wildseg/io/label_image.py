@@ -23,7 +23,7 @@ from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.engine.pictures import reason
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.segmenter import Result
+    from napari_wildseg.engine.result import Result
 
 SIDECAR_FORMAT = "napari-wildseg labels"
 SIDECAR_VERSION = 1

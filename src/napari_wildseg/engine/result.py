@@ -1,0 +1,72 @@
+"""`Result`: what one run of the method gives, and what it says to the annotator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import ClassInfo
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one run of the method gives for one image.
+
+    Attributes
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8: 0 background, else a class id.
+    pseudo_labels : ndarray
+        ``(H, W)`` uint8: as ``labels``, with 255 where the relevance maps are not sure.
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1], one map a class.
+    classes : tuple of ClassInfo
+        The K classes.
+    model : str
+        The model string.
+    settings : dict
+        Threshold, views, method, refiner: what it takes to get the same result again.
+    notices : tuple of str
+        Sentences for the annotator, for example on classes that got no pixels.
+    seconds : dict of str to float
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+    stage_labels : dict of str to ndarray, optional
+        ``(H, W)`` uint8 labels after each stage: ``"single view"``, ``"augmented"``, ``"refined"``.
+    """
+
+    labels: NDArray[np.uint8]
+    pseudo_labels: NDArray[np.uint8]
+    relevance: NDArray[np.float32]
+    classes: tuple[ClassInfo, ...]
+    model: str
+    settings: dict[str, Any]
+    notices: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    stage_labels: dict[str, NDArray[np.uint8]] | None = None
+
+
+def notices_of(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> tuple[str, ...]:
+    """Say which classes got nothing.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8: 0 background, else the place of a class in `classes`, from 1.
+    classes : sequence of ClassInfo
+        The classes.
+
+    Returns
+    -------
+    tuple of str
+        One sentence for each class without a pixel.
+    """
+    counts = np.bincount(labels.ravel(), minlength=len(classes) + 1)
+    return tuple(
+        f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
+        for index, info in enumerate(classes, start=1)
+        if counts[index] == 0
+    )

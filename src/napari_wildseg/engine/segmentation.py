@@ -1,0 +1,102 @@
+"""One image's maps for one list of classes: what threshold and corrections start from.
+
+Inside, labels are places in the list of classes (1 for the first); outside, they are class ids.
+The change from one to the other is made here alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pseudo_labels import Evidence
+from napari_wildseg.engine.refine import Refinement
+
+
+@dataclass
+class Segmentation:
+    """What `Segmenter.segment` leaves for refinement, threshold and stages.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+        The K classes.
+    grid_relevance : torch.Tensor
+        ``(K, gh, gw)`` float32 in [0, 1].
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1].
+    evidence : Evidence
+        Made of `relevance`; any threshold gives pseudo-labels from it.
+    refinement : Refinement, optional
+        The refinement that was begun last, kept since a second run is much cheaper.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    grid_relevance: torch.Tensor
+    relevance: NDArray[np.float32]
+    evidence: Evidence
+    refinement: Refinement | None = None
+
+    def to_ids(self, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn places into class ids; 0 and 255 stay."""
+        table = np.arange(256, dtype=np.uint8)
+        table[1 : len(self.classes) + 1] = self._ids
+        return table[places]
+
+    def places_of_corrections(
+        self, corrections: NDArray[np.integer[Any]] | None
+    ) -> NDArray[np.int16] | None:
+        """Check corrections and turn their ids into places; -1 stays.
+
+        Raises
+        ------
+        InputError
+            If shape or values do not fit.
+        """
+        if corrections is None:
+            return None
+        fixed = checked_corrections(corrections, self._shape, self._ids)
+        return np.where(fixed < 0, np.int16(-1), self._to_place[fixed])
+
+    def places_of_pseudo_labels(
+        self, pseudo_labels: NDArray[np.uint8] | None
+    ) -> NDArray[np.uint8] | None:
+        """Check pseudo-labels and turn their ids into places; 0 and 255 stay.
+
+        Raises
+        ------
+        InputError
+            If shape or values do not fit.
+        """
+        if pseudo_labels is None:
+            return None
+        seeds = np.asarray(pseudo_labels)
+        allowed = np.isin(seeds, [0, UNLABELLED, *self._ids])
+        if seeds.dtype.kind not in "iu" or seeds.shape != self._shape or not allowed.all():
+            raise InputError(
+                "The pseudo-labels do not fit: give one value a pixel, 0, 255 or the id of a class."
+            )
+        return self._to_place[seeds].astype(np.uint8)
+
+    @property
+    def _ids(self) -> list[int]:
+        return [info.id for info in self.classes]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        height, width = self.relevance.shape[1:]
+        return (height, width)
+
+    @property
+    def _to_place(self) -> NDArray[np.int16]:
+        table = np.full(256, -1, np.int16)
+        table[[0, *self._ids]] = np.arange(len(self.classes) + 1)
+        table[UNLABELLED] = UNLABELLED
+        return table
