@@ -20,7 +20,7 @@ _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
 assert "torch" not in sys.modules
 controller = widget.controller
 controller.add_classes("cup of coffee, table")
-widget.auto_segment.click()
+widget.run.auto_segment.click()
 end = time.monotonic() + 300
 while controller.runner.running and time.monotonic() < end:
     QApplication.processEvents()

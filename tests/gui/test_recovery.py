@@ -160,7 +160,7 @@ if sys.argv[1] == "paint":
     for stroke in range(200):
         layer.paint(tuple(rng.integers(0, (240, 320))), 1 + stroke % 3)
         QApplication.processEvents()
-    widget._show_areas()
+    widget._settled()
     controller.safekeeping.store.flush()
     np.save(sys.argv[2], layer.data)
     print("painted", flush=True)

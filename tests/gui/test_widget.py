@@ -436,7 +436,7 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     monkeypatch.setattr(download, "download_steps", download_steps)
     d = desk(photo, NAMES)
     d.control("model").setCurrentText("ViT-B-16/openai")
-    d.widget._on_model_chosen()
+    d.widget.image.take_model()
     d.run("auto_segment")
     assert "not on this machine" in d.status
     note = notification_manager.records[-1]
@@ -476,13 +476,13 @@ def test_export_asks_before_it_replaces(desk, photo, tmp_path, monkeypatch):
         monkeypatch.setattr(QMessageBox, "question", question)
 
     answer(QMessageBox.StandardButton.No)
-    assert d.widget.export_labels() == []
+    assert d.widget.export.export_labels() == []
     assert (tmp_path / "labels.json").read_text() == "mine"
     answer(QMessageBox.StandardButton.Yes)
-    assert [p.name for p in d.widget.export_labels()] == ["labels.png", "labels.json"]
+    assert [p.name for p in d.widget.export.export_labels()] == ["labels.png", "labels.json"]
     assert len(asked) == 2
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: ("", ""))
-    assert d.widget.export_labels() == []
+    assert d.widget.export.export_labels() == []
 
 
 def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):
@@ -519,13 +519,13 @@ def test_two_images_do_not_mix(desk, photo):
     one = d.layer()
     painted = paint(one, wrong_spot(one, 1), 1)
     d.viewer.add_image(photo[::-1], name="two")
-    d.widget._image.value = d.viewer.layers["two"]
+    d.widget.image.image.value = d.viewer.layers["two"]
     assert d.controller.session.decided_pixels(d.controller.plane) == 0
     d.type_names("plate")
     d.run("auto_segment")
     two = d.layer()
     assert two is not one
-    d.widget._image.value = d.viewer.layers["one"]
+    d.widget.image.image.value = d.viewer.layers["one"]
     assert d.control("classes").model().rowCount() == 3
     d.run("refine")
     assert (one.data[painted] == 1).all()
@@ -553,7 +553,7 @@ def test_renamed_layers_stay_known(desk, photo):
     painted = paint(labels, wrong_spot(labels, 1), 1)
     d.viewer.layers["one"].name = "another name"
     labels.name = "my work"
-    assert d.widget._image.value is d.viewer.layers["another name"]
+    assert d.widget.image.image.value is d.viewer.layers["another name"]
     d.run("refine")
     assert len([layer for layer in d.viewer.layers if isinstance(layer, Labels)]) == 2
     assert (labels.data[painted] == 1).all()
@@ -678,7 +678,7 @@ def test_switching_images_in_mid_run(desk, photo):
     d = desk(photo, NAMES, name="one")
     d.viewer.add_image(photo[::-1], name="two")
     d.click("auto_segment")
-    d.widget._image.value = d.viewer.layers["two"]
+    d.widget.image.image.value = d.viewer.layers["two"]
     d.wait()
     assert len(d.viewer.layers) == 2
     d.run("auto_segment")
@@ -724,22 +724,23 @@ def test_a_removed_image_is_let_go(desk, photo):
 def test_keyboard(desk, photo):
     from napari.utils.shortcuts import default_shortcuts
 
-    from napari_wildseg.gui import widget as module
+    from napari_wildseg.gui.sections.edit import CONFIRM_KEY, REFINE_KEY
+    from napari_wildseg.gui.sections.run import AUTO_SEGMENT_KEY
 
-    ours = {module.AUTO_SEGMENT_KEY, module.REFINE_KEY, module.CONFIRM_KEY}
+    ours = {AUTO_SEGMENT_KEY, REFINE_KEY, CONFIRM_KEY}
     napari_keys = {str(k) for keys in default_shortcuts.values() for k in keys}
     assert not ours & napari_keys
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}
     assert set(keys) == ours
-    keys[module.AUTO_SEGMENT_KEY].activated.emit()
+    keys[AUTO_SEGMENT_KEY].activated.emit()
     d.wait()
     labels = d.layer()
     d.viewer.cursor.position = (30.0, 40.0)
-    keys[module.CONFIRM_KEY].activated.emit()
+    keys[CONFIRM_KEY].activated.emit()
     assert d.controller.session.corrections(d.controller.plane)[30, 40] == labels.data[30, 40]
-    keys[module.REFINE_KEY].activated.emit()
+    keys[REFINE_KEY].activated.emit()
     d.wait()
     assert "Refined" in d.status
 
@@ -747,9 +748,11 @@ def test_keyboard(desk, photo):
 def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
     d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
     d.run("auto_segment")
-    assert d.widget.minimumSizeHint().width() <= 250
+    sections = d.widget.image.parentWidget()
     for theme in ("light", "dark"):
         d.viewer.theme = theme
         QApplication.processEvents()
     d.viewer.layers["Image"].name = "a very long name of a layer " * 4
     assert d.widget.minimumSizeHint().width() <= 250
+    # The sections never scroll sideways, not even beside a vertical scroll bar.
+    assert sections.minimumSizeHint().width() <= 250 - 16 - 12

@@ -221,6 +221,10 @@ class ClassTable(QTableView):
         else:
             self.clearSelection()
 
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the least size: the table takes what the other controls leave, and scrolls."""
+        return QSize(super().sizeHint().width(), self.minimumHeight())
+
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the rows, or what to do while there is none."""
         super().paintEvent(event)

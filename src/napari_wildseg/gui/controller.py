@@ -119,11 +119,11 @@ class Controller(Workspace):
             return
         session, image, plane = ready
         if not session.plane_state(plane).segmented:
-            self._tell("There is nothing to refine yet: press Auto-segment first.")
+            self.tell("There is nothing to refine yet: press Auto-segment first.")
             return
         unknown = session.unknown_labels(plane)
         if unknown:
-            self._tell(
+            self.tell(
                 f"Label {unknown[0]} was painted but belongs to no class: add a class for it, "
                 "or repaint it with a label of the table."
             )
@@ -312,7 +312,7 @@ class Controller(Workspace):
             self.status.emit(message)
             notices.offer(message, "Download", partial(self.download_model, error.model))
         else:
-            self._tell(message)
+            self.tell(message)
 
     def _on_plane_changed(self) -> None:
         session = self.session

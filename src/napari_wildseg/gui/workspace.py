@@ -137,7 +137,7 @@ class Workspace:
         try:
             self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
-            self._tell(str(error))
+            self.tell(str(error))
             return False
         self.say_what_next()
         return True
@@ -147,7 +147,7 @@ class Workspace:
         try:
             self.set_classes(class_list.renamed(self.classes, class_id, text))
         except WildsegError as error:
-            self._tell(str(error))
+            self.tell(str(error))
             self.classes_changed.emit()
             return False
         session = self.session
@@ -215,7 +215,7 @@ class Workspace:
         spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
         data = read_plane(layer, plane)
         if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
-            self._tell("Move the cursor over the region that is right, then confirm.")
+            self.tell("Move the cursor over the region that is right, then confirm.")
             return 0
         label = int(data[tuple(spot)])
         return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
@@ -237,7 +237,7 @@ class Workspace:
     ) -> int:
         name = self._name_of(label)
         if label == 255:
-            self._tell("Pixels that are not sure cannot be confirmed: paint them first.")
+            self.tell("Pixels that are not sure cannot be confirmed: paint them first.")
             return 0
         count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
         session = self.session
@@ -330,7 +330,7 @@ class Workspace:
         layer = None if session is None else self.layers.to_paint(session)
         owner = None if layer is None else self.sessions.owner_of(layer)
         if owner is None or layer is None or plane is None:
-            self._tell("There is nothing to confirm yet: press Auto-segment first.")
+            self.tell("There is nothing to confirm yet: press Auto-segment first.")
             return None
         return (*owner, layer, plane)
 
@@ -355,7 +355,8 @@ class Workspace:
             self.selected_class = label
             self.class_picked.emit(label)
 
-    def _tell(self, message: str) -> None:
+    def tell(self, message: str) -> None:
+        """Say a sentence in the state line and as a napari notification."""
         self.status.emit(message)
         notices.warn(message)
 

@@ -1,0 +1,89 @@
+"""Which image is worked on, by which model; and what an earlier session left for it."""
+
+from __future__ import annotations
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
+
+from napari_wildseg.gui import models
+from napari_wildseg.gui.bars import LeftOverBar
+from napari_wildseg.gui.sections.base import Section
+
+
+class ImageSection(Section):
+    """The image, the model, and corrections found from an earlier session."""
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.image = ComboBox(choices=self._choices, nullable=True, name="image")
+        self.image.native.setObjectName("image")
+        self.image.tooltip = (
+            "The image to segment, as it is displayed. Of a stack, the plane in view is segmented; "
+            "additive channels on the same spot are taken together."
+        )
+        self.image.changed.connect(self.controller.choose_image)
+
+        self.model = QComboBox(self)
+        self.model.setObjectName("model")
+        self.model.setEditable(True)
+        self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.model.addItems(models.choices(self.controller.model))
+        self.model.setCurrentText(self.controller.model)
+        self.model.setToolTip(
+            "The image-text model. The starter is built in and needs no download; it is loaded\n"
+            "when it is first used. Other model strings can be typed: NAME/TAG of open_clip,\n"
+            "local-dir:FOLDER or the path of a checkpoint."
+        )
+        self.model.activated.connect(lambda _: self.take_model())
+        editor = self.model.lineEdit()
+        assert editor is not None
+        editor.editingFinished.connect(self.take_model)
+        for box in (self.image.native, self.model):
+            # A long layer name must not widen the dock.
+            box.setMinimumContentsLength(6)
+            box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+        self.left_over = LeftOverBar(self)
+        self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
+        self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())
+        self.controller.classes_changed.connect(self._offer_left_over)
+
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image.native)
+        form.addRow("Model", self.model)
+        self.column.addLayout(form)
+        self.column.addWidget(self.left_over)
+
+    def reset_choices(self) -> None:
+        """List the images there are now; the chosen one stays chosen, whatever its name."""
+        chosen = self.controller.image
+        layers = [layer for _, layer in self._choices()]
+        with self.image.changed.blocked():
+            self.image.reset_choices()
+            if chosen not in layers:
+                chosen = layers[-1] if layers else None
+            self.image.value = chosen
+        self.controller.choose_image(chosen)
+
+    def take_model(self) -> None:
+        """Use the model that was typed or chosen."""
+        name = self.model.currentText().strip() or models.OFFERED[0]
+        self.model.setCurrentText(name)
+        if name != self.controller.model:
+            self.controller.model = name
+            self.controller.status.emit(f"The next Auto-segment uses {name}.")
+
+    def _choices(self, _widget: object = None) -> list[tuple[str, Image]]:
+        return [
+            (layer.name, layer)
+            for layer in self.controller.viewer.layers
+            if isinstance(layer, Image) and layer.metadata.get("wildseg") != "relevance"
+        ]
+
+    def _offer_left_over(self) -> None:
+        session = self.controller.session
+        self.left_over.offer([] if session is None else session.left_over)
