@@ -452,3 +452,13 @@ def test_the_starter_follows_a_dab(coffee):
     after = coffee.refine(fixed).labels
     assert (after[50:130, 80:200] == 0).all()
     assert (after == 1).sum() < (before == 1).sum()
+
+
+def test_a_result_knows_the_corrections_it_keeps(make_segmenter):
+    segmenter = make_segmenter(picture())
+    cat = ClassInfo(7, "cat", ("cat",), (1, 2, 3))
+    assert segmenter.segment([cat, "lawn"]).corrections is None
+    corrections = corrections_of((40, 56), (0, 2, 7), (0, 5, 0))
+    result = segmenter.refine(corrections)
+    assert result.corrections.dtype == np.int16
+    assert (result.corrections == corrections).all()

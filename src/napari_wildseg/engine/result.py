@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ class Result:
         Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
     stage_labels : dict of str to ndarray, optional
         ``(H, W)`` uint8 labels after each stage: ``"single view"``, ``"augmented"``, ``"refined"``.
+    corrections : ndarray, optional
+        ``(H, W)`` int16: the annotator's corrections that ``labels`` keeps, -1 where there are
+        none; None if there were none at all.
     """
 
     labels: NDArray[np.uint8]
@@ -47,6 +51,47 @@ class Result:
     notices: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     stage_labels: dict[str, NDArray[np.uint8]] | None = None
+    corrections: NDArray[np.int16] | None = None
+
+    def save(
+        self, path: str | Path, *, image: str = "", overwrite: bool = False, **options: Any
+    ) -> list[Path]:
+        """Write the labels to a file, whole or not at all; the ending chooses the format.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where: ``.png``, ``.tif``, ``.ome.tif``, ``.npz``, ``.json`` (COCO), ``.txt`` (YOLO),
+            ``.zarr``, or ``.wildseg``, a project, which also holds the pseudo-labels.
+        image : str
+            Name of the picture, for formats that tell it.
+        overwrite : bool
+            Whether existing files may be replaced.
+        **options
+            Further attributes of `napari_wildseg.io.LabelImage`, such as ``scale`` and
+            ``units``, and options of the format, such as ``segmentation="polygon"``.
+
+        Returns
+        -------
+        list of Path
+            Every file written.
+
+        Raises
+        ------
+        InputError
+            If a file is there already, or no format has that ending.
+        WildsegError
+            If it cannot be written.
+
+        Examples
+        --------
+        >>> result.save("cat.tif", scale=(0.5, 0.5), units="micrometer")  # doctest: +SKIP
+        """
+        # The one place where the engine reaches up to the rooms above it, and only when it is
+        # called: people look for `save` on what they want to save.
+        from napari_wildseg.io.results import save_result
+
+        return save_result(path, self, image=image, overwrite=overwrite, **options)
 
 
 def notices_of(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> tuple[str, ...]:

@@ -65,6 +65,11 @@ class Segmentation:
         fixed = checked_corrections(corrections, self._shape, self._ids)
         return np.where(fixed < 0, np.int16(-1), self._to_place[fixed])
 
+    def ids_of_corrections(self, places: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Turn places in corrections into class ids; -1 stays."""
+        ids = self.to_ids(np.maximum(places, 0).astype(np.uint8))
+        return np.where(places < 0, np.int16(-1), ids)
+
     def places_of_pseudo_labels(
         self, pseudo_labels: NDArray[np.uint8] | None
     ) -> NDArray[np.uint8] | None:

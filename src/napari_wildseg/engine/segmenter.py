@@ -325,6 +325,7 @@ class Segmenter:
             notices=notices_of(labels, state.classes),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
+            corrections=None if corrections is None else state.ids_of_corrections(corrections),
         )
         yield Progress(3, 3, "Done")
         self._segmentation, self.threshold, self.result = state, threshold, result

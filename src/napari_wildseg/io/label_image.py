@@ -129,7 +129,7 @@ class LabelImage:
 
     @classmethod
     def from_result(cls, result: Result, *, image: str = "", **about: Any) -> LabelImage:
-        """Take the labels of a segmentation, with its classes, model and settings.
+        """Take the labels of a segmentation, with its classes, model, settings and corrections.
 
         Parameters
         ----------
@@ -138,8 +138,9 @@ class LabelImage:
         image : str
             Name of the picture.
         **about
-            Further attributes: scale, units, corrections.
+            Further attributes, such as scale and units.
         """
+        about.setdefault("corrections", result.corrections)
         return cls(
             result.labels,
             result.classes,
