@@ -143,7 +143,8 @@ class _Channel:
         level = np.clip(level, 0, 1)
         if self.gamma != 1:
             level **= self.gamma
-        return self.lut[np.rint(level * 255).astype(np.uint8)]
+        shown: NDArray[np.uint8] = self.lut[np.rint(level * 255).astype(np.uint8)]
+        return shown
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class _Relay(QObject):
         self._delivering = False
         self.reported.connect(self.deliver, Qt.ConnectionType.QueuedConnection)
 
-    @Slot(object, str, object)
+    @Slot(object, str, object)  # type: ignore[untyped-decorator]
     def deliver(self, job: Job, what: str, value: object) -> None:
         """Call what the job asked to be called, in the order it was reported.
 

@@ -92,7 +92,7 @@ class CLIPModel:
     @property
     def released(self) -> bool:
         """Whether `release` has given the weights back."""
-        return self.device.type != "meta" and self.network.logit_scale.device.type == "meta"  # type: ignore[union-attr]
+        return self.device.type != "meta" and self.network.logit_scale.device.type == "meta"
 
     def release(self) -> None:
         """Give the memory of the weights back; the model cannot be used any more."""
@@ -117,7 +117,7 @@ class CLIPModel:
     @property
     def logit_scale(self) -> float:
         """Factor of the cosines in the model's own softmax."""
-        return float(self.network.logit_scale.exp())  # type: ignore[operator, union-attr]
+        return float(self.network.logit_scale.exp())  # type: ignore[operator]
 
     @torch.no_grad()
     def encode_text(self, prompts: Sequence[str], *, batch: int = 256) -> Tensor:

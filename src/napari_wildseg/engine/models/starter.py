@@ -72,7 +72,7 @@ def load(device: str | torch.device = "cpu") -> CLIPModel:
     image = _read_image_weights(image_file)
     text = read_text_weights(WEIGHTS_FILE)
     network = _assemble(image, text)
-    network.visual.to(memory_format=torch.channels_last)  # type: ignore[operator, union-attr]
+    network.visual.to(memory_format=torch.channels_last)
     where = torch.device(device)
     return CLIPModel(
         name=NAME,

@@ -164,7 +164,7 @@ def _only_averages(trunk: nn.Module) -> bool:
     ConvNeXt a normalisation.
     """
     parameter = next(trunk.parameters())
-    channels = int(trunk.feature_info[-1]["num_chs"])  # type: ignore[index, arg-type]
+    channels = int(trunk.feature_info[-1]["num_chs"])  # type: ignore[index]
     probe = torch.linspace(-1, 1, channels * 4, device=parameter.device, dtype=parameter.dtype)
     probe = probe.reshape(1, channels, 2, 2).sin()
     try:
@@ -204,7 +204,7 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
         return features[3], features[1:3]
 
     pool: nn.Module = visual.attnpool  # type: ignore[assignment]
-    size = pool.positional_embedding.shape[0] - 1  # type: ignore[union-attr, index]
+    size = pool.positional_embedding.shape[0] - 1  # type: ignore[index]
     side = round(float(size) ** 0.5)
 
     def head(last: Tensor) -> Tensor:

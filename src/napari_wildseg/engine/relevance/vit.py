@@ -365,7 +365,7 @@ def _timm_block(block: Any, trunk: Any) -> Block | str:
     known = (isinstance(block, ViTBlock) and isinstance(attn, Attention)) or (
         isinstance(block, EvaBlock) and isinstance(attn, EvaAttention)
     )
-    if not known or attn.gate is not None:
+    if not known or getattr(attn, "gate", None) is not None:  # older timm has no gates
         return f"Its image tower is built of {type(block).__name__}, which is not supported."
     rotary = isinstance(attn, EvaAttention)
 
