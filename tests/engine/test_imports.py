@@ -43,7 +43,7 @@ EXCEPTION = {"engine/result.py": "napari_wildseg.io.results"}
 def test_engine_modules_import_nothing_of_a_window(path):
     names = set(imported(path))
     assert not {n.split(".")[0] for n in names} & WINDOWS
-    above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui", "io"))
+    above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui", "batch", "io"))
     allowed = EXCEPTION.get(path.relative_to(PACKAGE).as_posix())
     reached = {n for n in names if n.startswith(above)}
     assert reached == (set() if allowed is None else {allowed, f"{allowed}.save_result"})
@@ -59,6 +59,14 @@ def test_the_exception_is_made_only_when_it_is_called():
 def test_io_modules_import_nothing_of_a_window_or_a_network(path):
     names = set(imported(path))
     assert not {n.split(".")[0] for n in names} & (WINDOWS | {"torch", "timm", "open_clip"})
+    above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui", "batch"))
+    assert not [n for n in names if n.startswith(above)]
+
+
+@pytest.mark.parametrize("path", modules("batch"), ids=named)
+def test_batch_modules_import_nothing_of_a_window(path):
+    names = set(imported(path))
+    assert not {n.split(".")[0] for n in names} & WINDOWS
     above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui"))
     assert not [n for n in names if n.startswith(above)]
 

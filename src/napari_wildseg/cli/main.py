@@ -11,7 +11,16 @@ from typing import NoReturn
 
 from napari_wildseg.engine.errors import WildsegError
 
-COMMANDS = ("segment", "suggest", "refine", "evaluate", "convert", "models", "benchmark")
+COMMANDS = (
+    "segment",
+    "suggest",
+    "refine",
+    "batch",
+    "evaluate",
+    "convert",
+    "models",
+    "benchmark",
+)
 """Modules of this package, each with ``HELP``, ``add_arguments(parser)`` and ``run(args)``."""
 
 _DEBUG = "WILDSEG_DEBUG"

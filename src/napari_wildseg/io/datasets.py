@@ -120,9 +120,9 @@ class VOCDataSet:
             palette[info.id] = info.colour
         if classes != self.classes:
             # First, so that no mask ever holds a value that has no name.
-            atomic_write(self._base / "labelmap.txt", _labelmap(classes), overwrite=True)
+            atomic_write(self._base / "labelmap.txt", labelmap_bytes(classes), overwrite=True)
             self.classes = classes
-        atomic_write(photo, _jpeg(picture), overwrite=overwrite)
+        atomic_write(photo, jpeg_bytes(picture), overwrite=overwrite)
         atomic_write(mask, png.encode(mapped, palette), overwrite=overwrite)
         listing = self._base / "ImageSets" / "Segmentation" / f"{split}.txt"
         stems = listing.read_text("utf-8").splitlines() if listing.is_file() else []
@@ -232,7 +232,7 @@ class COCODataSet:
         entries += annotations_of(own, image_id, first, self.instances, self.segmentation)
         categories = {entry["id"]: entry for entry in content["categories"]}
         categories |= {entry["id"]: entry for entry in categories_of(own)}
-        atomic_write(photo, _png(picture), overwrite=overwrite)
+        atomic_write(photo, png_bytes(picture), overwrite=overwrite)
         content |= {
             "images": images,
             "categories": [categories[number] for number in sorted(categories)],
@@ -312,7 +312,14 @@ def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str
         )
 
 
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+def jpeg_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture as JPEG of high quality.
+
+    Parameters
+    ----------
+    picture : ndarray
+        ``(H, W, 3)`` uint8.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -320,7 +327,14 @@ def _jpeg(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray
+        ``(H, W, 3)`` uint8.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -328,8 +342,14 @@ def _png(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _labelmap(classes: tuple[ClassInfo, ...]) -> bytes:
-    """CVAT's and Datumaro's list: a line a label value, from background on."""
+def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:
+    """Return CVAT's and Datumaro's list: a line a label value, from background on.
+
+    Parameters
+    ----------
+    classes : tuple of ClassInfo
+        Classes with ids from 1 on, without gaps.
+    """
     by_id = {info.id: info for info in classes}
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
     for number in range(1, max(by_id, default=0) + 1):

@@ -1,0 +1,234 @@
+"""A batch on the workers of a Dask scheduler: this machine's processes, or many machines'.
+
+Workers read the images and write the results themselves, so the folders must be theirs too; this
+process only hands out names and keeps the journal. A worker that dies gives its images back to
+the scheduler; one that joins gets its share.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.local import default_workers
+from napari_wildseg.batch.one import Job, run_image, start_segmenter
+from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.pictures import reason
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Segmenter
+
+LOCAL = "local"
+"""Instead of an address: processes of this machine, which end with the batch."""
+
+RETRIES = 2
+"""How often an image is tried again after an error that is not the image's."""
+
+_CONNECT = 20
+"""Seconds to wait for a scheduler."""
+
+_POLL = 0.2
+"""Seconds after which a waiting batch looks whether it was cancelled."""
+
+_AHEAD = 4
+"""Images handed out for each thread of the workers."""
+
+
+def run_distributed(
+    job: Job,
+    todo: Sequence[WorkItem],
+    address: str,
+    *,
+    begin: Callable[[str], None],
+) -> Iterator[Record | str | None]:
+    """Do images on the workers of a scheduler.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    todo : sequence of WorkItem
+        The images.
+    address : str
+        Of the scheduler, ``"tcp://host:8786"``; or ``"local"``, ``"local:N"`` for N processes of
+        this machine.
+    begin : callable
+        Called with the image's name before it is handed out; raises `InputError` if its files
+        may not be written.
+
+    Yields
+    ------
+    Record or str or None
+        A record an image, in the order they are finished; now and then, while waiting, None or
+        what is waited for. Closing the generator takes back what is not begun.
+
+    Raises
+    ------
+    InputError
+        If ``dask.distributed`` is not installed, or the address is none.
+    WildsegError
+        If the scheduler cannot be reached, or its workers lack the model or napari-wildseg.
+    OutputError
+        If the output cannot be written.
+    """
+    distributed = _import()
+    cluster = _local_cluster(distributed, address)
+    try:
+        try:
+            client = distributed.Client(cluster or address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            raise WildsegError(
+                f"There is no Dask scheduler at {address} ({reason(error)}): start one with "
+                '"dask scheduler", and workers with "dask worker ADDRESS".'
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f'"{address}" is no address of a scheduler: give one such as tcp://host:8786.'
+            ) from error
+        try:
+            yield from _hand_out(client, address, job, todo, begin)
+        finally:
+            client.close(timeout=2)
+    finally:
+        if cluster is not None:
+            cluster.close(timeout=5)
+
+
+def _hand_out(
+    client: Any,
+    address: str,
+    job: Job,
+    todo: Sequence[WorkItem],
+    begin: Callable[[str], None],
+) -> Iterator[Record | str | None]:
+    waiting = list(reversed(todo))
+    out: dict[Any, WorkItem] = {}
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    try:
+        while waiting or out:
+            threads = sum(client.nthreads().values()) if waiting or not out else 1
+            if not threads:
+                yield f"Waiting for a worker to join {address}"
+            while waiting and len(out) < _AHEAD * max(1, threads):
+                item = waiting.pop()
+                try:
+                    begin(item.name)
+                except InputError as error:
+                    yield Record(item.name, item.path, failure=str(error))
+                    continue
+                future = client.submit(
+                    run_on_worker,
+                    job.only(item.name),
+                    item,
+                    pure=False,
+                    retries=RETRIES,
+                    key=f"wildseg-{secrets.token_hex(4)}-{item.name}",
+                )
+                out[future] = item
+                future.add_done_callback(finished.put)
+            try:
+                future = finished.get(timeout=_POLL)
+            except queue.Empty:
+                yield None
+                continue
+            yield _record(future, out.pop(future))
+    finally:
+        client.cancel(list(out))
+
+
+def _record(future: Any, item: WorkItem) -> Record:
+    """Return what came back for an image, or raise what ends the batch."""
+    if future.status == "finished":
+        record: Record = future.result()
+        return record
+    if future.status == "error":
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return Record(
+                item.name,
+                item.path,
+                failure="every worker that tried it died, probably for lack of memory: "
+                "make the image smaller, or give the workers more.",
+            )
+        if isinstance(error, WildsegError):
+            raise error
+        if isinstance(error, ImportError):
+            raise WildsegError(
+                f"The workers lack a package ({reason(error)}): "
+                "install the same napari-wildseg there."
+            ) from error
+        raise WildsegError(
+            f"A worker failed ({type(error).__name__}: {reason(error)}); go on with --resume."
+        ) from error
+    raise WildsegError("The scheduler is gone; start it again and go on with --resume.")
+
+
+_lock = threading.Lock()
+_loaded: dict[str, Any] = {}
+_of_thread = threading.local()
+
+
+def run_on_worker(job: Job, item: WorkItem) -> Record:
+    """Do one image in a worker; its process loads the model with the first one.
+
+    Parameters
+    ----------
+    job : Job
+        The batch, of which the classes of this image are enough.
+    item : WorkItem
+        The image.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
+    return run_image(job, item, _segmenter(job))
+
+
+def _segmenter(job: Job) -> Segmenter:
+    """Return this thread's segmenter; the model is its process's, one at a time."""
+    key = repr((job.settings, job.plan.classes))
+    with _lock:
+        if _loaded.get("key") != key:
+            _loaded.clear()
+            _loaded.update(key=key, model=start_segmenter(job).model)
+        model = _loaded["model"]
+    if getattr(_of_thread, "key", None) != key:
+        _of_thread.key, _of_thread.segmenter = key, start_segmenter(job, model)
+    segmenter: Segmenter = _of_thread.segmenter
+    return segmenter
+
+
+def _import() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise InputError(
+            "--scheduler needs dask.distributed, which is not installed: "
+            'pip install "napari-wildseg[distributed]".'
+        ) from None
+    # Its log is for people who debug schedulers; what matters to the batch is said by the batch.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return distributed
+
+
+def _local_cluster(distributed: Any, address: str) -> Any:
+    """Start processes on this machine if that is what the address says."""
+    kind, _, count = address.partition(":")
+    if kind != LOCAL:
+        return None
+    if count and not (count.isascii() and count.isdigit() and int(count) > 0):
+        raise InputError(f'"{address}" is no number of processes: write {LOCAL}:4 for four.')
+    return distributed.LocalCluster(
+        n_workers=int(count) if count else default_workers(),
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,
+        dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    )

@@ -1,0 +1,286 @@
+"""The journal of a batch: what is done, on disk before the next image counts as begun.
+
+One JSON object a line, only ever appended to, so that a process killed at any moment leaves at
+most one torn line at the end. An image's line is written after its files are in place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.pictures import reason
+from napari_wildseg.io.atomic import atomic_write
+
+FOLDER = ".wildseg-batch"
+"""Folder inside the output folder that holds the journal and the parts of shared files."""
+
+_NAME = "journal.jsonl"
+_FORMAT = "napari-wildseg batch"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one image.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the batch.
+    image : str
+        Path of the picture.
+    failure : str
+        Why it failed, a sentence; ``""`` if it is done.
+    files : tuple of str
+        What was written for it, relative to the output folder.
+    size : tuple of int
+        Height and width, in pixels.
+    classes : dict of int to int
+        Pixels of each class it was segmented into, by id.
+    uncertainty : dict of str to float
+        ``"score"`` in [0, 1], by which the report ranks, and what it is made of.
+    notices : tuple of str
+        Sentences for the annotator.
+    """
+
+    name: str
+    image: str
+    failure: str = ""
+    files: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    classes: Mapping[int, int] = field(default_factory=dict)
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return an object for `from_json`."""
+        if self.failure:
+            return {"name": self.name, "image": self.image, "failure": self.failure}
+        return {
+            "name": self.name,
+            "image": self.image,
+            "files": list(self.files),
+            "size": list(self.size),
+            "classes": {str(number): pixels for number, pixels in self.classes.items()},
+            "uncertainty": dict(self.uncertainty),
+            "notices": list(self.notices),
+        }
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Record:
+        """Read what `to_json` returned.
+
+        Parameters
+        ----------
+        entry : mapping
+            The object.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not such an object.
+        """
+        if entry.get("failure"):
+            return cls(str(entry["name"]), str(entry["image"]), str(entry["failure"]))
+        height, width = (int(n) for n in entry["size"])
+        return cls(
+            str(entry["name"]),
+            str(entry["image"]),
+            files=tuple(str(file) for file in entry["files"]),
+            size=(height, width),
+            classes={int(k): int(n) for k, n in entry["classes"].items()},
+            uncertainty={str(k): float(v) for k, v in entry["uncertainty"].items()},
+            notices=tuple(str(notice) for notice in entry["notices"]),
+        )
+
+
+def has_journal(folder: Path) -> bool:
+    """Whether a batch was ever started in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    """
+    return (folder / FOLDER / _NAME).is_file()
+
+
+class Journal:
+    """The journal in an output folder, held by one process at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+
+    Attributes
+    ----------
+    header : dict or None
+        How the batch was started; None if it was not yet.
+    begun : set of str
+        Names of images whose files may be there, whole or not.
+    records : dict of str to Record
+        What became of the images, by name.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or it cannot be read.
+    WildsegError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FOLDER / _NAME
+        self.header: dict[str, Any] | None = None
+        self.begun: set[str] = set()
+        self.records: dict[str, Record] = {}
+        self._file: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path.parent / "lock").open("ab")
+            if not _try_lock(self._lock):
+                self._lock.close()
+                raise InputError(
+                    f"Another batch is writing to {folder}: wait for it, or choose another --out."
+                )
+            self._read()
+        except OSError as error:
+            raise WildsegError(f"{folder} cannot be written: {reason(error)}.") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, header: dict[str, Any], *, anew: bool = False) -> None:
+        """Go on appending after a header, which replaces earlier ones.
+
+        Parameters
+        ----------
+        header : dict
+            How the batch is done, ready for JSON.
+        anew : bool
+            Forget what was done before.
+        """
+        self.header = {"format": _FORMAT, "version": _VERSION, **header}
+        if anew:
+            self.records.clear()
+            self.begun.clear()
+            atomic_write(self.path, _line(self.header), overwrite=True)
+        try:
+            self._file = self.path.open("ab")
+            if self._file.tell():
+                self._file.write(b"\n")  # ends a torn line; blank lines are skipped
+        except OSError as error:
+            raise WildsegError(f"{self.path} cannot be written: {reason(error)}.") from error
+        self._append(self.header, sync=True)
+
+    def begin(self, name: str) -> None:
+        """Note that files of an image may appear from now on.
+
+        Parameters
+        ----------
+        name : str
+            The image's name.
+        """
+        if name not in self.begun:
+            self._append({"begin": name}, sync=False)
+            self.begun.add(name)
+
+    def add(self, record: Record) -> None:
+        """Note what became of an image; on disk when this returns.
+
+        Parameters
+        ----------
+        record : Record
+            Its record; files it names must be in place.
+        """
+        self._append(record.to_json(), sync=True)
+        self.records[record.name] = record
+
+    def compact(self, names: list[str]) -> None:
+        """Rewrite it in the order of the work list, which no accident of timing has a part in.
+
+        Parameters
+        ----------
+        names : list of str
+            All images of the batch.
+        """
+        lines = [self.header or {}, *(self.records[name].to_json() for name in names)]
+        data = b"".join(_line(line) for line in lines)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        atomic_write(self.path, data, overwrite=True)
+
+    def close(self) -> None:
+        """Let other processes have it."""
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
+        self._file = self._lock = None
+
+    def _append(self, entry: dict[str, Any], *, sync: bool) -> None:
+        assert self._file is not None, "start comes first"
+        try:
+            self._file.write(_line(entry))
+            self._file.flush()
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise WildsegError(
+                f"{self.path} cannot be written: {reason(error)}; "
+                "make room and go on with --resume."
+            ) from error
+
+    def _read(self) -> None:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                try:
+                    entry = json.loads(line)
+                    if "format" in entry:
+                        if entry["format"] != _FORMAT or entry["version"] > _VERSION:
+                            raise InputError(
+                                f"{self.path} was written by a later napari-wildseg: update it."
+                            )
+                        self.header = entry
+                    elif "begin" in entry:
+                        self.begun.add(str(entry["begin"]))
+                    else:
+                        record = Record.from_json(entry)
+                        self.records[record.name] = record
+                        self.begun.add(record.name)
+                except InputError:
+                    raise
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    continue  # torn by a crash: that image is done again
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed or its process ends, however it ends."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks: the annotator has to take care
+        return True
+    return True

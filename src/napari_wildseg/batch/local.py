@@ -1,0 +1,114 @@
+"""A batch on this machine: lanes that each do whole images, one core a lane.
+
+Reading, the networks, refinement and writing of different images overlap by themselves, since
+each lane is at another point of its image. Numbers come out the same with any number of lanes,
+because a lane always computes with one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.one import CancelledError, Job, run_image, start_segmenter
+from napari_wildseg.batch.worklist import WorkItem
+
+_POLL = 0.2
+"""Seconds after which a waiting batch looks whether it was cancelled."""
+
+
+def default_workers() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def run_local(
+    job: Job,
+    todo: Sequence[WorkItem],
+    *,
+    workers: int,
+    begin: Callable[[str], None],
+) -> Iterator[Record | str | None]:
+    """Do images on this machine.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    todo : sequence of WorkItem
+        The images.
+    workers : int
+        Lanes; all share one model.
+    begin : callable
+        Called with the image's name just before its files are written; raises `InputError` if
+        they may not be.
+
+    Yields
+    ------
+    Record or str or None
+        One an image, in the order they are finished; None now and then while waiting. Closing
+        the generator stops the lanes at their next step.
+
+    Raises
+    ------
+    OutputError
+        If the output cannot be written.
+    WildsegError
+        If the model cannot be loaded.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    first = start_segmenter(job)
+    waiting: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
+    for item in todo:
+        waiting.put(item)
+    finished: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def lane() -> None:
+        torch.set_num_threads(1)  # of this thread
+        segmenter = start_segmenter(job, first.model)
+        while not stop.is_set():
+            try:
+                item = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                record = run_image(job, item, segmenter, stop=stop, begin=begin)
+            except CancelledError:
+                return
+            except BaseException as error:
+                finished.put(error)
+                return
+            finished.put(record)
+
+    lanes = [
+        threading.Thread(target=lane, name=f"wildseg lane {number}", daemon=True)
+        for number in range(1, 1 + max(1, min(workers, len(todo))))
+    ]
+    for thread in lanes:
+        thread.start()
+    try:
+        missing = len(todo)
+        while missing:
+            try:
+                found = finished.get(timeout=_POLL)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(found, BaseException):
+                raise found
+            missing -= 1
+            yield found
+    finally:
+        stop.set()
+        for thread in lanes:
+            thread.join()
+        torch.set_num_threads(threads)

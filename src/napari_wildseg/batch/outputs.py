@@ -1,0 +1,285 @@
+"""The data set a batch writes: files of one image at any time, shared files at the end.
+
+What one image adds never touches a file of another, so that images may be written by several
+processes in any order. Files that all images share (lists, COCO's annotations) are assembled in
+the order of the work list when all images are done; so the bytes do not depend on that order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.batch.journal import FOLDER, Record
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.palette import voc_palette
+from napari_wildseg.io.atomic import atomic_path, atomic_write
+from napari_wildseg.io.datasets import jpeg_bytes, labelmap_bytes, png_bytes
+from napari_wildseg.io.formats import FORMATS, Format, png
+from napari_wildseg.io.formats.coco import annotations_of, categories_of
+from napari_wildseg.io.label_image import LabelImage
+
+SPLIT = "train"
+"""The list that images of a data set go on."""
+
+
+class Output(Protocol):
+    """Where and how a batch writes."""
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+
+    def files(self, name: str) -> list[str]:
+        """Files of one image, relative to the folder.
+
+        Parameters
+        ----------
+        name : str
+            The image's name in the batch.
+        """
+
+    def write(
+        self,
+        name: str,
+        rgb: NDArray[np.uint8],
+        labels: LabelImage,
+        classes: Sequence[ClassInfo],
+    ) -> None:
+        """Write the files of one image, over what is there.
+
+        Parameters
+        ----------
+        name : str
+            The image's name in the batch.
+        rgb : ndarray
+            ``(H, W, 3)`` uint8.
+        labels : LabelImage
+            Its labels, ids being those of the set.
+        classes : sequence of ClassInfo
+            All classes of the set.
+        """
+
+    def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
+        """Write the files that images share.
+
+        Parameters
+        ----------
+        records : iterable of Record
+            Images that are done, in the order of the work list.
+        classes : sequence of ClassInfo
+            All classes of the set.
+
+        Returns
+        -------
+        list of str
+            The files, relative to the folder.
+        """
+
+
+@dataclass(frozen=True)
+class FilesOutput:
+    """Each image's labels in a file of their own.
+
+    Attributes
+    ----------
+    folder : Path
+        The output folder.
+    format : str
+        Name of a format of `napari_wildseg.io.FORMATS`.
+    """
+
+    folder: Path
+    format: str
+
+    def files(self, name: str) -> list[str]:
+        """See `Output.files`."""
+        main = f"{name}{self._format.suffixes[0]}"
+        return [main, f"{name}.json"] if self.format in ("png", "yolo") else [main]
+
+    def write(
+        self,
+        name: str,
+        rgb: NDArray[np.uint8],
+        labels: LabelImage,
+        classes: Sequence[ClassInfo],
+    ) -> None:
+        """See `Output.write`."""
+        path = self.folder / self.files(name)[0]
+        self._format.write(path, labels, overwrite=True)
+
+    def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
+        """See `Output.finish`; there are none."""
+        return []
+
+    @property
+    def _format(self) -> Format:
+        return next(known for known in FORMATS if known.name == self.format)
+
+
+@dataclass(frozen=True)
+class VOCOutput:
+    """PASCAL VOC's folders, as `napari_wildseg.io.VOCDataSet` writes them.
+
+    Attributes
+    ----------
+    folder : Path
+        The output folder.
+    """
+
+    folder: Path
+
+    _BASE = "VOCdevkit/VOC2012"
+
+    def files(self, name: str) -> list[str]:
+        """See `Output.files`."""
+        return [f"{self._BASE}/JPEGImages/{name}.jpg", f"{self._BASE}/SegmentationClass/{name}.png"]
+
+    def write(
+        self,
+        name: str,
+        rgb: NDArray[np.uint8],
+        labels: LabelImage,
+        classes: Sequence[ClassInfo],
+    ) -> None:
+        """See `Output.write`."""
+        photo, mask = (self.folder / file for file in self.files(name))
+        palette = voc_palette(256)
+        for info in classes:
+            palette[info.id] = info.colour
+        atomic_write(photo, jpeg_bytes(rgb), overwrite=True)
+        atomic_write(mask, png.encode(labels.labels, palette), overwrite=True)
+
+    def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
+        """See `Output.finish`: the names with their colours, and the list of images."""
+        listing = f"{self._BASE}/ImageSets/Segmentation/{SPLIT}.txt"
+        names = f"{self._BASE}/labelmap.txt"
+        text = "".join(f"{record.name}\n" for record in records)
+        atomic_write(self.folder / names, labelmap_bytes(tuple(classes)), overwrite=True)
+        atomic_write(self.folder / listing, text.encode("utf-8"), overwrite=True)
+        return [names, listing]
+
+
+@dataclass(frozen=True)
+class COCOOutput:
+    """COCO's folders, as `napari_wildseg.io.COCODataSet` writes them.
+
+    An image's annotations wait in a part of their own until the end, so that a killed process
+    cannot damage those of others.
+
+    Attributes
+    ----------
+    folder : Path
+        The output folder.
+    """
+
+    folder: Path
+
+    def files(self, name: str) -> list[str]:
+        """See `Output.files`."""
+        return [f"{SPLIT}/{name}.png", f"{FOLDER}/parts/{name}.json"]
+
+    def write(
+        self,
+        name: str,
+        rgb: NDArray[np.uint8],
+        labels: LabelImage,
+        classes: Sequence[ClassInfo],
+    ) -> None:
+        """See `Output.write`."""
+        photo, part = (self.folder / file for file in self.files(name))
+        entries = list(annotations_of(labels, 1, 1, "component", "rle"))
+        atomic_write(photo, png_bytes(rgb), overwrite=True)
+        atomic_write(part, json.dumps(entries).encode("ascii"), overwrite=True)
+
+    def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
+        """See `Output.finish`: the annotations, one image in memory at a time."""
+        kept = list(records)
+        listing = f"annotations/instances_{SPLIT}.json"
+        blank = LabelImage(np.zeros((1, 1), np.uint8), tuple(classes))
+        unlabelled = replace(blank, labels=np.full((1, 1), UNLABELLED, np.uint8))
+        images = (
+            {
+                "id": number,
+                "file_name": f"{record.name}.png",
+                "height": record.size[0],
+                "width": record.size[1],
+            }
+            for number, record in enumerate(kept, start=1)
+        )
+        crowds = False
+        with (
+            atomic_path(self.folder / listing, overwrite=True) as path,
+            path.open("w", encoding="ascii", newline="\n") as file,
+        ):
+            file.write('{"info": {"description": "labels by napari-wildseg"},\n"images": ')
+            _write_list(file, images)
+            file.write(',\n"annotations": ')
+            next_id = 1
+
+            def annotations() -> Iterator[dict[str, Any]]:
+                nonlocal next_id, crowds
+                for number, record in enumerate(kept, start=1):
+                    for entry in self._part(record.name):
+                        crowds |= entry["category_id"] == UNLABELLED
+                        yield {**entry, "id": next_id, "image_id": number}
+                        next_id += 1
+
+            _write_list(file, annotations())
+            file.write(',\n"categories": ')
+            _write_list(file, categories_of(unlabelled if crowds else blank))
+            file.write("}\n")
+        return [listing]
+
+    def _part(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / self.files(name)[1]
+        try:
+            entries: list[dict[str, Any]] = json.loads(path.read_text("ascii"))
+            return entries
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} cannot be read; remove it and run again with --resume."
+            ) from error
+
+
+def _write_list(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:
+    """Write JSON objects, one a line."""
+    lead = "["
+    for entry in entries:
+        file.write(f"{lead}\n{json.dumps(entry)}")
+        lead = ","
+    file.write("]" if lead == "," else "[]")
+
+
+OUTPUTS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
+"""What ``--format`` takes; png first, the default."""
+
+
+def open_output(format: str, folder: str | Path) -> Output:
+    """Return where a batch writes.
+
+    Parameters
+    ----------
+    format : str
+        One of `OUTPUTS`.
+    folder : str or Path
+        The output folder.
+
+    Raises
+    ------
+    InputError
+        If there is no such format.
+    """
+    folder = Path(folder)
+    if format not in OUTPUTS:
+        raise InputError(f'There is no format "{format}": choose from {", ".join(OUTPUTS)}.')
+    if format == "voc":
+        return VOCOutput(folder)
+    return COCOOutput(folder) if format == "coco" else FilesOutput(folder, format)

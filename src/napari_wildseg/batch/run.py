@@ -1,0 +1,246 @@
+"""A whole batch: what is left to do, done, written down, reported."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.batch.class_plan import plan_classes
+from napari_wildseg.batch.journal import Journal, Record, has_journal
+from napari_wildseg.batch.local import default_workers, run_local
+from napari_wildseg.batch.one import Job
+from napari_wildseg.batch.outputs import Output, open_output
+from napari_wildseg.batch.report import Report
+from napari_wildseg.batch.settings import BatchSettings
+from napari_wildseg.batch.worklist import WorkItem, list_images
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.io.atomic import refuse_existing
+from napari_wildseg.io.label_image import classes_from_json, classes_to_json
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What to do with which images.
+
+    Attributes
+    ----------
+    source : str
+        Folder, pattern or list, see `napari_wildseg.batch.list_images`.
+    labels : str
+        ``"auto"``, a file of known labels, or class names, see `plan_classes`.
+    folder : Path
+        The output folder.
+    format : str
+        Output format: png, voc, coco, tiff, ome-zarr, npz or yolo.
+    vocabulary : str
+        Where automatic labels are chosen from.
+    settings : BatchSettings
+        How images are segmented.
+    resume : bool
+        Go on with a batch that was started in the folder; start it if none was.
+    overwrite : bool
+        Start anew where a batch or files of it are.
+    workers : int or None
+        Images done at once on this machine; None for one a core.
+    scheduler : str or None
+        Address of a Dask scheduler, or ``"local"`` or ``"local:N"`` for processes of this
+        machine; None for threads of this process.
+    """
+
+    source: str
+    labels: str
+    folder: Path
+    format: str = "png"
+    vocabulary: str = "coco"
+    settings: BatchSettings = field(default_factory=BatchSettings)
+    resume: bool = False
+    overwrite: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class BatchProgress(Progress):
+    """How far a batch is; ``done`` and ``total`` are images.
+
+    Attributes
+    ----------
+    failed : int
+        Images of those done that failed.
+    record : Record or None
+        The image just finished.
+    resumed : int
+        Images that an earlier run had done.
+    """
+
+    failed: int = 0
+    record: Record | None = None
+    resumed: int = 0
+
+
+def batch_steps(batch: Batch) -> Steps[Report]:
+    """Run a batch, as a generator of `BatchProgress`.
+
+    Closing the generator stops it within a step of an image; ``resume`` goes on from there, as
+    it does after a crash.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to do.
+
+    Returns
+    -------
+    Report
+        It is also written to the output folder.
+
+    Raises
+    ------
+    InputError
+        If the batch cannot be started as described; nothing is written then.
+    WildsegError
+        If the model cannot be loaded or the output cannot be written. Images that fail raise
+        nothing: they are in the report.
+    """
+    output = open_output(batch.format, batch.folder)
+    # Looked at before a folder is made.
+    items = list_images(batch.source)
+    plan_classes(batch.labels, items, vocabulary=batch.vocabulary)
+    if not has_journal(batch.folder):
+        _refuse_foreign(output, items, batch)
+    elif not (batch.resume or batch.overwrite):
+        raise InputError(
+            f"{batch.folder} holds a batch already: add --resume to go on with it, "
+            "--overwrite to start anew, or choose another --out."
+        )
+    with closing(Journal(batch.folder)) as journal:
+        anew = journal.header is None or not batch.resume
+        given = {} if anew else {r.image: name for name, r in journal.records.items()}
+        items = list_images(batch.source, given)
+        plan = plan_classes(batch.labels, items, vocabulary=batch.vocabulary)
+        header: dict[str, Any] = {
+            "output": batch.format,
+            "settings": batch.settings.to_json(),
+            "mode": plan.mode,
+            "overwrite": batch.overwrite,
+            "classes": classes_to_json(plan.classes),
+        }
+        if anew:
+            _refuse_foreign(output, items, batch)
+        else:
+            assert journal.header is not None
+            _check_same(journal.header, header, batch.folder)
+            header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
+        journal.start(header, anew=anew)
+        job = Job(batch.settings, plan, output)
+        yield from _images(batch, job, items, journal)
+        return _finish(job, batch, items, journal)
+
+
+def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal) -> Steps[None]:
+    """Do what is left to do; on return every image has a record."""
+    todo = [item for item in items if not _is_done(journal, item, job.output)]
+    resumed = len(items) - len(todo)
+    failed = 0
+    done = resumed
+    total = len(items)
+    yield BatchProgress(done, total, "Loading the model", resumed=resumed)
+    if not todo:
+        return
+    records = _records(batch, job, todo, journal)
+    stage = "Loading the model"
+    try:
+        for found in records:
+            record = found if isinstance(found, Record) else None
+            if record is not None:
+                journal.add(record)
+                done += 1
+                failed += bool(record.failure)
+                stage = f"{done} of {total} images"
+            elif found:
+                stage = str(found)
+            yield BatchProgress(done, total, stage, failed, record, resumed)
+    finally:
+        records.close()
+
+
+def _records(
+    batch: Batch, job: Job, todo: Sequence[WorkItem], journal: Journal
+) -> Generator[Record | str | None, None, None]:
+    assert journal.header is not None
+    overwrite = journal.header["overwrite"]
+
+    def begin(name: str) -> None:
+        """Note that files may appear; what a killed run left is replaced, nothing else is."""
+        if name not in journal.begun and not overwrite:
+            refuse_existing(
+                [job.output.folder / f for f in job.output.files(name)], overwrite=False
+            )
+        journal.begin(name)
+
+    if batch.scheduler:
+        from napari_wildseg.batch.distributed import run_distributed
+
+        yield from run_distributed(job, todo, batch.scheduler, begin=begin)
+    else:
+        workers = batch.workers or default_workers()
+        yield from run_local(job, todo, workers=workers, begin=begin)
+
+
+def _is_done(journal: Journal, item: WorkItem, output: Output) -> bool:
+    """Whether an image has its files; one that failed is tried again, its file may be mended."""
+    record = journal.records.get(item.name)
+    if record is None or record.failure or record.image != item.path:
+        return False
+    return all((output.folder / file).exists() for file in record.files)
+
+
+def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
+    records = tuple(journal.records[item.name] for item in items)
+    done = [record for record in records if not record.failure]
+    files = job.output.finish(done, job.plan.classes)
+    report = Report(records, job.plan.classes, batch.format, batch.settings.to_json(), tuple(files))
+    report.write(batch.folder)
+    journal.compact([item.name for item in items])
+    return report
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+    """Refuse to go on in another way: half a data set would be of one kind, half of another."""
+    advice = "resume with what it was started with, or choose another --out."
+    for key, word in (("output", "--format"), ("mode", "kind of --labels")):
+        if old.get(key) != new[key]:
+            raise InputError(
+                f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {advice}"
+            )
+    for key, value in new["settings"].items():
+        before = old.get("settings", {}).get(key)
+        if before != value and key != "device":
+            raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {advice}")
+    known = classes_from_json(old.get("classes"), "journal.jsonl")
+    if tuple(classes_from_json(new["classes"], "")[: len(known)]) != known:
+        names = ", ".join(info.name for info in known[:5])
+        raise InputError(
+            f"The batch in {folder} has other classes ({names}{', ...' if len(known) > 5 else ''}):"
+            f" {advice}"
+        )
+
+
+def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
+    """Refuse, before any work, to write over inputs, or over files that are there."""
+    inputs = {Path(item.path).resolve() for item in items}
+    for item in items:
+        paths = [output.folder / file for file in output.files(item.name)]
+        if any(path.resolve() in inputs for path in paths):
+            raise InputError(
+                f"{paths[0]} would replace a picture of the batch: choose another --out."
+            )
+        there = [] if batch.overwrite else [path for path in paths if path.exists()]
+        if there:
+            raise InputError(
+                f"{there[0]} is already there: choose another --out, or add --overwrite."
+            )

@@ -1,0 +1,279 @@
+"""Batches to their end, cancelled, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_wildseg.batch import Batch, batch_steps, read_report
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.progress import drain
+from napari_wildseg.io import COCODataSet, VOCDataSet, read_labels
+
+from .conftest import contents, write_pictures
+
+
+@pytest.fixture
+def batch(tmp_path, settings):
+    """Forty pictures, five of them broken."""
+    write_pictures(tmp_path / "pictures", 40, broken=5)
+    return Batch(
+        str(tmp_path / "pictures"), "cat, dog", tmp_path / "out", settings=settings, workers=2
+    )
+
+
+def small(batch, count=4):
+    """The same with the first few pictures alone."""
+    folder = batch.folder.parent / "few"
+    write_pictures(folder, count)
+    return replace(batch, source=str(folder))
+
+
+def test_every_image_is_done_or_reported(batch):
+    seen = []
+    report = drain(batch_steps(batch), seen.append)
+    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert all("not a picture" in record.failure for record in report.failed)
+    assert [(p.done, p.total, p.failed) for p in seen][-1] == (40, 40, 5)
+    for record in report.done:
+        labels = read_labels(batch.folder / record.files[0])
+        assert labels.labels.shape == record.size
+        assert [info.name for info in labels.classes] == ["cat", "dog"]
+        assert sum(record.classes.values()) == np.count_nonzero(labels.labels)
+    on_disk = read_report(batch.folder)
+    assert on_disk.review == report.review
+    assert {r.name for r in on_disk.failed} == {r.name for r in report.failed}
+    scores = [record.uncertainty["score"] for record in on_disk.records[:35]]
+    assert scores == sorted(scores, reverse=True)
+    table = (batch.folder / "report.csv").read_text("utf-8").splitlines()
+    assert len(table) == 41
+
+
+def test_the_number_of_workers_changes_no_byte(batch):
+    few = small(batch, 8)
+    drain(batch_steps(replace(few, workers=1)))
+    drain(batch_steps(replace(few, workers=3, folder=batch.folder.with_name("three"))))
+    assert contents(few.folder) == contents(batch.folder.with_name("three"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from napari_wildseg.batch import Batch, BatchSettings, batch_steps, journal, outputs
+from napari_wildseg.engine.progress import drain
+
+source, folder, model, place, count = sys.argv[1:]
+left = int(count)
+def dies(then):
+    def call(self, *args, **more):
+        global left
+        left -= 1
+        if left == 0:
+            then(self, *args)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *args, **more)
+    return call
+if place == "between":  # files are in place, the journal's line is torn
+    original = journal.Journal.add
+    journal.Journal.add = dies(lambda j, r: (j._file.write(b'{"name": "' ), j._file.flush()))
+else:  # the first file of an image is there, the second is not
+    original = outputs.COCOOutput.write
+    outputs.COCOOutput.write = dies(
+        lambda o, name, rgb, *_: outputs.atomic_write(
+            o.folder / o.files(name)[0], outputs.png_bytes(rgb), overwrite=True
+        )
+    )
+batch = Batch(source, "cat, dog", Path(folder), format="coco", resume=True, workers=2,
+              settings=BatchSettings(model=model, views="single"))
+drain(batch_steps(batch))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
+    whole = replace(batch, format="coco", folder=batch.folder.with_name("whole"))
+    drain(batch_steps(whole))
+    for place, count in (("within", 12), ("between", 9)):
+        arguments = [batch.source, str(batch.folder), batch.settings.model, place, str(count)]
+        killed = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(KILLED), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    seen = []
+    report = drain(batch_steps(replace(batch, format="coco", resume=True)), seen.append)
+    # The first run was killed at its twelfth image at the latest, with one other under way.
+    assert 10 + 7 <= seen[0].resumed <= 12 + 9
+    assert len(report.failed) == 5
+    assert contents(batch.folder) == contents(whole.folder)
+
+
+def test_resuming_what_is_done_does_nothing(batch, monkeypatch):
+    few = small(batch)
+    drain(batch_steps(few))
+    before = contents(few.folder)
+    monkeypatch.setattr("napari_wildseg.engine.segmenter.load_model", None)  # is not called
+    drain(batch_steps(replace(few, resume=True)))
+    assert contents(few.folder) == before
+
+
+def test_resuming_does_what_is_missing_or_mended(batch):
+    write_pictures(batch.folder.parent / "few", 4, broken=2)
+    few = replace(batch, source=str(batch.folder.parent / "few"))
+    report = drain(batch_steps(few))
+    assert len(report.failed) == 2
+    write_pictures(batch.folder.parent / "few", 6)
+    (few.folder / "000.png").unlink()
+    kept = (few.folder / "002.png").stat().st_mtime_ns
+    seen = []
+    report = drain(batch_steps(replace(few, resume=True)), seen.append)
+    assert len(report.done) == 6
+    assert seen[0].resumed == 1
+    assert (few.folder / "002.png").stat().st_mtime_ns == kept
+
+
+def test_what_an_annotator_corrected_is_not_done_again(batch):
+    few = small(batch)
+    drain(batch_steps(few))
+    (few.folder / "001.png").write_bytes(b"mine")
+    drain(batch_steps(replace(few, resume=True)))
+    assert (few.folder / "001.png").read_bytes() == b"mine"
+
+
+def test_cancelling_stops_at_once_and_resume_goes_on(batch):
+    steps = batch_steps(batch)
+    while next(steps).done < 5:
+        pass
+    steps.close()
+    assert not (batch.folder / "report.json").exists()
+    seen = []
+    report = drain(batch_steps(replace(batch, resume=True)), seen.append)
+    assert seen[0].resumed >= 4
+    assert len(report.done) == 35
+
+
+def test_a_batch_is_not_begun_twice_nor_by_two(batch):
+    few = small(batch)
+    steps = batch_steps(few)
+    next(steps)
+    with pytest.raises(InputError, match="Another batch"):
+        drain(batch_steps(replace(few, resume=True)))
+    drain(steps)
+    with pytest.raises(InputError, match="--resume"):
+        drain(batch_steps(few))
+    drain(batch_steps(replace(few, overwrite=True)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": "cat, cow"}, "other classes"),
+        ({"format": "voc"}, "--format png, not voc"),
+        ({"labels": "auto"}, "kind of --labels"),
+    ],
+)
+def test_resuming_otherwise_is_refused(batch, change, words):
+    few = small(batch, 2)
+    drain(batch_steps(few))
+    with pytest.raises(InputError, match=words):
+        drain(batch_steps(replace(few, resume=True, **change)))
+    with pytest.raises(InputError, match=r"threshold 0.5, not 0.6"):
+        drain(batch_steps(replace(few, resume=True, settings=replace(few.settings, threshold=0.6))))
+
+
+def test_files_of_others_are_not_replaced(batch):
+    few = small(batch)
+    few.folder.mkdir()
+    (few.folder / "002.json").write_text("mine")
+    with pytest.raises(InputError, match=r"002.json is already there"):
+        drain(batch_steps(few))
+    assert contents(few.folder) == {"002.json": b"mine"}
+    with pytest.raises(InputError, match="would replace a picture"):
+        drain(batch_steps(replace(few, folder=batch.folder.parent / "few", overwrite=True)))
+
+
+def test_an_output_that_cannot_be_written_ends_the_run(batch, monkeypatch):
+    from napari_wildseg.batch import outputs
+
+    few = small(batch)
+
+    def full(path, *_, **__):
+        raise WildsegError(f"{path} cannot be written: no space left on device.")
+
+    with monkeypatch.context() as context:
+        context.setattr(outputs.FilesOutput, "write", full)
+        with pytest.raises(WildsegError, match="no space left"):
+            drain(batch_steps(few))
+    assert len(drain(batch_steps(replace(few, resume=True))).done) == 4
+
+
+def test_wrong_settings_fail_before_the_first_image(batch):
+    with pytest.raises(InputError, match="preset"):
+        replace(batch.settings, views="all")
+    with pytest.raises(InputError, match="magic"):
+        replace(batch.settings, refiner="magic")
+    with pytest.raises(WildsegError):
+        drain(batch_steps(replace(batch, settings=replace(batch.settings, method="magic"))))
+
+
+def test_voc_is_read_by_the_data_set(batch):
+    few = replace(small(batch), format="voc")
+    drain(batch_steps(few))
+    base = few.folder / "VOCdevkit" / "VOC2012"
+    listed = (base / "ImageSets" / "Segmentation" / "train.txt").read_text().split()
+    assert listed == ["000", "001", "002", "003"]
+    assert [info.name for info in VOCDataSet(few.folder).classes] == ["cat", "dog"]
+    with Image.open(base / "SegmentationClass" / "000.png") as mask:
+        assert mask.mode == "P"
+
+
+def test_coco_is_read_by_pycocotools_and_holds_unlabelled(batch, capsys):
+    from pycocotools.coco import COCO
+
+    few = replace(
+        small(batch), format="coco", settings=replace(batch.settings, refine=False, threshold=0.4)
+    )
+    report = drain(batch_steps(few))
+    path = few.folder / "annotations" / "instances_train.json"
+    data = COCO(path)
+    assert data.getImgIds() == [1, 2, 3, 4]
+    assert [info.name for info in COCODataSet(few.folder).classes] == ["cat", "dog"]
+    by_name = {record.name: record for record in report.done}
+    for entry in data.loadImgs(data.getImgIds()):
+        record = by_name[entry["file_name"].removesuffix(".png")]
+        counts = dict.fromkeys(record.classes, 0)
+        for annotation in data.loadAnns(data.getAnnIds(entry["id"])):
+            counts[annotation["category_id"]] += int(data.annToMask(annotation).sum())
+        assert counts == dict(record.classes)
+
+
+def test_known_labels_and_images_with_none(batch, tmp_path):
+    few = small(batch)
+    listed = {"000": ["dog"], "001": [], "003": "cat, dog"}
+    (tmp_path / "known.json").write_text(json.dumps(listed))
+    report = drain(batch_steps(replace(few, labels=str(tmp_path / "known.json"))))
+    assert [record.name for record in report.failed] == ["002"]
+    assert "no labels are listed" in report.failed[0].failure
+    assert [info.name for info in report.classes] == ["dog", "cat"]
+    found = read_labels(few.folder / "003.png")
+    assert [info.name for info in found.classes] == ["dog", "cat"]
+    assert not read_labels(few.folder / "001.png").labels.any()
+
+
+def test_automatic_labels(batch, tmp_path):
+    few = small(batch)
+    (tmp_path / "names.txt").write_text("cat\ndog\nhorse\n")
+    report = drain(batch_steps(replace(few, labels="auto", vocabulary=str(tmp_path / "names.txt"))))
+    assert len(report.done) == 4
+    assert all(1 <= len(record.classes) <= 3 for record in report.done)
