@@ -13,7 +13,7 @@ import napari_wildseg
 PACKAGE = Path(napari_wildseg.__file__).parent
 MODULES = [
     ".".join(("napari_wildseg", *path.relative_to(PACKAGE).with_suffix("").parts))
-    for part in ("engine", "io", "cli")
+    for part in ("engine", "io", "batch", "cli")
     for path in sorted((PACKAGE / part).rglob("*.py"))
     if ">>>" in path.read_text("utf-8")
 ]
