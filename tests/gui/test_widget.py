@@ -639,11 +639,15 @@ def test_the_latest_run_wins(desk, photo):
     assert d.layer().features["class"].tolist() == ["background", "cup", "spoon", "not sure"]
 
 
-def test_progress_is_in_the_activity_dock(desk, photo):
+def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
+    from napari_wildseg.gui import activity
+
+    monkeypatch.setattr(activity, "PATIENCE", 0)
     d = desk(photo, NAMES)
     d.click("auto_segment")
+    qtbot.waitUntil(lambda: bool(progress._all_instances), timeout=60_000)
     bars = [bar for bar in progress._all_instances if bar.desc.startswith("Auto-segment")]
     assert len(bars) == 1
     bars[0].cancel()

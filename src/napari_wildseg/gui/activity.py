@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from napari.utils import cancelable_progress
@@ -21,6 +22,13 @@ class _Bar(cancelable_progress):  # type: ignore[misc]
             self.stop()
 
 
+PATIENCE = 0.5
+"""Seconds a job has run when it gets a bar; shorter ones are over before it is drawn."""
+
+PACE = 0.15
+"""Seconds between two changes of a bar: napari redraws the window at each."""
+
+
 class Activity:
     """Shows one job.
 
@@ -33,24 +41,36 @@ class Activity:
     """
 
     def __init__(self, title: str, cancel: Callable[[], object]) -> None:
-        # A total of 0 shows a moving bar: how long it takes is not known yet.
-        self._bar = _Bar(total=0, desc=title, leave=False)
-        self._bar.stop = cancel
+        self._title = title
+        self._cancel = cancel
+        self._bar: _Bar | None = None
         self._open = True
+        self._next = time.monotonic() + PATIENCE
 
     def show(self, progress: Progress) -> None:
         """Move the bar on."""
-        if not self._open:
+        now = time.monotonic()
+        if not self._open or now < self._next:
             return
-        if self._bar.total != progress.total:
-            self._bar.total = progress.total
-        if self._bar.desc != progress.stage:
-            self._bar.set_description(progress.stage)
-        self._bar.update(progress.done - self._bar.n)
+        self._next = now + PACE
+        if self._bar is None:
+            # A total of 0 shows a moving bar: how long it takes is not known yet.
+            self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
+            self._bar.stop = self._cancel
+        bar = self._bar
+        # napari processes events while it draws a bar, and the job may end in one of them.
+        if self._open and bar.total != progress.total:
+            bar.total = progress.total
+        text = f"{self._title}: {progress.stage}"
+        if self._open and bar.desc != text:
+            bar.set_description(text)
+        if self._open and bar.n != progress.done:
+            bar.update(progress.done - bar.n)
 
     def close(self) -> None:
         """Remove the bar; more than once is harmless."""
-        if self._open:
-            self._open = False
+        self._open = False
+        if self._bar is not None:
             self._bar.stop = None
             self._bar.close()
+            self._bar = None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.import_guard import keep_out_triton
+from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
@@ -216,8 +216,8 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
     made_for = (request.model, tuple(sorted(request.options.items())))
     if slot.segmenter is None or slot.made_for != made_for:
         slot.empty()
+        yield from import_steps()
         yield Progress(0, 0, f"Loading the model {request.model}")
-        keep_out_triton()
         from napari_wildseg.engine.segmenter import Segmenter
 
         model = request.pool.models.get(request.model, request.model)

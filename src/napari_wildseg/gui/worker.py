@@ -8,10 +8,13 @@ generators: between two steps the thread looks whether the job is still wanted.
 from __future__ import annotations
 
 import atexit
+import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal, Slot
@@ -167,6 +170,7 @@ class Worker:
         self._thread.join(timeout)
 
     def _loop(self) -> None:
+        _yield_to_others()
         while True:
             job = self._queue.get()
             if job is None:
@@ -184,6 +188,17 @@ class Worker:
         except RuntimeError:
             # The application is closing and Qt has deleted the relay: nobody is left to tell.
             job.cancel()
+
+
+def _yield_to_others(niceness: int = 5) -> None:
+    """Let the GUI thread go first where both want the processor.
+
+    On Linux niceness belongs to a thread, and torch's own threads take it over from the thread
+    that starts them. Elsewhere it belongs to the process, so nothing is done.
+    """
+    if sys.platform.startswith("linux"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 _shared: Worker | None = None
