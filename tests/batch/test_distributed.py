@@ -1,0 +1,87 @@
+"""Batches on Dask workers, which may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from napari_wildseg.batch import Batch, batch_steps
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.progress import drain
+
+from .conftest import contents, write_pictures
+
+distributed = pytest.importorskip("distributed")
+
+
+@pytest.fixture
+def batch(tmp_path, settings):
+    """Forty pictures, five of them broken."""
+    write_pictures(tmp_path / "pictures", 40, broken=5)
+    folder = tmp_path / "out"
+    return Batch(str(tmp_path / "pictures"), "cat, dog", folder, format="coco", settings=settings)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+def test_a_worker_killed_mid_run_changes_no_byte(batch):
+    whole = replace(batch, folder=batch.folder.with_name("whole"))
+    drain(batch_steps(whole))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        workers = list(client.run(os.getpid).values())
+        steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
+        while next(steps).done < 10:
+            pass
+        os.kill(workers[0], signal.SIGKILL)
+        report = drain(steps)
+    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert contents(batch.folder) == contents(whole.folder)
+
+
+@pytest.fixture
+def threads():
+    """A scheduler and a worker in this process: quick, and they fail in the same words."""
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        dashboard_address=None,
+        host="127.0.0.1",
+        protocol="tcp://",
+    ) as cluster:
+        yield cluster
+
+
+def test_cancelled_and_resumed(batch, threads):
+    there = replace(batch, scheduler=threads.scheduler_address, format="png")
+    steps = batch_steps(there)
+    while next(steps).done < 5:
+        pass
+    steps.close()
+    seen = []
+    report = drain(batch_steps(replace(there, resume=True, scheduler=None)), seen.append)
+    assert seen[0].resumed >= 4
+    assert (len(report.done), len(report.failed)) == (35, 5)
+
+
+def test_errors_that_are_no_images_end_the_batch(batch, threads):
+    wrong = replace(batch.settings, model="local-dir:/nowhere")
+    with pytest.raises(WildsegError, match="nowhere"):
+        drain(batch_steps(replace(batch, settings=wrong, scheduler=threads.scheduler_address)))
+
+
+def test_a_scheduler_that_is_not_there(batch, monkeypatch):
+    monkeypatch.setattr("napari_wildseg.batch.distributed._CONNECT", 0.3)
+    with pytest.raises(WildsegError, match="There is no Dask scheduler at tcp://127.0.0.1:9"):
+        drain(batch_steps(replace(batch, scheduler="tcp://127.0.0.1:9")))
+    for address in ("local:x", "nonsense://"):
+        with pytest.raises(InputError, match=address):
+            drain(batch_steps(replace(batch, scheduler=address, resume=True)))
