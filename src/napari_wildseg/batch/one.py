@@ -19,7 +19,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.pictures import read_picture
 from napari_wildseg.engine.progress import Steps, drain
-from napari_wildseg.engine.uncertainty import CERTAIN, uncertainty
+from napari_wildseg.engine.uncertainty import CERTAIN
 from napari_wildseg.io.label_image import LabelImage
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _run(
             classes, threshold=job.settings.threshold, refine=job.settings.refine
         )
         result = _until(stop, steps)
-        doubt = uncertainty(result)
+        doubt = segmenter.uncertainty()
         notices = result.notices
         labels = LabelImage.from_result(result, image=item.name)
         if not job.settings.refine:

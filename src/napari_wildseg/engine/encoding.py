@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -81,15 +82,43 @@ class ImageEncoding:
         torch.Tensor
             ``(K, gh, gw)`` float32 on the CPU, not normalised.
         """
-        chosen = self._first_look() if first_only else range(len(self.views))
+        chosen = self._looks()[0] if first_only else range(len(self.views))
+        return self._merged(model, text, background, chosen, grid or self.grid)
+
+    def relevance_by_look(
+        self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
+    ) -> list[Tensor]:
+        """Relevance maps of each look at the image, to see whether the looks agree.
+
+        A look is a view of the whole image, or all crops or windows of one size.
+
+        Parameters
+        ----------
+        model : CLIPModel
+            The model that made the encodings.
+        text, background : torch.Tensor
+            ``(K, D)`` and ``(B, D)`` unit rows.
+        grid : tuple of int
+            ``(gh, gw)``, cells of the maps.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Each ``(K, gh, gw)`` float32 on the CPU, not normalised.
+        """
+        return [self._merged(model, text, background, look, grid) for look in self._looks()]
+
+    def _merged(
+        self,
+        model: CLIPModel,
+        text: Tensor,
+        background: Tensor,
+        chosen: Sequence[int],
+        grid: tuple[int, int],
+    ) -> Tensor:
         maps = (self.method.relevance(model, self.encodings[i], text, background) for i in chosen)
-        return merge(
-            maps,
-            [self.views[i] for i in chosen],
-            self.shape,
-            grid or self.grid,
-            offset=self._offset,
-        )
+        views = [self.views[i] for i in chosen]
+        return merge(maps, views, self.shape, grid, offset=self._offset)
 
     def features(self) -> list[NDArray[np.float32]]:
         """Local features of the network, averaged over the views.
@@ -110,14 +139,14 @@ class ImageEncoding:
     def _offset(self) -> tuple[float, float]:
         return (self.geometry.offset, self.geometry.offset)
 
-    def _first_look(self) -> list[int]:
-        """Indices of the plain views at scale 1: one, or the windows of a long image."""
-
-        def kind(view: View) -> tuple[float, ...]:
+    def _looks(self) -> list[list[int]]:
+        """Indices of the views that show the image in one way, the plain look at scale 1 first."""
+        looks: dict[tuple[float, ...], list[int]] = {}
+        for i, view in enumerate(self.views):
             box = (view.bottom - view.top, view.right - view.left)
-            return (view.height, view.width, view.flip, view.gamma, *box)
-
-        return [i for i, view in enumerate(self.views) if kind(view) == kind(self.views[0])]
+            kind = (view.height, view.width, view.flip, view.gamma, *box)
+            looks.setdefault(kind, []).append(i)
+        return list(looks.values())
 
 
 def encode_steps(

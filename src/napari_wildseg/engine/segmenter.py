@@ -26,6 +26,7 @@ from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation
 from napari_wildseg.engine.tagging import tag
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
+from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import load_vocabulary
 
 
@@ -238,6 +239,27 @@ class Segmenter:
         if not names:
             raise InputError("The vocabulary is empty: give at least one name.")
         return tag(encoding, self.model, names, self.background)[:top]
+
+    def uncertainty(self) -> Uncertainty:
+        """Tell how much the last result is to be doubted; nothing is encoded again.
+
+        Returns
+        -------
+        Uncertainty
+            A score to rank images by, and the reasons it is made of.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet.
+        """
+        state = self._require_segmentation()
+        assert self.result is not None
+        _, encoding = self._require_image()
+        text, background = text_rows(self.model, state.classes, self.background)
+        grid = look_grid(encoding.shape)
+        looks = encoding.relevance_by_look(self.model, text, background, grid)
+        return judge(self.result.labels, self.result.pseudo_labels, state.relevance, looks)
 
     # ------------------------------------------------------------------ corrections
 

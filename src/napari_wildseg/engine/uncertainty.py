@@ -1,15 +1,29 @@
-"""How much a result is to be doubted, told from the result alone."""
+"""How much a result is to be doubted, told from the image alone, without a mask to compare with.
+
+Chosen by the rank correlation with the IoU of images whose masks are known (docs/batch.md): what
+tells most is whether the class that is least agreed upon lights up the same places however the
+image is looked at.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_wildseg.engine.classes import UNLABELLED
-from napari_wildseg.engine.pseudo_labels import decide
-from napari_wildseg.engine.result import Result
+from napari_wildseg.engine.grid import grid_of
+from napari_wildseg.engine.pseudo_labels import normalise
+
+LOOK_SIDE = 48
+"""Geometric mean of the sides of the grid on which looks are compared, in cells."""
+
+WEIGHTS = {"disagreement": 0.5, "margin": 0.25, "unsure": 0.25}
+"""What each reason counts in the score."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +33,14 @@ class Uncertainty:
     Attributes
     ----------
     score : float
-        All of them in one number, to rank by.
+        All of them in one number, weighed by `WEIGHTS`, to rank by. It orders images; it is
+        no probability.
     margin : float
-        How near the second best class is to the best, averaged over the labelled pixels.
+        How near the best class is to the second best, or to nothing, averaged over the
+        labelled pixels: 1 - difference of their relevance.
     disagreement : float
-        How far the stages of the method are from agreeing on the masks: 1 - mean IoU.
+        How little the looks at the image (its augmented views) have in common, for the class
+        on which they agree least: 1 - correlation of its maps. 0 where there is one look only.
     unsure : float
         Share of pixels on which the relevance maps would not decide.
     """
@@ -42,40 +59,61 @@ CERTAIN = Uncertainty(0.0, 0.0, 0.0, 0.0)
 """Nothing to doubt."""
 
 
-def uncertainty(result: Result) -> Uncertainty:
+def judge(
+    labels: NDArray[np.uint8],
+    pseudo_labels: NDArray[np.uint8],
+    relevance: NDArray[np.float32],
+    looks: Sequence[Tensor],
+) -> Uncertainty:
     """Judge a result.
 
     Parameters
     ----------
-    result : Result
-        What `Segmenter.segment` returned.
+    labels, pseudo_labels : ndarray
+        ``(H, W)`` uint8.
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1].
+    looks : sequence of torch.Tensor
+        Relevance maps of each look, ``(K, gh, gw)`` float32, not normalised.
     """
-    relevance = result.relevance
-    top = np.partition(relevance, -2, axis=0)[-2:] if len(relevance) > 1 else None
-    found = result.labels > 0
-    margin = 0.0
-    if top is not None and found.any():
-        margin = float((top[0][found] / np.maximum(top[1][found], 1e-6)).mean())
-    places = decide(relevance, float(result.settings["threshold"]))
-    table = np.array([0, *(info.id for info in result.classes)], np.uint8)
-    agreement = mean_iou(table[places], result.labels, [info.id for info in result.classes])
-    unsure = float((result.pseudo_labels == UNLABELLED).mean())
-    score = (margin + (1 - agreement) + unsure) / 3
-    return Uncertainty(score, margin, 1 - agreement, unsure)
+    reasons = {
+        "margin": _margin(labels, relevance),
+        "disagreement": _disagreement(looks),
+        "unsure": float((pseudo_labels == UNLABELLED).mean()),
+    }
+    score = sum(WEIGHTS[name] * value for name, value in reasons.items())
+    return Uncertainty(score, **reasons)
 
 
-def mean_iou(one: NDArray[np.uint8], other: NDArray[np.uint8], ids: list[int]) -> float:
-    """Return the mean over classes of the overlap of two label images.
+def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the cells on which looks at an image are compared.
 
     Parameters
     ----------
-    one, other : ndarray
-        ``(H, W)`` uint8.
-    ids : list of int
-        The classes; one that neither has counts as agreed upon.
+    shape : tuple of int
+        ``(H, W)`` of the image.
     """
-    size = 256
-    both = np.bincount(one[one == other].ravel(), minlength=size)[ids]
-    union = np.bincount(one.ravel(), minlength=size)[ids]
-    union = union + np.bincount(other.ravel(), minlength=size)[ids] - both
-    return float(np.where(union > 0, both / np.maximum(union, 1), 1.0).mean())
+    return grid_of(shape, LOOK_SIDE)
+
+
+def _margin(labels: NDArray[np.uint8], relevance: NDArray[np.float32]) -> float:
+    found = labels > 0
+    if not found.any():
+        return 1.0  # nothing was found of what is said to be there
+    inside = torch.from_numpy(relevance[:, found])
+    top = inside.topk(min(2, len(inside)), dim=0).values
+    best, second = top[0], top[1] if len(top) == 2 else torch.zeros_like(top[0])
+    return float(1 - (best - second).mean())
+
+
+def _disagreement(looks: Sequence[Tensor]) -> float:
+    if len(looks) < 2:
+        return 0.0
+    maps = torch.stack([normalise(look) for look in looks]).flatten(2)  # (looks, K, cells)
+    maps = maps - maps.mean(2, keepdim=True)
+    maps = maps / maps.norm(dim=2, keepdim=True).clamp(min=1e-6)
+    pairs = torch.einsum("akc,bkc->kab", maps, maps)
+    count = len(looks)
+    own = pairs.diagonal(dim1=1, dim2=2).sum(1)
+    agreement = (pairs.sum((1, 2)) - own) / (count * (count - 1))
+    return float((1 - agreement.min()).clamp(0, 1))
