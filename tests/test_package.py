@@ -77,6 +77,8 @@ def test_public_names():
     assert napari_wildseg.__all__ == [
         "ClassInfo",
         "InputError",
+        "LargeImage",
+        "LargeSegmenter",
         "Result",
         "Segmenter",
         "WildsegError",

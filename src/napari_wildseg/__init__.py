@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo, parse_classes
     from napari_wildseg.engine.errors import InputError, WildsegError
+    from napari_wildseg.engine.large import LargeImage, LargeSegmenter
     from napari_wildseg.engine.refine import refine
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _HOME = {
     "Segmenter": "napari_wildseg.engine.segmenter",
     "Result": "napari_wildseg.engine.result",
+    "LargeImage": "napari_wildseg.engine.large",
+    "LargeSegmenter": "napari_wildseg.engine.large",
     "refine": "napari_wildseg.engine.refine",
     "ClassInfo": "napari_wildseg.engine.classes",
     "parse_classes": "napari_wildseg.engine.classes",
@@ -31,6 +34,8 @@ _HOME = {
 __all__ = [
     "ClassInfo",
     "InputError",
+    "LargeImage",
+    "LargeSegmenter",
     "Result",
     "Segmenter",
     "WildsegError",

@@ -63,16 +63,39 @@ def as_rgb(image: Any) -> NDArray[np.uint8]:
     colours = array[..., :3] if array.ndim == 3 else array[..., None]
     rgb = np.broadcast_to(_to_bytes(colours), (*array.shape[:2], 3))
     if array.ndim == 3 and array.shape[2] == 4:
-        rgb = _over_white(rgb, array[..., 3])
+        rgb = over_white(rgb, array[..., 3])
     return np.array(rgb, dtype=np.uint8, order="C")
 
 
 def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Scale to 0..255 as `as_rgb` states."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == bool:
-        return values.astype(np.uint8) * 255
+    if values.dtype in (np.uint8, bool):
+        return stretch(values, None)
+    # Every n-th pixel is enough for a percentile and keeps large images quick.
+    steps = (max(1, values.shape[0] // 1000), max(1, values.shape[1] // 1000))
+    floats = _finite(values)
+    return stretch(floats, _limits(floats, floats[:: steps[0], :: steps[1]], values.dtype.kind))
+
+
+def intensity_range(sample: NDArray[Any]) -> tuple[float, float]:
+    """Find the intensities that become black and white, as `as_rgb` states.
+
+    Parameters
+    ----------
+    sample : ndarray
+        Pixels of an image, any shape; integers or floats.
+
+    Returns
+    -------
+    low, high : float
+        To be given to `stretch`; equal if the sample is constant.
+    """
+    floats = _finite(sample)
+    return _limits(floats, floats, sample.dtype.kind)
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return floats, with the nearest finite value in place of NaN, infinite and huge ones."""
     with np.errstate(over="ignore"):
         floats: NDArray[np.float32] = values.astype(np.float32)
     finite = np.abs(floats) < 1e38  # a difference of two such values is finite, too
@@ -80,23 +103,52 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
         known = floats[finite]
         low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
         floats = np.where(finite, floats, np.where(floats > 0, high, low))
+    return floats
+
+
+def _limits(
+    floats: NDArray[np.float32], sample: NDArray[np.float32], kind: str
+) -> tuple[float, float]:
     low, high = float(floats.min()), float(floats.max())
-    if values.dtype.kind == "f" and low >= 0 and high <= 1:
-        low, high = 0.0, 1.0
-    else:
-        # Every n-th pixel is enough for a percentile and keeps large images quick.
-        sample = floats[:: max(1, floats.shape[0] // 1000), :: max(1, floats.shape[1] // 1000)]
-        inner_low, inner_high = np.percentile(sample, (0.1, 99.9))
-        if inner_high > inner_low:
-            low, high = float(inner_low), float(inner_high)
+    if kind == "f" and low >= 0 and high <= 1:
+        return (0.0, 1.0) if high > 0 else (0.0, 0.0)
+    inner_low, inner_high = np.percentile(sample, (0.1, 99.9))
+    return (float(inner_low), float(inner_high)) if inner_high > inner_low else (low, high)
+
+
+def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Scale intensities to bytes.
+
+    Parameters
+    ----------
+    values : ndarray
+        Any shape; bool, integers or floats.
+    limits : tuple of float or None
+        What becomes 0 and what 255; everything becomes 0 if they are equal. None for bytes, which
+        stay as they are, and bool, which becomes black and white.
+    """
+    if values.dtype == np.uint8 and limits is None:
+        return values
+    if limits is None:
+        return values.astype(np.uint8) * 255
+    low, high = limits
     if high <= low:
-        return np.zeros(floats.shape, np.uint8)
-    stretched: NDArray[np.float32] = np.clip((floats - low) / (high - low), 0, 1)
-    return np.rint(stretched * 255).astype(np.uint8)
+        return np.zeros(values.shape, np.uint8)
+    floats = np.nan_to_num(values.astype(np.float32), nan=low)
+    scaled: NDArray[np.float32] = np.clip((floats - low) / (high - low), 0, 1)
+    return np.rint(scaled * 255).astype(np.uint8)
 
 
-def _over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
-    """Compose over white; alpha spans its type's range (floats: 0 to 1)."""
+def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
+    """Compose over white.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    alpha : ndarray
+        ``(H, W)``; it spans its type's range (floats: 0 to 1).
+    """
     top = 1.0 if alpha.dtype.kind in "fb" else float(np.iinfo(alpha.dtype).max)
     opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)
     opacity = opacity[..., None] / np.float32(top)

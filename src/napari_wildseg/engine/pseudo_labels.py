@@ -26,7 +26,7 @@ RIVAL = 0.8
 """A pixel is unsure where the second best class reaches this share of the best."""
 
 
-def normalise(maps: Tensor) -> Tensor:
+def normalise(maps: Tensor, *, places: int = 1) -> Tensor:
     """Scale merged relevance maps to [0, 1], class by class, and let the classes compete.
 
     Negative evidence is cut and each class is divided by its own peak, so that a class with
@@ -40,25 +40,30 @@ def normalise(maps: Tensor) -> Tensor:
     ----------
     maps : torch.Tensor
         ``(K, h, w)`` float32.
+    places : int
+        A peak is the mean of so many best places. More than one for maps with many places, on
+        which one odd place must not set the scale.
 
     Returns
     -------
     torch.Tensor
         ``(K, h, w)`` float32 in [0, 1]; all 0 for a class without positive evidence.
     """
-    scaled = _to_peak(maps)
+    scaled = _to_peak(maps, places)
     if len(scaled) == 1:
         return scaled
     top = scaled.topk(2, dim=0)
     is_best = torch.arange(len(scaled))[:, None, None] == top.indices[0]
     rival = torch.where(is_best, top.values[1], top.values[0])
     shares = torch.softmax(maps * (SHARPNESS / maps.std().clamp(min=1e-6)), dim=0)
-    return _to_peak(_to_peak(scaled - COMPETITION * rival) * shares)
+    return _to_peak(_to_peak(scaled - COMPETITION * rival, places) * shares, places)
 
 
-def _to_peak(maps: Tensor) -> Tensor:
+def _to_peak(maps: Tensor, places: int) -> Tensor:
     positive = maps.clamp(min=0)
-    return positive / positive.amax((1, 2), keepdim=True).clamp(min=1e-6)
+    best = positive.flatten(1).topk(min(places, positive[0].numel()), dim=1).values
+    peak = best.mean(1)[:, None, None].clamp(min=1e-6)
+    return (positive / peak).clamp(max=1)
 
 
 def decide(relevance: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:

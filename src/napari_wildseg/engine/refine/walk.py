@@ -16,7 +16,27 @@ import torch
 from torch import Tensor
 
 
-def edge_weights(guide: Tensor, beta: float, floor: float = 1e-3) -> tuple[Tensor, Tensor]:
+def mean_contrast(guide: Tensor) -> float:
+    """Return the mean squared difference between neighbouring pixels.
+
+    Parameters
+    ----------
+    guide : torch.Tensor
+        ``(C, H, W)`` float32.
+    """
+    down, right = _differences(guide)
+    return float((down.sum() + right.sum()) / max(1, down.numel() + right.numel()))
+
+
+def _differences(guide: Tensor) -> tuple[Tensor, Tensor]:
+    down = (guide[:, 1:] - guide[:, :-1]).square().sum(0)
+    right = (guide[:, :, 1:] - guide[:, :, :-1]).square().sum(0)
+    return down, right
+
+
+def edge_weights(
+    guide: Tensor, beta: float, floor: float = 1e-3, *, contrast: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Weigh the edges between neighbouring pixels by how alike they look.
 
     Parameters
@@ -27,15 +47,19 @@ def edge_weights(guide: Tensor, beta: float, floor: float = 1e-3) -> tuple[Tenso
         Contrast: an edge whose squared difference is the image's mean gets ``exp(-beta)``.
     floor : float
         Smallest weight, so that every pixel is reached.
+    contrast : float, optional
+        The mean to compare with, where ``guide`` is only part of the image (`mean_contrast`).
 
     Returns
     -------
     down, right : torch.Tensor
         ``(H - 1, W)`` and ``(H, W - 1)`` float32 in ``(floor, 1]``.
     """
-    down = (guide[:, 1:] - guide[:, :-1]).square().sum(0)
-    right = (guide[:, :, 1:] - guide[:, :, :-1]).square().sum(0)
-    mean = (down.sum() + right.sum()) / max(1, down.numel() + right.numel())
+    down, right = _differences(guide)
+    if contrast is None:
+        mean = (down.sum() + right.sum()) / max(1, down.numel() + right.numel())
+    else:
+        mean = torch.tensor(contrast)
     scale = -beta / mean.clamp(min=1e-8)
     return (down * scale).exp_().clamp_(min=floor), (right * scale).exp_().clamp_(min=floor)
 

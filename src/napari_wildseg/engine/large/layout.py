@@ -1,0 +1,150 @@
+"""Where windows and tiles of a large image lie: boxes of whole pixels, the same for every run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_WINDOWS = 400
+"""The finest windows are as fine as this many of them can be; each costs one forward pass."""
+
+OVERLAP = 0.25
+"""Least share of a window's side that it has in common with the next one."""
+
+
+@dataclass(frozen=True, order=True)
+class Box:
+    """A box of whole pixels: rows ``top`` to ``bottom - 1``, columns ``left`` to ``right - 1``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(rows, columns)``."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What to index an ``(H, W)`` array with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def grown(self, margin: int, shape: tuple[int, int]) -> Box:
+        """Return the box with a margin on every side, cut at the image's borders."""
+        return Box(
+            max(0, self.top - margin),
+            max(0, self.left - margin),
+            min(shape[0], self.bottom + margin),
+            min(shape[1], self.right + margin),
+        )
+
+    def meets(self, other: Box) -> bool:
+        """Whether the two boxes have a pixel in common."""
+        return (
+            self.top < other.bottom
+            and other.top < self.bottom
+            and self.left < other.right
+            and other.left < self.right
+        )
+
+    def within(self, outer: Box) -> tuple[slice, slice]:
+        """What to index an array of ``outer`` with to get this box."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
+
+    def reduced(self, step: int) -> Box:
+        """Return the box of a reduced copy that shows this one."""
+        return Box(
+            self.top // step,
+            self.left // step,
+            math.ceil(self.bottom / step),
+            math.ceil(self.right / step),
+        )
+
+
+def windows(shape: tuple[int, int], side: int) -> tuple[Box, ...]:
+    """Cover an image with overlapping square windows.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    side : int
+        Side of a window, in pixels; a shorter image gets windows as high or wide as it is.
+
+    Returns
+    -------
+    tuple of Box
+        Row by row. Neighbours overlap by at least `OVERLAP` of a side.
+
+    Examples
+    --------
+    >>> [box.left for box in windows((100, 300), 100)]
+    [0, 66, 133, 200]
+    """
+    rows, height = _starts(shape[0], side)
+    columns, width = _starts(shape[1], side)
+    return tuple(Box(top, left, top + height, left + width) for top in rows for left in columns)
+
+
+def _starts(length: int, side: int) -> tuple[list[int], int]:
+    side = min(side, length)
+    count = math.ceil((length - side) / (side * (1 - OVERLAP))) + 1
+    return np.floor(np.linspace(0, length - side, count)).astype(int).tolist(), side
+
+
+def window_steps(
+    shape: tuple[int, int], base_side: int, detail: int | None = None
+) -> tuple[int, ...]:
+    """Choose at how many image pixels a pixel of the network's input the windows are shown.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    base_side : int
+        Side of a window, in pixels of the network's input.
+    detail : int, optional
+        The finest step; by default the finest power of two that needs no more than `MAX_WINDOWS`
+        windows.
+
+    Returns
+    -------
+    tuple of int
+        From the coarsest to the finest, each half the one before. At least one; coarser ones as
+        long as they show clearly more than the view of the whole image does.
+
+    Examples
+    --------
+    >>> window_steps((4000, 4000), 384), window_steps((20000, 20000), 384)
+    ((4, 2, 1), (16, 8, 4))
+    """
+    step = detail or 1
+    while detail is None and len(windows(shape, base_side * step)) > MAX_WINDOWS:
+        step *= 2
+    steps = [step]
+    while 2 * base_side * steps[0] * 2 <= math.sqrt(shape[0] * shape[1]):
+        steps.insert(0, steps[0] * 2)
+    return tuple(steps)
+
+
+def tiles(shape: tuple[int, int], side: int) -> Iterator[Box]:
+    """Go through the tiles of an image, row by row; the last ones may be smaller.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    side : int
+        Side of a tile, in pixels.
+    """
+    for top in range(0, shape[0], side):
+        for left in range(0, shape[1], side):
+            yield Box(top, left, min(top + side, shape[0]), min(left + side, shape[1]))

@@ -1,0 +1,421 @@
+"""`LargeSegmenter`: class names to masks for images that do not fit in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.classes import ClassInfo, parse_classes
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
+from napari_wildseg.engine.large.layout import Box, tiles
+from napari_wildseg.engine.large.priors import WindowPriors
+from napari_wildseg.engine.large.source import LargeImage, as_large_image
+from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
+from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
+from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
+from napari_wildseg.engine.refine.default import DefaultOptions
+from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.tagging import tag
+from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
+from napari_wildseg.engine.vocabularies import load_vocabulary
+
+TILE = 1024
+"""Side of a tile, in pixels."""
+
+_BEST_PLACES = 32
+"""Cells whose mean is a relevance map's peak."""
+
+
+@dataclass(frozen=True, eq=False)
+class LargeResult:
+    """What one run gives for one large image.
+
+    Attributes
+    ----------
+    labels : array
+        ``(H, W)`` uint8: 0 background, else a class id. The array that was given as ``out``, or
+        a NumPy array, which a later run may share and change: copy what is to be kept.
+    relevance : ndarray
+        ``(K, gh, gw)`` float32 in [0, 1] on a coarse grid whose cells tile the image.
+    classes : tuple of ClassInfo
+        The K classes.
+    model : str
+        The model string.
+    settings : dict
+        What it takes to get the same result again.
+    counts : ndarray
+        ``(256,)`` int64: pixels of each label value.
+    notices : tuple of str
+        Sentences for the annotator.
+    seconds : dict of str to float
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+    tiles : int
+        How many tiles this run made anew.
+    """
+
+    labels: Any
+    relevance: NDArray[np.float32]
+    classes: tuple[ClassInfo, ...]
+    model: str
+    settings: dict[str, Any]
+    counts: NDArray[np.int64]
+    notices: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    tiles: int = 0
+
+
+@dataclass
+class _Run:
+    """What `LargeSegmenter.segment` leaves for `LargeSegmenter.refine`."""
+
+    classes: tuple[ClassInfo, ...]
+    relevance: Tensor
+    priors: WindowPriors
+    threshold: float
+    labels: Any = None
+    counts: dict[Box, NDArray[np.int64]] = field(default_factory=dict)
+    corrections: LargeCorrections | None = None
+
+    @property
+    def ids(self) -> NDArray[np.uint8]:
+        table = np.arange(256, dtype=np.uint8)
+        table[1 : len(self.classes) + 1] = [info.id for info in self.classes]
+        return table
+
+
+class LargeSegmenter:
+    """Turn class names into masks of one large image.
+
+    Relevance comes from views of the whole image and from windows down to the image's own
+    resolution; the boundaries are found tile by tile. Of the image, a reduced copy of at most
+    some 60 megapixels is held, and one tile; encodings are kept in a temporary folder.
+
+    Parameters
+    ----------
+    model : str or CLIPModel
+        As for `napari_wildseg.Segmenter`.
+    views : str
+        Preset of views of the whole image.
+    method : str, optional
+        Relevance method; the image tower's default if not given.
+    threshold : float
+        In [0, 1]; a higher one gives more background.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    background : sequence of str
+        Words that compete with the classes.
+    detail : int, optional
+        Image pixels that one pixel of the network's input shows in the finest windows. 1 finds
+        what is as large as in an ordinary photograph; by default as fine as 400 windows allow.
+    tile : int
+        Side of a tile, in pixels; a multiple of 2.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from napari_wildseg import LargeSegmenter
+    >>> segmenter = LargeSegmenter()
+    >>> segmenter.set_image(zarr.open("slide.zarr", mode="r"))  # doctest: +SKIP
+    >>> result = segmenter.segment("boat, jetty")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | CLIPModel = "starter",
+        *,
+        views: str = "default",
+        method: str | None = None,
+        threshold: float = 0.5,
+        device: str = "auto",
+        background: Sequence[str] = BACKGROUND_WORDS,
+        detail: int | None = None,
+        tile: int = TILE,
+    ) -> None:
+        if detail is not None and detail < 1:
+            raise InputError(f"The detail is {detail}: give a whole number from 1.")
+        if tile < 2 or tile % 2:
+            raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
+        self._spec = model
+        self._model: CLIPModel | None = None if isinstance(model, str) else model
+        self.views = views
+        self.method = method
+        self.threshold = _checked(threshold)
+        self.device = device
+        self.background = tuple(background)
+        self.detail = detail
+        self.tile = tile
+        self.options = DefaultOptions()
+        self._image: LargeImage | None = None
+        self._encoding: LargeEncoding | None = None
+        self._contrast = 0.0
+        self._run: _Run | None = None
+        self._seconds: dict[str, float] = {}
+        self.result: LargeResult | None = None
+
+    @property
+    def model(self) -> CLIPModel:
+        """The model, loaded when first asked for."""
+        if self._model is None:
+            assert isinstance(self._spec, str)
+            self._model = load_model(self._spec, device=self.device)
+        return self._model
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """``(H, W)`` of the current image, None before `set_image`."""
+        return None if self._image is None else self._image.shape
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes of the last `segment`; empty before."""
+        return self._run.classes if self._run else ()
+
+    def set_image(self, image: Any) -> None:
+        """Encode an image and its windows; everything later reuses them.
+
+        Parameters
+        ----------
+        image : LargeImage, array or sequence of array
+            Anything that can be sliced (NumPy, memory-mapped, dask, zarr), ``(H, W)``,
+            ``(H, W, 3)`` or ``(H, W, 4)``; a sequence is a pyramid, the finest level first.
+
+        Raises
+        ------
+        InputError
+            If it is no image that can be segmented.
+        """
+        drain(self.set_image_steps(image))
+
+    def set_image_steps(self, image: Any) -> Steps[None]:
+        """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
+        large = as_large_image(image)
+        yield Progress(0, 1, "Loading the model")
+        model = self.model
+        method = get_method(self.method, model)
+        started = time.perf_counter()
+        encoding = yield from encode_large_steps(large, model, method, self.views, self.detail)
+        contrast = sample_contrast(large)
+        self._seconds = {"encode": time.perf_counter() - started}
+        self._image, self._encoding, self._contrast = large, encoding, contrast
+        self._run = self.result = None
+
+    def segment(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        out: Any = None,
+    ) -> LargeResult:
+        """Segment the image by class names.
+
+        Parameters
+        ----------
+        labels : str or iterable of str or ClassInfo
+            ``"cat, cup of coffee=cup|mug"`` or one entry a class.
+        threshold : float, optional
+            In [0, 1]; kept for later calls.
+        out : array, optional
+            ``(H, W)`` uint8, anything that can be written to by slices (zarr, memory-mapped):
+            tiles are written as they are made. A new NumPy array by default.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or the names cannot be used.
+        """
+        return drain(self.segment_steps(labels, threshold=threshold, out=out))
+
+    def segment_steps(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        out: Any = None,
+    ) -> Steps[LargeResult]:
+        """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
+        run = yield from self.relate_steps(labels, threshold=threshold)
+        assert self._image is not None
+        if out is not None and tuple(out.shape) != self._image.shape:
+            raise InputError(f"The output has shape {tuple(out.shape)}, not {self._image.shape}.")
+        run.labels = np.zeros(self._image.shape, np.uint8) if out is None else out
+        started = time.perf_counter()
+        every = list(tiles(self._image.shape, self.tile))
+        for number, tile in enumerate(every):
+            yield Progress(number, len(every), f"Refining tile {number + 1} of {len(every)}")
+            made = self._tile(run, tile, None)
+            run.labels[tile.slices] = made
+            run.counts[tile] = np.bincount(made.ravel(), minlength=256)
+        self._seconds["refine"] = time.perf_counter() - started
+        return self._finish(run, len(every))
+
+    def relate_steps(
+        self, labels: str | Iterable[str | ClassInfo], *, threshold: float | None = None
+    ) -> Steps[_Run]:
+        """Compute what the tiles start from."""
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        classes = parse_classes(labels)
+        threshold = self.threshold if threshold is None else _checked(threshold)
+        started = time.perf_counter()
+        text, background = text_rows(self.model, classes, self.background)
+        maps = yield from self._encoding.relevance_steps(self.model, text, background)
+        relevance = normalise(maps, places=_BEST_PLACES)
+        priors = WindowPriors(self._encoding, relevance, self.options)
+        yield from priors.settle_steps()
+        self._seconds["relevance"] = time.perf_counter() - started
+        return _Run(classes, relevance, priors, threshold)
+
+    def refine(self, corrections: Any = None, *, threshold: float | None = None) -> LargeResult:
+        """Take corrections into account; only tiles that they can touch are made anew.
+
+        Parameters
+        ----------
+        corrections : array, optional
+            ``(H, W)`` integers, anything that can be sliced: -1 not corrected, else 0 or a class
+            id. All corrections so far, not only the new ones.
+        threshold : float, optional
+            In [0, 1]; kept for later calls. Another one makes every tile anew.
+
+        Returns
+        -------
+        LargeResult
+            The same labels that a run from scratch with these corrections gives.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet, or shape or values do not fit.
+        """
+        return drain(self.refine_steps(corrections, threshold=threshold))
+
+    def refine_steps(
+        self, corrections: Any = None, *, threshold: float | None = None
+    ) -> Steps[LargeResult]:
+        """As `refine`, as a generator of `Progress`; the labels change only at the end."""
+        run = self._require_run()
+        assert self._image is not None
+        started = time.perf_counter()
+        threshold = run.threshold if threshold is None else _checked(threshold)
+        fixed = None
+        if corrections is not None:
+            yield Progress(0, 1, "Looking through the corrections")
+            ids = [info.id for info in run.classes]
+            fixed = LargeCorrections(corrections, self._image.shape, ids)
+        todo = list(tiles(self._image.shape, self.tile))
+        if threshold == run.threshold:
+            changed = changed_blocks(run.corrections, fixed)
+            reached = [*changed, *run.priors.touched(changed)]
+            todo = [t for t in todo if self._reached(t, reached)]
+        made = {}
+        before, run.threshold = run.threshold, threshold
+        try:
+            for number, tile in enumerate(todo):
+                yield Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
+                made[tile] = self._tile(run, tile, fixed)
+        except BaseException:  # cancelling closes the generator: nothing has changed then
+            run.threshold = before
+            raise
+        for tile, labels in made.items():
+            run.labels[tile.slices] = labels
+            run.counts[tile] = np.bincount(labels.ravel(), minlength=256)
+        run.corrections = fixed
+        self._seconds["refine"] = time.perf_counter() - started
+        return self._finish(run, len(todo))
+
+    def pseudo_labels(self, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
+        """Label the sure pixels of a box from relevance alone.
+
+        Parameters
+        ----------
+        box : Box
+            Which pixels.
+        threshold : float, optional
+            In [0, 1]; that of the last run by default.
+
+        Returns
+        -------
+        ndarray
+            uint8 of the box's shape: 0 background, class ids, 255 not sure.
+        """
+        run = self._require_run()
+        full = run.priors.relevance_of(box) ** GAMMA
+        evidence = Evidence(full.numpy())
+        used = run.threshold if threshold is None else _checked(threshold)
+        return run.ids[evidence.pseudo_labels(used)]
+
+    def suggest(
+        self, vocabulary: str | Sequence[str] = "coco", top: int = 10
+    ) -> list[tuple[str, float]]:
+        """Suggest names of what is in the image as a whole; see `napari_wildseg.Segmenter`."""
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
+        if not names:
+            raise InputError("The vocabulary is empty: give at least one name.")
+        return tag(self._encoding.overview, self.model, names, self.background)[:top]
+
+    # ------------------------------------------------------------------ inside
+
+    def _tile(
+        self, run: _Run, tile: Box, corrections: LargeCorrections | None
+    ) -> NDArray[np.uint8]:
+        assert self._image is not None
+
+        def prior(box: Box, step: int) -> Tensor:
+            return run.priors.blend(box, step, run.threshold, corrections)
+
+        places = refine_tile(self._image, tile, prior, corrections, self._contrast, self.options)
+        return run.ids[places]
+
+    def _reached(self, tile: Box, boxes: Sequence[Box]) -> bool:
+        assert self._image is not None
+        domain = domain_of(tile, self._image.shape)
+        return any(domain.meets(box) for box in boxes)
+
+    def _finish(self, run: _Run, made: int) -> LargeResult:
+        assert self._encoding is not None
+        counts: NDArray[np.int64] = np.stack(list(run.counts.values())).sum(0)
+        self._run, self.threshold = run, run.threshold
+        self.result = LargeResult(
+            labels=run.labels,
+            relevance=run.relevance.numpy(),
+            classes=run.classes,
+            model=self.model.name,
+            settings={
+                "threshold": run.threshold,
+                "views": self.views,
+                "method": self._encoding.overview.method.name,
+                "refiner": "default",
+                "detail": self._encoding.levels[-1].step,
+            },
+            counts=counts,
+            notices=tuple(
+                f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
+                for info in run.classes
+                if not counts[info.id]
+            ),
+            seconds=dict(self._seconds),
+            tiles=made,
+        )
+        return self.result
+
+    def _require_run(self) -> _Run:
+        if self._run is None:
+            raise InputError("Nothing is segmented yet: call segment with class names first.")
+        return self._run
+
+
+def _checked(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise InputError(f"The threshold is {threshold}: give a number from 0 to 1.")
+    return float(threshold)

@@ -1,0 +1,195 @@
+"""The last step on one tile: boundaries on the image's edges, at full resolution.
+
+A random walk with priors is solved on the tile and a frame around it that is as wide as a value's
+reach (`walk.REACH`): the tile's own pixels come out as if the whole image were solved at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from napari_wildseg.engine.corrections import keep_corrections
+from napari_wildseg.engine.large.corrections import LargeCorrections
+from napari_wildseg.engine.large.layout import Box
+from napari_wildseg.engine.large.source import LargeImage, shrink
+from napari_wildseg.engine.large.walk import REACH, local_walk, undecided
+from napari_wildseg.engine.refine.default import DefaultOptions
+from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.upsample import to_full_resolution
+from napari_wildseg.engine.refine.walk import edge_weights, mean_contrast
+
+WALK_STEP = 2
+"""Side of the cells that are walked on, in pixels; full resolution follows from the colours."""
+
+HALO = (REACH + 2) * WALK_STEP
+"""Width of the frame around a tile that is solved with it, in pixels. Beyond the reach of the walk,
+there is a cell more for the full resolution to look at, and one for where borders are seen."""
+
+_PATCHES, _PATCH = 8, 128
+
+
+def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
+    """Return the box that a tile's labels depend on.
+
+    Parameters
+    ----------
+    tile : Box
+        The tile.
+    shape : tuple of int
+        ``(H, W)`` of the image.
+    """
+    return tile.grown(HALO, shape)
+
+
+def sample_contrast(image: LargeImage) -> float:
+    """Estimate the image's mean contrast between neighbouring cells from patches all over it.
+
+    Parameters
+    ----------
+    image : LargeImage
+        The image.
+
+    Returns
+    -------
+    float
+        What `edge_weights` takes as ``contrast``.
+    """
+    found = []
+    height, width = image.shape
+    for top in np.linspace(0, max(0, height - _PATCH), _PATCHES).astype(int).tolist():
+        for left in np.linspace(0, max(0, width - _PATCH), _PATCHES).astype(int).tolist():
+            box = Box(top, left, min(height, top + _PATCH), min(width, left + _PATCH))
+            found.append(mean_contrast(_colours(image.read(box))))
+    return float(np.mean(found))
+
+
+def refine_tile(
+    image: LargeImage,
+    tile: Box,
+    priors: Callable[[Box, int], Tensor],
+    corrections: LargeCorrections | None,
+    contrast: float,
+    options: DefaultOptions,
+) -> NDArray[np.uint8]:
+    """Label one tile.
+
+    Parameters
+    ----------
+    image : LargeImage
+        The image; only what has to be decided is read.
+    tile : Box
+        Which pixels; it begins on a multiple of `WALK_STEP`.
+    priors : callable
+        Gives the probabilities of the cells of a box, as `WindowPriors.blend` does.
+    corrections : LargeCorrections or None
+        All of them; those in the tile and its frame are used.
+    contrast : float
+        From `sample_contrast`.
+    options : DefaultOptions
+        Settings of the refiner.
+
+    Returns
+    -------
+    ndarray
+        uint8 of the tile's shape: 0 background, else the place of a class from 1.
+    """
+    domain = domain_of(tile, image.shape)
+    fixed = None if corrections is None else corrections.read(domain)
+    prior = priors(_whole_cells(domain), WALK_STEP)
+    leading = prior.argmax(0)
+    corrected = None
+    if fixed is not None:
+        corrected = observe(_filled(fixed), _grid(domain), len(prior) - 1).mask
+    is_open = undecided(leading, corrected)
+    own = _cells_of(tile, domain)
+    rows, columns = (torch.nonzero(is_open[own].any(axis))[:, 0].tolist() for axis in (1, 0))
+    if not rows:
+        # One label leads as far as the walk reaches, and so it would after it.
+        return np.full(tile.shape, int(leading[own][0, 0]), np.uint8)
+    needed = Box(
+        tile.top + rows[0] * WALK_STEP,
+        tile.left + columns[0] * WALK_STEP,
+        min(tile.bottom, tile.top + (rows[-1] + 1) * WALK_STEP),
+        min(tile.right, tile.left + (columns[-1] + 1) * WALK_STEP),
+    )
+    solved = domain_of(needed, image.shape)
+    solved = Box(
+        max(solved.top, domain.top),
+        max(solved.left, domain.left),
+        min(solved.bottom, domain.bottom),
+        min(solved.right, domain.right),
+    )
+    cells = _cells_of(solved, domain)
+    fixed_there = None if fixed is None else fixed[solved.within(domain)]
+    labels = _solve(
+        image.read(solved), prior[:, *cells], is_open[cells], fixed_there, contrast, options
+    )
+    out = leading[own].numpy().astype(np.uint8)
+    out = out.repeat(WALK_STEP, 0).repeat(WALK_STEP, 1)[: tile.shape[0], : tile.shape[1]]
+    out[needed.within(tile)] = labels[needed.within(solved)]
+    return keep_corrections(out, None if fixed is None else fixed[tile.within(domain)])
+
+
+def _solve(
+    pixels: NDArray[np.uint8],
+    prior: Tensor,
+    is_open: Tensor,
+    fixed: NDArray[np.int16] | None,
+    contrast: float,
+    options: DefaultOptions,
+) -> NDArray[np.uint8]:
+    """Walk, and carry the result to full resolution, on a box that begins with a whole cell."""
+    shape = pixels.shape[:2]
+    padded = _filled(pixels)
+    edges = edge_weights(_colours(padded), options.beta, contrast=contrast)
+    top = prior.topk(2, dim=0).values
+    trust = options.trust * (0.05 + (top[0] - top[1]).square())
+    mask, start = None, prior
+    if fixed is not None:
+        seen = observe(_filled(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)
+        mask = seen.mask
+        start = torch.where(mask, seen.targets, prior)
+    walked = torch.where(is_open, local_walk(start, trust, edges, fixed=mask), prior)
+    return to_full_resolution(walked, padded)[: shape[0], : shape[1]]
+
+
+def _colours(pixels: NDArray[np.uint8]) -> Tensor:
+    """Return the mean colours of the cells, CIE Lab divided by 100: ``(3, rows, columns)``."""
+    shape = (max(1, pixels.shape[0] // WALK_STEP), max(1, pixels.shape[1] // WALK_STEP))
+    lab = rgb2lab(shrink(pixels, shape).astype(np.float32) / 255)
+    return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
+
+
+def _grid(box: Box) -> tuple[int, int]:
+    """Return how many cells a box has; the last ones may be cut by the image's border."""
+    return -(-box.shape[0] // WALK_STEP), -(-box.shape[1] // WALK_STEP)
+
+
+def _whole_cells(box: Box) -> Box:
+    """Return the box made longer to the right and below until cells fill it."""
+    height, width = (n * WALK_STEP for n in _grid(box))
+    return Box(box.top, box.left, box.top + height, box.left + width)
+
+
+def _cells_of(box: Box, outer: Box) -> tuple[slice, slice]:
+    """What to index the cells of ``outer`` with to get those of ``box``."""
+    rows, columns = _whole_cells(box).within(outer)
+    return (
+        slice(rows.start // WALK_STEP, rows.stop // WALK_STEP),
+        slice(columns.start // WALK_STEP, columns.stop // WALK_STEP),
+    )
+
+
+def _filled(values: NDArray[Any]) -> NDArray[Any]:
+    """Repeat the last pixels until cells are whole; the repeated ones count as not corrected."""
+    frame = [(0, -values.shape[axis] % WALK_STEP) for axis in (0, 1)]
+    if values.ndim == 2:
+        return np.pad(values, frame, constant_values=values.dtype.type(-1))
+    return np.pad(values, (*frame, (0, 0)), mode="edge")

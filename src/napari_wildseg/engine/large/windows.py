@@ -1,0 +1,174 @@
+"""Relevance of a large image: views of the whole for context, windows for what is small.
+
+The whole image is encoded as any image is. Windows then look closer and closer: at every level
+they show a quarter of what those of the level above show, down to `layout.window_steps`. Every
+map is merged in image coordinates, overlapping windows fading into each other, and the levels are
+averaged before anything is normalised, so that a window is compared with the whole image and not
+with itself: one that shows nothing but lawn must not find its most cat-like blade of grass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
+from napari_wildseg.engine.geometry import geometry_of
+from napari_wildseg.engine.large.layout import Box, window_steps, windows
+from napari_wildseg.engine.large.source import LargeImage, shrink
+from napari_wildseg.engine.large.store import EncodingStore
+from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.relevance import RelevanceMethod
+from napari_wildseg.engine.views import View, merge, render
+
+CELLS = 36
+"""Cells along a side of the finest windows, on the grid where all levels meet."""
+
+
+@dataclass
+class Level:
+    """All windows of one size.
+
+    Attributes
+    ----------
+    step : int
+        Image pixels shown by one pixel of the network's input.
+    boxes : tuple of Box
+        The windows, in image pixels.
+    views : tuple of View
+        The same, as `views.merge` takes them.
+    store : EncodingStore
+        Their encodings, in the same order.
+    """
+
+    step: int
+    boxes: tuple[Box, ...]
+    views: tuple[View, ...]
+    store: EncodingStore
+
+
+@dataclass
+class LargeEncoding:
+    """What the model saw of a large image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(H, W)``.
+    overview : ImageEncoding
+        The whole image; its shape is that of the reduced copy it was made from.
+    levels : list of Level
+        Windows, the coarsest level first.
+    reduced : ndarray
+        ``(h, w, 3)`` uint8: the image at the finest level's step.
+    """
+
+    shape: tuple[int, int]
+    overview: ImageEncoding
+    levels: list[Level]
+    reduced: NDArray[np.uint8]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """``(gh, gw)``: cells where the levels meet."""
+        cell = self.levels[-1].boxes[0].shape[0] / CELLS
+        return max(2, round(self.shape[0] / cell)), max(2, round(self.shape[1] / cell))
+
+    def relevance_steps(self, model: CLIPModel, text: Tensor, background: Tensor) -> Steps[Tensor]:
+        """Average the maps of all levels; the network is not run.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(K, gh, gw)`` float32, not normalised.
+        """
+        offset = self.overview.geometry.offset
+        maps = [self.overview.relevance(model, text, background, grid=self.grid)]
+        for level in self.levels:
+            yield Progress(len(maps), len(self.levels) + 1, "Computing relevance")
+            maps.append(
+                merge(
+                    (
+                        self.overview.method.relevance(model, level.store[i], text, background)
+                        for i in range(len(level.boxes))
+                    ),
+                    level.views,
+                    self.shape,
+                    self.grid,
+                    offset=(offset, offset),
+                )
+            )
+        return torch.stack(maps).mean(0)
+
+
+def encode_large_steps(
+    image: LargeImage,
+    model: CLIPModel,
+    method: RelevanceMethod,
+    preset: str,
+    detail: int | None = None,
+) -> Steps[LargeEncoding]:
+    """Encode the whole image and its windows, yielding after each.
+
+    Parameters
+    ----------
+    image : LargeImage
+        The image; it is read once, at the finest level's resolution.
+    model : CLIPModel
+        The model.
+    method : RelevanceMethod
+        Decides what is kept of each forward pass.
+    preset : str
+        Views of the whole image, a preset of `napari_wildseg.engine.views`. Windows are looked at
+        once each, their neighbours being the augmentation.
+    detail : int, optional
+        Image pixels shown by a pixel of the network's input in the finest windows.
+    """
+    geometry = geometry_of(model)
+    side = geometry.base_side
+    steps = window_steps(image.shape, side, detail)
+    finest = steps[-1]
+    reduced = yield from image.reduced_steps(finest)
+    small = _at_most(reduced, 4 * side)
+    overview = yield from encode_steps(small, model, method, preset)
+    mean = torch.tensor(model.mean)[:, None, None]
+    std = torch.tensor(model.std)[:, None, None]
+    plans = [(step, windows(image.shape, side * step)) for step in steps]
+    total = sum(len(boxes) for _, boxes in plans)
+    done = 0
+    levels = []
+    for step, boxes in plans:
+        views = tuple(_view(box, step, geometry.multiple) for box in boxes)
+        level = Level(step, boxes, views, EncodingStore())
+        for box, view in zip(boxes, views, strict=True):
+            yield Progress(done, total, f"Encoding window {done + 1} of {total}")
+            shown = reduced[box.reduced(finest).slices]
+            whole = View(0, 0, shown.shape[0], shown.shape[1], view.height, view.width)
+            pixels = (render(shown, whole) - mean) / std
+            level.store.append(method.encode(model, pixels[None])[0])
+            done += 1
+        levels.append(level)
+    return LargeEncoding(image.shape, overview, levels, reduced)
+
+
+def _view(box: Box, step: int, multiple: int) -> View:
+    height, width = (max(2, round(n / step / multiple)) * multiple for n in box.shape)
+    return View(box.top, box.left, box.bottom, box.right, height, width)
+
+
+def _at_most(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Reduce a picture so that the geometric mean of its sides is at most ``side``."""
+    factor = math.sqrt(picture.shape[0] * picture.shape[1]) / side
+    if factor <= 1:
+        return picture
+    shape = (
+        max(2, round(picture.shape[0] / factor)),
+        max(2, round(picture.shape[1] / factor)),
+    )
+    return shrink(picture, shape)

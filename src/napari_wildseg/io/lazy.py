@@ -1,0 +1,238 @@
+"""Large pictures and stacks on disk, opened without reading them: zarr, OME-Zarr and TIFF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures import check_readable, reason
+
+MAX_SIDE = 200_000
+"""The longest side that is opened, in pixels."""
+
+
+@dataclass(frozen=True)
+class LazyPicture:
+    """A picture or a stack of them whose pixels are still on disk.
+
+    Attributes
+    ----------
+    levels : tuple of array
+        The finest first; anything that can be sliced. All have the same axes.
+    axes : str
+        One letter an axis: ``y`` and ``x``, ``c`` for colour channels, others for planes.
+    scale : tuple of float
+        Height and width of a pixel, in ``units``.
+    units : str
+        ``"pixel"`` or a unit of length.
+    """
+
+    levels: tuple[Any, ...]
+    axes: str
+    scale: tuple[float, float] = (1.0, 1.0)
+    units: str = "pixel"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)``."""
+        shape = self.levels[0].shape
+        return int(shape[self.axes.index("y")]), int(shape[self.axes.index("x")])
+
+    @property
+    def planes(self) -> int:
+        """How many planes there are; 1 for a picture."""
+        shape = self.levels[0].shape
+        return int(
+            np.prod([n for n, axis in zip(shape, self.axes, strict=True) if axis not in "yxc"])
+        )
+
+    @property
+    def channel_axis(self) -> int:
+        """Where the colours of one plane are: 0 before ``y``, -1 behind ``x`` or nowhere."""
+        return 0 if "c" in self.axes and self.axes.index("c") < self.axes.index("y") else -1
+
+    def plane(self, number: int) -> tuple[Any, ...]:
+        """Return the levels of one plane, not read.
+
+        Parameters
+        ----------
+        number : int
+            From 0, in the order the planes are stored in.
+        """
+        others = [i for i, axis in enumerate(self.axes) if axis not in "yxc"]
+        shape = [int(self.levels[0].shape[i]) for i in others]
+        index = np.unravel_index(number, shape) if shape else ()
+        fixed = dict(zip(others, (int(i) for i in index), strict=True))
+        return tuple(_Plane(level, fixed) for level in self.levels) if fixed else self.levels
+
+
+class _Plane:
+    """One plane of an array of more axes: sliced as if the other axes were not there."""
+
+    def __init__(self, array: Any, fixed: dict[int, int]) -> None:
+        self._array, self._fixed = array, fixed
+        self.shape = tuple(int(n) for i, n in enumerate(array.shape) if i not in fixed)
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        inside = iter(key if isinstance(key, tuple) else (key,))
+        whole = tuple(
+            self._fixed[i] if i in self._fixed else next(inside, slice(None))
+            for i in range(len(self._array.shape))
+        )
+        return self._array[whole]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self[()], dtype=dtype)
+
+
+def can_open(path: str | Path) -> bool:
+    """Whether a file's name says that it can be opened without reading it."""
+    return Path(path).suffix.lower() in (".zarr", ".tif", ".tiff") or _is_zarr(Path(path))
+
+
+def _is_zarr(path: Path) -> bool:
+    return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
+
+
+def open_lazily(path: str | Path) -> LazyPicture:
+    """Open a picture without reading its pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        A zarr array, an OME-Zarr image, or a TIFF (of one or several planes, with or without
+        levels).
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or no picture in it that can be taken.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_zarr(path)
+    check_readable(path)
+    return _open_tiff(path)
+
+
+def _open_zarr(path: Path) -> LazyPicture:
+    import zarr
+
+    try:
+        opened: Any = zarr.open(path, mode="r")
+        if isinstance(opened, zarr.Array):
+            return _checked(path, (opened,), _guess_axes(opened.shape))
+        attributes: dict[str, Any] = dict(opened.attrs)
+        attributes |= dict(attributes.get("ome") or {})
+        multiscales = attributes["multiscales"][0]
+        levels = tuple(opened[entry["path"]] for entry in multiscales["datasets"])
+        axes = "".join(_letter(axis) for axis in multiscales.get("axes", ()))
+        transforms = multiscales["datasets"][0].get("coordinateTransformations") or []
+    except InputError:
+        raise
+    except Exception as error:  # zarr raises what is missing or damaged as it happens to
+        raise InputError(
+            f"{path.name} holds no picture that can be opened ({reason(error)}): give a zarr "
+            "array of (H, W) or (H, W, 3), or an OME-Zarr image."
+        ) from error
+    axes = axes if len(axes) == levels[0].ndim else _guess_axes(levels[0].shape)
+    scale = next((t["scale"] for t in transforms if t.get("type") == "scale"), None)
+    about: dict[str, Any] = {}
+    units = [a.get("unit") for a in multiscales.get("axes", ()) if isinstance(a, dict)]
+    if scale and len(scale) == len(axes) and all(float(s) > 0 for s in scale):
+        about["scale"] = (float(scale[axes.index("y")]), float(scale[axes.index("x")]))
+        about["units"] = str(units[-1]) if units and units[-1] else "pixel"
+    return _checked(path, levels, axes, **about)
+
+
+def _letter(axis: Any) -> str:
+    name = axis.get("name", "?") if isinstance(axis, dict) else str(axis)
+    return str(name)[:1].lower()
+
+
+def _guess_axes(shape: tuple[int, ...]) -> str:
+    """Name the axes of an array that does not tell."""
+    if len(shape) > 2 and shape[-1] in (1, 3, 4):
+        return {3: "yxc", 4: "tyxc"}.get(len(shape), "?")
+    return {2: "yx", 3: "tyx"}.get(len(shape), "?")
+
+
+def _open_tiff(path: Path) -> LazyPicture:
+    import tifffile
+    import zarr
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            axes = series.axes.lower().replace("s", "c")
+            level_axes = [level.axes.lower().replace("s", "c") for level in series.levels]
+            memory = _mapped(file)
+            orientation = file.pages.first.tags.get("Orientation")
+        if orientation is not None and orientation.value != 1:
+            raise InputError(
+                f"{path.name} is stored turned or mirrored: save it upright to open it lazily."
+            )
+        if memory is not None:
+            return _checked(path, (memory,), axes)
+        levels = tuple(
+            zarr.open(tifffile.imread(path, aszarr=True, level=i), mode="r")
+            for i, found in enumerate(level_axes)
+            if found == axes
+        )
+        return _checked(path, levels, axes)
+    except InputError:
+        raise
+    except Exception as error:  # tifffile raises what the damage happens to run into
+        raise InputError(
+            f"{path.name} is not a TIFF that can be opened ({reason(error)}): "
+            "convert it to a plain TIFF or zarr."
+        ) from error
+
+
+def _mapped(file: Any) -> Any:
+    """Map an uncompressed TIFF of one level into memory, None where that cannot be."""
+    series = file.series[0]
+    if len(series.levels) > 1:
+        return None
+    try:
+        return file.asarray(series=0, out="memmap") if series.dataoffset is not None else None
+    except ValueError:
+        return None
+
+
+def _checked(path: Path, levels: tuple[Any, ...], axes: str, **about: Any) -> LazyPicture:
+    shape = tuple(int(n) for n in levels[0].shape)
+    if len(axes) != len(shape) or axes.count("y") != 1 or axes.count("x") != 1:
+        raise InputError(
+            f"{path.name} has axes of lengths {shape}, which do not name one row and one column "
+            "axis: give (H, W), (H, W, 3) or a stack of them."
+        )
+    # Axes of length one say nothing; colours other than grey, RGB and RGBA are planes.
+    gone = [i for i, n in enumerate(shape) if n == 1 and axes[i] not in "yx"]
+    kept = "".join(axis for i, axis in enumerate(axes) if i not in gone)
+    if gone:
+        fixed = dict.fromkeys(gone, 0)
+        levels = tuple(_Plane(level, fixed) for level in levels)
+    shape = tuple(int(n) for n in levels[0].shape)
+    axes = kept
+    if axes.count("c") > 1:
+        raise InputError(f"{path.name} has several channel axes: give one image at a time.")
+    if "c" in axes and shape[axes.index("c")] not in (3, 4):
+        axes = axes.replace("c", "p")
+    y, x = axes.index("y"), axes.index("x")
+    beside = axes[min(y, x) : max(y, x) + 1]
+    if beside not in ("yx",) or ("c" in axes and axes.index("c") not in (y - 1, x + 1)):
+        raise InputError(
+            f"{path.name} has its axes in the order {axes}: store rows, columns and colours "
+            "side by side, as (..., H, W) or (..., H, W, 3)."
+        )
+    if max(shape[y], shape[x]) > MAX_SIDE:
+        raise InputError(
+            f"{path.name} is {shape[x]} x {shape[y]} pixels; sides up to {MAX_SIDE} can be used."
+        )
+    return LazyPicture(levels, axes, **about)
