@@ -28,20 +28,27 @@ def class_lists(draw, max_size=5):
 
 
 @st.composite
-def label_images(draw, max_side=12, unlabelled=True, corrections=False, full=False):
+def label_images(draw, max_side=12, unlabelled=True, corrections=False, stacks=False):
     """Label images with all that a file may tell."""
+    axes = draw(st.sampled_from(["yx", "zyx", "tyx", "tzyx"])) if stacks else "yx"
+    ndim = len(axes)
     classes = draw(class_lists())
     values = [0, *[info.id for info in classes], *([255] if unlabelled else [])]
-    shape = draw(st.tuples(*[st.integers(1, max_side)] * 2))
+    shape = draw(st.tuples(*[st.integers(1, 3)] * (ndim - 2), *[st.integers(1, max_side)] * 2))
     labels = draw(arrays(np.uint8, shape, elements=st.sampled_from(values)))
     given = None
     if corrections:
         given = draw(arrays(np.int16, shape, elements=st.sampled_from([-1, *values[:2]])))
     scale = st.floats(1e-3, 1e3, allow_nan=False)
+    place = st.floats(-1e3, 1e3, allow_nan=False)
+    matrix = st.tuples(*[st.tuples(*[place] * (ndim + 1))] * (ndim + 1))
     return LabelImage(
         labels,
         classes,
-        scale=draw(st.tuples(scale, scale)),
+        scale=draw(st.tuples(*[scale] * ndim)),
+        axes=axes,
+        translate=draw(st.sampled_from([(), tuple(range(ndim))]) | st.tuples(*[place] * ndim)),
+        affine=draw(st.none() | matrix),
         units=draw(st.sampled_from(["pixel", "micrometer", "millimeter"])),
         image=draw(st.sampled_from(["", "photo", "größe 漢字"])),
         model=draw(st.sampled_from(["", "starter"])),

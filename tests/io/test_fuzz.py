@@ -68,7 +68,7 @@ def mutate(data, rng):
     return data[:at] + SPITEFUL[int(rng.integers(len(SPITEFUL)))] + data[at + 1 :]
 
 
-def sample():
+def sample(stack=False):
     values = np.zeros((12, 17), np.uint8)
     values[2:9, 3:12] = 1
     values[4:6, 5:8] = 0
@@ -76,7 +76,17 @@ def sample():
     corrections = np.full((12, 17), -1, np.int16)
     corrections[3] = 1
     classes = (ClassInfo(1, "größe", ("a", "b"), (1, 200, 3)),)
-    return LabelImage(values, classes, scale=(0.5, 2), corrections=corrections)
+    if stack:
+        values, corrections = np.stack([values] * 2), np.stack([corrections] * 2)
+    ndim = values.ndim
+    return LabelImage(
+        values,
+        classes,
+        scale=(4, 0.5, 2)[-ndim:],
+        corrections=corrections,
+        translate=range(ndim),
+        affine=np.diag([2.0] * (ndim + 1)),
+    )
 
 
 def survive(read, path, files):
@@ -102,10 +112,16 @@ def survive(read, path, files):
     return refused
 
 
-@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-def test_label_readers(tmp_path, format):
+KINDS = [(f, False) for f in FORMATS] + [(f, True) for f in FORMATS if f.stacks]
+
+
+@pytest.mark.parametrize(
+    ("format", "stack"), KINDS, ids=[f"{f.name}{'-stack' * stack}" for f, stack in KINDS]
+)
+def test_label_readers(tmp_path, format, stack):
     path = tmp_path / f"x{format.suffixes[0]}"
-    write_labels(path, sample())
+    how = "keep" if format.unlabelled else "nearest"
+    write_labels(path, sample(stack), unlabelled=how)
     files = sorted(p for p in tmp_path.rglob("*") if p.is_file())
     assert survive(read_labels, path, files) > EACH // 10
 

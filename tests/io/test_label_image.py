@@ -12,8 +12,8 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io import LabelImage
+from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.label_image import (
-    about_from_json,
     classes_from_json,
     classes_to_json,
     dump_json,
@@ -42,7 +42,8 @@ def test_from_array_names_what_has_no_name():
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        (np.zeros((2, 2, 3), np.uint8), r"\(H, W\)"),
+        (np.zeros(5, np.uint8), r"\(H, W\)"),
+        (np.zeros((1, 2, 2, 2, 2), np.uint8), r"\(H, W\)"),
         (np.zeros((2, 2)), "integers"),
         (np.array([[256]]), "0 to 255"),
         (np.array([[-1]]), "0 to 255"),
@@ -61,6 +62,14 @@ def test_other_rules():
         LabelImage(SQUARE, (ClassInfo(255, "dog", ("dog",), (0, 0, 0)),))
     with pytest.raises(InputError, match="pixel size"):
         LabelImage(SQUARE, (), scale=(0, 1))
+    with pytest.raises(InputError, match="pixel size"):
+        LabelImage(SQUARE, (), scale=(1, 1, 1))
+    with pytest.raises(InputError, match="place"):
+        LabelImage(SQUARE, (), translate=(1, float("nan")))
+    with pytest.raises(InputError, match="affine"):
+        LabelImage(SQUARE, (), affine=((1, 0), (0, 1)))
+    with pytest.raises(InputError, match="Axes"):
+        LabelImage(SQUARE, (), axes="zyx")
     with pytest.raises(InputError, match="Corrections"):
         LabelImage(SQUARE, (), corrections=np.zeros((4, 4), np.int64))
 
@@ -76,11 +85,23 @@ def test_classes_come_back_from_json(classes):
     assert classes_from_json(json.loads(dump_json(classes_to_json(classes))), "x") == classes
 
 
-@given(label_images())
+@given(label_images(stacks=True, corrections=True))
 def test_about_comes_back_from_json(labels):
     about = about_from_json(parse_json(dump_json(labels.about()), "x"), "x", labels.labels.shape)
+    assert about.pop("shape") == labels.labels.shape
+    assert (about.pop("corrections") == labels.corrections).all()
     for key, value in about.items():
         assert getattr(labels, key) == value
+
+
+def test_a_plane_of_a_stack_lies_where_it_did():
+    values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    turned = ((2, 0, 0, 0), (0, 0, -1, 5), (0, 1, 0, 6), (0, 0, 0, 1))
+    stack = LabelImage.from_array(values, scale=(3, 0.5, 0.25), translate=(9, 1, 2), affine=turned)
+    plane = stack.plane(1)
+    assert (plane.labels == values[1]).all()
+    assert (plane.axes, plane.scale, plane.translate) == ("yx", (0.5, 0.25), (1, 2))
+    assert plane.affine == ((0, -1, 5), (1, 0, 6), (0, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +116,24 @@ def test_about_comes_back_from_json(labels):
         {"scale": [0, 1]},
         {"scale": [1, "x"]},
         {"scale": [1, float("inf")]},
+        {"axes": "zyx"},
+        {"axes": ["y", "x"]},
+        {"shape": [4, 4, 1]},
+        {"shape": [2, 4, 4]},
+        {"shape": [True, 4, 4]},
+        {"translate": [1]},
+        {"translate": [1, "x"]},
+        {"affine": [[1, 0], [0, 1]]},
+        {"affine": [[1, 0, 0], [0, 1, 0], [0, 0, "x"]]},
+        {"corrections": []},
+        {"corrections": {"1": "3 4"}},
+        {"corrections": {"1": "x 4"}},
+        {"corrections": {"1": [0, 16]}},
+        {"corrections": {"300": "0 16"}},
+        {"corrections": {"cat": "0 16"}},
+        {"corrections": {"1": "0 16", "2": "0 16"}},
+        {"corrections": {"1": "-1 17"}},
+        {"corrections": {"1": "999999999999 999999999999"}},
         {"units": 7},
         {"model": "m" * 5000},
         {"settings": []},

@@ -210,7 +210,7 @@ def test_tiffs_of_others_keep_their_scale(tmp_path):
     tifffile.imwrite(path, values.astype(np.int32))
     assert read_labels(path).scale == (1, 1)
     tifffile.imwrite(path, np.zeros((6, 6, 3), np.uint8))
-    with pytest.raises(InputError, match="colours or several"):
+    with pytest.raises(InputError, match="colours, channels or several"):
         read_labels(path)
 
 
@@ -284,7 +284,8 @@ def test_ome_labels_of_others(tmp_path, zarr_format):
         {"dtype": "|O"},
         {"dtype": "<f4"},
         {"shape": [10**9, 10**9]},
-        {"shape": [5, 40, 60], "chunks": [1, 40, 60]},
+        {"shape": [5, 40, 60, 2, 2, 2], "chunks": [1, 40, 60, 1, 1, 1]},
+        {"shape": [10**6, 40, 60], "chunks": [1, 40, 60]},
         {"chunks": [10**6, 10**6]},
         {"chunks": [0, 1]},
         {"shape": "all"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
@@ -12,27 +13,76 @@ from napari_wildseg.io import FORMATS, LabelImage, read_labels, write_labels
 
 from .strategies import label_images
 
-# Formats that have no way to say "unlabelled"; the table in docs/formats.md says the same.
+# What the table in docs/formats.md says of them.
 NO_UNLABELLED = {"yolo"}
-NO_CORRECTIONS = {"png", "tif", "coco", "yolo", "ome-zarr"}
+NO_STACKS = {"png", "coco", "yolo"}
+
+
+def assert_same(found, labels):
+    assert (found.labels == labels.labels).all()
+    assert found.labels.shape == labels.labels.shape
+    # Names, prompts, colours, pixel size, unit, place, model, settings and corrections.
+    assert found.about() == labels.about()
+    assert (found.corrections is None) == (labels.corrections is None)
+    if labels.corrections is not None:
+        assert found.corrections.dtype == np.int16
+        assert (found.corrections == labels.corrections).all()
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-@settings(max_examples=60)
-@given(labels=label_images(corrections=True))
-def test_round_trip(tmp_path_factory, format, labels):
+@settings(max_examples=40)
+@given(data=st.data())
+def test_round_trip(tmp_path_factory, format, data):
+    labels = data.draw(
+        label_images(
+            corrections=data.draw(st.booleans()),
+            unlabelled=format.unlabelled,
+            stacks=format.stacks,
+        )
+    )
     path = tmp_path_factory.mktemp("trip") / f"x{format.suffixes[0]}"
     write_labels(path, labels)
-    found = read_labels(path)
-    expected = labels.labels
-    if format.name in NO_UNLABELLED:
-        expected = np.where(expected == 255, 0, expected)
-    assert (found.labels == expected).all()
-    assert found.about() == labels.about()
-    if format.name in NO_CORRECTIONS:
-        assert found.corrections is None
-    else:
-        assert (found.corrections == labels.corrections).all()
+    assert_same(read_labels(path), labels)
+
+
+def test_what_formats_say_of_themselves():
+    assert {f.name for f in FORMATS if not f.unlabelled} == NO_UNLABELLED
+    assert {f.name for f in FORMATS if not f.stacks} == NO_STACKS
+
+
+PAIRS = [(a, b) for a in FORMATS for b in FORMATS]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{a.name}-{b.name}" for a, b in PAIRS])
+@settings(max_examples=3)
+@given(data=st.data())
+def test_from_every_format_to_every_other(tmp_path_factory, first, second, data):
+    stacks = first.stacks and second.stacks
+    unlabelled = first.unlabelled and second.unlabelled
+    labels = data.draw(label_images(corrections=True, unlabelled=unlabelled, stacks=stacks))
+    folder = tmp_path_factory.mktemp("pair")
+    one, two = folder / f"a{first.suffixes[0]}", folder / f"b{second.suffixes[0]}"
+    write_labels(one, labels)
+    write_labels(two, read_labels(one))
+    assert_same(read_labels(two), labels)
+
+
+@pytest.mark.parametrize("format", [f for f in FORMATS if not f.stacks], ids=lambda f: f.name)
+def test_nothing_is_left_out_silently(tmp_path, format):
+    path = tmp_path / f"x{format.suffixes[0]}"
+    stack = LabelImage.from_array(np.ones((2, 4, 5), np.uint8))
+    with pytest.raises(InputError, match="one plane"):
+        write_labels(path, stack)
+    assert not list(tmp_path.iterdir())
+    write_labels(path, stack.plane(1))
+    with pytest.raises(InputError, match="no plane"):
+        stack.plane(2)
+    if not format.unlabelled:
+        unsure = LabelImage.from_array(np.array([[255, 3]]))
+        with pytest.raises(InputError, match="unlabelled"):
+            write_labels(tmp_path / f"y{format.suffixes[0]}", unsure)
+        write_labels(tmp_path / f"y{format.suffixes[0]}", unsure, unlabelled="nearest")
+        assert read_labels(tmp_path / f"y{format.suffixes[0]}").labels.tolist() == [[3, 3]]
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)

@@ -28,6 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("rle", "polygon"),
         help="COCO: run lengths (the default), or polygons",
     )
+    parser.add_argument(
+        "--plane",
+        metavar="N[,N]",
+        help="of a stack, write this plane alone, counted from 0 (for formats of one plane)",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        choices=("keep", "background", "nearest"),
+        default="keep",
+        help="what becomes of pixels without a label (255); YOLO cannot keep them",
+    )
+    parser.add_argument(
+        "--image", metavar="NAME", help="COCO: the picture whose labels are wanted, of several"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
@@ -48,7 +62,25 @@ def run(args: argparse.Namespace) -> int:
     options = {key: value for key, value in chosen.items() if value is not None}
     if options and target.name != "coco":
         raise InputError("--instances and --segmentation are for COCO, files that end in .json.")
-    labels = read_labels(args.source)
-    for path in write_labels(args.target, labels, overwrite=args.overwrite, **options):
+    source = format_of(args.source)
+    if args.image is not None and source.name != "coco":
+        raise InputError("--image is for COCO, files that end in .json.")
+    labels = read_labels(args.source, **({} if args.image is None else {"image": args.image}))
+    if args.plane is not None:
+        labels = labels.plane(*_numbers(args.plane))
+    for path in write_labels(
+        args.target, labels, overwrite=args.overwrite, unlabelled=args.unlabelled, **options
+    ):
         say(str(path))
     return 0
+
+
+def _numbers(text: str) -> list[int]:
+    from napari_wildseg.engine.errors import InputError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f'--plane wants a number, or one an axis as in 2,5, not "{text}".'
+        ) from None

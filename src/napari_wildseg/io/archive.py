@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
+from napari_wildseg.io.sizes import MAX_BYTES
 
 ABOUT = "about.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
@@ -27,15 +29,15 @@ class ArraySpec(NamedTuple):
     ----------
     kinds : str
         NumPy's letters for the kinds of types allowed.
-    dimensions : int
-        How many axes.
+    dimensions : tuple of int
+        How many axes at least and at most.
     limit : int
-        How many elements at most.
+        How many bytes at most, unpacked.
     """
 
     kinds: str
-    dimensions: int
-    limit: int = MAX_PIXELS
+    dimensions: tuple[int, int]
+    limit: int = MAX_BYTES
 
 
 def write_archive(
@@ -117,6 +119,33 @@ def read_archive(
     return arrays, about
 
 
+def corrections_from(
+    arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
+) -> NDArray[np.int16] | None:
+    """Check and return the corrections of an archive, if it has any.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        What `read_archive` found.
+    where : str
+        The file, for messages.
+    name : str
+        What the array is called.
+
+    Raises
+    ------
+    InputError
+        If a value is neither -1 nor a label.
+    """
+    corrections = arrays.get(name)
+    if corrections is None:
+        return None
+    if corrections.min() < -1 or corrections.max() > MAX_CLASSES:
+        raise InputError(f"{where}: its corrections are not -1 or labels.")
+    return corrections.astype(np.int16)
+
+
 def _array(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: ArraySpec, where: str
 ) -> NDArray[Any]:
@@ -133,11 +162,15 @@ def _array(
         size = 1
         for n in shape:
             size *= int(n)
-        if dtype.kind not in spec.kinds or dtype.hasobject or len(shape) != spec.dimensions:
+        if (
+            dtype.kind not in spec.kinds
+            or dtype.hasobject
+            or not (spec.dimensions[0] <= len(shape) <= spec.dimensions[1])
+        ):
             raise InputError(f"{where}: {info.filename} is not the array it should be.")
-        if not 0 < size <= spec.limit:
-            raise InputError(f"{where}: {info.filename} has {size} elements, too many or none.")
         wanted = size * dtype.itemsize
+        if not 0 < wanted <= spec.limit or int(shape[-1]) * int(shape[-2]) > MAX_PIXELS:
+            raise InputError(f"{where}: {info.filename} has {size} elements, too many or none.")
         data = file.read(wanted + 1)
         if len(data) != wanted:
             raise InputError(f"{where}: {info.filename} is cut short, or longer than it says.")

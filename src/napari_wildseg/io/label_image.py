@@ -21,28 +21,31 @@ from napari_wildseg.engine.classes import (
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.engine.pictures import reason
+from napari_wildseg.io.runs import runs_of
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
 
 SIDECAR_FORMAT = "napari-wildseg labels"
 SIDECAR_VERSION = 1
+AXES = ("yx", "zyx", "tyx", "tzyx")
 MAX_JSON = 64_000_000
 """Longest JSON text that is read, in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class LabelImage:
-    """Labels of one image, with all that a file may tell about them.
+    """Labels of an image or of a stack, with all that a file may tell about them.
 
     Attributes
     ----------
     labels : ndarray
-        ``(H, W)`` uint8: 0 background, the classes' ids, 255 unlabelled.
+        ``(H, W)``, ``(Z, H, W)`` or ``(T, Z, H, W)`` uint8: 0 background, the classes' ids, 255
+        unlabelled.
     classes : tuple of ClassInfo
         In ascending order of id; every label value but 0 and 255 has one.
     scale : tuple of float
-        Height and width of a pixel, in ``units``.
+        Size of a pixel along each axis, in ``units`` (of a time axis: the step). Default: ones.
     units : str
         ``"pixel"`` or a unit of length such as ``"micrometer"``.
     image : str
@@ -52,7 +55,14 @@ class LabelImage:
     settings : dict
         How they were made; must be writable as JSON.
     corrections : ndarray or None
-        ``(H, W)`` int16: -1 not corrected, else the label an annotator gave.
+        Of the labels' shape, int16: -1 not corrected, else the label an annotator gave.
+    axes : str
+        A letter an axis: ``"yx"``, ``"zyx"``, ``"tyx"`` or ``"tzyx"``. Default: by the shape.
+    translate : tuple of float
+        Where the centre of the first pixel is along each axis, in ``units``. Default: zeros.
+    affine : tuple of tuple of float, or None
+        ``(N + 1, N + 1)`` homogeneous matrix for N axes that goes on from there to the world
+        (rotation, shear and what else a viewer was told); None for the identity.
 
     Raises
     ------
@@ -62,18 +72,22 @@ class LabelImage:
 
     labels: NDArray[np.uint8]
     classes: tuple[ClassInfo, ...]
-    scale: tuple[float, float] = (1.0, 1.0)
+    scale: tuple[float, ...] = ()
     units: str = "pixel"
     image: str = ""
     model: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     corrections: NDArray[np.int16] | None = None
+    axes: str = ""
+    translate: tuple[float, ...] = ()
+    affine: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         labels = self.labels
-        if labels.ndim != 2 or labels.dtype != np.uint8 or 0 in labels.shape:
+        if not 2 <= labels.ndim <= 4 or labels.dtype != np.uint8 or 0 in labels.shape:
             raise InputError(
-                f"Labels must be a non-empty (H, W) uint8 array, not {labels.shape} {labels.dtype}."
+                "Labels must be a non-empty (H, W), (Z, H, W) or (T, Z, H, W) uint8 array, not "
+                f"{labels.shape} {labels.dtype}."
             )
         object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda c: c.id)))
         ids = [info.id for info in self.classes]
@@ -82,12 +96,32 @@ class LabelImage:
         nameless = sorted(set(_values(labels)) - {0, UNLABELLED} - set(ids))
         if nameless:
             raise InputError(f"Label {nameless[0]} occurs in the labels but is no class.")
-        if not all(math.isfinite(s) and s > 0 for s in self.scale):
-            raise InputError(f"The pixel size must be positive, not {self.scale}.")
+        self._check_place()
         if self.corrections is not None and (
             self.corrections.shape != labels.shape or self.corrections.dtype != np.int16
         ):
             raise InputError("Corrections must be int16 and of the labels' shape.")
+
+    def _check_place(self) -> None:
+        ndim = self.labels.ndim
+        object.__setattr__(self, "axes", self.axes or "tzyx"[-ndim:])
+        object.__setattr__(self, "scale", tuple(map(float, self.scale)) or (1.0,) * ndim)
+        object.__setattr__(self, "translate", tuple(map(float, self.translate)) or (0.0,) * ndim)
+        if self.axes not in AXES or len(self.axes) != ndim:
+            raise InputError(f'Axes of such labels are "{"tzyx"[-ndim:]}", not "{self.axes}".')
+        if len(self.scale) != ndim or not all(math.isfinite(s) and s > 0 for s in self.scale):
+            raise InputError(
+                f"The pixel size must be {ndim} positive numbers, one an axis, not {self.scale}."
+            )
+        if len(self.translate) != ndim or not all(map(math.isfinite, self.translate)):
+            raise InputError(f"The place must be {ndim} numbers, one an axis: {self.translate}.")
+        if self.affine is not None:
+            matrix = np.array(self.affine, float)
+            if matrix.shape != (ndim + 1, ndim + 1) or not np.isfinite(matrix).all():
+                raise InputError(f"The affine matrix must be {ndim + 1} x {ndim + 1} numbers.")
+            same = np.array_equal(matrix, np.eye(ndim + 1))
+            plain = None if same else tuple(tuple(row) for row in matrix.tolist())
+            object.__setattr__(self, "affine", plain)
 
     @classmethod
     def from_array(
@@ -98,7 +132,7 @@ class LabelImage:
         Parameters
         ----------
         values : array_like
-            ``(H, W)`` bool or integers, 0 to 255.
+            ``(H, W)``, ``(Z, H, W)`` or ``(T, Z, H, W)`` bool or integers, 0 to 255.
         classes : iterable of ClassInfo
             What is known of the classes.
         **about
@@ -110,10 +144,10 @@ class LabelImage:
             If the array has another shape or type, or holds values beyond 0..255.
         """
         array = np.asarray(values)
-        if array.ndim != 2 or array.dtype.kind not in "bui":
+        if not 2 <= array.ndim <= 4 or array.dtype.kind not in "bui":
             raise InputError(
-                f"A label image is a (H, W) array of integers; this one is {array.shape} "
-                f"{array.dtype}."
+                "A label image is a (H, W), (Z, H, W) or (T, Z, H, W) array of integers; this "
+                f"one is {array.shape} {array.dtype}."
             )
         if array.size and (int(array.min()) < 0 or int(array.max()) > 255):
             raise InputError(
@@ -158,13 +192,62 @@ class LabelImage:
             palette[info.id] = info.colour
         return palette
 
+    @property
+    def stacked(self) -> bool:
+        """Whether there are more axes than height and width."""
+        return self.labels.ndim > 2
+
     def with_labels(self, labels: NDArray[np.uint8]) -> LabelImage:
         """Return the same with other labels."""
         return replace(self, labels=labels)
 
-    def about(self) -> dict[str, Any]:
-        """Return everything but the arrays, ready for JSON."""
-        height, width = self.labels.shape
+    def plane(self, *index: int) -> LabelImage:
+        """Return one plane of a stack.
+
+        Parameters
+        ----------
+        *index : int
+            A number for each axis before height and width, from 0.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane.
+        """
+        shape = self.labels.shape[:-2]
+        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape)):  # noqa: B905
+            size = " x ".join(map(str, shape)) or "one"
+            raise InputError(f"There is no plane {index}: there are {size}, counted from 0.")
+        matrix = None if self.affine is None else np.array(self.affine)[-3:, -3:]
+        return replace(
+            self,
+            labels=self.labels[index],
+            scale=self.scale[-2:],
+            axes="yx",
+            translate=self.translate[-2:],
+            affine=None if matrix is None else tuple(map(tuple, matrix.tolist())),
+            corrections=None if self.corrections is None else self.corrections[index],
+        )
+
+    def about(self, *, corrections: bool = True) -> dict[str, Any]:
+        """Return everything but the labels, ready for JSON.
+
+        Parameters
+        ----------
+        corrections : bool
+            Whether to put corrections in, as run lengths; formats that keep them as an array
+            of their own leave them out.
+        """
+        height, width = self.labels.shape[-2:]
+        more: dict[str, Any] = {}
+        if self.stacked:
+            more |= {"axes": self.axes, "shape": list(self.labels.shape)}
+        if any(self.translate):
+            more["translate"] = list(self.translate)
+        if self.affine is not None:
+            more["affine"] = [list(row) for row in self.affine]
+        if corrections and self.corrections is not None:
+            more["corrections"] = runs_of(self.corrections)
         return {
             "format": SIDECAR_FORMAT,
             "version": SIDECAR_VERSION,
@@ -176,6 +259,7 @@ class LabelImage:
             "units": self.units,
             "model": self.model,
             "settings": dict(self.settings),
+            **more,
         }
 
 
@@ -247,62 +331,6 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
             raise InputError(f"{where}: the colour of class {number} is not three bytes.")
         classes.append(ClassInfo(number, str(name), tuple(prompts), tuple(colour)))
     return tuple(classes)
-
-
-def about_from_json(about: object, where: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Turn what `LabelImage.about` wrote into constructor arguments; every value is checked.
-
-    Parameters
-    ----------
-    about : object
-        A parsed JSON value.
-    where : str
-        The file, for messages.
-    shape : tuple of int
-        Shape of the labels it must belong to.
-
-    Returns
-    -------
-    dict
-        ``classes``, ``scale``, ``units``, ``image``, ``model`` and ``settings``.
-
-    Raises
-    ------
-    InputError
-        If it is not of our format, of a later version, or for labels of another shape.
-    """
-    if not isinstance(about, dict) or about.get("format") != SIDECAR_FORMAT:
-        raise InputError(f"{where} is not a description of labels by napari-wildseg.")
-    version = about.get("version")
-    if type(version) is not int or not 1 <= version <= SIDECAR_VERSION:
-        raise InputError(
-            f"{where} has format version {version}; this napari-wildseg reads up to "
-            f"{SIDECAR_VERSION}: update it."
-        )
-    size = about.get("image_size")
-    if not isinstance(size, dict) or (size.get("height"), size.get("width")) != tuple(shape[:2]):
-        raise InputError(f"{where} describes labels of another size than {shape[1]} x {shape[0]}.")
-    scale = about.get("scale", [1.0, 1.0])
-    if not (
-        isinstance(scale, list)
-        and len(scale) == 2
-        and all(type(s) in (int, float) and math.isfinite(s) and s > 0 for s in scale)
-    ):
-        raise InputError(f"{where}: the pixel size is not two positive numbers.")
-    texts = {key: about.get(key, "") for key in ("units", "image", "model")}
-    if not all(isinstance(text, str) and len(text) <= 4096 for text in texts.values()):
-        raise InputError(f"{where}: units, image and model must be short texts.")
-    settings = about.get("settings", {})
-    if not isinstance(settings, dict):
-        raise InputError(f"{where}: the settings are not an object.")
-    return {
-        "classes": classes_from_json(about.get("classes"), where),
-        "scale": (float(scale[0]), float(scale[1])),
-        "units": texts["units"] or "pixel",
-        "image": texts["image"],
-        "model": texts["model"],
-        "settings": settings,
-    }
 
 
 def dump_json(value: object) -> bytes:

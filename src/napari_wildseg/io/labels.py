@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats import FORMATS, Format
 from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.unlabelled import fill_unlabelled
 
 
 def format_of(path: str | Path, name: str | None = None) -> Format:
@@ -68,6 +70,7 @@ def write_labels(
     *,
     format: str | None = None,
     overwrite: bool = False,
+    unlabelled: str = "keep",
     **options: Any,
 ) -> list[Path]:
     """Write a label file of any format, whole or not at all.
@@ -82,6 +85,9 @@ def write_labels(
         Short name of the format, where the ending does not tell.
     overwrite : bool
         Whether existing files may be replaced.
+    unlabelled : str
+        What becomes of pixels with 255: ``"keep"``, ``"background"`` or ``"nearest"``, the label
+        of the nearest pixel that has one.
     **options
         The format's own.
 
@@ -93,8 +99,36 @@ def write_labels(
     Raises
     ------
     InputError
-        If a file is there already, or the format cannot hold the labels.
+        If a file is there already, or the format cannot hold the labels: nothing is left out
+        silently.
     WildsegError
         If the folder cannot be written.
     """
-    return format_of(path, format).write(Path(path), labels, overwrite=overwrite, **options)
+    chosen = format_of(path, format)
+    labels = fill_unlabelled(labels, unlabelled)
+    refuse_loss(labels, chosen)
+    return chosen.write(Path(path), labels, overwrite=overwrite, **options)
+
+
+def refuse_loss(labels: LabelImage, format: Format) -> None:
+    """Raise `InputError` if a format cannot hold labels.
+
+    Parameters
+    ----------
+    labels : LabelImage
+        The labels.
+    format : Format
+        The format.
+    """
+    if labels.stacked and not format.stacks:
+        able = ", ".join(f.suffixes[0] for f in FORMATS if f.stacks)
+        size = " x ".join(map(str, labels.labels.shape))
+        raise InputError(
+            f"{format.title} holds one plane, and these labels are a stack of {size}: "
+            f"choose a plane, or a format for stacks ({able})."
+        )
+    if not format.unlabelled and (labels.labels == UNLABELLED).any():
+        raise InputError(
+            f"{format.title} cannot say that a pixel is unlabelled: choose whether such pixels "
+            'become "background" or the "nearest" class.'
+        )

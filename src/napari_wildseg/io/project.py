@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.archive import ArraySpec, read_archive, write_archive
-from napari_wildseg.io.formats.npz import corrections_from
-from napari_wildseg.io.label_image import LabelImage, about_from_json
+from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
+from napari_wildseg.io.description import described
+from napari_wildseg.io.label_image import LabelImage
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Segmenter
 
 SUFFIX = ".wildseg"
 _FORMAT = "napari-wildseg project"
@@ -23,18 +28,23 @@ _VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Project:
-    """The state of one image.
+    """The state of one image or stack.
 
     Attributes
     ----------
     labels : LabelImage
         The result, classes, corrections, model, settings and pixel size.
     pseudo_labels : ndarray or None
-        ``(H, W)`` uint8, 255 where the maps were not sure.
+        Of the labels' shape, uint8, 255 where the maps were not sure.
     relevance : ndarray or None
-        ``(K, H, W)`` float32, one map a class; large, and not needed to go on.
+        ``(K, H, W)`` float32 (of a stack ``(K, Z, H, W)``), one map a class; large, and not
+        needed to go on.
     image_digest : str
         `image_digest` of the picture, to tell whether it is the same, or ``""``.
+    pseudo_corrections : ndarray or None
+        As ``labels.corrections``, of what was painted into the pseudo-labels.
+    state : dict
+        What else a viewer wants back: planes done, hidden classes, ... Must be writable as JSON.
 
     Raises
     ------
@@ -46,6 +56,8 @@ class Project:
     pseudo_labels: NDArray[np.uint8] | None = None
     relevance: NDArray[np.float32] | None = None
     image_digest: str = ""
+    pseudo_corrections: NDArray[np.int16] | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape, classes = self.labels.labels.shape, self.labels.classes
@@ -58,25 +70,92 @@ class Project:
                 raise InputError("The pseudo-labels hold a value that is no class.")
         if maps is not None and (maps.shape != (len(classes), *shape) or maps.dtype != np.float32):
             raise InputError("The relevance maps are not (K, H, W) float32, one map a class.")
+        painted = self.pseudo_corrections
+        if painted is not None and (painted.shape != shape or painted.dtype != np.int16):
+            raise InputError("The corrections of pseudo-labels are not int16 of the labels' shape.")
         if not re.fullmatch(r"(sha256:[0-9a-f]{64})?", self.image_digest):
             raise InputError("The image's digest is not one that image_digest gives.")
 
+    def resume(self, image: NDArray[Any], *, device: str = "auto") -> Segmenter:
+        """Give a segmenter in the state that was saved, to go on from.
 
-def image_digest(rgb: NDArray[np.uint8]) -> str:
-    """Return a signature of a picture's content.
+        Parameters
+        ----------
+        image : ndarray
+            The image, as it was given to `Segmenter.set_image`; it is encoded anew.
+        device : str
+            ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+
+        Returns
+        -------
+        Segmenter
+            Its ``result`` is the saved one, to the pixel; the settings are those saved too.
+
+        Raises
+        ------
+        InputError
+            If it is another image, or the project is of a stack, which a segmenter does not take.
+
+        Examples
+        --------
+        >>> project = load_project("cat.wildseg")  # doctest: +SKIP
+        >>> segmenter = project.resume(image)  # doctest: +SKIP
+        >>> result = segmenter.refine(segmenter.result.corrections)  # doctest: +SKIP
+        """
+        from napari_wildseg.engine.segmenter import Segmenter
+
+        saved = self.labels
+        if saved.stacked:
+            raise InputError("This project is of a stack: open it in the viewer.")
+        if self.image_digest not in ("", image_digest(np.asarray(image))):
+            raise InputError("This is not the image of the project: its pixels are others.")
+        chosen = _engine_settings(saved.settings)
+        threshold = chosen.pop("threshold")
+        segmenter = Segmenter(saved.model or "starter", device=device, **chosen)
+        segmenter.set_image(image)
+        if segmenter.image_shape != saved.labels.shape:
+            raise InputError(
+                f"The image is {segmenter.image_shape}, the project's labels are "
+                f"{saved.labels.shape}: give the image they are of."
+            )
+        fresh = segmenter.segment(saved.classes, threshold=threshold, refine=False)
+        pseudo = fresh.pseudo_labels if self.pseudo_labels is None else self.pseudo_labels
+        segmenter.result = replace(
+            fresh,
+            labels=saved.labels,
+            pseudo_labels=pseudo,
+            settings=dict(saved.settings),
+            corrections=saved.corrections,
+        )
+        return segmenter
+
+
+def _engine_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Take what a segmenter is made with out of saved settings; nothing of them is trusted."""
+    found: dict[str, Any] = {"views": "default", "method": None, "refiner": "default"}
+    for name in found:
+        if isinstance(value := settings.get(name), str):
+            found[name] = value
+    threshold = settings.get("threshold", 0.5)
+    found["threshold"] = threshold if type(threshold) in (int, float) else 0.5
+    return found
+
+
+def image_digest(image: NDArray[Any]) -> str:
+    """Return a signature of an image's content.
 
     Parameters
     ----------
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
+    image : ndarray
+        The pixels as they are, of any shape and type.
 
     Examples
     --------
     >>> image_digest(np.zeros((2, 2, 3), np.uint8))[:14]
     'sha256:ba5db90'
     """
-    digest = hashlib.sha256(f"{rgb.shape} {rgb.dtype}\n".encode())
-    digest.update(np.ascontiguousarray(rgb).data)
+    digest = hashlib.sha256(f"{image.shape} {image.dtype}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -109,12 +188,14 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
         "corrections": project.labels.corrections,
         "pseudo_labels": project.pseudo_labels,
         "relevance": project.relevance,
+        "pseudo_corrections": project.pseudo_corrections,
     }
     about = {
         "format": _FORMAT,
         "version": _VERSION,
         "image_digest": project.image_digest,
-        "labels": project.labels.about(),
+        "labels": project.labels.about(corrections=False),
+        "state": dict(project.state),
     }
     present = {name: array for name, array in arrays.items() if array is not None}
     write_archive(Path(path), present, about, overwrite=overwrite)
@@ -138,10 +219,11 @@ def load_project(path: str | Path) -> Project:
     arrays, about = read_archive(
         path,
         {
-            "labels": ArraySpec("u", 2),
-            "corrections": ArraySpec("i", 2),
-            "pseudo_labels": ArraySpec("u", 2),
-            "relevance": ArraySpec("f", 3, 500_000_000),
+            "labels": ArraySpec("u", (2, 4)),
+            "corrections": ArraySpec("i", (2, 4)),
+            "pseudo_labels": ArraySpec("u", (2, 4)),
+            "pseudo_corrections": ArraySpec("i", (2, 4)),
+            "relevance": ArraySpec("f", (3, 5)),
         },
     )
     if not isinstance(about, dict) or about.get("format") != _FORMAT or "labels" not in arrays:
@@ -154,11 +236,9 @@ def load_project(path: str | Path) -> Project:
         )
     digest = about.get("image_digest", "")
     values = arrays["labels"]
-    labels = LabelImage.from_array(
-        values,
-        corrections=corrections_from(arrays, path.name),
-        **about_from_json(about.get("labels"), path.name, values.shape),
-    )
+    corrections = corrections_from(arrays, path.name)
+    labels = described(values, about.get("labels"), path.name, corrections=corrections)
+    state = about.get("state", {})
     relevance = arrays.get("relevance")
     if relevance is not None and not np.isfinite(relevance).all():
         raise InputError(f"{path.name}: its relevance maps are not numbers.")
@@ -167,4 +247,6 @@ def load_project(path: str | Path) -> Project:
         pseudo_labels=arrays.get("pseudo_labels"),
         relevance=relevance,
         image_digest=digest if isinstance(digest, str) else "?",
+        pseudo_corrections=corrections_from(arrays, path.name, "pseudo_corrections"),
+        state=state if isinstance(state, dict) else {},
     )

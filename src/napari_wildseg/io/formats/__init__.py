@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from napari_wildseg.io.formats import coco, npz, ome_zarr, png, tiff, yolo
+from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project, tiff, yolo
 from napari_wildseg.io.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
     png.FORMAT,
+    tiff.OME,  # before TIFF, whose ending it ends with
     tiff.FORMAT,
     npz.FORMAT,
     coco.FORMAT,
     yolo.FORMAT,
     ome_zarr.FORMAT,
+    project.FORMAT,
 )
 """Every format, in the order they are offered."""
 

@@ -26,6 +26,10 @@ class Format:
         ``(path, **options) -> LabelImage``; raises `InputError`.
     write : callable
         ``(path, labels, *, overwrite, **options) -> list of Path`` written, all atomically.
+    stacks : bool
+        Whether a file can hold a stack of planes.
+    unlabelled : bool
+        Whether a file can say that a pixel is not labelled.
     """
 
     name: str
@@ -33,6 +37,8 @@ class Format:
     suffixes: tuple[str, ...]
     read: Callable[..., LabelImage]
     write: Callable[..., list[Path]]
+    stacks: bool = False
+    unlabelled: bool = True
 
     def matches(self, path: Path) -> bool:
         """Whether the file name ends as this format's do."""

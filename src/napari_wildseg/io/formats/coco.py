@@ -13,11 +13,11 @@ from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, cl
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_size
 from napari_wildseg.io.atomic import atomic_write
+from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import (
     LabelImage,
-    about_from_json,
     classes_from_json,
     dump_json,
 )
@@ -43,8 +43,7 @@ def write(
         The JSON.
     labels : LabelImage
         What to write. COCO has no unlabelled pixels: 255 becomes one annotation with
-        ``iscrowd`` 1 of a category "unlabelled", which evaluation code ignores. Corrections
-        are not kept by this format.
+        ``iscrowd`` 1 of a category "unlabelled", which evaluation code ignores.
     overwrite : bool
         Whether an existing file may be replaced.
     instances : str
@@ -188,7 +187,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     about: dict[str, Any] = {"image": found["file_name"]}
     if _OURS in found:
         about = about_from_json(found[_OURS], where, labels.shape)
-        del about["classes"]
+        del about["classes"], about["shape"]
     return LabelImage.from_array(labels, classes, **about)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.archive import ArraySpec, read_archive, write_archive
+from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
+from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
-from napari_wildseg.io.label_image import LabelImage, about_from_json
+from napari_wildseg.io.label_image import LabelImage
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -35,7 +34,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     arrays: dict[str, NDArray[Any]] = {"labels": labels.labels}
     if labels.corrections is not None:
         arrays["corrections"] = labels.corrections
-    write_archive(path, arrays, labels.about(), overwrite=overwrite)
+    write_archive(path, arrays, labels.about(corrections=False), overwrite=overwrite)
     return [path]
 
 
@@ -52,37 +51,15 @@ def read(path: Path) -> LabelImage:
     InputError
         If it is damaged, too large, or holds no such array.
     """
-    spec = {"labels": ArraySpec("bui", 2), "corrections": ArraySpec("i", 2)}
+    spec = {"labels": ArraySpec("bui", (2, 4)), "corrections": ArraySpec("i", (2, 4))}
     arrays, about = read_archive(path, spec)
     if "labels" not in arrays:
         raise InputError(f'{path.name} holds no array called "labels".')
     values = arrays["labels"]
     corrections = corrections_from(arrays, path.name)
-    known = {} if about is None else about_from_json(about, path.name, values.shape)
-    return LabelImage.from_array(values, corrections=corrections, **known)
+    if about is None:
+        return LabelImage.from_array(values, corrections=corrections)
+    return described(values, about, path.name, corrections=corrections)
 
 
-def corrections_from(arrays: dict[str, NDArray[Any]], where: str) -> NDArray[np.int16] | None:
-    """Check and return the corrections of an archive, if it has any.
-
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        What `read_archive` found.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If a value is neither -1 nor a label.
-    """
-    corrections = arrays.get("corrections")
-    if corrections is None:
-        return None
-    if corrections.min() < -1 or corrections.max() > MAX_CLASSES:
-        raise InputError(f"{where}: its corrections are not -1 or labels.")
-    return corrections.astype(np.int16)
-
-
-FORMAT = Format("npz", "NumPy archive, with corrections", (".npz",), read, write)
+FORMAT = Format("npz", "NumPy archive", (".npz",), read, write, stacks=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,20 +10,18 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import MAX_PIXELS, check_size, reason
+from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_folder
+from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json
-from napari_wildseg.io.label_image import LabelImage, about_from_json, classes_from_json
+from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
+from napari_wildseg.io.zarr_checks import check_array
 
 _NAME = "wildseg"
 _NGFF = "0.4"
 _CHUNK = 1024
 _SMALLEST_LEVEL = 256
-# Decoding these runs no code of the file's. Others (pickle among them) are refused.
-_CODECS = {"blosc", "zstd", "lz4", "gzip", "zlib", "bytes", "crc32c", "transpose", None}
-_DEFLATE_LIMIT = 4_000_000
-"""Longest stored chunk that is inflated, in bytes; deflate grows a thousandfold at most."""
 
 
 def write(
@@ -41,11 +38,12 @@ def write(
     path : Path
         The folder, ending in ``.zarr``.
     labels : LabelImage
-        What to write. Corrections are not kept by this format.
+        What to write.
     overwrite : bool
         Whether an existing folder may be replaced.
     picture : ndarray, optional
-        ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x.
+        ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x. Only for
+        labels of one plane.
 
     Returns
     -------
@@ -59,12 +57,12 @@ def write(
         if picture is not None:
             channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
             scales = _write_levels(root, channels, smooth=True)
-            root.attrs["multiscales"] = [_multiscale(labels, scales, "c")]
+            root.attrs["multiscales"] = [_multiscale(labels, scales, smooth=True)]
         group = root.create_group("labels")
         group.attrs["labels"] = [_NAME]
         own = group.create_group(_NAME)
         scales = _write_levels(own, labels.labels, smooth=False)
-        own.attrs["multiscales"] = [_multiscale(labels, scales, "")]
+        own.attrs["multiscales"] = [_multiscale(labels, scales)]
         own.attrs["image-label"] = {
             "version": _NGFF,
             "colors": [
@@ -107,17 +105,26 @@ def read(path: Path) -> LabelImage:
     if not isinstance(level, dict) or not isinstance(first, dict):
         raise InputError(f"{path.name} holds no label image that can be read.")
     array_folder = folder / _plain_path(first.get("path"), path.name)
-    _check_array(array_folder, path.name)
+    check_array(array_folder, path.name)
     try:
         values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
     except Exception as error:  # zarr raises what the damage happens to run into
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
-    values = values.reshape([n for n in values.shape if n > 1] if values.ndim > 2 else values.shape)
     if _NAME in attributes:
-        about = about_from_json(attributes[_NAME], path.name, values.shape)
-        return LabelImage.from_array(values, **about)
-    classes = _classes(attributes.get("image-label"), path.name)
-    return LabelImage.from_array(values, classes, **_scale(level, first))
+        return described(values, attributes[_NAME], path.name)
+    names = _axes(level, values.ndim, path.name)
+    kept = [i for i, n in enumerate(values.shape) if n > 1 or names[i] in ("y", "x")]
+    axes = "".join(names[i] for i in kept)
+    if axes not in AXES:
+        raise InputError(
+            f'{path.name} has axes "{axes}": labels of one image (yx) or of a stack are wanted.'
+        )
+    return LabelImage.from_array(
+        values.reshape([values.shape[i] for i in kept]),
+        _classes(attributes.get("image-label"), path.name),
+        axes=axes,
+        **_place(level, first, kept, names),
+    )
 
 
 def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
@@ -151,25 +158,33 @@ def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
     return np.asarray((mean.round() if array.dtype.kind in "ui" else mean).astype(array.dtype))
 
 
-def _multiscale(labels: LabelImage, factors: list[int], channel: str) -> dict[str, Any]:
+def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False) -> dict[str, Any]:
+    """Describe a pyramid; of a smooth one, a picture's, a pixel is the mean of a block."""
     unit = {} if labels.units == "pixel" else {"unit": labels.units}
-    axes = [{"name": "c", "type": "channel"}] if channel else []
-    axes += [{"name": axis, "type": "space", **unit} for axis in "yx"]
-    ones = [1.0] if channel else []
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []
+    for axis in labels.axes:
+        axes.append({"name": axis, "type": "time"} if axis == "t" else _space(axis, unit))
+    levels = []
+    for number, factor in enumerate(factors):
+        factor_of = [1] * (len(labels.axes) - 2) + [factor] * 2
+        scale = [s * f for s, f in zip(labels.scale, factor_of, strict=True)]
+        # The middle of a block of pixels lies between them; a picked pixel is where it was.
+        middle = [s * (f - 1) / 2 * smooth for s, f in zip(labels.scale, factor_of, strict=True)]
+        place = [t + m for t, m in zip(labels.translate, middle, strict=True)]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * smooth + scale}]
+        if any(place):
+            steps.append({"type": "translation", "translation": [0.0] * smooth + place})
+        levels.append({"path": str(number), "coordinateTransformations": steps})
     return {
         "version": _NGFF,
         "name": labels.image or _NAME,
         "axes": axes,
-        "datasets": [
-            {
-                "path": str(number),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": ones + [s * factor for s in labels.scale]}
-                ],
-            }
-            for number, factor in enumerate(factors)
-        ],
+        "datasets": levels,
     }
+
+
+def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
+    return {"name": axis, "type": "space", **unit}
 
 
 def _label_folder(path: Path) -> Path:
@@ -206,56 +221,6 @@ def _plain_path(text: object, where: str) -> str:
     return "/".join(parts)
 
 
-def _check_array(folder: Path, where: str) -> None:
-    """Check what an array declares, before zarr looks at it."""
-    wrong = InputError(f"{where} holds no two-dimensional labels, or unusual ones.")
-    if (folder / ".zarray").is_file():
-        meta = read_json(folder / ".zarray")
-        if not isinstance(meta, dict) or meta.get("filters"):
-            raise wrong
-        compressor = meta.get("compressor") or {"id": None}
-        codecs = [compressor.get("id") if isinstance(compressor, dict) else ""]
-        chunks, dtype = meta.get("chunks"), str(meta.get("dtype"))
-        plain = len(dtype) == 3 and dtype[1] in "biu"
-    elif (folder / "zarr.json").is_file():
-        meta = read_json(folder / "zarr.json")
-        if not isinstance(meta, dict) or not isinstance(meta.get("codecs"), list):
-            raise wrong
-        codecs = [c.get("name") if isinstance(c, dict) else "" for c in meta["codecs"]]
-        try:
-            chunks = meta["chunk_grid"]["configuration"]["chunk_shape"]
-        except (KeyError, TypeError):
-            raise wrong from None
-        plain = str(meta.get("data_type")).lstrip("u") in (
-            "int8",
-            "int16",
-            "int32",
-            "int64",
-            "bool",
-        )
-    else:
-        raise wrong
-    shape, chunks = _whole(meta.get("shape"), wrong), _whole(chunks, wrong)
-    many = len(shape) > 2 and len([n for n in shape if n > 1]) > 2
-    if not plain or many or not all(codec in _CODECS for codec in codecs):
-        raise wrong
-    check_size(where, shape[-1], math.prod(shape[:-1]))
-    if math.prod(chunks) > MAX_PIXELS:
-        raise wrong
-    if {"gzip", "zlib"} & set(codecs):
-        for file in folder.rglob("*"):
-            if file.is_file() and file.stat().st_size > _DEFLATE_LIMIT:
-                raise wrong
-
-
-def _whole(numbers: object, wrong: InputError) -> list[int]:
-    """Check the lengths of two to five axes."""
-    usable = isinstance(numbers, list) and 2 <= len(numbers) <= 5
-    if not usable or not all(type(n) is int and n > 0 for n in numbers):  # type: ignore[attr-defined]
-        raise wrong
-    return list(numbers)  # type: ignore[call-overload, no-any-return]
-
-
 def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
     """Read ``image-label``: colours, and names from properties called class or name."""
     if not isinstance(entries, dict):
@@ -286,20 +251,40 @@ def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
     )
 
 
-def _scale(level: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
-    """Pixel size and unit of the last two axes; nothing where they are not told plainly."""
+def _axes(level: dict[str, Any], ndim: int, where: str) -> list[str]:
+    """Names of the axes; labels of NGFF before 0.3 have t, c, z, y and x without saying so."""
+    entries = level.get("axes")
+    if entries is None:
+        return list("tczyx"[-ndim:])
+    names = [e.get("name") if isinstance(e, dict) else e for e in entries or []]
+    if len(names) != ndim or not all(isinstance(n, str) and len(n) < 40 for n in names):
+        raise InputError(f"{where}: its axes are not those of its labels.")
+    return [str(n).lower() for n in names]
+
+
+def _place(
+    level: dict[str, Any], dataset: dict[str, Any], kept: list[int], names: list[str]
+) -> dict[str, Any]:
+    """Scale, place and unit of the axes kept; nothing where they are not told plainly."""
+    steps: dict[str, list[float]] = {}
     transforms = dataset.get("coordinateTransformations")
-    first = transforms[0] if isinstance(transforms, list) and transforms else None
-    scale = first.get("scale") if isinstance(first, dict) else None
-    axes = level.get("axes")
-    last = axes[-1] if isinstance(axes, list) and axes else None
+    for step in transforms if isinstance(transforms, list) else ():
+        for kind in ("scale", "translation"):
+            values = step.get(kind) if isinstance(step, dict) else None
+            if isinstance(values, list) and len(values) == len(names):
+                if not all(type(v) in (int, float) and abs(v) < 1e12 for v in values):
+                    return {}
+                steps.setdefault(kind, [float(values[i]) for i in kept])
+    if "scale" not in steps or min(steps["scale"]) <= 0:
+        return {}
+    entries = level.get("axes")
+    last = entries[-1] if isinstance(entries, list) and entries else None
     unit = last.get("unit") if isinstance(last, dict) else None
-    if not isinstance(scale, list) or len(scale) < 2:
-        return {}
-    if not all(type(s) in (int, float) and 0 < s < 1e12 for s in scale[-2:]):
-        return {}
-    units = unit if isinstance(unit, str) and 0 < len(unit) < 40 else "pixel"
-    return {"scale": (float(scale[-2]), float(scale[-1])), "units": units}
+    return {
+        "scale": tuple(steps["scale"]),
+        "translate": tuple(steps.get("translation", ())),
+        "units": unit if isinstance(unit, str) and 0 < len(unit) < 40 else "pixel",
+    }
 
 
-FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write)
+FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True)

@@ -12,11 +12,11 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, open_picture, reason
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
     MAX_JSON,
     LabelImage,
-    about_from_json,
     dump_json,
     parse_json,
     placeholder_class,
@@ -31,7 +31,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     path : Path
         The PNG.
     labels : LabelImage
-        What to write. Corrections are not kept by this format.
+        What to write.
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -68,8 +68,7 @@ def read(path: Path) -> LabelImage:
     values, palette = decode(path)
     sidecar = sidecar_of(path)
     if sidecar.is_file():
-        about = about_from_json(read_json(sidecar), sidecar.name, values.shape)
-        return LabelImage.from_array(values, **about)
+        return described(values, read_json(sidecar), sidecar.name)
     classes = []
     if palette is not None:
         found = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:256])

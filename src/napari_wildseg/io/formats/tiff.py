@@ -1,23 +1,28 @@
-"""TIFF as ImageJ reads it: colours, pixel size, and all else as text in the ``Info`` field."""
+"""TIFF as ImageJ reads it, OME-TIFF, and the TIFFs of other programs."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
+import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, check_size, reason
+from napari_wildseg.engine.pictures import check_readable, reason
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.bombs import deflate_within
+from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
-from napari_wildseg.io.label_image import (
-    LabelImage,
-    about_from_json,
-    dump_json,
-    parse_json,
-)
+from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
+from napari_wildseg.io.sizes import check_stack
+
+if TYPE_CHECKING:
+    import tifffile
 
 _TO_MICROMETRES = {
     "nm": 1e-3,
@@ -34,6 +39,12 @@ _TO_MICROMETRES = {
     "meter": 1e6,
     "inch": 25400.0,
 }
+_OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
+_NAMESPACE = "napari-wildseg"
+_DEFLATE = (8, 32946)
+_LZMA = 34925
+# ImageJ's and OME's letters for the axes of ours; plain TIFFs of several pages have Q or I.
+_AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "IYX": "zyx"}
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -44,7 +55,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     path : Path
         The TIFF.
     labels : LabelImage
-        What to write. Corrections are not kept by this format.
+        What to write, with all that is known in ImageJ's ``Info`` field.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -56,30 +67,85 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
-    height, width = labels.scale
+    height, width = labels.scale[-2:]
+    # All of ImageJ's axes are spelled out: with fewer, tifffile guesses, wrongly for an axis of 1.
+    times = labels.labels.shape[0] if "t" in labels.axes else 1
+    metadata: dict[str, Any] = {
+        "axes": "TZCYXS",
+        "unit": labels.units,
+        "LUTs": [np.ascontiguousarray(labels.palette.T)],
+        # Resolutions are fractions of 32-bit numbers; the exact pixel size is in here.
+        "Info": dump_json(labels.about()).decode("utf-8"),
+    }
+    if "z" in labels.axes:
+        metadata["spacing"] = labels.scale[-3]
+    if "t" in labels.axes:
+        metadata["finterval"] = labels.scale[0]
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        labels.labels,
+        labels.labels.reshape(times, -1, 1, *labels.labels.shape[-2:], 1),
         imagej=True,
         photometric="minisblack",
         compression="zlib",
         resolution=(1 / width, 1 / height),
         resolutionunit="NONE",
-        metadata={
-            "axes": "YX",
-            "unit": labels.units,
-            "LUTs": [np.ascontiguousarray(labels.palette.T)],
-            # Resolutions are fractions of 32-bit numbers; the exact pixel size is in here.
-            "Info": dump_json(labels.about()).decode("utf-8"),
-        },
+        metadata=metadata,
+    )
+    atomic_write(path, buffer.getvalue(), overwrite=overwrite)
+    return [path]
+
+
+def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+    """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation.
+
+    Parameters
+    ----------
+    path : Path
+        The TIFF, ending in ``.ome.tif``.
+    labels : LabelImage
+        What to write.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The file.
+    """
+    import tifffile
+
+    refuse_existing([path], overwrite=overwrite)
+    about = dump_json(labels.about())
+    metadata: dict[str, Any] = {
+        "axes": labels.axes.upper(),
+        "Name": labels.image or "labels",
+        "CommentAnnotation": {"Namespace": _NAMESPACE, "Value": about.decode("utf-8")},
+        # OME wants a name of its own for each file; the same content has the same one.
+        "UUID": str(uuid.UUID(bytes=_digest(about, labels.labels)[:16])),
+    }
+    for axis, size in zip(labels.axes.upper(), labels.scale, strict=True):
+        if axis == "T":
+            metadata["TimeIncrement"] = size
+        else:
+            metadata[f"PhysicalSize{axis}"] = size
+            metadata[f"PhysicalSize{axis}Unit"] = _OME_UNITS.get(labels.units, "pixel")
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        labels.labels,
+        ome=True,
+        photometric="palette",
+        colormap=np.ascontiguousarray(labels.palette.T).astype(np.uint16) * 257,
+        compression="zlib",
+        metadata=metadata,
     )
     atomic_write(path, buffer.getvalue(), overwrite=overwrite)
     return [path]
 
 
 def read(path: Path) -> LabelImage:
-    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one.
+    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack.
 
     Parameters
     ----------
@@ -94,25 +160,17 @@ def read(path: Path) -> LabelImage:
     Raises
     ------
     InputError
-        If it is damaged, too large, holds several planes, or no labels.
+        If it is damaged, too large, holds colours or channels, or no labels.
     """
     import tifffile
 
     check_readable(path)
     try:
         with tifffile.TiffFile(path) as file:
-            page, series = file.pages.first, file.series[0]
-            shape = tuple(n for n in series.shape if n > 1)
-            if page.samplesperpixel > 1 or len(file.series) > 1 or len(shape) > 2:
-                raise InputError(
-                    f"{path.name} holds colours or several planes, not the labels of one image."
-                )
-            check_size(path.name, page.imagewidth, page.imagelength)
-            values = np.asarray(series.asarray()).reshape(page.imagelength, page.imagewidth)
+            values, axes = _values(file, path.name)
             imagej = dict(file.imagej_metadata or {})
             ome = file.ome_metadata
-            if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and page.bitspersample == 1:
-                values = ~values.astype(bool)
+            page = file.pages.first
             resolution = page.get_resolution() if "XResolution" in page.tags else (1.0, 1.0)
     except InputError:
         raise
@@ -123,27 +181,77 @@ def read(path: Path) -> LabelImage:
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
         about = parse_json(info.encode("utf-8", "replace"), path.name)
-        return LabelImage.from_array(values, **about_from_json(about, path.name, values.shape))
-    about = _ome_scale(ome) if ome else _scale(resolution, imagej.get("unit"))
-    return LabelImage.from_array(values, **about)
+        return described(values, about, path.name)
+    if ome and (comment := _comment(ome)) is not None:
+        return described(values, parse_json(comment, path.name), path.name)
+    scale = (
+        _ome_scale(ome, axes)
+        if ome
+        else _scale(resolution, imagej.get("unit"), imagej.get("spacing"), axes)
+    )
+    return LabelImage.from_array(values, axes=axes, **scale)
 
 
-def _scale(resolution: tuple[float, float], unit: object) -> dict[str, Any]:
+def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
+    digest = hashlib.sha256(about)
+    digest.update(np.ascontiguousarray(labels).data)
+    return digest.digest()
+
+
+def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
+    """Read the only series of a file, its sizes checked before anything is unpacked."""
+    page, series = file.pages.first, file.series[0]
+    letters = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX"]
+    axes = _AXES.get("".join(letter for letter, _ in letters))
+    if page.samplesperpixel > 1 or len(file.series) > 1 or axes is None:
+        raise InputError(
+            f"{where} holds colours, channels or several images, not the labels of one image "
+            "or stack."
+        )
+    shape = tuple(n for _, n in letters)
+    check_stack(where, shape, series.dtype.itemsize)
+    for each in series.pages:
+        _check_segments(file, page if each is None else each, where)
+    values = np.asarray(series.asarray()).reshape(shape)
+    if page.photometric == 0 and page.bitspersample == 1:  # white is zero
+        values = ~values.astype(bool)
+    return values, axes
+
+
+def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
+    """Refuse strips and tiles that unpack to far more than they should."""
+    page = page.aspage()
+    if page.compression == _LZMA:
+        raise InputError(f"{where} is compressed by LZMA: save it with deflate or uncompressed.")
+    if page.compression not in _DEFLATE:
+        return
+    limit = math.prod(page.chunks) * max(1, page.bitspersample // 8)
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.filehandle.seek(offset)
+        if not deflate_within(file.filehandle.read(count), 2 * limit):
+            raise InputError(f"{where} unpacks to far more than it declares: it is not read.")
+
+
+def _scale(
+    resolution: tuple[float, float], unit: object, spacing: object, axes: str
+) -> dict[str, Any]:
     """Pixel size from pixels per unit; nothing where no unit of length is told."""
     per_x, per_y = resolution
     name = {"\\u00B5m": "µm", "micron": "µm"}.get(str(unit), str(unit))
     if name not in _TO_MICROMETRES or not (0 < per_x < 1e9 and 0 < per_y < 1e9):
         return {}
     factor = _TO_MICROMETRES[name]
-    return {"scale": (factor / per_y, factor / per_x), "units": "micrometer"}
+    depth = float(spacing) if isinstance(spacing, (int, float)) and 0 < spacing < 1e9 else 1.0
+    sizes = {"y": factor / per_y, "x": factor / per_x, "z": factor * depth}
+    return {"scale": tuple(sizes.get(axis, 1.0) for axis in axes), "units": "micrometer"}
 
 
-def _ome_scale(xml: str) -> dict[str, Any]:
+def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
     """Pixel size from OME-XML, in micrometres."""
     import re
 
     sizes = []
-    for axis in "YX":
+    for axis in axes.upper():
         size = re.search(rf'PhysicalSize{axis}="([0-9.eE+-]{{1,30}})"', xml)
         unit = re.search(rf'PhysicalSize{axis}Unit="([^"]{{1,20}})"', xml)
         factor = _TO_MICROMETRES.get(unit[1] if unit else "µm")
@@ -151,12 +259,29 @@ def _ome_scale(xml: str) -> dict[str, Any]:
             value = float(size[1]) if size else 0.0
         except ValueError:
             value = 0.0
-        if factor is None or not 0 < value < 1e9:
+        if axis in "YX" and (factor is None or not 0 < value < 1e9):
             return {}
-        sizes.append(value * factor)
-    return {"scale": (sizes[0], sizes[1]), "units": "micrometer"}
+        sizes.append(value * factor if factor is not None and 0 < value < 1e9 else 1.0)
+    return {"scale": tuple(sizes), "units": "micrometer"}
 
 
-FORMAT = Format(
-    "tif", "TIFF for ImageJ, with pixel size and colours", (".tif", ".tiff"), read, write
-)
+def _comment(xml: str) -> bytes | None:
+    """Return the description that `write_ome` puts into OME-XML, None if there is none."""
+    from xml.etree import ElementTree
+
+    if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # no entities, no document types
+        return None
+    schema = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise InputError(f"Its OME-XML is damaged ({reason(error)}).") from error
+    for node in root.iter(f"{schema}CommentAnnotation"):
+        value = node.find(f"{schema}Value")
+        if node.get("Namespace") == _NAMESPACE and value is not None:
+            return (value.text or "").encode("utf-8", "replace")
+    return None
+
+
+OME = Format("ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, write_ome, stacks=True)
+FORMAT = Format("tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True)

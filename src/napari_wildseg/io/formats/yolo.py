@@ -15,9 +15,10 @@ from napari_wildseg.engine.pictures import (
     open_picture,
 )
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json, sidecar_of
-from napari_wildseg.io.label_image import MAX_JSON, LabelImage, about_from_json, dump_json
+from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
 from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
 
 
@@ -30,8 +31,8 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         The text file.
     labels : LabelImage
         What to write. Class numbers are ids less one, as YOLO counts from 0. A region with
-        holes becomes several polygons. The format has no unlabelled pixels and no corrections:
-        255 is left out.
+        holes becomes several polygons. The format has no unlabelled pixels: 255 is left out
+        (`write_labels` asks what shall become of them).
     overwrite : bool
         Whether existing files may be replaced.
 
@@ -93,6 +94,7 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
     check_size(path.name, width, height)
     if parsed is not None:
         about = about_from_json(parsed, sidecar.name, (height, width))
+        del about["shape"]
     labels = np.zeros((height, width), np.uint8)
     for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
         fields = line.split()
@@ -154,4 +156,6 @@ def _size_of_picture(path: Path) -> tuple[int, int]:
     )
 
 
-FORMAT = Format("yolo", "YOLO segmentation text with a JSON sidecar", (".txt",), read, write)
+FORMAT = Format(
+    "yolo", "YOLO segmentation text with a JSON sidecar", (".txt",), read, write, unlabelled=False
+)

@@ -1,0 +1,93 @@
+"""Sparse label arrays as text: run lengths of each value, row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import MAX_CLASSES
+from napari_wildseg.engine.errors import InputError
+
+
+def runs_of(corrections: NDArray[np.int16]) -> dict[str, str]:
+    """Describe corrections by run lengths, for formats that have no array to spare for them.
+
+    Parameters
+    ----------
+    corrections : ndarray
+        Any shape, int16: -1 where nothing was corrected, else a label.
+
+    Returns
+    -------
+    dict of str to str
+        For each label that occurs, lengths of runs in row order, alternately of other pixels
+        and of this label's, as in COCO's uncompressed run lengths (which go down columns).
+
+    Examples
+    --------
+    >>> runs_of(np.int16([[-1, 2, 2], [-1, -1, 0]]))
+    {'0': '5 1', '2': '1 2 3'}
+    """
+    flat = corrections.ravel()
+    found = {}
+    for value in np.unique(flat[flat >= 0]).tolist():
+        borders = np.flatnonzero(np.diff(np.concatenate([[False], flat == value, [False]])))
+        lengths = np.diff(np.concatenate([[0], borders, [flat.size]]))
+        if lengths[-1] == 0:
+            lengths = lengths[:-1]
+        found[str(value)] = " ".join(map(str, lengths.tolist()))
+    return found
+
+
+def corrections_of_runs(runs: object, shape: tuple[int, ...], where: str) -> NDArray[np.int16]:
+    """Turn run lengths of an untrusted file back into corrections.
+
+    Parameters
+    ----------
+    runs : object
+        What `runs_of` gave, as parsed from JSON.
+    shape : tuple of int
+        Shape of the corrections.
+    where : str
+        The file, for messages.
+
+    Returns
+    -------
+    ndarray
+        ``shape`` int16.
+
+    Raises
+    ------
+    InputError
+        If a key is no label, or the lengths do not add up to the shape.
+    """
+    wrong = InputError(f"{where}: its corrections are not run lengths of labels of this size.")
+    if not isinstance(runs, dict) or len(runs) > MAX_CLASSES + 1:
+        raise wrong
+    size = int(np.prod(shape))
+    out = np.full(size, -1, np.int16)
+    for key, text in runs.items():
+        lengths = _numbers(text)
+        if lengths is None or not key.isdecimal() or not 0 <= int(key[:4]) <= MAX_CLASSES:
+            raise wrong
+        if int(lengths.sum()) != size:
+            raise wrong
+        chosen = np.repeat(np.arange(lengths.size) % 2 == 1, lengths)
+        if (out[chosen] >= 0).any():
+            raise wrong
+        out[chosen] = int(key)
+    return out.reshape(shape)
+
+
+def _numbers(text: Any) -> NDArray[np.int64] | None:
+    """Read numbers that are not negative and small enough to be added up."""
+    if not isinstance(text, str):
+        return None
+    fields = text.split()
+    if not fields or not all(len(f) <= 12 and f.isascii() and f.isdigit() for f in fields):
+        return None
+    numbers = np.array(fields, dtype=np.int64)
+    # A sum of lengths beyond any picture must not wrap round to one that fits.
+    return numbers if float(numbers.astype(float).sum()) < 1e15 else None
