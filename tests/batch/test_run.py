@@ -111,6 +111,8 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
             timeout=120,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # As a process that is killed between writing a file and giving it its name.
+    (batch.folder / "train" / ".wildseg-0123456789ab.png").write_text("half")
     seen = []
     report = drain(batch_steps(replace(batch, format="coco", resume=True)), seen.append)
     # The first run was killed at its twelfth image at the latest, with one other under way.

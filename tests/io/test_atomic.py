@@ -15,7 +15,12 @@ import pytest
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.io import FORMATS, LabelImage, load_project, read_labels, write_labels
-from napari_wildseg.io.atomic import atomic_path, atomic_write, refuse_existing
+from napari_wildseg.io.atomic import (
+    atomic_path,
+    atomic_write,
+    refuse_existing,
+    remove_left_over,
+)
 
 
 def test_existing_files_are_kept(tmp_path):
@@ -137,3 +142,13 @@ def test_writing_refuses_before_anything_is_touched(tmp_path):
     with pytest.raises(InputError, match=r"x\.json is already there"):
         write_labels(tmp_path / "x.png", labels)
     assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    for name in (".wildseg-0123456789ab.png", ".wildseg-0123456789ab.zarr/c/0", ".wildseg-batch/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "mine.png").write_text("x")
+    remove_left_over(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".wildseg-batch", "mine.png"]
+    remove_left_over(tmp_path / "nowhere")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.report import Report, read_report
+from napari_wildseg.batch.review import ReviewItem, ReviewQueue
 from napari_wildseg.batch.run import Batch, batch_steps
 from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.worklist import WorkItem, list_images
@@ -16,6 +17,8 @@ __all__ = [
     "BatchSettings",
     "ClassPlan",
     "Report",
+    "ReviewItem",
+    "ReviewQueue",
     "WorkItem",
     "batch_steps",
     "list_images",

@@ -22,9 +22,13 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_path, atomic_write
 from napari_wildseg.io.datasets import jpeg_bytes, labelmap_bytes, png_bytes
-from napari_wildseg.io.formats import FORMATS, Format, png
-from napari_wildseg.io.formats.coco import annotations_of, categories_of
+from napari_wildseg.io.formats import Format, png
+from napari_wildseg.io.formats.coco import annotations_of, categories_of, mask_of
 from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.labels import format_of, read_labels
+
+_NAMES = {"tiff": "tif"}
+"""Formats whose name on the command line is another than that in `napari_wildseg.io.FORMATS`."""
 
 SPLIT = "train"
 """The list that images of a data set go on."""
@@ -65,6 +69,22 @@ class Output(Protocol):
             Its labels, ids being those of the set.
         classes : sequence of ClassInfo
             All classes of the set.
+        """
+
+    def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
+        """Read the labels of one image back.
+
+        Parameters
+        ----------
+        record : Record
+            The image, done.
+        classes : sequence of ClassInfo
+            All classes of the set.
+
+        Raises
+        ------
+        InputError
+            If its files are missing or damaged.
         """
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
@@ -115,13 +135,18 @@ class FilesOutput:
         path = self.folder / self.files(name)[0]
         self._format.write(path, labels, overwrite=True)
 
+    def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
+        """See `Output.read`."""
+        path = self.folder / self.files(record.name)[0]
+        return _of_record(self._format.read(path), record, classes)
+
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
         """See `Output.finish`; there are none."""
         return []
 
     @property
     def _format(self) -> Format:
-        return next(known for known in FORMATS if known.name == self.format)
+        return format_of("", _NAMES.get(self.format, self.format))
 
 
 @dataclass(frozen=True)
@@ -156,6 +181,11 @@ class VOCOutput:
             palette[info.id] = info.colour
         atomic_write(photo, jpeg_bytes(rgb), overwrite=True)
         atomic_write(mask, png.encode(labels.labels, palette), overwrite=True)
+
+    def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
+        """See `Output.read`."""
+        found = read_labels(self.folder / self.files(record.name)[1], format="png")
+        return _of_record(found, record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
         """See `Output.finish`: the names with their colours, and the list of images."""
@@ -198,6 +228,14 @@ class COCOOutput:
         entries = list(annotations_of(labels, 1, 1, "component", "rle"))
         atomic_write(photo, png_bytes(rgb), overwrite=True)
         atomic_write(part, json.dumps(entries).encode("ascii"), overwrite=True)
+
+    def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
+        """See `Output.read`."""
+        labels = np.zeros(record.size, np.uint8)
+        where = f"{record.name}.json"
+        for entry in sorted(self._part(record.name), key=lambda entry: not entry["iscrowd"]):
+            labels[mask_of(entry["segmentation"], *record.size, where)] = entry["category_id"]
+        return _of_record(LabelImage.from_array(labels, classes), record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
         """See `Output.finish`: the annotations, one image in memory at a time."""
@@ -247,6 +285,19 @@ class COCOOutput:
             raise InputError(
                 f"{path} cannot be read; remove it and run again with --resume."
             ) from error
+
+
+def _of_record(found: LabelImage, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
+    """Give labels that were read the image's classes, those without a pixel too."""
+    if found.labels.shape != tuple(record.size):
+        raise InputError(f"The labels of {record.name} are of another size than its image.")
+    by_id = {info.id: info for info in classes}
+    own = {info.id: by_id.get(info.id, info) for info in found.classes}
+    present = np.flatnonzero(np.bincount(found.labels.ravel(), minlength=256)).tolist()
+    wanted = {*present, *record.classes}
+    own |= {number: by_id[number] for number in record.classes if number in by_id}
+    kept = tuple(info for number, info in own.items() if number in wanted)
+    return replace(found, classes=kept, image=record.name)
 
 
 def _write_list(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from napari_wildseg.batch.class_plan import plan_classes
+from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.local import default_workers, run_local
 from napari_wildseg.batch.one import Job
@@ -18,8 +18,10 @@ from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.worklist import WorkItem, list_images
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.io.atomic import refuse_existing
+from napari_wildseg.io.atomic import refuse_existing, remove_left_over
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
+
+_ADVICE = "resume with what it was started with, or choose another --out."
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         else:
             assert journal.header is not None
             _check_same(journal.header, header, batch.folder)
+            plan = _same_classes(journal.header, plan, batch.folder)
+            header["classes"] = classes_to_json(plan.classes)
             header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
         journal.start(header, anew=anew)
         job = Job(batch.settings, plan, output)
@@ -205,29 +209,37 @@ def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal)
     files = job.output.finish(done, job.plan.classes)
     report = Report(records, job.plan.classes, batch.format, batch.settings.to_json(), tuple(files))
     report.write(batch.folder)
+    written = [*files, *(file for record in done for file in record.files)]
+    for place in {batch.folder, journal.path.parent, *((batch.folder / f).parent for f in written)}:
+        remove_left_over(place)
     journal.compact([item.name for item in items])
     return report
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
     """Refuse to go on in another way: half a data set would be of one kind, half of another."""
-    advice = "resume with what it was started with, or choose another --out."
     for key, word in (("output", "--format"), ("mode", "kind of --labels")):
         if old.get(key) != new[key]:
             raise InputError(
-                f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {advice}"
+                f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {_ADVICE}"
             )
     for key, value in new["settings"].items():
         before = old.get("settings", {}).get(key)
         if before != value and key != "device":
-            raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {advice}")
+            raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {_ADVICE}")
+
+
+def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPlan:
+    """Return the plan with classes that a review added; ids that are in files keep their names."""
     known = classes_from_json(old.get("classes"), "journal.jsonl")
-    if tuple(classes_from_json(new["classes"], "")[: len(known)]) != known:
+    shared = min(len(known), len(plan.classes))
+    if known[:shared] != plan.classes[:shared]:
         names = ", ".join(info.name for info in known[:5])
         raise InputError(
             f"The batch in {folder} has other classes ({names}{', ...' if len(known) > 5 else ''}):"
-            f" {advice}"
+            f" {_ADVICE}"
         )
+    return replace(plan, classes=max(known, plan.classes, key=len))
 
 
 def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+
+_TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
 
 
 @contextmanager
@@ -123,6 +126,23 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what processes that were killed while writing left half-written in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; others in it are not looked into.
+    """
+    with suppress(OSError):
+        for path in folder.glob(".wildseg-*"):
+            if _TEMPORARY.fullmatch(path.name):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:

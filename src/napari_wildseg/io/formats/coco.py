@@ -183,7 +183,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         value = annotation.get("category_id")
         if type(value) is not int or value not in known:
             raise InputError(f"{where}: an annotation has no category of the list.")
-        labels[_mask(annotation.get("segmentation"), height, width, where)] = value
+        labels[mask_of(annotation.get("segmentation"), height, width, where)] = value
     about: dict[str, Any] = {"image": found["file_name"]}
     if _OURS in found:
         about = about_from_json(found[_OURS], where, labels.shape)
@@ -262,8 +262,28 @@ def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
     return classes
 
 
-def _mask(segmentation: object, height: int, width: int, where: str) -> NDArray[np.bool_]:
-    """Turn a segmentation of any of COCO's three kinds into a mask; all of it is checked."""
+def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArray[np.bool_]:
+    """Turn a segmentation of any of COCO's three kinds into a mask; all of it is checked.
+
+    Parameters
+    ----------
+    segmentation : object
+        A parsed JSON value.
+    height, width : int
+        Size of the image.
+    where : str
+        The file, for messages.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` bool.
+
+    Raises
+    ------
+    InputError
+        If it is neither polygons nor a mask of this image.
+    """
     from pycocotools import mask as coco
 
     wrong = InputError(f"{where}: a segmentation is neither polygons nor a mask of this image.")
