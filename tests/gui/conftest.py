@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 # In one process, other tests may draw a canvas before torchvision is first imported, which would
-# crash here as it would for annotators (see gui/import_guard.py; test_first_run.py tests that).
+# crash here as it would for annotators (see engine/import_guard.py; test_first_run.py tests that).
 sys.modules.setdefault("triton", None)
 
 # Nothing of the annotator's own settings is read or written.

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from napari_wildseg.gui import import_guard
+import pytest
 
 FIRST_RUN = """
 import json, sys, time
@@ -28,36 +28,32 @@ print(json.dumps([bool(viewer.layers["coffee labels"].data.any()), "torch" in sy
 viewer.close()
 """
 
+CONSOLE = """
+import json, sys
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
 
-def test_the_first_run_loads_everything_and_does_not_crash():
+viewer = napari.Viewer(show=True)
+viewer.add_image(np.zeros((64, 64)))
+QApplication.processEvents()
+viewer.screenshot(canvas_only=True)
+import napari_wildseg as ws
+segmenter = ws.Segmenter()
+segmenter.set_image(np.zeros((64, 64, 3), np.uint8))
+print(json.dumps([segmenter.segment("cat").labels.shape == (64, 64), "torch" in sys.modules]))
+viewer.close()
+"""
+
+
+@pytest.mark.parametrize("script", [FIRST_RUN, CONSOLE], ids=["widget", "console"])
+def test_the_first_run_loads_everything_and_does_not_crash(script):
+    """From the widget, and from Python once a canvas was drawn."""
     run = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", FIRST_RUN],
+        [sys.executable, "-X", "faulthandler", "-c", script],
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert run.returncode == 0, run.stderr[-3000:]
     assert json.loads(run.stdout.splitlines()[-1]) == [True, True]
-
-
-def test_triton_is_kept_out_only_where_it_would_crash(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "platform", "linux")
-    maps = tmp_path / "maps"
-    monkeypatch.setattr(import_guard, "_MAPS", maps)
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
-    assert not import_guard.keep_out_triton(), "no such file: not told, not kept out"
-    maps.write_text("7f00-7f01 r-xp /usr/lib/libnvidia-glcore.so\n")
-    assert not import_guard.keep_out_triton()
-    assert "triton" not in sys.modules
-    maps.write_text("7f00-7f01 r-xp /usr/lib/x86_64-linux-gnu/libLLVM-15.so.1\n")
-    assert import_guard.keep_out_triton()
-    assert sys.modules["triton"] is None
-    assert import_guard.keep_out_triton()
-    monkeypatch.setitem(sys.modules, "triton", sys)
-    assert not import_guard.keep_out_triton(), "loaded before: too late and not needed"
-
-
-def test_other_systems_are_left_alone(monkeypatch):
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.delitem(sys.modules, "triton", raising=False)
-    assert not import_guard.keep_out_triton()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changes when what a method keeps changes, so that old files are not read."""
 
 

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_wildseg.engine.import_guard import keep_out_triton
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.import_guard import keep_out_triton
 
 MODULES = ("torch", "open_clip", "napari_wildseg.engine.segmenter", "pandas")
 """What a first Auto-segment needs and no earlier moment does."""

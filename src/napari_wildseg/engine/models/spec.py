@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.import_guard import keep_out_triton
 
 STARTER = "starter"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -86,6 +87,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def _architectures() -> list[str]:
+    keep_out_triton()
     import open_clip
 
     return open_clip.list_models()  # type: ignore[no-any-return]

@@ -74,9 +74,10 @@ class AttentionRelevance:
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
         """Run the image tower once; see `RelevanceMethod.encode`.
 
-        Kept, per view: the readout's attention and the values it reads (``weights``, ``values``,
-        and ``row``, the class token's residual stream), and ``x<i>``, the input of layer i, for
-        each other layer from ``start_layer`` on.
+        Kept, per view: the readout's attention and the values it reads (``weights``, ``values``),
+        ``stream``, the last block's input, where the tower averages or pools by attention ``end``,
+        its output, and ``x<i>``, the input of layer i, for each other layer from ``start_layer``
+        on.
         """
         tower = require_tower(model)
         start = self._start(tower)
@@ -84,28 +85,32 @@ class AttentionRelevance:
 
         def step(i: int, block: Block, x: Tensor, rope: Tensor | None) -> Tensor | None:
             last = i == len(tower.blocks) - 1
-            if i >= start and not (last and i == start and tower.pooling == "token"):
+            if last:
+                kept["stream"] = x
+            elif i >= start:
                 kept[f"x{i}"] = x
-            if last and tower.pooling == "token":
-                q, k, v = block.qkv(x, rope)
-                kept.update(weights=attention(q[..., :1, :], k), values=v, row=x[:, :1])
-            return None
+            if not (last and tower.pooling == "token"):
+                return None
+            q, k, v = block.qkv(x, rope)
+            weights = attention(q[..., :1, :], k)
+            kept.update(weights=weights, values=v)
+            return block.finish(x[:, :1], weights @ v)
 
         end = forward(tower, pixels.to(model.device), step)
         if tower.pool is not None:
             k, v = tower.pool.keys_values(end.last)
             kept.update(weights=attention(tower.pool.query, k), values=v)
             if start < len(tower.blocks):
-                kept["row"] = end.last
+                kept["end"] = end.last
         elif tower.pooling == "average":
-            kept["row"] = end.last
+            kept["end"] = end.last
         return [
             ViewEncoding(
                 tensors={
                     **{name: tensor[b].clone() for name, tensor in kept.items()},
                     "grid": torch.tensor(end.grid),
                 },
-                features=[tower.patches(x[b], end.grid) for x in (end.middle, end.last)],
+                features=end.features(tower, b),
                 embedding=end.embedding[b].clone(),
             )
             for b in range(len(pixels))
@@ -155,14 +160,15 @@ def _sweep(
         ``(K, N)``, the row over all tokens.
     """
     if tower.pooling == "average":
-        row, grad = _average_readout(tower, saved["row"], text)
+        row, grad = _average_readout(tower, saved["end"], text)
         below = len(tower.blocks) - 1
     else:
         below = len(tower.blocks) - (1 if tower.pooling == "token" else 0) - 1
         read = _token_readout if tower.pooling == "token" else _map_readout
         row, grad = read(tower, saved, text, rope, below >= start)
     for i in range(below, start - 1, -1):
-        row, grad = _layer(tower.blocks[i], saved[f"x{i}"], rope, row, grad, i > start)
+        x = saved["stream" if i == len(tower.blocks) - 1 else f"x{i}"]
+        row, grad = _layer(tower.blocks[i], x, rope, row, grad, i > start)
     return row
 
 
@@ -183,7 +189,7 @@ def _token_readout(
     """The last block as the class token sees it: the token's row of R, and ds_k/d(block input)."""
     block, weights, values = tower.blocks[-1], saved["weights"], saved["values"]
     with torch.enable_grad():
-        stream = saved["row"].detach().requires_grad_()
+        stream = saved["stream"][:1].detach().requires_grad_()
         out = (weights @ values).detach().requires_grad_()
         embedding = tower.head(block.finish(stream, out)[None])[0]
     grad_stream, grad_out = vector_jacobian(
@@ -195,7 +201,7 @@ def _token_readout(
     if not deeper:
         return row, grad_stream
     with torch.enable_grad():
-        x = saved[f"x{len(tower.blocks) - 1}"].detach().requires_grad_()
+        x = saved["stream"].detach().requires_grad_()
         q, k, v = block.qkv(x, rope)
         q = q[:, :1]
     by_logits = _through_softmax(weights, by_weights)
@@ -227,7 +233,7 @@ def _map_readout(
     if not deeper:
         return row, row
     with torch.enable_grad():
-        x = saved["row"].detach().requires_grad_()
+        x = saved["end"].detach().requires_grad_()
         k, v = pool.keys_values(x)
     by_logits = _through_softmax(weights, by_weights)
     (grad,) = vector_jacobian(

@@ -86,7 +86,8 @@ class ClipESRelevance:
         streams: list[Tensor] = []
 
         def step(i: int, block: Block, x: Tensor, rope: Tensor | None) -> Tensor | None:
-            if i == len(tower.blocks) - 1:
+            last = i == len(tower.blocks) - 1
+            if last:
                 streams.append(x)
             if i < first:
                 return None
@@ -94,6 +95,8 @@ class ClipESRelevance:
             weights = attention(q, k)
             mean = weights[..., tower.prefix :, tower.prefix :].mean(1)
             attentions[:] = [mean if not attentions else attentions[0] + mean]
+            if last and tower.pooling == "token":
+                x, weights = x[:, :1], weights[..., :1, :]
             return block.finish(x, weights @ v)
 
         end = forward(tower, pixels.to(model.device), step)
@@ -105,7 +108,7 @@ class ClipESRelevance:
                     "affinity": affinity[b].clone(),
                     "grid": torch.tensor(end.grid),
                 },
-                features=[tower.patches(x[b], end.grid) for x in (end.middle, end.last)],
+                features=end.features(tower, b),
                 embedding=end.embedding[b].clone(),
             )
             for b in range(len(pixels))

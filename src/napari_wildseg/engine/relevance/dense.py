@@ -54,13 +54,16 @@ class DenseRelevance:
         kept: list[Tensor] = []
 
         def step(i: int, block: Block, x: Tensor, rope: Tensor | None) -> Tensor | None:
-            if i == len(tower.blocks) - 1:
-                q, k, v = block.qkv(x, rope)
-                # q carries the scale of q k^T; for k k^T it must be on one side as well
-                scale = v.shape[-1] ** -0.5
-                weights = attention(q / scale, q) + attention(k * scale, k)
-                kept.append(block.branch(weights @ v))
-            return None
+            if i < len(tower.blocks) - 1:
+                return None
+            q, k, v = block.qkv(x, rope)
+            # q carries the scale of q k^T; for k k^T it must be on one side as well
+            scale = v.shape[-1] ** -0.5
+            weights = attention(q / scale, q) + attention(k * scale, k)
+            kept.append(block.branch(weights @ v))
+            if tower.pooling == "token":
+                x, q = x[:, :1], q[..., :1, :]
+            return block.finish(x, attention(q, k) @ v)
 
         end = forward(tower, pixels.to(model.device), step)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
@@ -68,7 +71,7 @@ class DenseRelevance:
         return [
             ViewEncoding(
                 tensors={"patches": pictures[b].clone()},
-                features=[tower.patches(x[b], end.grid) for x in (end.middle, end.last)],
+                features=end.features(tower, b),
                 embedding=end.embedding[b].clone(),
             )
             for b in range(len(pixels))

@@ -432,16 +432,28 @@ class Pass:
     ----------
     grid : (int, int)
         Patches down and across.
-    last, middle : torch.Tensor
-        ``(B, N, C)``, the residual stream after the last block and half-way.
+    middle, late : torch.Tensor
+        ``(B, N, C)``, the residual stream half-way and before the last block.
+    last : torch.Tensor
+        ``(B, N, C)``, the residual stream after the last block; ``(B, 1, C)``, the class token
+        alone, where the method left out the rest.
     embedding : torch.Tensor
         ``(B, D)`` unit rows.
     """
 
     grid: Grid
-    last: Tensor
     middle: Tensor
+    late: Tensor
+    last: Tensor
     embedding: Tensor
+
+    def features(self, tower: Tower, b: int) -> list[Tensor]:
+        """Local features of view b for the refinement, each ``(C, h, w)`` float32.
+
+        The last block mostly gathers what the class token needs; what it is given still says
+        what lies under each patch.
+        """
+        return [tower.patches(x[b], self.grid) for x in (self.middle, self.late)]
 
 
 def forward(
@@ -459,17 +471,19 @@ def forward(
         ``(B, 3, h, w)``, any size.
     step : callable
         ``(index, block, residual stream, rope)`` -> the block's output, or None to have the block
-        run with fused attention.
+        run with fused attention. Of the last block, the class token alone is enough where it is
+        what the tower reads out.
     """
     pixels, grid = tower.fit(pixels)
     x, rope = tower.embed(pixels), tower.rope(grid)
-    middle = x
+    middle = late = x
     for i, block in enumerate(tower.blocks):
+        late = x
         out = step(i, block, x, rope)
         x = block.forward(x, rope) if out is None else out
         if i == len(tower.blocks) // 2 - 1:
             middle = x
-    return Pass(grid, x, middle, F.normalize(tower.head(x).float(), dim=-1))
+    return Pass(grid, middle, late, x, F.normalize(tower.head(x).float(), dim=-1))
 
 
 def vector_jacobian(

@@ -5,6 +5,9 @@ canvas wherever there is no driver of the maker's own (software rendering, AMD, 
 another LLVM. Importing triton after a canvas was drawn then ends the process with a segmentation
 fault (triton 3.8, Mesa 22.3, seen on Debian 12), and importing torchvision imports triton.
 Nothing here needs it: it compiles kernels for graphics cards. PyTorch takes its absence well.
+
+It is called before anything of ours imports open_clip, which imports torchvision: in the dock
+widget, in napari's console, in a script.
 """
 
 from __future__ import annotations
