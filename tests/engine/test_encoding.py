@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.encoding import GRID_SIDE, encode_steps, grid_of
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import ViewEncoding
@@ -42,12 +43,13 @@ class PixelMethod:
     """Keeps what it is shown, averaged over 16 x 16 cells; relevance is the first channel."""
 
     room: int = 10**9
+    error: Exception = field(default_factory=torch.OutOfMemoryError)
     name: str = "pixels"
     batches: list[tuple[int, ...]] = field(default_factory=list)
 
     def encode(self, model, pixels):
         if pixels.shape[0] * pixels.shape[2] * pixels.shape[3] > self.room:
-            raise torch.OutOfMemoryError
+            raise self.error
         self.batches.append(tuple(pixels.shape))
         cells = torch.nn.functional.avg_pool2d(pixels, 16)
         return [ViewEncoding({"cells": c}, [c, c[:1]], torch.ones(2)) for c in cells]
@@ -90,8 +92,26 @@ def test_a_device_out_of_memory_gets_smaller_batches():
     encoding = drain(encode_steps(constant((40, 60)), MODEL, method, "fast"))
     assert len(encoding.encodings) == 2
     assert [b[0] for b in method.batches] == [1, 1]
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(WildsegError, match=r'memory of cpu does not suffice .* "single"'):
         drain(encode_steps(constant((40, 60)), MODEL, PixelMethod(room=10), "fast"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=["python", "mps", "cpu"],
+)
+def test_every_device_says_it_in_its_own_words(error):
+    view = make_views((40, 60), "fast", base_side=128, multiple=32)[0]
+    method = PixelMethod(room=view.height * view.width, error=error)
+    assert len(drain(encode_steps(constant((40, 60)), MODEL, method, "fast")).encodings) == 2
+    with pytest.raises(RuntimeError, match="something else"):
+        method = PixelMethod(room=10, error=RuntimeError("something else"))
+        drain(encode_steps(constant((40, 60)), MODEL, method, "fast"))
 
 
 def test_progress_counts_the_views():

@@ -109,6 +109,28 @@ def test_the_image_is_encoded_once_whatever_changes_later(make_segmenter):
         assert sum(runs) == encoded
 
 
+def test_an_image_seen_before_is_not_encoded_again(make_segmenter, tmp_path):
+    """From memory in one session, from disk in the next; other views are another encoding."""
+    folder = tmp_path / "kept"
+    with counted_convolutions() as runs:
+        segmenter = make_segmenter(picture(0), cache_dir=folder)
+        first = segmenter.segment(NAMES)
+        segmenter.set_image(picture(1))
+        runs.clear()
+        segmenter.set_image(picture(0))
+        assert not runs
+        again = make_segmenter(picture(0), cache_dir=folder).segment(NAMES)
+        assert not runs
+        assert again.labels.tobytes() == first.labels.tobytes()
+        assert again.relevance.tobytes() == first.relevance.tobytes()
+        assert len(list(folder.iterdir())) == 2
+        make_segmenter(picture(0), cache_dir=folder, views="single")
+        assert runs
+        runs.clear()
+        make_segmenter(picture(0))
+        assert runs, "nothing is kept on disk unless asked for"
+
+
 def test_the_same_input_gives_the_same_bytes(make_segmenter):
     fixed = corrections_of((40, 56), (slice(6, 9), slice(6, 9), 1))
     results = []

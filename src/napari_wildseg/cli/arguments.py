@@ -40,6 +40,22 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Add --cache-dir.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--cache-dir",
+        type=Path,
+        metavar="DIR",
+        help="keep encodings of images in this folder, so that none is encoded twice",
+    )
+
+
 def add_model_name(parser: argparse.ArgumentParser) -> None:
     """Add --model and --device.
 

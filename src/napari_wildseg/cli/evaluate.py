@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "suggests (default: known)",
     )
     arguments.add_model(parser)
+    arguments.add_cache(parser)
     parser.add_argument(
         "--limit",
         type=arguments.positive,
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         method=args.method,
         refiner=args.refiner,
         device=args.device,
+        cache_dir=args.cache_dir,
     )
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='class names, for example "cat, cup of coffee=cup|mug"',
     )
     arguments.add_model(parser)
+    arguments.add_cache(parser)
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         method=args.method,
         refiner=args.refiner,
         device=args.device,
+        cache_dir=args.cache_dir,
     )
     run_steps(segmenter.set_image_steps(rgb))
     result = run_steps(

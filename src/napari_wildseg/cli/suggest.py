@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many to print (default: 10)",
     )
     arguments.add_model(parser)
+    arguments.add_cache(parser)
     arguments.add_json(parser)
 
 
@@ -50,7 +51,13 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_wildseg.engine.segmenter import Segmenter
 
-    segmenter = Segmenter(args.model, views=args.views, method=args.method, device=args.device)
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        device=args.device,
+        cache_dir=args.cache_dir,
+    )
     run_steps(segmenter.set_image_steps(image))
     found = segmenter.suggest(args.vocabulary, top=args.top)
     if args.json:

@@ -36,7 +36,7 @@ def encoding_key(
     image : ndarray
         ``(H, W, 3)`` uint8.
     model : CLIPModel
-        Its fingerprint stands for the weights.
+        Its fingerprint stands for the weights; kinds of device round differently.
     method : RelevanceMethod
         Its ``repr`` stands for its options.
     views : object
@@ -48,7 +48,7 @@ def encoding_key(
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    scaling = (model.mean, model.std)
+    scaling = (model.mean, model.std, model.device.type)
     parts = (_FORMAT, image.shape, model.fingerprint, scaling, repr(method), repr(views))
     digest.update(repr(parts).encode())
     digest.update(np.ascontiguousarray(image).data)
@@ -70,7 +70,7 @@ class EncodingCache:
 
     def __init__(
         self,
-        memory_bytes: int = 512 * 2**20,
+        memory_bytes: int = 256 * 2**20,
         folder: str | os.PathLike[str] | None = None,
         disk_bytes: int = 4 * 2**30,
     ) -> None:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.cache import EncodingCache, encoding_key
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.geometry import Geometry, geometry_of
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.models.base import CLIPModel
@@ -150,7 +152,11 @@ class ImageEncoding:
 
 
 def encode_steps(
-    rgb: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, preset: str
+    rgb: NDArray[np.uint8],
+    model: CLIPModel,
+    method: RelevanceMethod,
+    preset: str,
+    cache: EncodingCache | None = None,
 ) -> Steps[ImageEncoding]:
     """Encode all views of an image, yielding after each batch of views.
 
@@ -164,10 +170,30 @@ def encode_steps(
         Decides what is kept of each forward pass.
     preset : str
         A preset of `napari_wildseg.engine.views`.
+    cache : EncodingCache, optional
+        Looked into before, and given what was encoded.
     """
     shape = (rgb.shape[0], rgb.shape[1])
     geometry = geometry_of(model)
     views = make_views(shape, preset, base_side=geometry.base_side, multiple=geometry.multiple)
+    key = ""
+    if cache is not None:
+        key = encoding_key(rgb, model, method, views)
+        kept = cache.get(key, model.device)
+        if kept is not None:
+            yield Progress(len(views), len(views), "Encoded before")
+            return ImageEncoding(shape, views, kept, method, geometry)
+    encodings = yield from _encode_views(rgb, model, method, views)
+    if cache is not None:
+        cache.put(key, encodings)
+    yield Progress(len(views), len(views), "Encoded")
+    return ImageEncoding(shape, views, encodings, method, geometry)
+
+
+def _encode_views(
+    rgb: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: tuple[View, ...]
+) -> Steps[list[ViewEncoding]]:
+    """Encode views in batches, smaller ones where memory does not suffice."""
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
@@ -182,11 +208,24 @@ def encode_steps(
             batch = torch.stack([(render(rgb, v) - mean) / std for v in waiting[:count]])
             try:
                 encodings += method.encode(model, batch)
-            except torch.OutOfMemoryError:
-                if count == 1 or len(batch) == 1:
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
                     raise
+                if len(batch) == 1:
+                    raise WildsegError(
+                        f"The memory of {model.device} does not suffice to encode a view of "
+                        f"{size[0]} x {size[1]} pixels; close what else uses it, choose the views "
+                        '"single", or another device.'
+                    ) from error
                 limit = len(batch) // 2 * size[0] * size[1]
                 continue
             waiting = waiting[count:]
-    yield Progress(len(views), len(views), "Encoded")
-    return ImageEncoding(shape, views, encodings, method, geometry)
+    return encodings
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, on any kind of device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "allocate memory" in text or "not enough memory" in text

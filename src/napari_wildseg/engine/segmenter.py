@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from napari_wildseg.engine.cache import EncodingCache
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
@@ -50,6 +52,9 @@ class Segmenter:
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     background : sequence of str
         Words that compete with the classes; those that are a class of the image are left out.
+    cache_dir : path, optional
+        Also keep encodings in this folder, for the next time the same image is opened with the
+        same model, method and views. The images encoded last are kept in memory anyway.
 
     Examples
     --------
@@ -70,6 +75,7 @@ class Segmenter:
         threshold: float = 0.5,
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
@@ -79,6 +85,7 @@ class Segmenter:
         self.threshold = _checked_threshold(threshold)
         self.device = device
         self.background = tuple(background)
+        self._cache = EncodingCache(folder=cache_dir)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
         self._segmentation: Segmentation | None = None
@@ -127,7 +134,7 @@ class Segmenter:
         model = self.model
         method = get_method(self.method, model)
         started = time.perf_counter()
-        encoding = yield from encode_steps(rgb, model, method, self.views)
+        encoding = yield from encode_steps(rgb, model, method, self.views, self._cache)
         self._seconds = {"encode": time.perf_counter() - started}
         self._image, self._encoding = rgb, encoding
         self._segmentation = None
