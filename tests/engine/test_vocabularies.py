@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.vocabularies import BUNDLED, load_vocabulary
+from napari_wildseg.engine.vocabularies import (
+    BUNDLED,
+    VOCABULARIES,
+    load_vocabulary,
+    search_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +20,7 @@ from napari_wildseg.engine.vocabularies import BUNDLED, load_vocabulary
         ("coco", 80, "person", "toothbrush"),
         ("ade20k", 150, "wall", "flag"),
         ("imagenet", 1000, "tench", "toilet tissue"),
+        ("lvis", 1203, "aerosol can", "zucchini"),
     ],
 )
 def test_bundled_lists_are_complete_and_clean(name, count, first, last):
@@ -65,3 +71,32 @@ def test_binary_file_is_refused(tmp_path):
 def test_unknown_name_says_what_exists():
     with pytest.raises(InputError, match=", ".join(BUNDLED)):
         load_vocabulary("pascal-context")
+
+
+def test_nouns_of_imagenet22k_come_from_timm():
+    names = load_vocabulary("imagenet22k")
+    assert len(names) == VOCABULARIES["imagenet22k"].count
+    assert {"theremin", "samovar", "wombat"} <= set(names)
+    assert all(n == " ".join(n.split()) and "," not in n for n in names)
+
+
+def test_every_list_states_its_source_and_licence():
+    for name, one in VOCABULARIES.items():
+        assert one.name == name
+        assert all((one.title, one.source, one.licence))
+
+
+def test_a_name_that_is_too_long_is_refused_with_the_file(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("cat\n" + "x" * 201 + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"mine.txt: the name .* has 201 characters"):
+        load_vocabulary(path)
+
+
+def test_search_puts_the_name_itself_first_then_beginnings_then_words():
+    names = ("hot dog", "dogfish", "dog", "bulldog", "Dog rose", "cat", "STRASSE")
+    assert search_names(names, "dog") == ["dog", "dogfish", "Dog rose", "hot dog", "bulldog"]
+    assert search_names(names, "  HOT   do ") == ["hot dog"]
+    assert search_names(names, "straße") == ["STRASSE"]
+    assert search_names(names, "dog", 2) == ["dog", "dogfish"]
+    assert search_names(names, "zebra") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_wildseg.cli import arguments
 
@@ -124,6 +124,8 @@ def report(found: Evaluation) -> str:
             ],
         ),
     ]
+    if found.labels is not None:
+        parts.append(label_table(found.labels))
     if found.clicks is not None:
         shown = [n for n in _SHOWN_DABS if n < len(found.clicks)]
         parts.append(
@@ -131,6 +133,30 @@ def report(found: Evaluation) -> str:
         )
         parts.append(f"dabs to 85 %: {found.noc85:.1f}")
     return "\n\n".join(parts)
+
+
+def label_table(labels: dict[str, Any]) -> str:
+    """Return how good the suggested labels are, as a table.
+
+    Parameters
+    ----------
+    labels : dict
+        `Evaluation.labels`.
+    """
+    from napari_wildseg.cli.console import table
+
+    truths = {"present": "any pixel", "known": "1 % of the image"}
+    rows = [
+        [
+            f"{how}, {truths[truth]}",
+            *(f"{one[key]:.3f}" for key in ("map", "image_map", "f1", "precision", "recall")),
+            f"{one['cut']:.2f}",
+            f"{one['per_image']:.1f}",
+        ]
+        for truth, both in labels.items()
+        for how, one in both.items()
+    ]
+    return table(["labels", "mAP", "per image", "F1", "precision", "recall", "cut", "names"], rows)
 
 
 def comparison(figures: list[RefinerFigures]) -> str:

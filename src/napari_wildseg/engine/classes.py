@@ -99,7 +99,7 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
-        key = _fold(info.name)
+        key = fold(info.name)
         if key in seen:
             raise InputError(f'The class "{info.name}" is given twice: name each class once.')
         seen[key] = info.name
@@ -109,7 +109,8 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     return tuple(classes)
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """Return a name as it is compared with others: case, width and composition do not matter."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 

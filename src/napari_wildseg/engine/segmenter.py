@@ -26,7 +26,7 @@ from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation
-from napari_wildseg.engine.tagging import tag
+from napari_wildseg.engine.tagging import tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import load_vocabulary
@@ -219,22 +219,33 @@ class Segmenter:
         return state.to_ids(state.evidence.pseudo_labels(_checked_threshold(threshold)))
 
     def suggest(
-        self, vocabulary: str | Sequence[str] = "coco", top: int = 10
+        self,
+        vocabulary: str | Sequence[str] = "coco",
+        top: int = 10,
+        *,
+        merge_duplicates: bool = True,
+        whole_image: bool = False,
     ) -> list[tuple[str, float]]:
         """Suggest names of what is in the image; nothing is encoded again.
 
         Parameters
         ----------
         vocabulary : str or sequence of str
-            A bundled list (``"voc"``, ``"coco"``, ``"ade20k"``, ``"imagenet"``), the path of a
+            A ready list (see `napari_wildseg.engine.vocabularies.VOCABULARIES`), the path of a
             text or CSV file, or the names themselves.
         top : int
             How many at most.
+        merge_duplicates : bool
+            Leave out names that nearly repeat a better one.
+        whole_image : bool
+            Score the whole image at once, by cosine, instead of its places; for comparison.
 
         Returns
         -------
         list of (str, float)
-            Names and scores in [0, 1], best first.
+            Names and scores, best first. Scores are in [0, 1], and
+            `napari_wildseg.engine.tagging.CUT` is the line between present and not, for every
+            vocabulary; only ``whole_image`` gives cosines.
 
         Raises
         ------
@@ -245,7 +256,11 @@ class Segmenter:
         names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
         if not names:
             raise InputError("The vocabulary is empty: give at least one name.")
-        return tag(encoding, self.model, names, self.background)[:top]
+        if whole_image:
+            return tag_whole(encoding, self.model, names)[:top]
+        rivals = (*load_vocabulary("coco"), *self.background)
+        found = tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)
+        return found[:top]
 
     def uncertainty(self) -> Uncertainty:
         """Tell how much the last result is to be doubted; nothing is encoded again.

@@ -66,7 +66,7 @@ class FakeSegmenter:
             labels = np.where(corrections >= 0, corrections, labels).astype(np.uint8)
         return FakeResult(labels)
 
-    def suggest(self, vocabulary, top=10):
+    def suggest(self, vocabulary, top=10, *, merge_duplicates=True, whole_image=False):
         self.vocabulary = vocabulary
         return self.suggestions[:top]
 

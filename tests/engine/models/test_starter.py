@@ -28,7 +28,7 @@ def image():
 @pytest.fixture(scope="module")
 def nearest(model):
     names = load_vocabulary("imagenet")
-    rows = starter._classifier_rows()
+    rows = model.concepts
 
     def find(name: str, count: int = 5) -> list[str]:
         scores = model.encode_text([name])[0] @ rows.T
@@ -104,7 +104,7 @@ def test_names_point_at_sensible_classes(nearest, name, expected):
 
 
 def test_most_class_names_are_nearest_to_their_own_row(model):
-    rows = starter._classifier_rows()
+    rows = model.concepts
     best = (model.encode_text(load_vocabulary("imagenet")) @ rows.T).argmax(1)
     assert (best == torch.arange(1000)).float().mean() > 0.9
 

@@ -13,9 +13,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.progress import Progress, Steps
-
-AUTO_CUT = 0.5
-"""Names suggested with at least this score are segmented with automatic labels."""
+from napari_wildseg.engine.tagging import CUT
 
 
 class Segmenting(Protocol):
@@ -34,8 +32,42 @@ class Segmenting(Protocol):
     def refine(self, corrections: NDArray[np.int16] | None = None) -> Any:
         """Refine with corrections; the result has ``labels``."""
 
-    def suggest(self, vocabulary: Any, top: int = 10) -> list[tuple[str, float]]:
+    def suggest(
+        self,
+        vocabulary: Any,
+        top: int = 10,
+        *,
+        merge_duplicates: bool = True,
+        whole_image: bool = False,
+    ) -> list[tuple[str, float]]:
         """Suggest names."""
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """What was suggested for an image.
+
+    Attributes
+    ----------
+    merged, scores : list of (str, float)
+        With and without near-duplicates merged, best first.
+    plain : list of (str, float)
+        The whole image's scores.
+    """
+
+    merged: list[tuple[str, float]]
+    scores: list[tuple[str, float]]
+    plain: list[tuple[str, float]]
+
+    @classmethod
+    def of(cls, segmenter: Segmenting, vocabulary: tuple[str, ...]) -> Suggestions:
+        """Ask a segmenter about the image it holds."""
+        count = len(vocabulary)
+        return cls(
+            segmenter.suggest(vocabulary, top=count),
+            segmenter.suggest(vocabulary, top=count, merge_duplicates=False),
+            segmenter.suggest(vocabulary, top=count, whole_image=True),
+        )
 
 
 @dataclass
@@ -58,6 +90,8 @@ class Case:
         ``(H, W)`` uint8 after each stage.
     seconds : dict of str to float
         Of the segmenter's steps.
+    suggestions : Suggestions or None
+        With automatic labels, what was suggested.
     reruns : list of float
         Seconds of each call of `refine`.
     """
@@ -69,6 +103,7 @@ class Case:
     segmenter: Segmenting
     stages: dict[str, NDArray[np.uint8]]
     seconds: dict[str, float]
+    suggestions: Suggestions | None = None
     reruns: list[float] = field(default_factory=list)
 
     @property
@@ -139,34 +174,41 @@ def case_steps(
     if image.shape[:2] != truth.shape:
         raise InputError(f"The mask of {item.stem} is of another size than its image.")
     yield from _as_image(segmenter.set_image_steps(image), *at)
-    asked = known if labels == "known" else suggested(segmenter, data, item)
+    suggestions = None if labels == "known" else Suggestions.of(segmenter, data.vocabulary)
+    asked = known if suggestions is None else suggested(suggestions, item)
     result = yield from _as_image(
         segmenter.segment_steps(asked, keep_stages=True, refine=refine), *at
     )
-    return Case(item, truth, known, asked, segmenter, result.stage_labels, dict(result.seconds))
+    return Case(
+        item,
+        truth,
+        known,
+        asked,
+        segmenter,
+        result.stage_labels,
+        dict(result.seconds),
+        suggestions,
+    )
 
 
-def suggested(segmenter: Segmenting, data: EvaluationSet, item: Item) -> tuple[ClassInfo, ...]:
-    """Return the classes that the model itself finds in the image it holds.
+def suggested(suggestions: Suggestions, item: Item) -> tuple[ClassInfo, ...]:
+    """Return the classes that the model itself finds in an image.
 
     Parameters
     ----------
-    segmenter : Segmenter
-        Holds the image.
-    data : EvaluationSet
-        Its vocabulary is searched.
+    suggestions : Suggestions
+        What it suggests.
     item : Item
         The image.
 
     Returns
     -------
     tuple of ClassInfo
-        The names scored at least `AUTO_CUT`, but at least one. Ids are mask values; names that
+        The names scored at least `CUT`, but at least one. Ids are mask values; names that
         the image's mask cannot hold get values that no name of the image has.
     """
-    vocabulary = data.vocabulary
-    found = segmenter.suggest(vocabulary, top=len(vocabulary))[:MAX_CLASSES]
-    names = [name for name, score in found if score >= AUTO_CUT] or [found[0][0]]
+    found = suggestions.merged[:MAX_CLASSES]
+    names = [name for name, score in found if score >= CUT] or [found[0][0]]
     ids = {name: value for value, name in item.names.items()}
     free = (value for value in range(MAX_CLASSES, 0, -1) if value not in item.names)
     chosen = []

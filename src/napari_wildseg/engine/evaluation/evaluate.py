@@ -16,7 +16,9 @@ from napari_wildseg.engine.evaluation.annotator import dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
+from napari_wildseg.engine.evaluation.tagging import LabelTally
 from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.tagging import CUT
 
 STAGES = ("single view", "augmented", "refined")
 """Keys of ``Result.stage_labels``, in order."""
@@ -48,6 +50,8 @@ class Evaluation:
         ``image_miou`` after 0, 1, ... dabs.
     noc85 : float or None
         Mean number of dabs to 85 %.
+    labels : dict or None
+        With automatic labels, how good they are; see `LabelTally.to_json`.
     """
 
     images: int
@@ -61,6 +65,7 @@ class Evaluation:
     seconds: dict[str, float]
     clicks: list[float] | None = None
     noc85: float | None = None
+    labels: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``wildseg evaluate --json`` prints."""
@@ -77,6 +82,8 @@ class Evaluation:
         }
         if self.clicks is not None:
             found |= {"clicks": self.clicks, "noc85": self.noc85}
+        if self.labels is not None:
+            found["labels"] = self.labels
         return found
 
 
@@ -215,6 +222,7 @@ def evaluate_steps(
         raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
     items = spread(data.items, limit)
     tallies = {stage: Tally(data.per_image) for stage in STAGES}
+    tags = LabelTally(data.vocabulary)
     seconds: dict[str, list[float]] = defaultdict(list)
     boundary: list[float] = []
     image_means: list[float] = []
@@ -226,6 +234,15 @@ def evaluate_steps(
             continue
         for stage in STAGES:
             tallies[stage].add(item, case.truth, case.stages[stage], case.values)
+        if case.suggestions is not None:
+            there = set(np.unique(case.truth).tolist())
+            tags.add(
+                case.suggestions.scores,
+                case.suggestions.merged,
+                case.suggestions.plain,
+                [name for value, name in item.names.items() if value in there],
+                [info.name for info in case.known],
+            )
         final = case.stages[STAGES[-1]]
         image_means.append(mean_iou(case.truth, final, case.values))
         boundary.append(boundary_f(case.truth, final, case.values))
@@ -251,6 +268,7 @@ def evaluate_steps(
         seconds={key: float(np.mean(values)) for key, values in seconds.items() if values},
         clicks=np.mean(curves, axis=0).tolist() if curves else None,
         noc85=float(np.mean([dabs_to(curve) for curve in curves])) if curves else None,
+        labels=tags.to_json(CUT) if labels == "auto" else None,
     )
 
 

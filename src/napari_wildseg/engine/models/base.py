@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.models.text import embed_sentences
 
 PHOTO_TEMPLATES = (
     "a photo of a {}.",
@@ -22,6 +23,10 @@ PHOTO_TEMPLATES = (
     "a {} in a scene.",
 )
 """Templates whose text embeddings are averaged, a subset of those of Radford et al. 2021 (CLIP)."""
+
+
+_MOST_LISTS = 4
+"""Vocabularies whose vectors are held; the longest takes 100 MB."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -77,6 +82,9 @@ class CLIPModel:
         Where the network lives.
     fingerprint : str
         Identifies the weights; part of every cache key.
+    concepts : torch.Tensor or None
+        ``(C, D)`` unit rows, what the image tower was trained to tell apart, where that is a
+        closed list of classes; None for towers trained on captions.
     """
 
     name: str
@@ -87,7 +95,9 @@ class CLIPModel:
     templates: tuple[str, ...]
     device: torch.device
     fingerprint: str
+    concepts: Tensor | None = field(default=None, repr=False)
     _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    _lists: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def released(self) -> bool:
@@ -98,6 +108,7 @@ class CLIPModel:
         """Give the memory of the weights back; the model cannot be used any more."""
         self.network.to("meta")
         self._text.clear()
+        self._lists.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         elif self.device.type == "mps":
@@ -137,17 +148,45 @@ class CLIPModel:
         """
         self._check_not_released()
         missing = [p for p in dict.fromkeys(prompts) if p not in self._text]
-        sentences = [template.replace("{}", p) for p in missing for template in self.templates]
-        parts = [
-            F.normalize(
-                self.network.encode_text(  # type: ignore[operator]
-                    self.tokenizer(sentences[i : i + batch]).to(self.device)
-                ).float(),
-                dim=-1,
-            )
-            for i in range(0, len(sentences), batch)
-        ]
-        if parts:
-            rows = torch.cat(parts).reshape(len(missing), len(self.templates), -1).mean(1)
-            self._text.update(zip(missing, F.normalize(rows, dim=-1), strict=True))
+        if missing:
+            self._text.update(zip(missing, self._ensemble(missing, batch), strict=True))
         return torch.stack([self._text[p] for p in prompts])
+
+    def encode_list(self, names: Sequence[str]) -> Tensor:
+        """As `encode_text`, for a long list that is asked for as a whole again and again.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(P, D)`` float32 unit rows on the model's device; not to be changed.
+        """
+        self._check_not_released()
+        key = tuple(names)
+        if key not in self._lists:
+            if len(self._lists) >= _MOST_LISTS:
+                del self._lists[next(iter(self._lists))]
+            self._lists[key] = self._ensemble(key)
+        return self._lists[key]
+
+    def keep_list(self, names: Sequence[str], rows: Tensor) -> None:
+        """Take rows that `encode_list` gave before, in another process.
+
+        Parameters
+        ----------
+        names : sequence of str
+            P names.
+        rows : torch.Tensor
+            ``(P, D)``.
+        """
+        self._lists[tuple(names)] = F.normalize(rows.to(self.device).float(), dim=-1)
+
+    def knows_list(self, names: Sequence[str]) -> bool:
+        """Whether `encode_list` would answer at once."""
+        return tuple(names) in self._lists
+
+    def _ensemble(self, prompts: Sequence[str], batch: int = 256) -> Tensor:
+        """Average the templates' embeddings: ``(P, D)`` unit rows."""
+        sentences = [template.replace("{}", p) for p in prompts for template in self.templates]
+        rows = embed_sentences(self, sentences, batch=batch)
+        rows = rows.reshape(len(prompts), len(self.templates), -1).mean(1)
+        return F.normalize(rows, dim=-1)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +82,7 @@ def load(device: str | torch.device = "cpu") -> CLIPModel:
         templates=TEMPLATES,
         device=where,
         fingerprint=f"{NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}",
+        concepts=_concepts(image[-2]).to(where),
     )
 
 
@@ -106,8 +106,8 @@ def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
     list of float
         One number per name.
     """
-    rows = _classifier_rows().to(model.device)
-    evidence = (model.encode_text(names) @ rows.T - 0.2).relu().norm(dim=1)
+    assert model.concepts is not None
+    evidence = (model.encode_text(names) @ model.concepts.T - 0.2).relu().norm(dim=1)
     return [float(v) for v in 1 - torch.exp(-evidence / 0.25)]
 
 
@@ -144,10 +144,9 @@ def _read_image_weights(path: Path) -> list[Tensor]:
         ) from error
 
 
-@lru_cache(maxsize=1)
-def _classifier_rows() -> Tensor:
+def _concepts(classifier: Tensor) -> Tensor:
     """The image tower's classifier rows, mean removed: (1000, 1280) float32 unit rows."""
-    weight = _read_image_weights(_image_weights_file())[-2].float()
+    weight = classifier.float()
     return F.normalize(weight - weight.mean(0), dim=-1)
 
 

@@ -212,3 +212,13 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
         return pool(F.interpolate(last, (side, side), mode="bilinear", antialias=False))  # type: ignore
 
     return _Tower(forward, head, None)
+
+
+def linear_of(model: CLIPModel) -> Tensor | None:
+    """Return ``(D, C)`` where a tower's embedding is this times the mean feature, else None."""
+    return _tower(model, dilate=True).linear
+
+
+def head_of(model: CLIPModel) -> Callable[[Tensor], Tensor]:
+    """Return what turns a tower's last features ``(B, C, h, w)`` into embeddings ``(B, D)``."""
+    return _tower(model, dilate=True).head

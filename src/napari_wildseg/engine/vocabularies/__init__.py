@@ -1,28 +1,97 @@
-"""Name lists to choose class names from: bundled ones, and the annotator's own files.
+"""Name lists to choose class names from: ready ones, and the annotator's own files.
 
-========== ===== ============================================ =========================
-name       names source                                       licence of the list
-========== ===== ============================================ =========================
-voc        20    PASCAL VOC (Everingham et al., IJCV 2010)    plain facts, free to use
-coco       80    COCO (Lin et al., ECCV 2014)                 CC BY 4.0
-ade20k     150   ADE20K scene parsing (Zhou et al., CVPR 2017) BSD-3-Clause
-imagenet   1000  ImageNet-1k, first WordNet lemma of a class  WordNet 3.0 licence
-========== ===== ============================================ =========================
-
-Only names are shipped, no image and no annotation. Names are lower case unless they are proper
-names, and no list holds a name twice.
+Only names are shipped, no image and no annotation; the nouns of ImageNet-22k are read from timm,
+which is installed anyway. Names are lower case unless they are proper names, and no list holds a
+name twice. `VOCABULARIES` states source and licence of each list.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.classes import MAX_NAME, fold
+from napari_wildseg.engine.errors import InputError, WildsegError
 
-BUNDLED = ("voc", "coco", "ade20k", "imagenet")
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of a ready list.
+
+    Attributes
+    ----------
+    name : str
+        What `load_vocabulary` calls it.
+    count : int
+        How many names.
+    title : str
+        What it is.
+    source : str
+        Where it is from.
+    licence : str
+        Under which terms the list may be used.
+    """
+
+    name: str
+    count: int
+    title: str
+    source: str
+    licence: str
+
+
+VOCABULARIES = {
+    one.name: one
+    for one in (
+        Vocabulary(
+            "voc",
+            20,
+            "PASCAL VOC's everyday classes",
+            "Everingham et al., IJCV 2010",
+            "plain facts, free to use",
+        ),
+        Vocabulary(
+            "coco",
+            80,
+            "COCO's everyday things",
+            "Lin et al., ECCV 2014",
+            "CC BY 4.0 (of the annotations)",
+        ),
+        Vocabulary(
+            "ade20k",
+            150,
+            "ADE20K scene parsing: things and surroundings",
+            "Zhou et al., CVPR 2017",
+            "BSD-3-Clause",
+        ),
+        Vocabulary(
+            "imagenet",
+            1000,
+            "ImageNet-1k, the first name of each class",
+            "Russakovsky et al., IJCV 2015",
+            "WordNet 3.0 licence",
+        ),
+        Vocabulary(
+            "lvis",
+            1203,
+            "LVIS v1, common and rare things",
+            "Gupta et al., CVPR 2019",
+            "CC BY 4.0 (of the annotations)",
+        ),
+        Vocabulary(
+            "imagenet22k",
+            20099,
+            "the nouns of ImageNet-22k, read from timm",
+            "Deng et al., CVPR 2009; WordNet 3.0",
+            "WordNet 3.0 licence; the file is timm's (Apache-2.0)",
+        ),
+    )
+}
+"""The ready lists by name, short ones first."""
+
+BUNDLED = tuple(VOCABULARIES)
 _HEADERS = {"name", "names", "class", "class_name", "label", "labels"}
 
 
@@ -32,8 +101,8 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
     Parameters
     ----------
     name_or_path : str or pathlib.Path
-        One of `BUNDLED`, or a text file (one name a line, ``#`` starts a comment line) or a CSV
-        file (the column headed "name", "class" or "label", else the first column).
+        A name of `VOCABULARIES`, or a text file (one name a line, ``#`` starts a comment line) or
+        a CSV file (the column headed "name", "class" or "label", else the first column).
 
     Returns
     -------
@@ -51,8 +120,8 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
     ('aeroplane', 'bicycle', 'bird')
     """
     key = str(name_or_path).strip()
-    if key.lower() in BUNDLED:
-        return _bundled(key.lower())
+    if key.lower() in VOCABULARIES:
+        return _ready(key.lower())
     path = Path(key).expanduser()
     if not path.is_file():
         raise InputError(
@@ -66,12 +135,76 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
     names = _parse_csv(text) if path.suffix.lower() == ".csv" else _parse_lines(text)
     if not names:
         raise InputError(f"{path.name} holds no names: write one name a line.")
+    long = next((name for name in names if len(name) > MAX_NAME), None)
+    if long is not None:
+        raise InputError(
+            f'{path.name}: the name "{long[:30]}..." has {len(long)} characters; '
+            f"at most {MAX_NAME} are allowed."
+        )
     return names
 
 
-@lru_cache(maxsize=len(BUNDLED))
-def _bundled(name: str) -> tuple[str, ...]:
+def search_names(names: Iterable[str], query: str, limit: int = 50) -> list[str]:
+    """Find names by what is typed; case, accents' form and width do not matter.
+
+    Parameters
+    ----------
+    names : iterable of str
+        A vocabulary.
+    query : str
+        One or more words; each must occur.
+    limit : int
+        How many at most.
+
+    Returns
+    -------
+    list of str
+        The name itself first, then names that begin so, then those of which a word does, then
+        all others; in the order of the list otherwise.
+
+    Examples
+    --------
+    >>> search_names(load_vocabulary("coco"), "ca", 3)
+    ['car', 'cat', 'carrot']
+    """
+    asked = " ".join(fold(query).split())
+    words = asked.split()
+    ranked: list[tuple[int, int, str]] = []
+    for position, name in enumerate(names):
+        folded = fold(name)
+        if not all(word in folded for word in words):
+            continue
+        rank = 3
+        if folded == asked:
+            rank = 0
+        elif folded.startswith(asked):
+            rank = 1
+        elif f" {asked}" in folded:
+            rank = 2
+        ranked.append((rank, position, name))
+    return [name for _, _, name in sorted(ranked)[:limit]]
+
+
+@lru_cache(maxsize=len(VOCABULARIES))
+def _ready(name: str) -> tuple[str, ...]:
+    if name == "imagenet22k":
+        return _nouns_of_timm()
     return _parse_lines(Path(__file__).with_name(f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def _nouns_of_timm() -> tuple[str, ...]:
+    """The first name of each of the 21,841 classes; different classes may share one."""
+    try:
+        from timm.data import ImageNetInfo
+
+        info = ImageNetInfo("imagenet22k")
+        described = (info.index_to_description(i) for i in range(info.num_classes()))
+        return _tidy(text.partition(",")[0] for text in described)
+    except (ImportError, AttributeError, AssertionError, OSError) as error:
+        raise WildsegError(
+            f"The nouns of ImageNet-22k cannot be read from timm ({error}): "
+            "install a newer timm, or use another vocabulary."
+        ) from error
 
 
 def _parse_lines(text: str) -> tuple[str, ...]:
