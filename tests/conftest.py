@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 
@@ -28,6 +29,15 @@ _FOLDERS = {
     "HF_HOME": ".cache/huggingface",
     "TORCH_HOME": ".cache/torch",
 }
+
+
+LIGHT = {
+    "embed_dim": 16,
+    "vision_cfg": {
+        "image_size": 32, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16
+    },
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +73,19 @@ def starter():
     from napari_wildseg.engine.models import load_model
 
     return load_model("starter", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def light_model(tmp_path_factory) -> str:
+    """Model string of a small CLIP with random weights, which other processes can load too."""
+    import torch
+    from open_clip.model import CLIP
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("light")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        weights = CLIP(**LIGHT).state_dict()
+    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": LIGHT}))
+    save_file(weights, path / "open_clip_model.safetensors")
+    return f"local-dir:{path}"

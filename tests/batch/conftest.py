@@ -1,36 +1,12 @@
-"""A light model on disk and folders of tiny pictures, some of them broken."""
+"""Folders of tiny pictures, some of them broken."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from open_clip.model import CLIP
 from PIL import Image
-from safetensors.torch import save_file
-
-CONFIG = {
-    "embed_dim": 16,
-    "vision_cfg": {
-        "image_size": 32, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16
-    },
-    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def light_model(tmp_path_factory) -> str:
-    """Model string of a small CLIP with random weights, which other processes can load too."""
-    path = tmp_path_factory.mktemp("light")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        weights = CLIP(**CONFIG).state_dict()
-    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
-    save_file(weights, path / "open_clip_model.safetensors")
-    return f"local-dir:{path}"
 
 
 @pytest.fixture

@@ -28,6 +28,12 @@ def test_names_are_for_every_image():
     assert plan.of("b")[1].prompts == ("mug", "cup")
 
 
+def test_names_may_be_a_list_to_choose_from():
+    plan = plan_classes("cat, cup=mug|cup", ITEMS, if_present=True)
+    assert plan.of("a") is None
+    assert [info.id for info in plan.classes] == [1, 2]
+
+
 def test_automatic_labels_have_the_ids_of_the_vocabulary():
     plan = plan_classes("auto", ITEMS, vocabulary="voc")
     assert plan.of("a") is None

@@ -54,7 +54,7 @@ def test_margin_and_open_pixels_count():
     assert half.unsure == pytest.approx(1 / 3)
     assert half.score == pytest.approx(WEIGHTS["unsure"] / 3)
     assert judge(0 * LABELS, 0 * LABELS, relevance(1, 0), []).margin == 1
-    assert sum(WEIGHTS.values()) == 1
+    assert sum(WEIGHTS.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("views", ["single", "default", "best"])

@@ -28,7 +28,7 @@ class ClassPlan:
     ----------
     mode : str
         ``"same"``: all classes for every image; ``"known"``: those listed for it; ``"auto"``:
-        those that the model finds in it.
+        those of all that the model finds in it.
     classes : tuple of ClassInfo
         Of the whole set. The ids are fixed before the first image, so that results do not
         depend on the order in which images are done.
@@ -63,7 +63,13 @@ class ClassPlan:
         return tuple(info for info in self.classes if info.id in wanted)
 
 
-def plan_classes(labels: str, items: Sequence[WorkItem], *, vocabulary: str = "coco") -> ClassPlan:
+def plan_classes(
+    labels: str,
+    items: Sequence[WorkItem],
+    *,
+    vocabulary: str = "coco",
+    if_present: bool = False,
+) -> ClassPlan:
     """Read what ``--labels`` says.
 
     Parameters
@@ -75,6 +81,9 @@ def plan_classes(labels: str, items: Sequence[WorkItem], *, vocabulary: str = "c
         The images.
     vocabulary : str
         Where automatic labels are chosen from: a bundled list or a file.
+    if_present : bool
+        Take class names as a list to choose from: each image is segmented into those that the
+        model finds in it.
 
     Raises
     ------
@@ -91,8 +100,10 @@ def plan_classes(labels: str, items: Sequence[WorkItem], *, vocabulary: str = "c
         return ClassPlan("auto", _classes(names))
     path = Path(labels.strip())
     if path.suffix.lower() in _LABEL_FILES and "," not in path.name:
+        if if_present:
+            raise InputError("--if-present needs class names: a file says what is present.")
         return _known(read_known_labels(path), items, path)
-    return ClassPlan("same", parse_classes(labels))
+    return ClassPlan("auto" if if_present else "same", parse_classes(labels))
 
 
 def read_known_labels(path: str | Path) -> dict[str, list[str]]:

@@ -40,6 +40,8 @@ class Batch:
         Output format: png, voc, coco, tiff, ome-zarr, npz or yolo.
     vocabulary : str
         Where automatic labels are chosen from.
+    if_present : bool
+        Segment each image into those of the class names that the model finds in it.
     settings : BatchSettings
         How images are segmented.
     resume : bool
@@ -58,6 +60,7 @@ class Batch:
     folder: Path
     format: str = "png"
     vocabulary: str = "coco"
+    if_present: bool = False
     settings: BatchSettings = field(default_factory=BatchSettings)
     resume: bool = False
     overwrite: bool = False
@@ -111,7 +114,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
     output = open_output(batch.format, batch.folder)
     # Looked at before a folder is made.
     items = list_images(batch.source)
-    plan_classes(batch.labels, items, vocabulary=batch.vocabulary)
+    _plan(batch, items)
     if not has_journal(batch.folder):
         _refuse_foreign(output, items, batch)
     elif not (batch.resume or batch.overwrite):
@@ -123,7 +126,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         anew = journal.header is None or not batch.resume
         given = {} if anew else {r.image: name for name, r in journal.records.items()}
         items = list_images(batch.source, given)
-        plan = plan_classes(batch.labels, items, vocabulary=batch.vocabulary)
+        plan = _plan(batch, items)
         header: dict[str, Any] = {
             "output": batch.format,
             "settings": batch.settings.to_json(),
@@ -143,6 +146,12 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         job = Job(batch.settings, plan, output)
         yield from _images(batch, job, items, journal)
         return _finish(job, batch, items, journal)
+
+
+def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
+    return plan_classes(
+        batch.labels, items, vocabulary=batch.vocabulary, if_present=batch.if_present
+    )
 
 
 def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal) -> Steps[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help='class names for all images ("cat, cup of coffee=cup|mug"), a .csv or .json file '
         "with the names of each image, or auto",
+    )
+    parser.add_argument(
+        "--if-present",
+        action="store_true",
+        help="segment each image only into those of the names that the model finds in it",
     )
     parser.add_argument(
         "--vocabulary",
@@ -106,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
         folder=args.out,
         format=args.format,
         vocabulary=args.vocabulary,
+        if_present=args.if_present,
         settings=BatchSettings(
             model=args.model,
             views=args.views,
@@ -120,6 +127,8 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         scheduler=args.scheduler,
     )
+    if args.progress_json and hasattr(os, "nice"):
+        os.nice(5)  # beside a window, which has to answer
     rate = Rate()
     steps = batch_steps(batch)
     try:

@@ -22,7 +22,7 @@ from napari_wildseg.engine.pseudo_labels import normalise
 LOOK_SIDE = 48
 """Geometric mean of the sides of the grid on which looks are compared, in cells."""
 
-WEIGHTS = {"disagreement": 0.5, "margin": 0.25, "unsure": 0.25}
+WEIGHTS = {"disagreement": 0.8, "margin": 0.1, "unsure": 0.1}
 """What each reason counts in the score."""
 
 

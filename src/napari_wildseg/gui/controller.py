@@ -47,6 +47,8 @@ class Controller(Workspace):
     """
 
     suggested = Signal(object)
+    batch_done = Signal(str)
+    """A batch was run to its end; its output folder."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)

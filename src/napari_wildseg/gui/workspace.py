@@ -48,6 +48,8 @@ class Workspace:
     classes_changed = Signal()
     areas_changed = Signal()
     class_picked = Signal(int)
+    image_chosen = Signal()
+    """Another image, or another model, was chosen elsewhere than in their boxes."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer

@@ -8,6 +8,8 @@ signals say. It knows no other section. To add one, write a module here and name
 from __future__ import annotations
 
 from napari_wildseg.gui.sections.base import Section
+from napari_wildseg.gui.sections.batch import BatchSection
+from napari_wildseg.gui.sections.review import ReviewSection
 
-EXTRA: tuple[type[Section], ...] = ()
+EXTRA: tuple[type[Section], ...] = (BatchSection, ReviewSection)
 """Sections beside the main loop, in the order in which they are shown."""

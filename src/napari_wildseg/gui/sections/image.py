@@ -49,6 +49,7 @@ class ImageSection(Section):
         self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
         self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())
         self.controller.classes_changed.connect(self._offer_left_over)
+        self.controller.image_chosen.connect(self._show_chosen)
 
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -76,6 +77,11 @@ class ImageSection(Section):
         if name != self.controller.model:
             self.controller.model = name
             self.controller.status.emit(f"The next Auto-segment uses {name}.")
+
+    def _show_chosen(self) -> None:
+        """Show what was chosen elsewhere."""
+        self.reset_choices()
+        self.model.setCurrentText(self.controller.model)
 
     def _choices(self, _widget: object = None) -> list[tuple[str, Image]]:
         return [

@@ -1,0 +1,184 @@
+"""Shows the images of a finished batch one after the other, and takes the corrections back."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui import export
+from napari_wildseg.gui.corrections import as_decided
+from napari_wildseg.gui.session import LABELS
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_wildseg.batch import ReviewItem, ReviewQueue
+    from napari_wildseg.engine.progress import Steps
+    from napari_wildseg.gui.controller import Controller
+    from napari_wildseg.io import LabelImage
+
+
+class Reviewer:
+    """Steps through a review queue in a viewer.
+
+    Leaving an image takes it as reviewed; if anything was painted, it is first written into the
+    data set.
+
+    Parameters
+    ----------
+    controller : Controller
+        What runs jobs and knows the layers.
+    """
+
+    moved = Signal()
+    """Another image is shown, or none any more."""
+
+    def __init__(self, controller: Controller) -> None:
+        self.controller = controller
+        self.queue: ReviewQueue | None = None
+        self.item: ReviewItem | None = None
+        self.place = 0
+        self._image: Image | None = None
+
+    @property
+    def about(self) -> str:
+        """Where the annotator is, in words."""
+        if self.queue is None or self.item is None:
+            return ""
+        record = self.item.record
+        doubt = record.uncertainty.get("score", 0.0)
+        return (
+            f"{self.place + 1} of {len(self.queue.records)}, uncertainty {doubt:.2f}, "
+            f"{len(self.queue.reviewed)} reviewed"
+        )
+
+    def open(self, folder: str) -> None:
+        """Open a finished batch at its first image that was not looked at."""
+        self.controller.runner.run("Review", None, partial(_open, folder), self._opened)
+
+    def go(self, by: int) -> None:
+        """Leave the image for another.
+
+        Parameters
+        ----------
+        by : int
+            1 for the next, -1 for the one before, 0 to write this one and stay.
+        """
+        queue, item = self.queue, self.item
+        if queue is None or item is None:
+            return
+        place = self.place + by
+        last = len(queue.records) - 1
+        steps = partial(_leave, queue, item, self._changed(), min(max(place, 0), last))
+        if place > last:
+            message = "That was the last image of the batch."
+        elif place < 0:
+            message = "This is the most uncertain image of the batch."
+        else:
+            message = ""
+        self.controller.runner.run("Review", None, steps, partial(self._moved, message))
+
+    # ------------------------------------------------------------------ inside
+
+    def _opened(self, found: tuple[ReviewQueue, int, ReviewItem]) -> None:
+        self.queue, place, item = found
+        settings = self.queue.report.settings
+        self.controller.model = str(settings.get("model", self.controller.model))
+        self._moved("", (place, item))
+
+    def _moved(self, message: str, found: tuple[int, ReviewItem]) -> None:
+        place, item = found
+        there = self._image is not None and self._image in self.controller.viewer.layers
+        session = self.controller.sessions.get(self._image)
+        if self._image is not None and session is not None and there:
+            for plane in list(session.planes):
+                self.controller.safekeeping.forget(session, plane)
+        same = self.item is not None and self.item.record.name == item.record.name
+        self.place, self.item = place, item
+        if not (same and there):
+            self._show(item)
+        self.moved.emit()
+        self.controller.status.emit(
+            message or "Paint what is wrong, Refine if need be, then Next: it is written for you."
+        )
+
+    def _show(self, item: ReviewItem) -> None:
+        controller = self.controller
+        viewer, old = controller.viewer, self._image
+        image = viewer.add_image(item.rgb, name=item.record.name, rgb=True)
+        self._image = image
+        controller.choose_image(image)
+        controller.image_chosen.emit()
+        session = controller.session
+        assert session is not None
+        controller.set_classes(item.labels.classes)
+        plane = controller.plane
+        assert plane is not None
+        corrections = item.labels.corrections
+        state = session.plane_state(plane)
+        state.segmented, state.model = True, controller.model
+        state.settings = dict(item.labels.settings)
+        tracked = controller.layers.tracked(session, image, LABELS)
+        tracked.fill(plane, item.labels.labels)
+        if corrections is not None:
+            tracked.tracker(plane).restore(as_decided(corrections))
+        layer = tracked.layer
+        assert layer is not None
+        layer.refresh()
+        controller.layers.activate(session, controller.selected_class)
+        if old is not None:
+            gone = controller.sessions.get(old)
+            for one in [*(gone.label_layers() if gone is not None else ()), old]:
+                if one in viewer.layers:
+                    viewer.layers.remove(one)
+        viewer.reset_view()
+        controller.areas_changed.emit()
+
+    def _changed(self) -> LabelImage | None:
+        """Return the labels in view if they differ from those in the data set."""
+        controller, item = self.controller, self.item
+        session = controller.sessions.get(self._image)
+        if item is None or session is None or self._image not in controller.viewer.layers:
+            return None
+        if session.layer(LABELS) is None or not session.planes:
+            return None
+        plane = next(iter(session.planes))
+        shown = export.label_image(session, plane)
+        before = item.labels
+        same = np.array_equal(shown.labels, before.labels) and _same_corrections(shown, before)
+        return None if same else shown
+
+
+def _same_corrections(one: LabelImage, other: LabelImage) -> bool:
+    if one.corrections is None or other.corrections is None:
+        return one.corrections is other.corrections
+    return bool(np.array_equal(one.corrections, other.corrections))
+
+
+def _open(folder: str) -> Steps[tuple[ReviewQueue, int, ReviewItem]]:
+    yield Progress(0, 1, "Opening the batch")
+    from napari_wildseg.batch.review import ReviewQueue
+    from napari_wildseg.engine.errors import InputError
+
+    queue = ReviewQueue(folder)
+    if not queue.records:
+        raise InputError("No image of this batch was done: see its report for the reasons.")
+    place = queue.first_left()
+    return queue, place, queue.open(place)
+
+
+def _leave(
+    queue: ReviewQueue, item: ReviewItem, changed: LabelImage | None, place: int
+) -> Steps[tuple[int, ReviewItem]]:
+    """Write what was changed; the next image is read before anything is said to be done."""
+    yield Progress(0, 2, "Writing the labels")
+    if changed is not None:
+        queue.save(item, changed)
+        queue.publish()
+    queue.mark(item.record.name)
+    yield Progress(1, 2, "Reading the next image")
+    return place, queue.open(place)

@@ -1,0 +1,199 @@
+"""The same classes over many images: a batch beside the window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QToolButton,
+    QWidget,
+)
+
+from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest, as_labels
+from napari_wildseg.gui.sections.base import Section
+
+SAME = "all classes above"
+PRESENT = "classes above, if present"
+AUTO = "what the model finds"
+FILE = "a file of labels ..."
+FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
+
+
+class BatchSection(Section):
+    """What to run over, where to, and how far it is."""
+
+    title: ClassVar[str] = "Batch"
+    about: ClassVar[str] = "Segment a folder of images into a data set."
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.process = BatchProcess(self)
+        self.process.progressed.connect(self._show)
+        self.process.finished.connect(self._ended)
+        self.source = self._line(
+            "batch_source", "A folder of images, or a pattern such as photos/*.jpg."
+        )
+        self.folder = self._line(
+            "batch_folder", "Where labels and report go. A batch that stopped there goes on."
+        )
+        self.labels = QComboBox(self)
+        self.labels.setObjectName("batch_labels")
+        self.labels.addItems([SAME, PRESENT, AUTO, FILE])
+        self.labels.setToolTip(
+            "Which classes to look for in an image: all of the table; those of the table that the\n"
+            "model finds there; those of COCO's 80 that it finds; or those that a file lists."
+        )
+        self.labels.activated.connect(lambda _: self._ask_for_file())
+        self.format = QComboBox(self)
+        self.format.setObjectName("batch_format")
+        self.format.addItems(FORMATS)
+        self.format.setToolTip("How the labels are written: a file an image, or a data set.")
+        for box in (self.labels, self.format):
+            box.setMinimumContentsLength(6)
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Images", self._with_browse(self.source, "The folder of images"))
+        form.addRow("Find", self.labels)
+        form.addRow("Output", self._with_browse(self.folder, "The folder for the labels"))
+        form.addRow("Format", self.format)
+        self.start = self.button(
+            "batch_start",
+            "Run batch",
+            "Segment every image, in a process of its own: the window stays free.",
+            self.run,
+        )
+        self.stop = self.button(
+            "batch_stop",
+            "Stop",
+            "Stop now; what is done stays, and the next run goes on from there.",
+            self.process.stop,
+            enabled=False,
+        )
+        self.bar = QProgressBar(self)
+        self.bar.setObjectName("batch_progress")
+        self.bar.hide()
+        row = QHBoxLayout()
+        row.addWidget(self.start)
+        row.addWidget(self.stop)
+        self.column.addLayout(form)
+        self.column.addLayout(row)
+        self.column.addWidget(self.bar)
+        self.destroyed.connect(self.process.stop)
+
+    def run(self) -> None:
+        """Start the batch that the controls describe, or say what is missing."""
+        source, folder = self.source.text().strip(), self.folder.text().strip()
+        chosen = self.labels.currentText()
+        classes = self.controller.classes
+        if not source or not folder:
+            self.controller.tell("Choose the folder of images and the output folder first.")
+            return
+        if chosen in (SAME, PRESENT) and not classes:
+            self.controller.tell("Type the classes to look for first.")
+            return
+        typed = as_labels(classes)
+        labels = {SAME: typed, PRESENT: typed, AUTO: "auto"}.get(chosen, chosen)
+        request = BatchRequest(
+            source,
+            labels,
+            Path(folder),
+            self.format.currentText(),
+            model=self.controller.model,
+            views=self.controller.settings.views,
+            threshold=self.controller.threshold,
+            if_present=chosen == PRESENT,
+        )
+        self._failed = 0
+        self._running(True)
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("Starting ...")
+        self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")
+        self.process.start(request)
+
+    def _show(self, progress: dict[str, Any]) -> None:
+        done, total = int(progress["done"]), int(progress["total"])
+        self._failed = int(progress["failed"])
+        rate, left = progress["images_per_second"], progress["seconds_left"]
+        text = f"{done} of {total}"
+        if rate is None:
+            text = f"{text}: {progress['stage']}"
+        else:
+            minutes, seconds = divmod(round(left or 0), 60)
+            text = f"{text}, {rate:.1f}/s, {minutes}:{seconds:02} left"
+        if self._failed:
+            text += f", {self._failed} failed"
+        self.bar.setRange(0, max(1, total))
+        self.bar.setValue(done)
+        self.bar.setFormat(text)
+        self.bar.setToolTip(text)
+
+    def _ended(self, well: bool, reason: str) -> None:
+        self._running(False)
+        if well:
+            self.bar.hide()
+            failed = f" {self._failed} images failed: see report.csv." if self._failed else ""
+            self.controller.status.emit(
+                f"The batch is done.{failed} Review steps through the images, the most uncertain "
+                "first."
+            )
+            self.controller.batch_done.emit(self.folder.text().strip())
+        elif reason:
+            self.controller.tell(f"The batch ended: {reason}")
+        else:
+            self.controller.status.emit(
+                "The batch was stopped. Run it again to go on from where it is."
+            )
+
+    def _running(self, runs: bool) -> None:
+        self.start.setEnabled(not runs)
+        self.stop.setEnabled(runs)
+        self.bar.setVisible(runs or self.bar.isVisible())
+
+    def _ask_for_file(self) -> None:
+        """Ask for a file of labels where that is what was chosen."""
+        if self.labels.currentText() != FILE:
+            return
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Labels of each image", self.source.text(), "Labels (*.csv *.json)"
+        )
+        if name:
+            self.labels.insertItem(self.labels.count() - 1, name)
+            self.labels.setCurrentIndex(self.labels.count() - 2)
+        else:
+            self.labels.setCurrentText(SAME)
+
+    def _line(self, name: str, tooltip: str) -> QLineEdit:
+        line = QLineEdit(self)
+        line.setObjectName(name)
+        line.setToolTip(tooltip)
+        return line
+
+    def _with_browse(self, line: QLineEdit, title: str) -> QWidget:
+        """Return a line with a button that asks for a folder."""
+        holder = QWidget(self)
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        browse = QToolButton(holder)
+        browse.setObjectName(f"{line.objectName()}_browse")
+        browse.setText("...")
+        browse.setToolTip(f"Choose: {title[0].lower()}{title[1:]}.")
+
+        def ask() -> None:
+            found = QFileDialog.getExistingDirectory(self, title, line.text())
+            if found:
+                line.setText(found)
+
+        browse.clicked.connect(lambda: ask())
+        row.addWidget(line, 1)
+        row.addWidget(browse)
+        return holder

@@ -1,0 +1,79 @@
+"""The second half of the day: the images of a batch, the most uncertain first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel
+
+from napari_wildseg.gui.review import Reviewer
+from napari_wildseg.gui.sections.base import Section
+
+
+class ReviewSection(Section):
+    """Open a finished batch and step through it."""
+
+    title: ClassVar[str] = "Review"
+    about: ClassVar[str] = "Step through the images of a batch, the most uncertain first."
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.reviewer = Reviewer(self.controller)
+        self.reviewer.moved.connect(self._moved)
+        self.open = self.button(
+            "review_open",
+            "Open a batch ...",
+            "Choose the output folder of a finished batch.",
+            self.ask,
+        )
+        self.where = QLabel(self)
+        self.where.setObjectName("review_where")
+        self.where.setWordWrap(True)
+        self.previous = self.button(
+            "review_previous",
+            "Previous",
+            "Write what was changed into the data set and go back to the image before.",
+            lambda: self.reviewer.go(-1),
+            enabled=False,
+        )
+        self.save = self.button(
+            "review_save",
+            "Save",
+            "Write what was changed into the data set and stay.",
+            lambda: self.reviewer.go(0),
+            enabled=False,
+        )
+        self.next = self.button(
+            "review_next",
+            "Next",
+            "Take this image as reviewed, what was changed is written, and go to the next.",
+            lambda: self.reviewer.go(1),
+            enabled=False,
+        )
+        row = QHBoxLayout()
+        for button in (self.previous, self.save, self.next):
+            row.addWidget(button)
+        self.column.addWidget(self.open)
+        self.column.addWidget(self.where)
+        self.column.addLayout(row)
+        self.controller.batch_done.connect(self.reviewer.open)
+        self.controller.runner.busy.connect(self._busy)
+
+    def ask(self) -> None:
+        """Ask for a batch and open it."""
+        folder = QFileDialog.getExistingDirectory(self, "The output folder of a batch")
+        if folder:
+            self.reviewer.open(folder)
+
+    def _moved(self) -> None:
+        self.where.setText(self.reviewer.about)
+        item = self.reviewer.item
+        self.where.setToolTip("" if item is None else item.record.image)
+        self._busy(False)
+
+    def _busy(self, busy: bool) -> None:
+        queue = self.reviewer.queue
+        ready = not busy and queue is not None
+        self.previous.setEnabled(ready and self.reviewer.place > 0)
+        self.save.setEnabled(ready)
+        self.next.setEnabled(ready)

@@ -1,0 +1,137 @@
+"""The Batch and Review sections: a batch beside the window, and its worst images first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
+from napari_wildseg.engine.classes import parse_classes
+from napari_wildseg.engine.progress import drain
+from napari_wildseg.gui.batch_process import as_labels
+
+from ..batch.conftest import write_pictures
+
+TIMEOUT = 120_000
+
+
+def unfold(desk, name):
+    heading = desk.control(f"fold_{name}")
+    heading.setChecked(True)
+
+
+def fill_in(desk, source, folder, model):
+    desk.controller.model = model
+    unfold(desk, "batch")
+    desk.control("batch_source").setText(str(source))
+    desk.control("batch_folder").setText(str(folder))
+
+
+@pytest.fixture
+def done(tmp_path, light_model):
+    """A finished batch of three pictures."""
+    write_pictures(tmp_path / "pictures", 3)
+    settings = BatchSettings(model=light_model, views="single")
+    drain(
+        batch_steps(
+            Batch(str(tmp_path / "pictures"), "cat, dog", tmp_path / "out", settings=settings)
+        )
+    )
+    return tmp_path / "out"
+
+
+def wait_for_item(desk, place):
+    reviewer = desk.widget.extra[1].reviewer
+    desk.qtbot.waitUntil(
+        lambda: reviewer.item is not None and reviewer.place == place, timeout=TIMEOUT
+    )
+    desk.wait()
+    return reviewer
+
+
+def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_model):
+    write_pictures(tmp_path / "pictures", 4, broken=1)
+    at = desk(names="cat, dog")
+    fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
+    at.click("batch_start")
+    assert not at.control("batch_start").isEnabled()
+    assert not at.controller.runner.running
+    reviewer = wait_for_item(at, 0)
+    assert at.control("batch_start").isEnabled()
+    assert len(reviewer.queue.records) == 3
+    assert len(reviewer.queue.report.failed) == 1
+    assert at.control("review_where").text().startswith("1 of 3, uncertainty 0.")
+
+
+def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
+    write_pictures(tmp_path / "pictures", 4)
+    at = desk(names="cat, dog")
+    fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
+    at.click("batch_start")
+    at.click("batch_stop")
+    at.qtbot.waitUntil(lambda: not at.widget.extra[0].process.running, timeout=TIMEOUT)
+    assert "stopped" in at.status
+    assert at.control("batch_start").isEnabled()
+
+
+def test_what_is_missing_is_said(desk, tmp_path, light_model):
+    at = desk()
+    unfold(at, "batch")
+    at.click("batch_start")
+    assert "folder of images" in at.status
+    fill_in(at, tmp_path / "nowhere", tmp_path / "out", light_model)
+    at.click("batch_start")
+    assert "Type the classes" in at.status
+    at.type_names("cat")
+    at.click("batch_start")
+    process = at.widget.extra[0].process
+    at.qtbot.waitUntil(lambda: not process.running, timeout=TIMEOUT)
+    assert "There is no" in at.status
+    assert "nowhere" in at.status
+
+
+def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, light_model):
+    at = desk()
+    before = at.viewer.add_image(np.zeros((8, 8)), name="mine")
+    at.widget.extra[1].reviewer.open(str(done))
+    reviewer = wait_for_item(at, 0)
+    first = reviewer.item.record
+    assert at.control("image").currentText() == first.name
+    assert [info.name for info in at.controller.classes] == ["cat", "dog"]
+    at.layer().data_setitem((np.array([1, 1]), np.array([2, 3])), np.array([2, 2]))
+    value = 1 if at.layer().data[5, 5] != 1 else 2
+    at.layer().data_setitem((np.array([5]), np.array([5])), np.array([value]))
+    painted = np.array(at.layer().data)
+    at.click("review_next")
+    wait_for_item(at, 1)
+    assert at.viewer.layers[0].name == "mine"
+    assert before in at.viewer.layers
+    assert len(at.viewer.layers) == 3
+    kept = ReviewQueue(done).open(0).labels
+    assert (kept.labels == painted).all()
+    assert kept.corrections[5, 5] == value
+    assert ReviewQueue(done).first_left() == 1
+    at.click("review_previous")
+    wait_for_item(at, 0)
+    assert (at.layer().data == painted).all()
+    at.controller.settings = replace(at.controller.settings, views="single")
+    at.run("refine")
+    assert at.layer().data[5, 5] == value
+    assert "corrected pixels kept" in at.status
+    assert not at.control("review_previous").isEnabled()
+
+
+def test_a_folder_without_a_batch_is_told(desk, tmp_path):
+    at = desk()
+    at.widget.extra[1].reviewer.open(str(tmp_path))
+    at.wait()
+    assert "finished batch" in at.status
+    assert not at.control("review_next").isEnabled()
+
+
+@pytest.mark.parametrize("text", ["cat, cup=mug|cup", '"salt, pepper"=shaker|"6 ""mill"', "a=b"])
+def test_classes_survive_the_command_line(text):
+    classes = parse_classes(text)
+    assert parse_classes(as_labels(classes)) == classes
