@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from napari_wildseg.cli import arguments
 
@@ -35,6 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-refine", action="store_true", help="write the pseudo-labels as they are"
     )
+    parser.add_argument(
+        "--detail",
+        type=arguments.positive,
+        metavar="N",
+        help="look at the image through windows as well, in which a pixel of the network shows N "
+        "of the image; by default images of more than 16 megapixels, as fine as 400 windows allow",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="FILE",
+        help="for a stack: an .npy of its shape, -1 where nothing is corrected; corrected planes "
+        "are carried over to the others",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
 
@@ -49,12 +64,24 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.cli import results
     from napari_wildseg.cli.console import print_json, run_steps, warn
+    from napari_wildseg.cli.large import open_large, segment_large
+    from napari_wildseg.cli.stack import segment_stack
     from napari_wildseg.engine.classes import parse_classes
+    from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.pictures import read_picture, stem_of
 
     # Everything that can be wrong is looked at before the model is loaded.
     classes = parse_classes(args.labels)
     stem = stem_of(args.image)
+    picture = open_large(args.image, args.detail)
+    if picture is not None:
+        with picture:
+            run_on = segment_stack if picture.planes > 1 else segment_large
+            return run_on(args, picture, classes, stem)
+    if args.corrections is not None:
+        raise InputError(
+            "--corrections is for stacks here: use wildseg refine for a single picture."
+        )
     paths = results.result_paths(args.out, stem)
     results.refuse(paths, [args.image], overwrite=args.overwrite)
     image = read_picture(args.image)

@@ -21,6 +21,7 @@ from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, decide, normalise
 from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
@@ -282,6 +283,17 @@ class Segmenter:
         grid = look_grid(encoding.shape)
         looks = encoding.relevance_by_look(self.model, text, background, grid)
         return judge(self.result.labels, self.result.pseudo_labels, state.relevance, looks)
+
+    def look(self) -> Look:
+        """Describe what the image's places look like, for carrying labels to another plane.
+
+        Returns
+        -------
+        Look
+            What `napari_wildseg.engine.propagation` compares; some 5 MB.
+        """
+        image, encoding = self._require_image()
+        return look_of(image, encoding.features())
 
     # ------------------------------------------------------------------ corrections
 

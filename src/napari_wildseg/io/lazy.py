@@ -29,12 +29,26 @@ class LazyPicture:
         Height and width of a pixel, in ``units``.
     units : str
         ``"pixel"`` or a unit of length.
+    files : tuple
+        What `close` closes.
     """
 
     levels: tuple[Any, ...]
     axes: str
     scale: tuple[float, float] = (1.0, 1.0)
     units: str = "pixel"
+    files: tuple[Any, ...] = ()
+
+    def close(self) -> None:
+        """Close the files; the levels can no longer be read."""
+        for file in self.files:
+            file.close()
+
+    def __enter__(self) -> LazyPicture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -166,6 +180,7 @@ def _open_tiff(path: Path) -> LazyPicture:
     import tifffile
     import zarr
 
+    files: tuple[Any, ...] = ()
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
@@ -179,13 +194,17 @@ def _open_tiff(path: Path) -> LazyPicture:
             )
         if memory is not None:
             return _checked(path, (memory,), axes)
-        levels = tuple(
-            zarr.open(tifffile.imread(path, aszarr=True, level=i), mode="r")
+        stores = [
+            tifffile.imread(path, aszarr=True, level=i)
             for i, found in enumerate(level_axes)
             if found == axes
-        )
-        return _checked(path, levels, axes)
+        ]
+        files = tuple(stores)
+        levels = tuple(zarr.open(store, mode="r") for store in stores)
+        return _checked(path, levels, axes, files=files)
     except InputError:
+        for file in files:
+            file.close()
         raise
     except Exception as error:  # tifffile raises what the damage happens to run into
         raise InputError(

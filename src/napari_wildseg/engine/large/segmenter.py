@@ -16,7 +16,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.priors import WindowPriors
-from napari_wildseg.engine.large.source import LargeImage, as_large_image
+from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.models import load_model
@@ -83,6 +83,7 @@ class _Run:
     priors: WindowPriors
     threshold: float
     labels: Any = None
+    refined: bool = True
     counts: dict[Box, NDArray[np.int64]] = field(default_factory=dict)
     corrections: LargeCorrections | None = None
 
@@ -215,6 +216,7 @@ class LargeSegmenter:
         *,
         threshold: float | None = None,
         out: Any = None,
+        refine: bool = True,
     ) -> LargeResult:
         """Segment the image by class names.
 
@@ -227,13 +229,15 @@ class LargeSegmenter:
         out : array, optional
             ``(H, W)`` uint8, anything that can be written to by slices (zarr, memory-mapped):
             tiles are written as they are made. A new NumPy array by default.
+        refine : bool
+            If False, the labels are pseudo-labels: 255 where the relevance maps are not sure.
 
         Raises
         ------
         InputError
             If there is no image, or the names cannot be used.
         """
-        return drain(self.segment_steps(labels, threshold=threshold, out=out))
+        return drain(self.segment_steps(labels, threshold=threshold, out=out, refine=refine))
 
     def segment_steps(
         self,
@@ -241,6 +245,7 @@ class LargeSegmenter:
         *,
         threshold: float | None = None,
         out: Any = None,
+        refine: bool = True,
     ) -> Steps[LargeResult]:
         """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
         run = yield from self.relate_steps(labels, threshold=threshold)
@@ -251,11 +256,13 @@ class LargeSegmenter:
         started = time.perf_counter()
         every = list(tiles(self._image.shape, self.tile))
         for number, tile in enumerate(every):
-            yield Progress(number, len(every), f"Refining tile {number + 1} of {len(every)}")
-            made = self._tile(run, tile, None)
+            what = "Refining" if refine else "Labelling"
+            yield Progress(number, len(every), f"{what} tile {number + 1} of {len(every)}")
+            made = self._tile(run, tile, None) if refine else self._sure(run, tile)
             run.labels[tile.slices] = made
             run.counts[tile] = np.bincount(made.ravel(), minlength=256)
         self._seconds["refine"] = time.perf_counter() - started
+        run.refined = refine
         return self._finish(run, len(every))
 
     def relate_steps(
@@ -312,7 +319,7 @@ class LargeSegmenter:
             ids = [info.id for info in run.classes]
             fixed = LargeCorrections(corrections, self._image.shape, ids)
         todo = list(tiles(self._image.shape, self.tile))
-        if threshold == run.threshold:
+        if threshold == run.threshold and run.refined:
             changed = changed_blocks(run.corrections, fixed)
             reached = [*changed, *run.priors.touched(changed)]
             todo = [t for t in todo if self._reached(t, reached)]
@@ -328,7 +335,7 @@ class LargeSegmenter:
         for tile, labels in made.items():
             run.labels[tile.slices] = labels
             run.counts[tile] = np.bincount(labels.ravel(), minlength=256)
-        run.corrections = fixed
+        run.corrections, run.refined = fixed, True
         self._seconds["refine"] = time.perf_counter() - started
         return self._finish(run, len(todo))
 
@@ -347,11 +354,7 @@ class LargeSegmenter:
         ndarray
             uint8 of the box's shape: 0 background, class ids, 255 not sure.
         """
-        run = self._require_run()
-        full = run.priors.relevance_of(box) ** GAMMA
-        evidence = Evidence(full.numpy())
-        used = run.threshold if threshold is None else _checked(threshold)
-        return run.ids[evidence.pseudo_labels(used)]
+        return self._sure(self._require_run(), box, threshold)
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
@@ -364,7 +367,32 @@ class LargeSegmenter:
             raise InputError("The vocabulary is empty: give at least one name.")
         return tag(self._encoding.overview, self.model, names, self.background)[:top]
 
+    def overview(self, side: int) -> NDArray[np.uint8]:
+        """Return a picture of the whole image, made without reading it again.
+
+        Parameters
+        ----------
+        side : int
+            Its longer side at most, in pixels.
+
+        Returns
+        -------
+        ndarray
+            ``(h, w, 3)`` uint8.
+        """
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        reduced = self._encoding.reduced
+        factor = max(1.0, max(reduced.shape[:2]) / side)
+        height, width = (max(1, round(n / factor)) for n in reduced.shape[:2])
+        return shrink(reduced, (height, width))
+
     # ------------------------------------------------------------------ inside
+
+    def _sure(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
+        full = run.priors.relevance_of(box) ** GAMMA
+        used = run.threshold if threshold is None else _checked(threshold)
+        return run.ids[Evidence(full.numpy()).pseudo_labels(used)]
 
     def _tile(
         self, run: _Run, tile: Box, corrections: LargeCorrections | None
@@ -395,7 +423,7 @@ class LargeSegmenter:
                 "threshold": run.threshold,
                 "views": self.views,
                 "method": self._encoding.overview.method.name,
-                "refiner": "default",
+                "refiner": "default" if run.refined else None,
                 "detail": self._encoding.levels[-1].step,
             },
             counts=counts,

@@ -1,0 +1,192 @@
+"""What ``wildseg segment`` does with images that are better not read as a whole."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.cli.console import print_json, run_steps, say, table, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.large import LargeResult
+    from napari_wildseg.io.lazy import LazyPicture
+
+LARGE = 16_000_000
+"""Pictures of more pixels are looked at through windows as well."""
+
+_OVERLAY = 2048
+"""Longest side of the overlay, in pixels."""
+
+
+def open_large(spec: str, detail: int | None) -> LazyPicture | None:
+    """Open an image that windows suit, or return None for one to be read as a whole.
+
+    Parameters
+    ----------
+    spec : str
+        The IMAGE of the command line.
+    detail : int or None
+        What --detail says; with it, any image counts as large.
+    """
+    from napari_wildseg.engine.pictures import check_readable, open_picture, read_picture
+    from napari_wildseg.io.lazy import LazyPicture, open_lazily
+
+    path = Path(spec)
+    if path.is_dir():
+        return open_lazily(path)
+    if spec.startswith("sample:"):
+        width = height = 0
+    elif path.suffix.lower() in (".tif", ".tiff"):
+        picture = open_lazily(path)
+        if picture.planes > 1 or picture.size[0] * picture.size[1] > LARGE or detail:
+            return picture
+        picture.close()
+        return None
+    else:
+        check_readable(path)
+        with open_picture(path) as opened:
+            width, height = opened.size
+    if width * height <= LARGE and detail is None:
+        return None
+    array = read_picture(spec)
+    return LazyPicture((array,), "yx" if array.ndim == 2 else "yxc")
+
+
+def segment_large(
+    args: argparse.Namespace,
+    picture: LazyPicture,
+    classes: tuple[ClassInfo, ...],
+    stem: str,
+) -> int:
+    """Segment one large image, tile by tile, into OME-Zarr.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments of ``wildseg segment``.
+    picture : LazyPicture
+        The image.
+    classes : tuple of ClassInfo
+        What to find.
+    stem : str
+        Name of the image.
+    """
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+    from napari_wildseg.io.atomic import atomic_write, refuse_existing
+    from napari_wildseg.io.label_tiles import labels_on_disk
+
+    if args.refiner != "default":
+        raise InputError(
+            f'Large images are refined by "default", not "{args.refiner}": leave --refiner out, '
+            "or make the image smaller."
+        )
+    paths = large_paths(args.out, stem)
+    if paths["labels"].exists() and paths["labels"].resolve() == Path(args.image).resolve():
+        raise InputError(
+            "The result would replace the picture itself: choose another folder with --out."
+        )
+    if args.corrections is not None:
+        raise InputError("--corrections is for stacks here; large images are corrected in napari.")
+    refuse_existing([paths["overlay"]], overwrite=args.overwrite)
+    segmenter = LargeSegmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        device=args.device,
+        detail=args.detail,
+    )
+    image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+    with labels_on_disk(
+        paths["labels"],
+        image.shape,
+        classes,
+        scale=picture.scale,
+        units=picture.units,
+        image=stem,
+        overwrite=args.overwrite,
+    ) as written:
+        run_steps(segmenter.set_image_steps(image))
+        result = run_steps(
+            segmenter.segment_steps(
+                classes, threshold=args.threshold, out=written.array, refine=not args.no_refine
+            )
+        )
+        written.model, written.settings = result.model, dict(result.settings)
+        overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
+    atomic_write(paths["overlay"], overlay, overwrite=args.overwrite)
+    for notice in result.notices:
+        warn(notice)
+    _report(args, result, stem, image.shape, paths)
+    return 0
+
+
+def large_paths(folder: Path, stem: str) -> dict[str, Path]:
+    """Return where the files of a large image go.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    stem : str
+        Name of the image.
+    """
+    return {"labels": folder / f"{stem}.zarr", "overlay": folder / f"{stem}.overlay.png"}
+
+
+def _overlay(rgb: NDArray[np.uint8], labels: Any, classes: tuple[ClassInfo, ...]) -> bytes:
+    import numpy as np
+
+    from napari_wildseg.io.overlay import overlay_png
+
+    rows, columns = (
+        ((np.arange(n) + 0.5) * (size / n)).astype(int)
+        for n, size in zip(rgb.shape[:2], labels.shape, strict=True)
+    )
+    small = np.stack([np.asarray(labels[int(row)])[columns] for row in rows])
+    return overlay_png(rgb, small, classes)
+
+
+def _report(
+    args: argparse.Namespace,
+    result: LargeResult,
+    stem: str,
+    shape: tuple[int, int],
+    paths: dict[str, Path],
+) -> None:
+    size = shape[0] * shape[1]
+    if args.json:
+        print_json(
+            {
+                "image": stem,
+                "image_size": {"height": shape[0], "width": shape[1]},
+                "classes": [
+                    {
+                        "id": info.id,
+                        "name": info.name,
+                        "pixels": int(result.counts[info.id]),
+                        "share": int(result.counts[info.id]) / size,
+                    }
+                    for info in result.classes
+                ],
+                "model": result.model,
+                "settings": result.settings,
+                "files": {key: str(path) for key, path in paths.items()},
+                "notices": list(result.notices),
+                "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
+            }
+        )
+        return
+    rows = [
+        [info.name, str(info.id), f"{100 * int(result.counts[info.id]) / size:.1f} %"]
+        for info in result.classes
+    ]
+    say(table(["class", "label", "share"], rows))
+    say()
+    say(f"labels:  {paths['labels']}")
+    say(f"overlay: {paths['overlay']}")

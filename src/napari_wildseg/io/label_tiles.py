@@ -1,0 +1,182 @@
+"""Labels of large images and stacks, written piece by piece to OME-Zarr (NGFF 0.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.io.atomic import atomic_folder
+from napari_wildseg.io.label_image import SIDECAR_FORMAT, SIDECAR_VERSION, classes_to_json
+
+_NAME = "wildseg"
+_CHUNK = 1024
+_SMALLEST_LEVEL = 1024
+
+
+@dataclass
+class LabelsOnDisk:
+    """Labels that are being written.
+
+    Attributes
+    ----------
+    array : zarr.Array
+        uint8; write to it by slices. All 0 at first.
+    model : str
+        Model string, told to the file at the end.
+    settings : dict
+        How the labels were made, told to the file at the end.
+    """
+
+    array: Any
+    model: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def labels_on_disk(
+    path: str | Path,
+    shape: Sequence[int],
+    classes: Sequence[ClassInfo],
+    *,
+    axes: str = "yx",
+    scale: Sequence[float] = (1.0, 1.0),
+    units: str = "pixel",
+    image: str = "",
+    overwrite: bool = False,
+) -> Iterator[LabelsOnDisk]:
+    """Give an array to write labels to; a pyramid and all that readers want to know follow.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder, ending in ``.zarr``; it appears only once all is written.
+    shape : sequence of int
+        ``(H, W)``, or with axes of planes before them.
+    classes : sequence of ClassInfo
+        What label values mean.
+    axes : str
+        One letter an axis; ``t`` is time, ``c`` or ``p`` a channel, others are space.
+    scale : sequence of float
+        Height and width of a pixel, in ``units``.
+    units : str
+        ``"pixel"`` or a unit of length.
+    image : str
+        Name of the picture.
+    overwrite : bool
+        Whether an existing folder may be replaced.
+
+    Yields
+    ------
+    LabelsOnDisk
+        Write to its ``array``.
+
+    Raises
+    ------
+    InputError
+        If the folder is there and may not be replaced.
+    WildsegError
+        If it cannot be written.
+    """
+    import zarr
+
+    shape = tuple(int(n) for n in shape)
+    with atomic_folder(path, overwrite=overwrite) as temporary:
+        root = zarr.open_group(temporary, mode="w", zarr_format=2)
+        group = root.create_group("labels")
+        group.attrs["labels"] = [_NAME]
+        own = group.create_group(_NAME)
+        written = LabelsOnDisk(_level(own, 0, shape))
+        yield written
+        factors = _add_levels(own, written.array)
+        own.attrs["multiscales"] = [_multiscale(axes, factors, scale, units, image)]
+        own.attrs["image-label"] = {
+            "version": "0.4",
+            "colors": [{"label-value": c.id, "rgba": [*c.colour, 255]} for c in classes],
+            "properties": [
+                {"label-value": c.id, "class": c.name, "prompts": list(c.prompts)} for c in classes
+            ],
+        }
+        if len(shape) == 2:
+            own.attrs[_NAME] = _about(shape, classes, written, scale, units, image)
+        else:
+            own.attrs["made with"] = {"model": written.model, "settings": written.settings}
+
+
+def _level(group: Any, number: int, shape: tuple[int, ...]) -> Any:
+    chunks = (*[1] * (len(shape) - 2), *(min(_CHUNK, n) for n in shape[-2:]))
+    return group.create_array(
+        str(number),
+        shape=shape,
+        chunks=chunks,
+        dtype="uint8",
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )
+
+
+def _add_levels(group: Any, finest: Any) -> list[int]:
+    """Write the coarser levels, strip by strip; gives the factor of each level."""
+    factors, above = [1], finest
+    while max(above.shape[-2:]) > _SMALLEST_LEVEL:
+        shape = (*above.shape[:-2], *(-(-n // 2) for n in above.shape[-2:]))
+        level = _level(group, len(factors), shape)
+        for index in np.ndindex(shape[:-2]):
+            for top in range(0, shape[-2], _CHUNK):
+                rows = slice(2 * top, min(2 * (top + _CHUNK), above.shape[-2]))
+                picked = np.asarray(above[(*index, rows)])[::2, ::2]
+                level[(*index, slice(top, top + picked.shape[0]))] = picked
+        factors.append(factors[-1] * 2)
+        above = level
+    return factors
+
+
+def _multiscale(
+    axes: str, factors: Sequence[int], scale: Sequence[float], units: str, image: str
+) -> dict[str, Any]:
+    unit = {} if units == "pixel" else {"unit": units}
+    kinds = {"t": "time", "c": "channel", "p": "channel"}
+    ones = [1.0] * (len(axes) - 2)
+    return {
+        "version": "0.4",
+        "name": image or _NAME,
+        "axes": [
+            {"name": a, "type": kinds.get(a, "space"), **(unit if a in "yx" else {})} for a in axes
+        ],
+        "datasets": [
+            {
+                "path": str(number),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [*ones, *(float(s) * factor for s in scale)]}
+                ],
+            }
+            for number, factor in enumerate(factors)
+        ],
+    }
+
+
+def _about(
+    shape: tuple[int, ...],
+    classes: Sequence[ClassInfo],
+    written: LabelsOnDisk,
+    scale: Sequence[float],
+    units: str,
+    image: str,
+) -> Mapping[str, Any]:
+    """Say what `LabelImage.about` says, without the labels in memory."""
+    return {
+        "format": SIDECAR_FORMAT,
+        "version": SIDECAR_VERSION,
+        "image": image,
+        "image_size": {"height": shape[0], "width": shape[1]},
+        "classes": classes_to_json(classes),
+        "unlabelled": UNLABELLED,
+        "scale": list(scale),
+        "units": units,
+        "model": written.model,
+        "settings": dict(written.settings),
+    }
