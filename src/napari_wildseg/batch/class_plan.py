@@ -14,9 +14,6 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason
 from napari_wildseg.engine.vocabularies import load_vocabulary
 
-AUTO_CUT = 0.5
-"""Suggested names with at least this score are segmented when labels are automatic."""
-
 _LABEL_FILES = (".csv", ".json")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wildseg.batch.class_plan import AUTO_CUT, ClassPlan
+from napari_wildseg.batch.class_plan import ClassPlan
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.outputs import Output
 from napari_wildseg.batch.settings import BatchSettings
@@ -19,6 +19,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.pictures import read_picture
 from napari_wildseg.engine.progress import Steps, drain
+from napari_wildseg.engine.tagging import CUT
 from napari_wildseg.engine.uncertainty import CERTAIN
 from napari_wildseg.io.label_image import LabelImage
 
@@ -89,6 +90,7 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
         refiner=how.refiner,
         threshold=how.threshold,
         device=how.device,
+        cache_bytes=0,  # no image comes twice
     )
     if model is None:
         from napari_wildseg.engine.relevance import get_method
@@ -207,7 +209,7 @@ def choose_classes(
         What there is to choose from.
     """
     found = segmenter.suggest([info.name for info in vocabulary], top=MAX_CLASSES)
-    names = {name for name, score in found if score >= AUTO_CUT} or {found[0][0]}
+    names = {name for name, score in found if score >= CUT} or {found[0][0]}
     return tuple(info for info in vocabulary if info.name in names)
 
 

@@ -56,6 +56,8 @@ class Segmenter:
     cache_dir : path, optional
         Also keep encodings in this folder, for the next time the same image is opened with the
         same model, method and views. The images encoded last are kept in memory anyway.
+    cache_bytes : int
+        Most bytes of encodings of earlier images kept in memory; 0 where none comes back.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Segmenter:
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
         cache_dir: str | os.PathLike[str] | None = None,
+        cache_bytes: int = 256 * 2**20,
     ) -> None:
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
@@ -86,7 +89,7 @@ class Segmenter:
         self.threshold = _checked_threshold(threshold)
         self.device = device
         self.background = tuple(background)
-        self._cache = EncodingCache(folder=cache_dir)
+        self._cache = EncodingCache(cache_bytes, folder=cache_dir)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
         self._segmentation: Segmentation | None = None
