@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.batch import Batch, BatchSettings, batch_steps
     from napari_wildseg.cli.console import print_json
+    from napari_wildseg.engine.errors import WildsegError
     from napari_wildseg.engine.progress import drain
 
     batch = Batch(
@@ -145,6 +146,11 @@ def run(args: argparse.Namespace) -> int:
         print_json(summary(report, rate, str(args.out)))
     elif not args.progress_json:
         print_report(report, rate, str(args.out))
+    if not report.done:
+        raise WildsegError(
+            f"No image was done; the first says: {report.failed[0].failure} "
+            f"The reasons are in {args.out}/report.csv."
+        )
     return 0
 
 
