@@ -47,19 +47,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the help of every command where the page asks for it."""
+    """Put the help of every command where the page asks for it; drop links out of docs/."""
+    if "/" not in page.file.src_uri:
+        markdown = re.sub(r"\[([^\]]*)\]\(\.\./[^)]*\)", r"\1", markdown)
     marker = "<!-- wildseg --help -->"
-    if marker not in markdown:
-        return markdown
+    return markdown.replace(marker, _help()) if marker in markdown else markdown
+
+
+def _help() -> str:
     os.environ["COLUMNS"], os.environ["NO_COLOR"] = "88", "1"
     from napari_wildseg.cli.main import build_parser
 
-    parser = build_parser()
-    (commands,) = (
-        action for action in parser._actions if hasattr(action, "choices") and action.choices
-    )
-    texts = [
+    found = (action.choices for action in build_parser()._actions if action.dest == "command")
+    return "\n".join(
         f"## wildseg {name}\n\n```text\n{command.format_help()}```\n"
-        for name, command in commands.choices.items()
-    ]
-    return markdown.replace(marker, "\n".join(texts))
+        for name, command in next(found).items()
+    )

@@ -112,6 +112,18 @@ def test_every_dependency_says_why():
     assert all(" # " in entry for entry in entries)
 
 
+def test_floors_are_the_versions_that_are_tested():
+    """pyproject.toml, the environment of lowest versions, and conda's file say the same."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    floors = dict(line.split(">=") for line in wanted if ">=" in line)
+    pins = (ROOT / ".ci" / "lowest.txt").read_text("utf-8").split()
+    assert dict(pin.split("==") for pin in pins if "==" in pin) == floors
+    conda = (ROOT / "environment.yml").read_text("utf-8")
+    names = {"torch": "pytorch", "open_clip_torch": "open-clip-torch"}
+    for name, floor in floors.items():
+        assert f"- {names.get(name, name)} >={floor}\n" in conda
+
+
 def test_entry_points():
     (script,) = (e for e in entry_points(group="console_scripts") if e.name == "wildseg")
     assert script.value == "napari_wildseg.cli.main:main"

@@ -11,7 +11,7 @@ from napari_wildseg.cli import arguments
 if TYPE_CHECKING:
     from napari_wildseg.engine.evaluation import Evaluation, RefinerFigures
 
-HELP = "measure the results on a folder with images/, masks/ and classes.json or labels.json"
+HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
 _SHOWN_DABS = (0, 1, 3, 5, 10, 20)
 
 
@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         The command's parser.
     """
     parser.add_argument("folder", type=Path, metavar="DIR", help="the evaluation set")
+    parser.add_argument(
+        "--split",
+        default="val",
+        metavar="NAME",
+        help="which list of images, for PASCAL VOC and COCO (default: val)",
+    )
     parser.add_argument(
         "--labels",
         choices=("known", "auto"),
@@ -64,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.cli.console import print_json, run_steps, say
     from napari_wildseg.engine.errors import InputError
-    from napari_wildseg.engine.evaluation import EvaluationSet, compare_steps, evaluate_steps
+    from napari_wildseg.engine.evaluation import compare_steps, evaluate_steps, open_set
 
-    data = EvaluationSet.open(args.folder)
+    data = open_set(args.folder, args.split)
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
 

@@ -85,7 +85,12 @@ class Result:
 
         Examples
         --------
-        >>> result.save("cat.tif", scale=(0.5, 0.5), units="micrometer")  # doctest: +SKIP
+        >>> from napari_wildseg import parse_classes
+        >>> labels = np.eye(4, dtype=np.uint8)
+        >>> maps = np.zeros((1, 4, 4), np.float32)
+        >>> result = Result(labels, labels, maps, parse_classes("cat"), "starter", {})
+        >>> [file.name for file in result.save("cat.tif", scale=(0.5, 0.5), units="micrometer")]
+        ['cat.tif']
         """
         # The one place where the engine reaches up to the rooms above it, and only when it is
         # called: people look for `save` on what they want to save.

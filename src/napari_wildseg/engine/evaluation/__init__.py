@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_wildseg.engine.evaluation.compare import RefinerFigures, compare, compare_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet
 from napari_wildseg.engine.evaluation.evaluate import Evaluation, evaluate, evaluate_steps
+from napari_wildseg.engine.evaluation.published import open_set
 
 __all__ = [
     "Evaluation",
@@ -14,4 +15,5 @@ __all__ = [
     "compare_steps",
     "evaluate",
     "evaluate_steps",
+    "open_set",
 ]
