@@ -11,12 +11,13 @@ import logging
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.local import default_workers
-from napari_wildseg.batch.one import Job, run_image, start_segmenter
+from napari_wildseg.batch.one import STARTED, Job, run_image, start_segmenter
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
@@ -107,6 +108,8 @@ def _hand_out(
     todo: Sequence[WorkItem],
     begin: Callable[[str], None],
 ) -> Iterator[Record | str | None]:
+    yield from _prepare(client, job)
+    yield STARTED
     waiting = list(reversed(todo))
     out: dict[Any, WorkItem] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -142,6 +145,32 @@ def _hand_out(
         client.cancel(list(out))
 
 
+def _prepare(client: Any, job: Job) -> Iterator[str]:
+    """Have the workers that are there load the model; later ones do with their first image."""
+    loading = {
+        address: client.submit(
+            prepare_worker,
+            job.only(""),
+            workers=[address],
+            pure=False,
+            key=f"wildseg-model-{secrets.token_hex(4)}",
+        )
+        for address in client.nthreads()
+    }
+    try:
+        while loading:
+            yield f"Loading the model on {len(loading)} workers"
+            time.sleep(_POLL)
+            there = client.nthreads()
+            for address, future in list(loading.items()):
+                if future.status == "error":
+                    _raise(future.exception())
+                if future.status != "pending" or address not in there:
+                    del loading[address]
+    finally:
+        client.cancel(list(loading.values()))
+
+
 def _record(future: Any, item: WorkItem) -> Record:
     """Return what came back for an image, or raise what ends the batch."""
     if future.status == "finished":
@@ -156,22 +185,40 @@ def _record(future: Any, item: WorkItem) -> Record:
                 failure="every worker that tried it died, probably for lack of memory: "
                 "make the image smaller, or give the workers more.",
             )
-        if isinstance(error, WildsegError):
-            raise error
-        if isinstance(error, ImportError):
-            raise WildsegError(
-                f"The workers lack a package ({reason(error)}): "
-                "install the same napari-wildseg there."
-            ) from error
-        raise WildsegError(
-            f"A worker failed ({type(error).__name__}: {reason(error)}); go on with --resume."
-        ) from error
+        _raise(error)
     raise WildsegError("The scheduler is gone; start it again and go on with --resume.")
+
+
+def _raise(error: Any) -> NoReturn:
+    """Say what is wrong with the workers, in a sentence."""
+    if isinstance(error, WildsegError):
+        raise error
+    if isinstance(error, ImportError):
+        raise WildsegError(
+            f"The workers lack a package ({reason(error)}): install the same napari-wildseg there."
+        ) from error
+    raise WildsegError(
+        f"A worker failed ({type(error).__name__}: {reason(error)}); go on with --resume."
+    ) from error
 
 
 _lock = threading.Lock()
 _loaded: dict[str, Any] = {}
 _of_thread = threading.local()
+
+
+def prepare_worker(job: Job) -> None:
+    """Load the model in a worker, before the first image.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    _segmenter(job)
 
 
 def run_on_worker(job: Job, item: WorkItem) -> Record:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.one import CancelledError, Job, run_image, start_segmenter
+from napari_wildseg.batch.one import STARTED, CancelledError, Job, run_image, start_segmenter
 from napari_wildseg.batch.worklist import WorkItem
 
 _POLL = 0.2
@@ -51,7 +51,7 @@ def run_local(
     Yields
     ------
     Record or str or None
-        One an image, in the order they are finished; None now and then while waiting. Closing
+        `STARTED`, then one an image in the order they are finished; None now and then. Closing
         the generator stops the lanes at their next step.
 
     Raises
@@ -96,6 +96,7 @@ def run_local(
     for thread in lanes:
         thread.start()
     try:
+        yield STARTED
         missing = len(todo)
         while missing:
             try:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
 
+STARTED = "Segmenting"
+"""What whoever does the images says when the model is loaded and the first is begun."""
+
+
 @dataclass(frozen=True)
 class Job:
     """All that a worker, here or elsewhere, needs to know besides the image.

@@ -11,7 +11,7 @@ from typing import Any
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.local import default_workers, run_local
-from napari_wildseg.batch.one import Job
+from napari_wildseg.batch.one import STARTED, Job
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.report import Report
 from napari_wildseg.batch.settings import BatchSettings
@@ -80,11 +80,14 @@ class BatchProgress(Progress):
         The image just finished.
     resumed : int
         Images that an earlier run had done.
+    started : bool
+        Whether the model is loaded and the first image begun.
     """
 
     failed: int = 0
     record: Record | None = None
     resumed: int = 0
+    started: bool = False
 
 
 def batch_steps(batch: Batch) -> Steps[Report]:
@@ -166,6 +169,7 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
         return
     records = _records(batch, job, todo, journal)
     stage = "Loading the model"
+    started = False
     try:
         for found in records:
             record = found if isinstance(found, Record) else None
@@ -173,10 +177,11 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
                 journal.add(record)
                 done += 1
                 failed += bool(record.failure)
-                stage = f"{done} of {total} images"
+                stage = STARTED
             elif found:
                 stage = str(found)
-            yield BatchProgress(done, total, stage, failed, record, resumed)
+                started |= stage == STARTED
+            yield BatchProgress(done, total, stage, failed, record, resumed, started)
     finally:
         records.close()
 

@@ -172,7 +172,7 @@ class Rate:
         """
         now = time.perf_counter()
         if self._started is None:
-            self._started = now if progress.stage != "Loading the model" else None
+            self._started = now if progress.started else None
         self.images = progress.done - progress.resumed
         if self._started is not None:
             self.seconds = now - self._started
@@ -190,6 +190,8 @@ class Rate:
 @contextmanager
 def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None]]:
     """Give a function that shows progress: JSON lines, a bar, or a line now and then."""
+    from napari_wildseg.batch.one import STARTED
+
     if as_json:
         yield _show_json
     elif sys.stderr.isatty():
@@ -206,16 +208,15 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None
 
             def show(progress: BatchProgress, rate: Rate) -> None:
                 nonlocal begun
-                if not begun and rate.seconds:
+                if not begun and progress.started:
                     begun = True  # loading the model is no part of the rate
-                    bar.total, bar.initial = progress.total, progress.resumed
                     bar.reset(total=progress.total)
                     bar.initial = progress.resumed
                 if progress.record is not None and progress.record.failure:
                     bar.write(_failure(progress.record), file=sys.stderr)
                 bar.n = progress.done
                 failed = f"{progress.failed} failed " if progress.failed else ""
-                stage = "" if progress.stage[:1].isdigit() else f"{progress.stage} "
+                stage = "" if progress.stage == STARTED else f"{progress.stage} "
                 bar.set_description_str(failed + stage)
 
             yield show
@@ -255,8 +256,10 @@ def describe(progress: BatchProgress, rate: Rate) -> str:
     rate : Rate
         How fast it is.
     """
+    from napari_wildseg.batch.one import STARTED
+
     parts = [f"{progress.done} of {progress.total} images"]
-    if not progress.stage.startswith(str(progress.done)):
+    if progress.stage != STARTED:
         parts.append(progress.stage)
     if rate.per_second is not None:
         parts.append(f"{rate.per_second:.2f} images/s")
