@@ -79,4 +79,9 @@ def test_a_relevance_method(monkeypatch, starter):
         segmenter.set_image(data.rocket()[::4, ::4])
         maps[method] = segmenter.segment("rocket", refine=False).relevance
         assert segmenter.result.settings["method"] == method
-    np.testing.assert_allclose(maps["mirrored"], maps["cam"][..., ::-1], atol=0.1)
+    # Not the very mirror image: the tower's cells do not lie evenly on the picture.
+    straight, mirrored = (
+        np.corrcoef(maps["mirrored"].ravel(), maps["cam"][..., ::step].ravel())[0, 1]
+        for step in (1, -1)
+    )
+    assert mirrored > 0.8 > straight
