@@ -37,7 +37,8 @@ def test_it_reports_what_it_did_and_what_failed(wildseg, command, tmp_path):
     assert "1 failed" in resumed.out
 
 
-def test_progress_as_json_lines(wildseg, command):
+def test_progress_as_json_lines(wildseg, command, monkeypatch):
+    monkeypatch.setattr("os.nice", lambda by: None, raising=False)  # for ever, otherwise
     lines = [json.loads(line) for line in wildseg(*command, "--progress-json").out.splitlines()]
     assert lines[0]["stage"] == "Loading the model"
     assert (lines[-1]["done"], lines[-1]["total"], lines[-1]["failed"]) == (4, 4, 1)

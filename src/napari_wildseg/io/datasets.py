@@ -338,7 +338,8 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    # Photographs become as small at level 3 as at 6, in half the time.
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 
