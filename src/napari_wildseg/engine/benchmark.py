@@ -198,7 +198,7 @@ def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> 
     from napari_wildseg.engine.views import make_views, render
 
     image = _photograph()
-    segmenter = Segmenter(model)
+    segmenter = Segmenter(model, cache_bytes=0)  # what is timed is an image never seen before
     model.encode_text((*NAMES, *segmenter.background))  # words are embedded once, not per image
     geometry = geometry_of(model)
     views = make_views(
