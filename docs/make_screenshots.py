@@ -8,6 +8,7 @@ Needs a screen, a virtual one will do::
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from skimage import data
 
 from napari_wildseg.gui.strokes import brushed
 
-IMAGES = Path(__file__).parent / "images"
+IMAGES = Path(__file__).resolve().parent / "images"
 
 
 class Desk:
@@ -159,11 +160,40 @@ def multichannel() -> None:
     desk.close()
 
 
+def batch() -> None:
+    """A folder of photographs in a batch, then the most uncertain of them."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        photos = Path("photos")
+        photos.mkdir()
+        for name in ("astronaut", "cat", "chelsea", "coffee", "rocket"):
+            Image.fromarray(getattr(data, name)()).save(photos / f"{name}.png")
+        desk = Desk(height=900)
+        desk.control("fold_batch").click()
+        desk.control("fold_review").click()
+        desk.names("cat, person, rocket, cup of coffee, spoon")
+        desk.control("batch_source").setText("photos")
+        desk.control("batch_labels").setCurrentText("classes above, if present")
+        desk.control("batch_folder").setText("data set")
+        desk.control("batch_format").setCurrentText("coco")
+        desk.control("batch_start").click()
+        review = desk.control("review_next")
+        end = time.monotonic() + 300
+        while not review.isEnabled() and time.monotonic() < end:
+            desk.settle(0.1)
+        print(f"  batch: {desk.control('review_where').text()}")
+        desk.wait()
+        desk.shoot("review")
+        desk.close()
+
+
 SCENES: dict[str, Callable[[], None]] = {
     "coffee": coffee,
     "narrow": narrow,
     "stack": stack,
     "multichannel": multichannel,
+    "batch": batch,
 }
 
 
