@@ -49,6 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put the help of every command where the page asks for it; drop links out of docs/."""
     if "/" not in page.file.src_uri:
+        for name, own in PAGES.items():
+            markdown = markdown.replace(f"](../{own}", f"]({name}")
         markdown = re.sub(r"\[([^\]]*)\]\(\.\./[^)]*\)", r"\1", markdown)
     marker = "<!-- wildseg --help -->"
     return markdown.replace(marker, _help()) if marker in markdown else markdown
