@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMessageBox, QShortcut, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QShortcut, QWidget
 
+from napari_wildseg.gui.export import Choice
+from napari_wildseg.gui.export_dialog import ExportDialog
 from napari_wildseg.gui.strokes import brushed
 
 NAMES = "cup of coffee, spoon, table"
@@ -94,8 +96,8 @@ def test_the_whole_job(desk, photo, tmp_path, monkeypatch):
     assert (labels.data == after).all()
 
     target = tmp_path / "out.png"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
-    d.click("export")
+    monkeypatch.setattr(ExportDialog, "ask", lambda _: Choice("png", tmp_path, "out"))
+    d.run("export")
     from napari_wildseg.io import read_labels
 
     back = read_labels(target)
@@ -458,31 +460,6 @@ def test_images_that_cannot_be_segmented_are_refused(desk):
     d.run("auto_segment")
     assert "pixels" in d.status
     assert len(d.viewer.layers) == 1
-
-
-def test_export_asks_before_it_replaces(desk, photo, tmp_path, monkeypatch):
-    d = desk(photo, NAMES)
-    d.run("auto_segment")
-    target = tmp_path / "labels"
-    (tmp_path / "labels.json").write_text("mine")
-    asked = []
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: (str(target), ""))
-
-    def answer(reply):
-        def question(*args, **kwargs):
-            asked.append(args)
-            return reply
-
-        monkeypatch.setattr(QMessageBox, "question", question)
-
-    answer(QMessageBox.StandardButton.No)
-    assert d.widget.export.export_labels() == []
-    assert (tmp_path / "labels.json").read_text() == "mine"
-    answer(QMessageBox.StandardButton.Yes)
-    assert [p.name for p in d.widget.export.export_labels()] == ["labels.png", "labels.json"]
-    assert len(asked) == 2
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, **k: ("", ""))
-    assert d.widget.export.export_labels() == []
 
 
 def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):

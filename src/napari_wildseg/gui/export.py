@@ -1,37 +1,198 @@
-"""Export of the labels in view, by way of the io room."""
+"""Export of labels: which images and planes, what the files are called, and writing them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.layers import read_plane
+from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui.display import Plane, capture, planes_like
+from napari_wildseg.gui.files import place_in_file
+from napari_wildseg.gui.layers import place_of, read_plane
 from napari_wildseg.gui.session import LABELS, PSEUDO
+from napari_wildseg.gui.state import whole
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from collections.abc import Iterable
 
-    from napari_wildseg.gui.display import Plane
+    from napari_wildseg.engine.progress import Steps
+    from napari_wildseg.gui.display import PlaneSource
     from napari_wildseg.gui.session import ImageSession
     from napari_wildseg.io import LabelImage
 
-FILTERS = "Indexed PNG with sidecar (*.png);;TIFF (*.tif);;NumPy (*.npz)"
+DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
+PATTERN = "{image}{plane}"
 
 
-def suggested_name(session: ImageSession, plane: Plane) -> str:
-    """Return a file name for the labels of a plane, without folder."""
+@dataclass(frozen=True)
+class Choice:
+    """What the annotator chose in the dialog.
+
+    Attributes
+    ----------
+    format : str
+        Short name of a label format, or a key of `DATA_SETS`.
+    folder : Path
+        Where to.
+    pattern : str
+        File name without ending: ``{image}`` and ``{plane}`` are replaced.
+    all_images : bool
+        Every image that has labels, or the chosen one.
+    all_planes : bool
+        Of stacks, every plane that has labels, or the one in view.
+    unlabelled : str
+        See `napari_wildseg.io.write_labels`.
+    """
+
+    format: str
+    folder: Path
+    pattern: str = PATTERN
+    all_images: bool = False
+    all_planes: bool = False
+    unlabelled: str = "keep"
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One file, or one image of a data set, to write.
+
+    Attributes
+    ----------
+    session : ImageSession
+        Whose labels.
+    planes : tuple of Plane
+        The planes that are in it.
+    path : Path
+        The file; of a data set, its folder with the image's name.
+    labels : LabelImage
+        A copy.
+    source : PlaneSource or None
+        The picture, for data sets.
+    """
+
+    session: ImageSession
+    planes: tuple[Plane, ...]
+    path: Path
+    labels: LabelImage
+    source: PlaneSource | None = None
+
+
+def has_labels(session: ImageSession) -> bool:
+    """Whether there is anything to export of an image."""
+    return any(True for _ in session.label_layers())
+
+
+def plan(
+    choice: Choice, sessions: Iterable[ImageSession], plane: Plane | None, others: Iterable[Any]
+) -> list[Item]:
+    """Return what has to be written; labels are copied, nothing is written yet.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was chosen.
+    sessions : iterable of ImageSession
+        The images.
+    plane : Plane or None
+        The plane in view, for the chosen image.
+    others : iterable of layers
+        Layers of the viewer, for pictures of several channels.
+
+    Raises
+    ------
+    InputError
+        If nothing is there, two files would have one name, or the pattern cannot be used.
+    """
+    others = list(others)
+    items: list[Item] = []
+    for session in sessions:
+        if session.image is not None and has_labels(session):
+            items += _items(choice, session, plane, others)
+    if not items:
+        raise InputError("There is nothing to export yet: press Auto-segment first.")
+    names = [item.path for item in items]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"Two labels would both be called {twice.name}: use {{image}} and {{plane}} in the "
+            "file name."
+        )
+    return items
+
+
+def _items(
+    choice: Choice, session: ImageSession, plane: Plane | None, others: list[Any]
+) -> list[Item]:
+    from napari_wildseg.io import format_of
+
+    image, layer = session.image, session.layer(LABELS) or session.layer(PSEUDO)
+    assert image is not None
+    assert layer is not None
+    set_of_pictures = choice.format in DATA_SETS
+    ending = "" if set_of_pictures else format_of("", choice.format).suffixes[0]
+    stacked = layer.ndim > 2 and choice.all_planes
+    if stacked and not set_of_pictures and format_of("", choice.format).stacks:
+        labels = whole(session)
+        done = tuple({p for t in session.tracked.values() for p in t.trackers})
+        return [Item(session, done, choice.folder / (name_of(choice, session) + ending), labels)]
+    if plane is None or len(plane.index) != layer.ndim:
+        plane = Plane((*[0] * (layer.ndim - 2), None, None))
+    planes = [plane]
+    if stacked:
+        planes = [p for p in planes_like(image, plane) if _touched(session, p)]
+    return [
+        Item(
+            session,
+            (each,),
+            choice.folder / (name_of(choice, session, each) + ending),
+            label_image(session, each),
+            capture(image, each, others) if set_of_pictures else None,
+        )
+        for each in planes
+    ]
+
+
+def _touched(session: ImageSession, plane: Plane) -> bool:
+    return any(plane in tracked.trackers for tracked in session.tracked.values())
+
+
+def name_of(choice: Choice, session: ImageSession, plane: Plane | None = None) -> str:
+    """Return a file name without ending.
+
+    Parameters
+    ----------
+    choice : Choice
+        With the pattern.
+    session : ImageSession
+        The image.
+    plane : Plane, optional
+        The plane, where it is one of several.
+
+    Raises
+    ------
+    InputError
+        If the pattern holds what cannot be in a name.
+    """
     image = session.image
     stem = re.sub(r"[^\w.-]+", "_", image.name if image is not None else "").strip("._") or "image"
-    fixed = [f"{i:04d}" for i in plane.index if i is not None]
-    return "_".join([stem, *fixed]) + ".png"
+    index = () if plane is None else plane.index
+    number = "".join(f"_{i:04d}" for i in index if i is not None)
+    name = choice.pattern.replace("{image}", stem).replace("{plane}", number).strip()
+    if not name or name in (".", "..") or re.search(r'[\\/:*?"<>|{}\x00-\x1f]', name):
+        raise InputError(
+            f'"{choice.pattern}" cannot be a file name: letters, numbers, {{image}} and {{plane}} '
+            "can be used."
+        )
+    return name
 
 
 def label_image(session: ImageSession, plane: Plane) -> LabelImage:
-    """Return the labels of a plane with all that is known about them.
+    """Return the labels of a plane with all that is known about them; copied.
 
     Parameters
     ----------
@@ -52,60 +213,80 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
     if layer is None or image is None:
         raise InputError("There is nothing to export yet: press Auto-segment first.")
     state = session.plane_state(plane)
+    place: dict[str, Any] = place_in_file(place_of(image), layer.ndim)
+    if layer.ndim > 2:
+        # A file of one plane has no place along the other axes.
+        inside = [axis for axis, i in enumerate(plane.index) if i is None]
+        place["scale"] = tuple(place["scale"][axis] for axis in inside)
+        place["translate"] = tuple(place["translate"][axis] for axis in inside)
+        place["affine"] = None
     return LabelImage.from_array(
         np.array(read_plane(layer, plane)),
         session.classes,
-        scale=_pixel_size(layer, plane),
-        units=_unit(layer, plane),
         image=image.name,
         model=state.model,
         settings=state.settings,
         corrections=session.corrections(plane),
+        **place,
     )
 
 
-def save(session: ImageSession, plane: Plane, path: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the labels of a plane; the ending of the name chooses the format.
+def existing(choice: Choice, items: list[Item]) -> list[Path]:
+    """Return the files that an export would replace."""
+    files = []
+    for item in items:
+        if choice.format == "voc":
+            base = choice.folder / "VOCdevkit" / "VOC2012"
+            files.append(base / "SegmentationClass" / f"{item.path.name}.png")
+        elif choice.format == "coco-set":
+            files.append(choice.folder / "train" / f"{item.path.name}.png")
+        else:
+            files.append(item.path)
+            if choice.format in ("png", "yolo"):
+                files.append(item.path.with_suffix(".json"))
+    return [file for file in files if file.exists()]
+
+
+def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[list[Path]]:
+    """Write what was planned, a file a step; what is written stays if a later one fails.
 
     Parameters
     ----------
-    session : ImageSession
-        The image.
-    plane : Plane
-        Which plane of it.
-    path : Path
-        The file; without an ending it becomes a PNG.
+    choice : Choice
+        What was chosen.
+    items : list of Item
+        From `plan`.
     overwrite : bool
-        Whether existing files may be replaced.
+        Whether the annotator allowed files to be replaced.
 
     Returns
     -------
     list of Path
         Every file written.
     """
-    from napari_wildseg.io import write_labels
+    from napari_wildseg.engine.images import as_rgb
+    from napari_wildseg.io import COCODataSet, VOCDataSet, write_labels
+    from napari_wildseg.io.unlabelled import fill_unlabelled
 
-    return write_labels(with_ending(path), label_image(session, plane), overwrite=overwrite)
-
-
-def _pixel_size(layer: Labels, plane: Plane) -> tuple[float, float]:
-    inside = [abs(float(s)) for s, i in zip(layer.scale, plane.index, strict=True) if i is None]
-    return inside[0], inside[1]
-
-
-def _unit(layer: Labels, plane: Plane) -> str:
-    units = [str(u) for u, i in zip(layer.units, plane.index, strict=True) if i is None]
-    return units[0] if units[0] == units[1] else "pixel"
-
-
-def with_ending(path: Path) -> Path:
-    """Return the name with an ending: without one it becomes a PNG."""
-    return path if path.suffix else path.with_suffix(".png")
-
-
-def existing(path: Path) -> list[Path]:
-    """Return the files an export to this name would replace."""
-    files = [path]
-    if path.suffix.lower() == ".png":
-        files.append(path.with_suffix(".json"))
-    return [p for p in files if p.exists()]
+    if not choice.folder.is_dir():
+        raise InputError(f"The folder {choice.folder} is not there any more: choose another.")
+    written: list[Path] = []
+    data_set: VOCDataSet | COCODataSet | None = None
+    if choice.format in DATA_SETS:
+        data_set = (VOCDataSet if choice.format == "voc" else COCODataSet)(choice.folder)
+    for number, item in enumerate(items):
+        yield Progress(number, len(items), f"Writing {item.path.name}")
+        if data_set is None:
+            written += write_labels(
+                item.path,
+                item.labels,
+                format=choice.format,
+                overwrite=overwrite,
+                unlabelled=choice.unlabelled,
+            )
+        else:
+            assert item.source is not None
+            labels = fill_unlabelled(item.labels, choice.unlabelled)
+            picture = as_rgb(item.source.read())
+            written += data_set.add(item.path.name, picture, labels, overwrite=overwrite)
+    return written

@@ -18,6 +18,7 @@ from napari_wildseg.gui.layers import (
     read_plane,
     set_visible,
 )
+from napari_wildseg.gui.provenance import KEY, Provenance
 from napari_wildseg.gui.session import (
     LABELS,
     PSEUDO,
@@ -168,6 +169,7 @@ class LabelLayers:
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer)
+        layer.metadata[KEY] = Provenance(session, tracked)
         return tracked
 
     def _add(self, tracked: TrackedLayer, *, visible: bool = True) -> None:

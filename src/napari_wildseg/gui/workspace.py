@@ -50,6 +50,8 @@ class Workspace:
     class_picked = Signal(int)
     image_chosen = Signal()
     """Another image, or another model, was chosen elsewhere than in their boxes."""
+    settings_restored = Signal()
+    """Model, threshold and the like were changed by a project; controls show them."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer

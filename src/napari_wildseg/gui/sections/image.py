@@ -45,6 +45,10 @@ class ImageSection(Section):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
+        self.controller.settings_restored.connect(
+            lambda: self.model.setCurrentText(self.controller.model)
+        )
+
         self.left_over = LeftOverBar(self)
         self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
         self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())

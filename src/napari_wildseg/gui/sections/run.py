@@ -64,6 +64,8 @@ class RunSection(Section):
         )
         self.refine_at_once.toggled.connect(self._on_refine_at_once)
 
+        controller.settings_restored.connect(self._show_settings)
+
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.auto_segment, 2)
@@ -77,6 +79,14 @@ class RunSection(Section):
 
     def _show_busy(self, busy: bool) -> None:
         self.cancel.setEnabled(busy)
+
+    def _show_settings(self) -> None:
+        for control in (self.threshold, self.refine_at_once):
+            control.blockSignals(True)
+        self.threshold.setValue(self.controller.threshold)
+        self.refine_at_once.setChecked(self.controller.refine_at_once)
+        for control in (self.threshold, self.refine_at_once):
+            control.blockSignals(False)
 
     def _on_threshold(self, value: float) -> None:
         self.controller.set_threshold(value)

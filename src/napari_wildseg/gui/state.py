@@ -1,0 +1,248 @@
+"""The annotator's whole work on an image as a project, and back into the viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.gui.corrections import as_decided
+from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
+from napari_wildseg.gui.files import place_in_file
+from napari_wildseg.gui.layers import place_of, read_plane
+from napari_wildseg.gui.provenance import corrections_of
+from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.controller import Controller
+    from napari_wildseg.io import LabelImage, Project
+
+
+def whole(session: ImageSession) -> LabelImage:
+    """Return the labels of all planes with all that is known about them; copied.
+
+    Parameters
+    ----------
+    session : ImageSession
+        The image.
+
+    Raises
+    ------
+    InputError
+        If there are no labels yet.
+    """
+    from napari_wildseg.io import LabelImage
+
+    layer, image = session.layer(LABELS) or session.layer(PSEUDO), session.image
+    if layer is None or image is None:
+        raise InputError("There is nothing to save yet: press Auto-segment first.")
+    state = next((s for s in session.planes.values() if s.segmented), None)
+    shape = tuple(layer.data.shape)
+    done = {plane for tracked in session.tracked.values() for plane in tracked.trackers}
+    return LabelImage.from_array(
+        np.array(layer.data),
+        session.classes,
+        image=image.name,
+        model="" if state is None else state.model,
+        settings={} if state is None else state.settings,
+        corrections=corrections_of(shape, {plane: session.decided(plane) for plane in done}),
+        **place_in_file(place_of(image), layer.ndim),
+    )
+
+
+def take_down(controller: Controller, session: ImageSession) -> Project:
+    """Return everything that is needed to go on another day; a copy, safe to write on a thread.
+
+    Parameters
+    ----------
+    controller : Controller
+        With the settings in use.
+    session : ImageSession
+        The image.
+    """
+    from dataclasses import replace
+
+    from napari_wildseg.io import Project
+    from napari_wildseg.io.project import image_digest
+
+    labels, pseudo = whole(session), session.layer(PSEUDO)
+    painted = {}
+    for kind, tracked in session.tracked.items():
+        painted[kind] = corrections_of(
+            labels.labels.shape, {p: tracked.decided(p) for p in list(tracked.trackers)}
+        )
+    array = level_array(session.image)
+    planes = [
+        {"index": list(plane.index), "model": state.model, "settings": state.settings}
+        for plane, state in session.planes.items()
+        if state.segmented
+    ]
+    return Project(
+        replace(labels, corrections=painted.get(LABELS)),
+        pseudo_labels=None if pseudo is None else np.array(pseudo.data),
+        pseudo_corrections=painted.get(PSEUDO),
+        # Hashing a large image takes longer than the window may stand still.
+        image_digest=(
+            image_digest(array) if isinstance(array, np.ndarray) and array.nbytes < 2e7 else ""
+        ),
+        state={
+            "planes": planes,
+            "hidden": sorted(session.hidden),
+            "used_ids": sorted(session.used_ids),
+            "selected_class": controller.selected_class,
+            "model": controller.model,
+            "threshold": controller.threshold,
+            "views": controller.settings.views,
+            "refine_at_once": controller.refine_at_once,
+            "has_labels": session.layer(LABELS) is not None,
+        },
+    )
+
+
+def is_of_another_image(project: Project, image: Image) -> bool:
+    """Whether the pixels of an image are known to be others than those of a project's."""
+    from napari_wildseg.io.project import image_digest
+
+    array = level_array(image)
+    known = project.image_digest and isinstance(array, np.ndarray) and array.nbytes < 2e7
+    return bool(known) and image_digest(array) != project.image_digest
+
+
+def put_back(controller: Controller, session: ImageSession, project: Project) -> None:
+    """Bring a project back into the viewer; what was there can be had again by undo.
+
+    Parameters
+    ----------
+    controller : Controller
+        The widget's.
+    session : ImageSession
+        Of the chosen image.
+    project : Project
+        What was read.
+
+    Raises
+    ------
+    InputError
+        If it is of an image of another size, before anything is changed.
+    """
+    image = session.image
+    assert image is not None
+    saved, state = project.labels, project.state
+    if saved.labels.shape != level_shape(image):
+        raise InputError(
+            f"These labels are {_size(saved.labels.shape)}, {image.name} is "
+            f"{_size(level_shape(image))}: choose the image they were made for."
+        )
+    ids = [info.id for info in saved.classes]
+    for corrections in (saved.corrections, project.pseudo_corrections):
+        if corrections is not None:
+            flat = corrections.reshape(-1, corrections.shape[-1])
+            checked_corrections(flat, (flat.shape[0], flat.shape[1]), ids)
+    _settings(controller, session, state)
+    session.classes = saved.classes
+    session.used_ids.update(ids, _ids(state.get("used_ids")))
+    session.hidden = frozenset(_ids(state.get("hidden"))) & frozenset(ids)
+    done = _planes(state.get("planes"), image)
+    labels_too = state.get("has_labels") is not False
+    for plane in _worth_it(image, project, done):
+        _put_plane(controller, session, image, project, plane, labels_too=labels_too)
+    for plane, known in done.items():
+        kept = session.plane_state(plane)
+        kept.segmented, kept.model = True, str(known.get("model", ""))
+        kept.settings = dict(known.get("settings") or {})
+        if project.pseudo_labels is not None:
+            kept.pseudo_labels = project.pseudo_labels[plane.slices].copy()
+    controller.layers.dress(session)
+    controller.apply_visibility()
+    controller.layers.activate(session, controller.selected_class)
+    controller.settings_restored.emit()
+    controller.classes_changed.emit()
+    controller.areas_changed.emit()
+
+
+def _put_plane(
+    controller: Controller,
+    session: ImageSession,
+    image: Image,
+    project: Project,
+    plane: Plane,
+    *,
+    labels_too: bool,
+) -> None:
+    kinds: list[tuple[str, NDArray[np.uint8] | None, NDArray[np.int16] | None]] = [
+        (PSEUDO, project.pseudo_labels, project.pseudo_corrections),
+        (LABELS, project.labels.labels if labels_too else None, project.labels.corrections),
+    ]
+    for kind, pixels, corrections in kinds:
+        if pixels is None:
+            continue
+        tracked = controller.layers.tracked(session, image, kind)
+        tracker = tracked.tracker(plane)
+        # Decisions of before belong to the work that is replaced.
+        tracker.release(read_plane(tracked.layer, plane))
+        decided = np.full(pixels[plane.slices].shape, 255, np.uint8)
+        if corrections is not None:
+            decided = as_decided(corrections[plane.slices])
+        tracked.write(plane, pixels[plane.slices], np.full_like(decided, 255))
+        tracker.restore(decided)
+        controller.safekeeping.note(session, plane)
+
+
+def _worth_it(image: Image, project: Project, done: dict[Plane, Any]) -> list[Plane]:
+    """Planes that hold anything: those that were segmented, painted in, or labelled."""
+    if not done and len(level_shape(image)) == 2:
+        return [Plane((None, None))]
+    like = next(iter(done), Plane((*[0] * (len(level_shape(image)) - 2), None, None)))
+    arrays = (project.labels.corrections, project.pseudo_corrections)
+    return [
+        plane
+        for plane in planes_like(image, like)
+        if plane in done
+        or project.labels.labels[plane.slices].any()
+        or any(a is not None and (a[plane.slices] >= 0).any() for a in arrays)
+    ]
+
+
+def _planes(entries: object, image: Image) -> dict[Plane, dict[str, Any]]:
+    """Read which planes were segmented; what does not fit the image is passed over."""
+    shape = level_shape(image)
+    found = {}
+    for entry in entries if isinstance(entries, list) else ():
+        index = entry.get("index") if isinstance(entry, dict) else None
+        if not isinstance(index, list) or len(index) != len(shape) or index.count(None) != 2:
+            continue
+        fits = (
+            i is None or (type(i) is int and 0 <= i < n) for i, n in zip(index, shape, strict=True)
+        )
+        if all(fits) and isinstance(entry.get("settings", {}), dict):
+            found[Plane(tuple(index))] = entry
+    return found
+
+
+def _settings(controller: Controller, session: ImageSession, state: Any) -> None:
+    from dataclasses import replace
+
+    if isinstance(state.get("model"), str) and state["model"]:
+        controller.model = state["model"]
+    threshold = state.get("threshold")
+    if type(threshold) in (int, float) and 0 <= threshold <= 1:
+        controller.threshold = float(threshold)
+    if isinstance(state.get("views"), str):
+        controller.settings = replace(controller.settings, views=state["views"])
+    if isinstance(state.get("refine_at_once"), bool):
+        controller.refine_at_once = state["refine_at_once"]
+    if type(state.get("selected_class")) is int:
+        controller.selected_class = state["selected_class"]
+
+
+def _ids(values: object) -> list[int]:
+    return [v for v in values if type(v) is int] if isinstance(values, list) else []
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
