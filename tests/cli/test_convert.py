@@ -54,6 +54,41 @@ def test_coco_options(wildseg, source, tmp_path):
     assert wildseg("convert", "in.png", "x.tif", "--instances", "class").status == 2
 
 
+def test_planes_of_stacks_and_unlabelled_pixels(wildseg, tmp_path):
+    values = np.zeros((3, 6, 8), np.uint8)
+    values[1, 2:4] = 5
+    values[1, 0] = 255
+    write_labels(tmp_path / "s.tif", LabelImage.from_array(values))
+    assert wildseg("convert", "s.tif", "s.zarr").status == 0
+    ran = wildseg("convert", "s.zarr", "s.png")
+    assert ran.status == 2
+    assert "one plane" in ran.err
+    assert wildseg("convert", "s.zarr", "s.png", "--plane", "1").status == 0
+    assert (read_labels(tmp_path / "s.png").labels == values[1]).all()
+    assert "no plane" in wildseg("convert", "s.zarr", "t.png", "--plane", "3").err
+    assert "wants a number" in wildseg("convert", "s.zarr", "t.png", "--plane", "x").err
+    ran = wildseg("convert", "s.png", "s.txt")
+    assert ran.status == 2
+    assert "unlabelled" in ran.err
+    ran = wildseg("convert", "s.png", "out/s.txt", "--unlabelled", "background")
+    assert (ran.status, ran.err) == (0, "")
+    assert (read_labels(tmp_path / "out/s.txt").labels == values[1] % 255).all()
+
+
+def test_one_picture_of_several(wildseg, tmp_path):
+    from napari_wildseg.io import COCODataSet
+
+    data = COCODataSet(tmp_path / "set")
+    for name, value in (("a", 1), ("b", 2)):
+        labels = LabelImage.from_array(np.full((6, 8), value, np.uint8))
+        data.add(name, np.zeros((6, 8, 3), np.uint8), labels)
+    listing = "set/annotations/instances_train.json"
+    assert wildseg("convert", listing, "x.png").status == 2
+    assert wildseg("convert", listing, "x.png", "--image", "b").status == 0
+    assert (read_labels(tmp_path / "x.png").labels == 2).all()
+    assert wildseg("convert", "x.png", "y.png", "--image", "b").status == 2
+
+
 def test_what_is_wrong_is_said(wildseg, source, tmp_path):
     ran = wildseg("convert", "in.png", "x.docx")
     assert ran.status == 2

@@ -124,7 +124,8 @@ class Project:
             fresh,
             labels=saved.labels,
             pseudo_labels=pseudo,
-            settings=dict(saved.settings),
+            # "refined" is added for files, where there is no refiner to look at.
+            settings={k: v for k, v in saved.settings.items() if k != "refined"},
             corrections=saved.corrections,
         )
         return segmenter
