@@ -164,6 +164,34 @@ def test_coco_data_set_opens_in_torchvision(tmp_path, labels, picture, capsys):
 
 
 @pytest.mark.parametrize("layout", [VOCDataSet, COCODataSet])
+def test_labels_come_back_from_data_sets(tmp_path, labels, picture, layout):
+    data = layout(tmp_path)
+    data.add("größe 1", picture, labels)
+    data.add("b.c", picture, labels.with_labels(labels.labels[::-1].copy()))
+    found = layout(tmp_path)
+    assert found.stems() == ["größe 1", "b.c"]
+    assert found.stems("val") == []
+    back = found.read("b.c")
+    table = {info.name: info.id for info in back.classes}
+    for info in labels.classes:
+        expected = labels.labels[::-1] == info.id
+        assert ((back.labels == table[info.name]) == expected).all()
+        colour = next(c.colour for c in back.classes if c.name == info.name)
+        assert colour == info.colour
+    assert ((back.labels == 255) == (labels.labels[::-1] == 255)).all()
+    with pytest.raises(InputError):
+        found.read("../b")
+
+
+def test_napari_opens_the_tiff_itself(tmp_path, labels):
+    from napari_builtins.io import napari_get_reader
+
+    write_labels(tmp_path / "x.tif", labels)
+    [(data, *_)] = napari_get_reader(str(tmp_path / "x.tif"))(str(tmp_path / "x.tif"))
+    assert (np.asarray(data) == labels.labels).all()
+
+
+@pytest.mark.parametrize("layout", [VOCDataSet, COCODataSet])
 def test_data_sets_refuse_what_cannot_be(tmp_path, labels, picture, layout):
     data = layout(tmp_path / "d")
     for stem in ("", "a/b", "..", "a\nb"):

@@ -14,7 +14,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, Cla
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
-from napari_wildseg.io.formats import png
+from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
 from napari_wildseg.io.label_image import LabelImage, classes_from_json, dump_json
 
@@ -63,6 +63,26 @@ class DataSet(Protocol):
         -------
         list of Path
             The files written.
+        """
+
+    def stems(self, split: str = "train") -> list[str]:
+        """Return the names of the images on a list.
+
+        Parameters
+        ----------
+        split : str
+            Which list.
+        """
+
+    def read(self, stem: str, *, split: str = "train") -> LabelImage:
+        """Read the labels of one image back.
+
+        Parameters
+        ----------
+        stem : str
+            Name of the image.
+        split : str
+            Which list it is on.
         """
 
 
@@ -124,12 +144,29 @@ class VOCDataSet:
             self.classes = classes
         atomic_write(photo, jpeg_bytes(picture), overwrite=overwrite)
         atomic_write(mask, png.encode(mapped, palette), overwrite=overwrite)
-        listing = self._base / "ImageSets" / "Segmentation" / f"{split}.txt"
-        stems = listing.read_text("utf-8").splitlines() if listing.is_file() else []
+        listing = self._listing(split)
+        stems = self.stems(split)
         if stem not in stems:
             text = "".join(f"{name}\n" for name in [*stems, stem])
             atomic_write(listing, text.encode("utf-8"), overwrite=True)
         return [photo, mask, listing]
+
+    def stems(self, split: str = "train") -> list[str]:
+        """Return the names of the images on a list; see `DataSet.stems`."""
+        listing = self._listing(split)
+        text = listing.read_text("utf-8") if listing.is_file() else ""
+        return [line for line in text.split("\n") if line]
+
+    def read(self, stem: str, *, split: str = "train") -> LabelImage:
+        """Read the labels of one image back; see `DataSet.read`."""
+        _check_name(stem)
+        found = png.read(self._base / "SegmentationClass" / f"{stem}.png")
+        known = {info.id: info for info in found.classes}
+        known |= {info.id: info for info in self.classes}
+        return replace(found, classes=tuple(known.values()), image=stem)
+
+    def _listing(self, split: str) -> Path:
+        return self._base / "ImageSets" / "Segmentation" / f"{split}.txt"
 
     def _read_classes(self) -> tuple[ClassInfo, ...]:
         path = self._base / "labelmap.txt"
@@ -242,6 +279,14 @@ class COCODataSet:
         self.classes = classes
         return [photo, listing]
 
+    def stems(self, split: str = "train") -> list[str]:
+        """Return the names of the images on a list; see `DataSet.stems`."""
+        return [Path(str(entry.get("file_name"))).stem for entry in self._read(split)["images"]]
+
+    def read(self, stem: str, *, split: str = "train") -> LabelImage:
+        """Read the labels of one image back; see `DataSet.read`."""
+        return replace(coco.read(self._listing(split), image=stem), image=stem)
+
     def _listing(self, split: str) -> Path:
         return self.folder / "annotations" / f"instances_{split}.json"
 
@@ -300,11 +345,15 @@ def merge_classes(
     return tuple(by_name.values()), table[labels.labels]
 
 
+def _check_name(stem: str) -> None:
+    if stem in ("", ".", "..") or any(c in stem for c in '/\\\n\r\0:*?"<>|'):
+        raise InputError(f'"{stem}" cannot be a file\'s name: call the image otherwise.')
+
+
 def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str) -> None:
     if split not in SPLITS:
         raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
-    if stem in ("", ".", "..") or any(c in stem for c in '/\\\n\r\0:*?"<>|'):
-        raise InputError(f'"{stem}" cannot be a file\'s name: call the image otherwise.')
+    _check_name(stem)
     if picture.shape != (*labels.labels.shape, 3) or picture.dtype != np.uint8:
         raise InputError(
             f"The picture of {stem} is {picture.shape} {picture.dtype}; "
