@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_wildseg.batch.worklist import list_images, named
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures import read_picture
 
 from .conftest import write_pictures
 
@@ -71,3 +74,13 @@ def test_a_name_once_given_stays():
     first = named(["/d/b/cat.png"])
     again = named(["/d/a/cat.png", "/d/b/cat.png"], {first[0].path: first[0].name})
     assert [item.name for item in again] == ["a_cat", "cat"]
+
+
+def test_planes_of_a_stack_are_images(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "movie.tif", np.zeros((3, 8, 9), np.uint8), photometric="minisblack"
+    )
+    tifffile.imwrite(tmp_path / "one.tif", np.zeros((8, 9), np.uint8))
+    items = list_images(tmp_path)
+    assert [item.name for item in items] == ["movie_0000", "movie_0001", "movie_0002", "one"]
+    assert [read_picture(item.path).shape for item in items] == [(8, 9)] * 4

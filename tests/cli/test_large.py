@@ -50,9 +50,13 @@ def test_detail_takes_any_picture(wildseg, tmp_path):
     Image.fromarray(cat(200)).save(tmp_path / "cat.png")
     ran = wildseg("segment", "cat.png", "--labels", "cat", "--detail", "2", "--no-refine")
     assert ran.status == 0, ran.err
-    assert "cat.zarr" in ran.out
-    values = np.unique(read_labels(tmp_path / "wildseg-out" / "cat.zarr").labels)
-    assert set(values) <= {0, 1, 255}
+    folder = tmp_path / "wildseg-out"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["cat.json", "cat.overlay.png", "cat.png"]
+    labels = read_labels(folder / "cat.png")
+    assert set(np.unique(labels.labels)) <= {0, 1, 255}
+    assert labels.settings["detail"] == 2
+    assert labels.settings["refined"] is False
 
 
 def test_a_stack_and_its_corrections(wildseg, tmp_path):

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import read_picture, stem_of
+from napari_wildseg.engine.pictures import count_planes, read_picture, split_plane, stem_of
 from napari_wildseg.engine.samples import SAMPLES, load_sample
 
 RAMP = np.arange(6 * 10 * 3, dtype=np.uint8).reshape(6, 10, 3)
@@ -147,3 +147,24 @@ def test_unknown_samples_name_the_known():
 def test_stems():
     assert stem_of("sample:coffee") == "coffee"
     assert stem_of("a/b c.v2.jpg") == "b c.v2"
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 10), (2, 3, 6, 10), (3, 6, 10, 3)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_planes_of_a_stack(tmp_path, shape, compression):
+    stack = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    photometric = "rgb" if shape[-1] == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric=photometric, compression=compression)
+    planes = stack.reshape(-1, *shape[-3 if shape[-1] == 3 else -2 :])
+    assert count_planes(tmp_path / "s.tif") == len(planes)
+    for number, plane in enumerate(planes):
+        np.testing.assert_array_equal(read_picture(f"{tmp_path}/s.tif#{number}"), plane)
+    with pytest.raises(InputError, match=f"no plane {len(planes)}"):
+        read_picture(f"{tmp_path}/s.tif#{len(planes)}")
+    assert stem_of(f"{tmp_path}/s.tif#2") == "s_0002"
+
+
+def test_a_file_may_have_a_number_sign_in_its_name(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif#1", RAMP[..., 0])
+    assert split_plane(tmp_path / "a.tif#1") == (tmp_path / "a.tif#1", None)
+    assert count_planes(tmp_path / "missing.tif") == 1

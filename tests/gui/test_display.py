@@ -66,12 +66,12 @@ def test_plane_outside_the_stack_is_the_nearest():
 
 
 def test_pyramid_gives_the_level_that_serves():
-    levels = [np.zeros((5000, 4000), np.uint8)]
+    levels = [np.zeros((10_000, 8000), np.uint8)]
     levels += [levels[0][::2, ::2], levels[0][::4, ::4]]
     image = Image(levels, multiscale=True)
     assert serving_level(image) == 2
-    assert level_shape(image) == (1250, 1000)
-    assert shown(image).shape == (1250, 1000, 3)
+    assert level_shape(image) == (2500, 2000)
+    assert shown(image).shape == (2500, 2000, 3)
 
 
 def test_only_the_plane_of_a_lazy_stack_is_read():

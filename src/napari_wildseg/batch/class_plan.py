@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason
+from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason, split_plane
 from napari_wildseg.engine.vocabularies import load_vocabulary
 
 _LABEL_FILES = (".csv", ".json")
@@ -217,8 +217,11 @@ def _key(image: str) -> str:
 
 
 def _look_up(by_key: Mapping[str, list[str]], item: WorkItem) -> list[str] | None:
-    """Find an image by the longest part of its path that is listed, with or without ending."""
-    path = _key(item.path)
+    """Find an image by the longest part of its path that is listed, with or without ending.
+
+    A stack's entry holds for its planes.
+    """
+    path = _key(str(split_plane(item.path)[0]))
     parts = path.split("/")
     for start in range(len(parts)):
         tail = "/".join(parts[start:])

@@ -6,12 +6,12 @@ import csv
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason
+from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, count_planes, reason, stem_of
 
 RESERVED = ("report", "classes")
 """Names that no image's files may have: those of the batch itself."""
@@ -44,7 +44,8 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
     source : str or Path
         A folder (the pictures in it, or in its ``images`` if it has none itself), a glob pattern
         (``"scans/**/*.png"``), a list (``.txt``: a path a line, ``#`` starts a comment;
-        ``.csv``: the first column) with paths relative to its own folder, or one picture.
+        ``.csv``: the first column) with paths relative to its own folder, or one picture. Each
+        plane of a stack (a TIFF of several) counts as an image, called ``stack_0000`` and so on.
     given : mapping of str to str, optional
         Names by absolute path that were given before and stay.
 
@@ -79,7 +80,7 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
             f"There is no {text}: give a folder of pictures, a pattern such as "
             '"photos/*.jpg", or a list file.'
         )
-    return named(found, given)
+    return named(_planes_of(found), given)
 
 
 def named(
@@ -131,9 +132,19 @@ def named(
 def _name(path: Path, depth: int) -> str:
     parts = [part for part in path.parts[:-1] if part != path.anchor]
     kept = parts[len(parts) - (depth - 1) :] if depth > 1 else []
-    name = "_".join([*kept, path.stem]).translate(_FORBIDDEN) or "image"
+    name = "_".join([*kept, stem_of(path)]).translate(_FORBIDDEN) or "image"
     # Room for endings: file systems take 255 bytes.
     return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")
+
+
+def _planes_of(paths: Iterable[Path]) -> Iterator[Path]:
+    """Put the planes of a stack in its place."""
+    for path in paths:
+        count = count_planes(path)
+        if count == 1:
+            yield path
+        else:
+            yield from (path.with_name(f"{path.name}#{plane}") for plane in range(count))
 
 
 def _is_file(path: str) -> bool:

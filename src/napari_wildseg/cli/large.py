@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LARGE = 16_000_000
 """Pictures of more pixels are looked at through windows as well."""
 
+_AS_PNG = 64_000_000
+"""Labels of picture files of up to so many pixels become a PNG, as those of small ones do."""
+
 _OVERLAY = 2048
 """Longest side of the overlay, in pixels."""
 
@@ -63,7 +66,7 @@ def segment_large(
     classes: tuple[ClassInfo, ...],
     stem: str,
 ) -> int:
-    """Segment one large image, tile by tile, into OME-Zarr.
+    """Segment one large image, tile by tile, into a PNG or OME-Zarr.
 
     Parameters
     ----------
@@ -76,9 +79,11 @@ def segment_large(
     stem : str
         Name of the image.
     """
+    from napari_wildseg.cli import results
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
-    from napari_wildseg.io.atomic import atomic_write, refuse_existing
+    from napari_wildseg.io import LabelImage, write_labels
+    from napari_wildseg.io.atomic import atomic_write
     from napari_wildseg.io.label_tiles import labels_on_disk
 
     if args.refiner != "default":
@@ -86,14 +91,12 @@ def segment_large(
             f'Large images are refined by "default", not "{args.refiner}": leave --refiner out, '
             "or make the image smaller."
         )
-    paths = large_paths(args.out, stem)
-    if paths["labels"].exists() and paths["labels"].resolve() == Path(args.image).resolve():
-        raise InputError(
-            "The result would replace the picture itself: choose another folder with --out."
-        )
     if args.corrections is not None:
         raise InputError("--corrections is for stacks here; large images are corrected in napari.")
-    refuse_existing([paths["overlay"]], overwrite=args.overwrite)
+    image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+    as_png = not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= _AS_PNG
+    paths = results.result_paths(args.out, stem) if as_png else large_paths(args.out, stem)
+    results.refuse(paths, [args.image], overwrite=args.overwrite)
     segmenter = LargeSegmenter(
         args.model,
         views=args.views,
@@ -101,24 +104,35 @@ def segment_large(
         device=args.device,
         detail=args.detail,
     )
-    image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
-    with labels_on_disk(
-        paths["labels"],
-        image.shape,
-        classes,
-        scale=picture.scale,
-        units=picture.units,
-        image=stem,
-        overwrite=args.overwrite,
-    ) as written:
+
+    def run(out: Any) -> LargeResult:
         run_steps(segmenter.set_image_steps(image))
-        result = run_steps(
+        return run_steps(
             segmenter.segment_steps(
-                classes, threshold=args.threshold, out=written.array, refine=not args.no_refine
+                classes, threshold=args.threshold, out=out, refine=not args.no_refine
             )
         )
-        written.model, written.settings = result.model, dict(result.settings)
-        overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
+
+    about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": stem}
+    if as_png:
+        result = run(None)
+        overlay = _overlay(segmenter.overview(_OVERLAY), result.labels, classes)
+        labels = LabelImage(
+            result.labels,
+            result.classes,
+            model=result.model,
+            settings={**result.settings, "refined": not args.no_refine},
+            **about,
+        )
+        write_labels(paths["labels"], labels, format="png", overwrite=args.overwrite)
+    else:
+        opened = labels_on_disk(
+            paths["labels"], image.shape, classes, overwrite=args.overwrite, **about
+        )
+        with opened as written:
+            result = run(written.array)
+            written.model, written.settings = result.model, dict(result.settings)
+            overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
     atomic_write(paths["overlay"], overlay, overwrite=args.overwrite)
     for notice in result.notices:
         warn(notice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,55 @@ def stem_of(spec: str | Path) -> str:
     ('coffee', 'black swan')
     """
     text = str(spec)
-    return text.removeprefix(_SAMPLE) if text.startswith(_SAMPLE) else Path(text).stem
+    if text.startswith(_SAMPLE):
+        return text.removeprefix(_SAMPLE)
+    path, plane = split_plane(spec)
+    return path.stem if plane is None else f"{path.stem}_{plane:04d}"
+
+
+def split_plane(spec: str | Path) -> tuple[Path, int | None]:
+    """Split ``movie.tif#3``, the fourth plane of a stack, into file and plane.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, with or without ``#`` and the number of a plane, from 0.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    plane : int or None
+        None where the whole file is meant.
+
+    Examples
+    --------
+    >>> split_plane("movie.tif#3")[1], split_plane("movie.tif")[1]
+    (3, None)
+    """
+    found = re.fullmatch(r"(.+\.tiff?)#(\d{1,9})", str(spec), re.IGNORECASE | re.DOTALL)
+    if found is None or Path(spec).exists():
+        return Path(spec), None
+    return Path(found[1]), int(found[2])
+
+
+def count_planes(path: str | Path) -> int:
+    """Count the planes of a picture file; 1 of what is no stack or cannot be read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Only TIFFs hold stacks; their pixels are not read.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return 1
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return _planes(file)[0]
+    except Exception:  # reading it will say what is wrong
+        return 1
 
 
 def read_picture(spec: str | Path) -> NDArray[Any]:
@@ -47,7 +96,7 @@ def read_picture(spec: str | Path) -> NDArray[Any]:
     Parameters
     ----------
     spec : str or Path
-        A path, or ``sample:NAME``.
+        A path, ``sample:NAME``, or ``movie.tif#3`` for a plane of a stack.
 
     Returns
     -------
@@ -62,10 +111,10 @@ def read_picture(spec: str | Path) -> NDArray[Any]:
     """
     if str(spec).startswith(_SAMPLE):
         return load_sample(stem_of(spec))
-    path = Path(spec)
+    path, plane = split_plane(spec)
     check_readable(path)
     if path.suffix.lower() in (".tif", ".tiff"):
-        return _read_tiff(path)
+        return _read_tiff(path, plane)
     from PIL import ImageOps
 
     with open_picture(path) as picture:
@@ -174,27 +223,40 @@ def _to_array(picture: Image) -> NDArray[Any]:
     return np.array(picture)
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
-    """Read the only plane of a TIFF: microscopes write depths that Pillow does not know."""
+def _planes(file: Any) -> tuple[int, list[tuple[int, str]], bool]:
+    """How many planes a TIFF has, the axes of its first series, and whether colours lead."""
+    series = file.series[0]
+    axes = [
+        (n, axis)
+        for n, axis in zip(series.shape, series.axes, strict=True)
+        if n > 1 or axis in "YX"
+    ]
+    planes = int(np.prod([n for n, axis in axes if axis not in "YXS"], dtype=np.int64))
+    channels_first = [axis for _, axis in axes] in (["S", "Y", "X"], ["C", "Y", "X"])
+    if channels_first and axes[0][0] in (3, 4):
+        planes = 1
+    return (planes if planes > 1 else len(file.series)), axes, channels_first
+
+
+def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
+    """Read one plane of a TIFF: microscopes write depths that Pillow does not know."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            shape, axes = series.shape, series.axes
-            wide = sorted(shape, reverse=True)[:2]
+            wide = sorted(series.shape, reverse=True)[:2]
             check_size(path.name, wide[0], wide[-1])
-            kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if n > 1 or axis in "YX"]
-            planes = int(np.prod([n for n, axis in kept if axis not in "YXS"], dtype=np.int64))
-            channels_first = [axis for _, axis in kept] in (["S", "Y", "X"], ["C", "Y", "X"])
-            if channels_first and kept[0][0] in (3, 4):
-                planes = 1
-            if len(file.series) > 1 or planes > 1:
-                count = planes if planes > 1 else len(file.series)
+            count, kept, channels_first = _planes(file)
+            if plane is None and count > 1:
                 raise InputError(
                     f"{path.name} holds {count} planes: "
                     "save the one you want as a picture of its own."
                 )
+            if plane is not None and plane >= count:
+                raise InputError(f"{path.name} holds {count} planes; there is no plane {plane}.")
+            if plane is not None and count > 1:
+                return _plane_of(file, plane, count, kept)
             orientation = file.pages.first.tags.get("Orientation")
             array = np.asarray(series.asarray()).reshape([n for n, _ in kept])
     except InputError:
@@ -207,6 +269,20 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     if channels_first:
         array = np.moveaxis(array, 0, -1)
     return np.ascontiguousarray(_upright(array, orientation.value if orientation else 1))
+
+
+def _plane_of(file: Any, plane: int, count: int, axes: list[tuple[int, str]]) -> NDArray[Any]:
+    """Read one plane of a stack, and no more where a plane is a page."""
+    series = file.series[0]
+    if len(file.series) == count and count > 1 and len(series.pages) == 1:
+        return np.asarray(file.series[plane].asarray())
+    inner = [n for n, axis in axes if axis in "YXS"]
+    if len(series.pages) == count and axes[-len(inner) :] == [a for a in axes if a[1] in "YXS"]:
+        return np.asarray(series.pages[plane].asarray()).reshape(inner)
+    array = np.asarray(series.asarray()).reshape([n for n, _ in axes])
+    order = [i for i, (_, a) in enumerate(axes) if a not in "YXS"]
+    order += [i for i, (_, a) in enumerate(axes) if a in "YXS"]
+    return np.ascontiguousarray(array.transpose(order).reshape(count, *inner)[plane])
 
 
 def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import ClassInfo, parse_classes
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.propagation import Look, propagate
@@ -162,8 +162,34 @@ def _plane_steps(
     result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=plain)
     if plain:
         return result
-    seeds = seeds_for(segmenter, known, classes, corrections) if known else None
-    return (yield from segmenter.refine_steps(corrections, pseudo_labels=seeds))
+    if not known:
+        return (yield from segmenter.refine_steps(corrections))
+    return (yield from carried_steps(segmenter, known, classes, corrections))
+
+
+def carried_steps(
+    segmenter: Segmenter,
+    known: Sequence[tuple[Look, NDArray[np.uint8]]],
+    classes: Sequence[ClassInfo],
+    corrections: NDArray[np.integer[Any]] | None = None,
+) -> Steps[Result]:
+    """Refine the plane a segmenter holds with what is carried over from planes that are known.
+
+    Seeds are firm as corrections are, but they are not the annotator's: those alone are told as
+    the result's corrections.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Its image is the plane, segmented into the same classes.
+    known, classes, corrections
+        As for `seeds_for`.
+    """
+    yield Progress(0, 1, "Carrying labels over")
+    seeds = seeds_for(segmenter, known, classes, corrections).astype(np.int16)
+    result = yield from segmenter.refine_steps(np.where(seeds == UNLABELLED, -1, seeds))
+    own = None if corrections is None else np.asarray(corrections, np.int16)
+    return replace(result, corrections=own)
 
 
 def seeds_for(

@@ -77,18 +77,18 @@ class Controller(Workspace):
 
     def auto_segment(self) -> None:
         """Find the classes in the plane shown; corrections made before are kept."""
-        ready = self._ready()
+        ready = self.ready()
         if ready is None:
             return
         session, image, plane = ready
         refine = self.refine_at_once
-        request = self._request(session, image, plane)
+        request = self.request(session, image, plane)
         steps = partial(segment_steps, request, session.corrections(plane), refine=refine)
-        self.runner.run("Auto-segment", image, steps, partial(self._take_segmented, session, plane))
+        self.runner.run("Auto-segment", image, steps, partial(self.take_segmented, session, plane))
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
-        ready = self._ready()
+        ready = self.ready()
         if ready is None:
             return
         session, image, plane = ready
@@ -99,7 +99,7 @@ class Controller(Workspace):
     def _next_plane(self, session: ImageSession, image: Image) -> None:
         plane = self._planes_left.pop(0)
         number = self._planes_total - len(self._planes_left)
-        request = self._request(session, image, plane)
+        request = self.request(session, image, plane)
         steps = partial(
             segment_steps, request, session.corrections(plane), refine=self.refine_at_once
         )
@@ -116,7 +116,7 @@ class Controller(Workspace):
 
     def refine(self) -> None:
         """Refine with the corrections painted so far."""
-        ready = self._ready()
+        ready = self.ready()
         if ready is None:
             return
         session, image, plane = ready
@@ -130,7 +130,7 @@ class Controller(Workspace):
                 "or repaint it with a label of the table."
             )
             return
-        request = self._request(session, image, plane)
+        request = self.request(session, image, plane)
         steps = partial(refine_steps, request, session.corrections(plane))
         self.runner.run("Refine", image, steps, partial(self._take_refined, session, plane))
 
@@ -142,7 +142,7 @@ class Controller(Workspace):
             return
         if not session.plane_state(plane).segmented or not self.runner.is_free_for("Threshold"):
             return
-        request = self._request(session, self._image, plane)
+        request = self.request(session, self._image, plane)
         self.runner.run(
             "Threshold",
             self._image,
@@ -170,17 +170,17 @@ class Controller(Workspace):
         session = self.session
         assert session is not None
         assert plane is not None
-        request = self._request(session, self._image, plane)
+        request = self.request(session, self._image, plane)
         steps = partial(suggest_steps, request, self.settings.vocabulary, self.settings.suggestions)
         self.runner.run("Suggest", self._image, steps, partial(self._take_suggestions, session))
 
     def show_relevance(self, class_id: int) -> None:
         """Show where the model sees a class, as an image layer."""
-        ready = self._ready()
+        ready = self.ready()
         if ready is None:
             return
         session, image, plane = ready
-        request = self._request(session, image, plane)
+        request = self.request(session, image, plane)
         name = next((c.name for c in session.classes if c.id == class_id), "")
         if name:
             self.runner.run(
@@ -198,7 +198,8 @@ class Controller(Workspace):
 
     # ------------------------------------------------------------------ taking
 
-    def _take_segmented(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+    def take_segmented(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+        """Show a plane's labels; what the annotator decided stays."""
         image = session.image
         if image is None or image not in self.viewer.layers:
             return
@@ -216,7 +217,7 @@ class Controller(Workspace):
         self._after(outcome, f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine.")
 
     def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        self._take_segmented(session, plane, outcome)
+        self.take_segmented(session, plane, outcome)
         image = session.image
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
@@ -290,14 +291,16 @@ class Controller(Workspace):
 
     # ------------------------------------------------------------------ inside
 
-    def _ready(self) -> tuple[ImageSession, Image, Plane] | None:
+    def ready(self) -> tuple[ImageSession, Image, Plane] | None:
+        """Return what a run needs, or say what is missing and return None."""
         session, plane = self.session, self.plane
         if self._image is None or session is None or plane is None or not session.classes:
             self.say_what_next()
             return None
         return session, self._image, plane
 
-    def _request(self, session: ImageSession, image: Image, plane: Plane) -> Request:
+    def request(self, session: ImageSession, image: Image, plane: Plane) -> Request:
+        """Note what a job needs to know about a plane."""
         return Request(
             pool=self._pool,
             slot=session.plane_state(plane).slot,

@@ -17,8 +17,11 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-SERVING_SIDE = 2048
+SERVING_SIDE = 4096
 """Of a pyramid, the finest level whose sides are at most this long is used."""
+
+WINDOWED = 2048 * 2048
+"""Planes of more pixels are looked at through windows and refined tile by tile."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,12 @@ class _Channel:
     lut: NDArray[np.uint8]
     opacity: float
 
-    def read(self) -> NDArray[Any]:
-        plane = np.asarray(self.array[self.slices])
+    def read(self, part: tuple[slice, slice] | None = None) -> NDArray[Any]:
+        slices = self.slices
+        if part is not None:
+            inside = iter(part)
+            slices = tuple(next(inside) if isinstance(s, slice) else s for s in slices)
+        plane = np.asarray(self.array[slices])
         if self.rgb:
             return plane
         low, high = self.limits
@@ -154,14 +161,42 @@ class PlaneSource:
     channels: tuple[_Channel, ...]
     key: tuple[object, ...]
 
-    def read(self) -> NDArray[Any]:
-        """Return ``(H, W, 3)`` uint8, or for RGB layers the pixels as they are."""
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)``, without reading anything."""
+        first = self.channels[0]
+        shape = first.array.shape
+        height, width = (
+            int(n) for n, s in zip(shape, first.slices, strict=False) if isinstance(s, slice)
+        )
+        return height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what `read` returns."""
+        first = self.channels[0]
+        return np.dtype(first.array.dtype if first.rgb and len(self.channels) == 1 else np.uint8)
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether the plane is so large that it is looked at through windows."""
+        height, width = self.size
+        return height * width > WINDOWED
+
+    def read(self, part: tuple[slice, slice] | None = None) -> NDArray[Any]:
+        """Return ``(H, W, 3)`` uint8, or for RGB layers the pixels as they are.
+
+        Parameters
+        ----------
+        part : tuple of slice, optional
+            Rows and columns; the whole plane by default.
+        """
         if len(self.channels) == 1:
-            return self.channels[0].read()
+            return self.channels[0].read(part)
         total: NDArray[np.float32] | None = None
         for channel in self.channels:
-            part = channel.read().astype(np.float32) * channel.opacity
-            total = part if total is None else total + part
+            shown = channel.read(part).astype(np.float32) * channel.opacity
+            total = shown if total is None else total + shown
         assert total is not None  # there is always the layer itself
         return np.clip(np.rint(total), 0, 255).astype(np.uint8)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.gui.display import PlaneSource
+    from napari_wildseg.gui.windowed import WindowedSegmenter
+
+    AnySegmenter: TypeAlias = Segmenter | WindowedSegmenter
 
 
 class NotDownloadedError(WildsegError):
@@ -46,7 +49,7 @@ class NotDownloadedError(WildsegError):
 class EngineSlot:
     """The engine's state for one plane. Only the worker thread looks inside."""
 
-    segmenter: Segmenter | None = None
+    segmenter: AnySegmenter | None = None
     made_for: tuple[object, ...] = ()
     image: tuple[object, ...] | None = None
     asked: tuple[tuple[object, ...], ...] | None = None
@@ -161,6 +164,41 @@ def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Ste
     return _outcome(result, refined=True)
 
 
+def carry_steps(
+    known: Sequence[tuple[Request, NDArray[np.uint8]]],
+    request: Request,
+    corrections: NDArray[np.int16] | None,
+) -> Steps[Outcome]:
+    """Label a plane by planes whose labels are known.
+
+    Parameters
+    ----------
+    known : sequence of (Request, ndarray)
+        Planes of the same stack with their labels: ``(H, W)`` 0, class ids, 255 for unknown.
+    request : Request
+        The plane that is asked about.
+    corrections : ndarray or None
+        The plane's own, as for `segment_steps`; they win.
+
+    Returns
+    -------
+    Outcome
+        The result.
+    """
+    looks = []
+    for source, labels in known:
+        other = yield from _prepare(source, fresh=False)
+        looks.append((other.look(), labels))
+    segmenter = yield from _prepare(request, fresh=True)
+    yield from _segment(request, segmenter, refine=False)
+    from napari_wildseg.engine.stack import carried_steps
+
+    result = yield from carried_steps(
+        cast("Segmenter", segmenter), looks, request.classes, corrections
+    )
+    return _outcome(result, refined=True)
+
+
 def threshold_steps(request: Request) -> Steps[Outcome]:
     """Apply a threshold to the relevance maps; nothing is encoded again if it can be helped."""
     segmenter = yield from _prepare(request, fresh=False)
@@ -195,7 +233,7 @@ def download_job(model: str) -> Steps[str]:
     return model
 
 
-def _load(segmenter: Segmenter, model: str) -> CLIPModel:
+def _load(segmenter: AnySegmenter, model: str) -> CLIPModel:
     """Load the model of a segmenter; where it only has to be fetched, say so."""
     try:
         return segmenter.model
@@ -209,19 +247,18 @@ def _load(segmenter: Segmenter, model: str) -> CLIPModel:
         raise NotDownloadedError(model, str(error)) from error
 
 
-def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
+def _prepare(request: Request, *, fresh: bool) -> Steps[AnySegmenter]:
     """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
     slot = request.slot
     request.pool.use(slot)
-    made_for = (request.model, tuple(sorted(request.options.items())))
+    windowed = request.source.is_windowed
+    made_for = (request.model, windowed, tuple(sorted(request.options.items())))
     if slot.segmenter is None or slot.made_for != made_for:
         slot.empty()
         yield from import_steps()
         yield Progress(0, 0, f"Loading the model {request.model}")
-        from napari_wildseg.engine.segmenter import Segmenter
-
         model = request.pool.models.get(request.model, request.model)
-        segmenter = Segmenter(model=model, threshold=request.threshold, **request.options)
+        segmenter = _make(request, model)
         if request.model not in request.pool.models:
             # One model at a time: the planes that used another one load it again when asked.
             request.pool.models = {request.model: _load(segmenter, request.model)}
@@ -230,12 +267,24 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[Segmenter]:
     if slot.image is None or (fresh and slot.image != request.source.key):
         slot.image = slot.asked = None
         yield Progress(0, 0, "Reading the image")
-        yield from segmenter.set_image_steps(request.source.read())
+        shown: Any = request.source if windowed else request.source.read()
+        yield from segmenter.set_image_steps(shown)
         slot.image = request.source.key
     return segmenter
 
 
-def _segment(request: Request, segmenter: Segmenter, *, refine: bool) -> Steps[Result]:
+def _make(request: Request, model: str | CLIPModel) -> AnySegmenter:
+    """Return a new segmenter of the kind that suits the plane."""
+    if request.source.is_windowed:
+        from napari_wildseg.gui.windowed import WindowedSegmenter
+
+        return WindowedSegmenter(model, threshold=request.threshold, **request.options)
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    return Segmenter(model=model, threshold=request.threshold, **request.options)
+
+
+def _segment(request: Request, segmenter: AnySegmenter, *, refine: bool) -> Steps[Result]:
     request.slot.asked = None
     result = yield from segmenter.segment_steps(
         request.classes, threshold=request.threshold, refine=refine

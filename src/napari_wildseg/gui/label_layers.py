@@ -168,7 +168,7 @@ class LabelLayers:
         if not session.tracked:
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
-        tracked = session.tracked[kind] = TrackedLayer(layer)
+        tracked = session.tracked[kind] = TrackedLayer(layer, fill)
         layer.metadata[KEY] = Provenance(session, tracked)
         return tracked
 

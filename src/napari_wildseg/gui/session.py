@@ -31,9 +31,13 @@ class TrackedLayer:
     ----------
     layer : napari.layers.Labels
         The layer; held weakly, so that deleting it frees its memory.
+    fill : int, optional
+        What the layer holds where no automatic result was written yet: anything else in such a
+        plane was painted. What a plane holds when it is first looked at, if not given.
     """
 
-    def __init__(self, layer: Labels) -> None:
+    def __init__(self, layer: Labels, fill: int | None = None) -> None:
+        self._fill = fill
         self._layer = weakref.ref(layer)
         self.trackers: dict[Plane, Tracker] = {}
         self.writing = False
@@ -47,17 +51,23 @@ class TrackedLayer:
 
     def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the decisions in a plane, 255 where there are none."""
-        layer, tracker = self.layer, self.trackers.get(plane)
-        if layer is None or tracker is None:
+        layer = self.layer
+        if layer is None:
             return None
-        return tracker.decided(read_plane(layer, plane))
+        data = read_plane(layer, plane)
+        if plane not in self.trackers and (self._fill is None or not (data != self._fill).any()):
+            return None
+        return self.tracker(plane).decided(data)
 
     def tracker(self, plane: Plane) -> Tracker:
-        """Return the tracker of a plane, starting one at what the layer holds now."""
+        """Return the tracker of a plane, starting one where there is none."""
         if plane not in self.trackers:
             layer = self.layer
             assert layer is not None
-            self.trackers[plane] = Tracker(read_plane(layer, plane).astype(np.uint8))
+            start = read_plane(layer, plane).astype(np.uint8)
+            if self._fill is not None:
+                start = np.full_like(start, self._fill)
+            self.trackers[plane] = Tracker(start)
         return self.trackers[plane]
 
     def write(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.priors import WindowPriors
+from napari_wildseg.engine.large.result import LargeResult
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
@@ -34,44 +36,6 @@ TILE = 1024
 
 _BEST_PLACES = 32
 """Cells whose mean is a relevance map's peak."""
-
-
-@dataclass(frozen=True, eq=False)
-class LargeResult:
-    """What one run gives for one large image.
-
-    Attributes
-    ----------
-    labels : array
-        ``(H, W)`` uint8: 0 background, else a class id. The array that was given as ``out``, or
-        a NumPy array, which a later run may share and change: copy what is to be kept.
-    relevance : ndarray
-        ``(K, gh, gw)`` float32 in [0, 1] on a coarse grid whose cells tile the image.
-    classes : tuple of ClassInfo
-        The K classes.
-    model : str
-        The model string.
-    settings : dict
-        What it takes to get the same result again.
-    counts : ndarray
-        ``(256,)`` int64: pixels of each label value.
-    notices : tuple of str
-        Sentences for the annotator.
-    seconds : dict of str to float
-        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
-    tiles : int
-        How many tiles this run made anew.
-    """
-
-    labels: Any
-    relevance: NDArray[np.float32]
-    classes: tuple[ClassInfo, ...]
-    model: str
-    settings: dict[str, Any]
-    counts: NDArray[np.int64]
-    notices: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
-    tiles: int = 0
 
 
 @dataclass
@@ -386,6 +350,15 @@ class LargeSegmenter:
         factor = max(1.0, max(reduced.shape[:2]) / side)
         height, width = (max(1, round(n / factor)) for n in reduced.shape[:2])
         return shrink(reduced, (height, width))
+
+    def look(self) -> Look:
+        """Describe what the image's places look like; see `napari_wildseg.Segmenter.look`."""
+        if self._encoding is None or self._image is None:
+            raise InputError("There is no image yet: call set_image first.")
+        return replace(
+            look_of(self.overview(1024), self._encoding.overview.features()),
+            shape=self._image.shape,
+        )
 
     # ------------------------------------------------------------------ inside
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from napari_wildseg.gui.sections.base import Section
 from napari_wildseg.gui.sections.batch import BatchSection
 from napari_wildseg.gui.sections.review import ReviewSection
+from napari_wildseg.gui.sections.stack import StackSection
 
-EXTRA: tuple[type[Section], ...] = (BatchSection, ReviewSection)
+EXTRA: tuple[type[Section], ...] = (StackSection, BatchSection, ReviewSection)
 """Sections beside the main loop, in the order in which they are shown."""

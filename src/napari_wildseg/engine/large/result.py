@@ -1,0 +1,49 @@
+"""`LargeResult`: what one run gives for one large image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import ClassInfo
+
+
+@dataclass(frozen=True, eq=False)
+class LargeResult:
+    """What one run gives for one large image.
+
+    Attributes
+    ----------
+    labels : array
+        ``(H, W)`` uint8: 0 background, else a class id. The array that was given as ``out``, or
+        a NumPy array, which a later run may share and change: copy what is to be kept.
+    relevance : ndarray
+        ``(K, gh, gw)`` float32 in [0, 1] on a coarse grid whose cells tile the image.
+    classes : tuple of ClassInfo
+        The K classes.
+    model : str
+        The model string.
+    settings : dict
+        What it takes to get the same result again.
+    counts : ndarray
+        ``(256,)`` int64: pixels of each label value.
+    notices : tuple of str
+        Sentences for the annotator.
+    seconds : dict of str to float
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+    tiles : int
+        How many tiles this run made anew.
+    """
+
+    labels: Any
+    relevance: NDArray[np.float32]
+    classes: tuple[ClassInfo, ...]
+    model: str
+    settings: dict[str, Any]
+    counts: NDArray[np.int64]
+    notices: tuple[str, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    tiles: int = 0

@@ -1,0 +1,131 @@
+"""Large planes in the widget: `LargeSegmenter`, asked as the widget asks a `Segmenter`.
+
+Only the worker thread uses this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.large import LargeImage, LargeResult, LargeSegmenter
+from napari_wildseg.engine.large.layout import tiles
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.result import Result
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.propagation import Look
+    from napari_wildseg.gui.display import PlaneSource
+
+_STRIP = 1024
+
+
+class _Shown:
+    """A plane as it is shown, sliced like an array; only what is asked for is read."""
+
+    def __init__(self, source: PlaneSource) -> None:
+        self._source = source
+        self.shape = (*source.size, 3)
+        # RGB layers give the pixels as they are, of any type; the range must be known before.
+        self.dtype = source.dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
+        return self._source.read(key)[..., :3]
+
+
+class _RelevanceMaps:
+    """One full-size map at a time, made when it is asked for."""
+
+    def __init__(self, maps: NDArray[np.float32], shape: tuple[int, int]) -> None:
+        self._maps, self._shape = maps, shape
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __getitem__(self, place: int) -> NDArray[np.float32]:
+        import torch
+        from torch.nn import functional as F
+
+        coarse = torch.from_numpy(self._maps[place])[None, None]
+        full = F.interpolate(coarse, self._shape, mode="bilinear", align_corners=False)
+        return np.asarray(full[0, 0].numpy(), np.float32)
+
+
+class WindowedSegmenter:
+    """Segments one large plane by windows and tiles.
+
+    Parameters
+    ----------
+    model : str or CLIPModel
+        As for `napari_wildseg.Segmenter`.
+    threshold : float
+        In [0, 1].
+    views : str
+        Preset of views of the whole plane.
+    """
+
+    def __init__(self, model: str | CLIPModel, *, threshold: float, views: str = "default") -> None:
+        self._large = LargeSegmenter(model, threshold=threshold, views=views)
+        self.threshold = threshold
+        self.result: Result | None = None
+
+    @property
+    def model(self) -> CLIPModel:
+        """The model, loaded when first asked for."""
+        return self._large.model
+
+    def set_image_steps(self, source: PlaneSource) -> Steps[None]:
+        """Encode the plane and its windows."""
+        yield from self._large.set_image_steps(LargeImage(_Shown(source)))
+        self.result = None
+
+    def segment_steps(
+        self, classes: Iterable[ClassInfo], *, threshold: float, refine: bool
+    ) -> Steps[Result]:
+        """As `napari_wildseg.Segmenter.segment_steps`."""
+        found = yield from self._large.segment_steps(classes, threshold=threshold, refine=refine)
+        self.threshold = threshold
+        return (yield from self._result_steps(found, refined=refine))
+
+    def refine_steps(self, corrections: NDArray[np.int16] | None) -> Steps[Result]:
+        """As `napari_wildseg.Segmenter.refine_steps`; few tiles are made anew after a dab."""
+        found = yield from self._large.refine_steps(corrections, threshold=self.threshold)
+        return (yield from self._result_steps(found, refined=True))
+
+    def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
+        """Return the pseudo-labels at a threshold, strip by strip."""
+        shape = self._large.image_shape
+        assert shape is not None
+        out = np.empty(shape, np.uint8)
+        for box in tiles(shape, _STRIP):
+            out[box.slices] = self._large.pseudo_labels(box, threshold)
+        return out
+
+    def suggest(self, *, vocabulary: str, top: int) -> list[tuple[str, float]]:
+        """Name what the plane as a whole may show."""
+        return self._large.suggest(vocabulary, top)
+
+    def look(self) -> Look:
+        """Describe the plane's places, for carrying labels to another plane."""
+        return self._large.look()
+
+    def _result_steps(self, found: LargeResult, *, refined: bool) -> Steps[Result]:
+        yield Progress(1, 1, "Labelling")
+        pseudo = self.pseudo_labels(self.threshold)
+        self.result = Result(
+            # The large segmenter changes its labels in place; what is shown must not change so.
+            labels=np.array(found.labels) if refined else pseudo,
+            pseudo_labels=pseudo,
+            relevance=_RelevanceMaps(found.relevance, pseudo.shape),  # type: ignore[arg-type]
+            classes=found.classes,
+            model=found.model,
+            settings=found.settings,
+            notices=found.notices,
+            seconds=found.seconds,
+        )
+        return self.result

@@ -1,0 +1,22 @@
+"""Windows find small things that a view of the whole image misses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_wildseg.engine.large import LargeSegmenter
+from napari_wildseg.engine.segmenter import Segmenter
+
+from .composite import NAMES, boundary_f, composite, mean_iou
+
+
+def test_small_things_are_found_by_windows(starter):
+    image, mask = composite(1500, 250)
+    plain = Segmenter(starter, views="fast")
+    plain.set_image(image)
+    overview = plain.segment(NAMES).labels
+    large = LargeSegmenter(starter, views="fast")
+    large.set_image(image)
+    tiled = np.asarray(large.segment(NAMES).labels)
+    assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.1
+    assert boundary_f(tiled, mask) > boundary_f(overview, mask) + 0.05
