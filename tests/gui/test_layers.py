@@ -40,11 +40,11 @@ def test_labels_lie_on_the_image(data, place):
 
 
 def test_labels_of_a_pyramid_lie_on_it():
-    levels = [np.zeros((4096, 2048), np.uint8)]
+    levels = [np.zeros((8192, 4096), np.uint8)]
     levels.append(levels[0][::4, ::4])
     image = Image(levels, multiscale=True, scale=(0.5, 0.25), rotate=10, translate=(7, 9))
     labels = make_labels(image, "labels", CLASSES)
-    assert labels.data.shape == (1024, 512)
+    assert labels.data.shape == (2048, 1024)
     np.testing.assert_allclose(labels.data_to_world((100, 50)), image.data_to_world((400, 200)))
 
 
