@@ -47,6 +47,27 @@ def test_a_square_has_four_corners():
 
 def test_components():
     mask = np.eye(3, dtype=bool)
-    assert len(components(mask)) == 1
-    assert len(components(mask, connectivity=1)) == 3
-    assert components(np.zeros((2, 2), bool)) == []
+    assert len(list(components(mask))) == 1
+    assert len(list(components(mask, connectivity=1))) == 3
+    assert list(components(np.zeros((2, 2), bool))) == []
+    mask = np.zeros((6, 9), bool)
+    mask[2:4, 5:8] = True
+    [(top, left, region)] = components(mask)
+    assert (top, left, region.shape) == (2, 5, (2, 3))
+
+
+@given(MASKS)
+def test_run_lengths_are_those_of_pycocotools(mask):
+    from napari_wildseg.io.formats.coco import annotations_of
+    from napari_wildseg.io.label_image import LabelImage
+
+    labels = LabelImage.from_array(mask.astype(np.uint8))
+    total = np.zeros(mask.shape, int)
+    for entry in annotations_of(labels, 1, 1, "component", "rle"):
+        part = coco.decode(entry["segmentation"])
+        total += part
+        plain = coco.encode(np.asfortranarray(part))
+        assert entry["segmentation"]["counts"] == plain["counts"].decode()
+        assert entry["bbox"] == coco.toBbox(plain).tolist()
+        assert entry["area"] == part.sum()
+    assert (total == mask).all()

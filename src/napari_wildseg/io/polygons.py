@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
-def components(mask: NDArray[np.bool_], connectivity: int = 2) -> list[NDArray[np.bool_]]:
+def components(
+    mask: NDArray[np.bool_], connectivity: int = 2
+) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
     """Split a mask into its connected regions, in reading order.
 
     Parameters
@@ -22,16 +24,20 @@ def components(mask: NDArray[np.bool_], connectivity: int = 2) -> list[NDArray[n
     connectivity : int
         1: neighbours share an edge; 2: a corner is enough.
 
-    Returns
-    -------
-    list of ndarray
-        ``(H, W)`` bool each.
+    Yields
+    ------
+    top, left : int
+        Where the region's box begins.
+    region : ndarray
+        bool, of the box alone: thousands of small regions of a large picture cost no more than
+        their own pixels.
     """
     from scipy import ndimage
 
     structure = ndimage.generate_binary_structure(2, connectivity)
-    regions, count = ndimage.label(mask, structure=structure)
-    return [np.asarray(regions == n) for n in range(1, count + 1)]
+    regions, _ = ndimage.label(mask, structure=structure)
+    for n, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+        yield rows.start, columns.start, np.asarray(regions[rows, columns] == n)
 
 
 def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

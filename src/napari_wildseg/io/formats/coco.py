@@ -128,17 +128,19 @@ def annotations_of(
             continue
         mask = labels.labels == value
         crowd = value == UNLABELLED
-        for part in [mask] if crowd or instances == "class" else components(mask):
-            shape: Any = _encode(part)
+        whole = crowd or instances == "class"
+        for top, left, part in [(0, 0, mask)] if whole else components(mask):
+            shape: Any = _encode(top, left, part, mask.shape)
             if segmentation == "polygon" and not crowd:
-                shape = [polygon.ravel().tolist() for polygon in mask_to_polygons(part)]
+                polygons = mask_to_polygons(part)
+                shape = [(each + np.array([left, top])).ravel().tolist() for each in polygons]
             yield {
                 "id": number,
                 "image_id": image_id,
                 "category_id": value,
                 "iscrowd": int(crowd),
                 "area": int(np.count_nonzero(part)),
-                "bbox": _box(part),
+                "bbox": _box(top, left, part),
                 "segmentation": shape,
             }
             number += 1
@@ -191,22 +193,35 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     return LabelImage.from_array(labels, classes, **about)
 
 
-def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def _encode(top: int, left: int, part: NDArray[np.bool_], shape: tuple[int, ...]) -> dict[str, Any]:
+    """Encode a region by COCO's run lengths, down the columns of the whole image."""
     from pycocotools import mask as coco
 
-    code = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(n) for n in code["size"]], "counts": _text(code["counts"])}
+    height, width = (int(n) for n in shape)
+    columns, rows = np.nonzero(part.T)
+    places = (columns + left) * height + rows + top
+    # A run ends where the next place is not the next pixel.
+    breaks = np.flatnonzero(np.diff(places) > 1)
+    firsts = places[np.concatenate([[0], breaks + 1])]
+    ends = places[np.concatenate([breaks, [places.size - 1]])] + 1
+    borders = np.stack([firsts, ends], axis=1).ravel()
+    counts = np.diff(np.concatenate([[0], borders, [height * width]]))
+    counts = counts[:-1] if counts[-1] == 0 else counts
+    plain: Any = {"size": [height, width], "counts": counts.tolist()}
+    code = coco.frPyObjects(plain, height, width)
+    return {"size": [height, width], "counts": _text(code["counts"])}
 
 
 def _text(counts: str | bytes) -> str:
     return counts if isinstance(counts, str) else counts.decode("ascii")
 
 
-def _box(mask: NDArray[np.bool_]) -> list[int]:
+def _box(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
     """Left, top, width and height."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top = int(columns[0]), int(rows[0])
-    return [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top]
+    rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+    first, last = int(columns[0]), int(columns[-1])
+    upper, lower = int(rows[0]), int(rows[-1])
+    return [left + first, top + upper, last + 1 - first, lower + 1 - upper]
 
 
 def _image(images: object, name: str | None, where: str) -> dict[str, Any]:

@@ -47,8 +47,9 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     size = np.array([width, height], np.float64)
     lines = []
     for info in labels.classes:
-        for part in components(labels.labels == info.id):
-            for polygon in mask_to_polygons(part):
+        for top, left, part in components(labels.labels == info.id):
+            for piece in mask_to_polygons(part):
+                polygon = piece + np.array([left, top])
                 # Eight digits tell pixel edges apart in any picture that is read.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
