@@ -94,3 +94,17 @@ def test_sizes_in_headers(size):
 def test_small_and_damaged_pieces_are_left_to_who_reads_them():
     assert deflate_within(b"no zlib" * 100_000, 10)
     assert deflate_within(zlib.compress(bytes(1000)), 10)
+
+
+def test_coco_that_paints_the_same_pixels_over_and_over(tmp_path):
+    side = 14_000
+    entry = {"image_id": 1, "category_id": 1, "segmentation": {"size": [side, side]}}
+    entry["segmentation"]["counts"] = [0, side * side]
+    content = {
+        "images": [{"id": 1, "file_name": "x.png", "height": side, "width": side}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [entry] * 1000,
+    }
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="over and over"):
+        read_labels(tmp_path / "x.json")

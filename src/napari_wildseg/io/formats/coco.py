@@ -25,6 +25,7 @@ from napari_wildseg.io.polygons import components, mask_to_polygons
 
 _OURS = "wildseg"
 _MAX_ANNOTATIONS = 200_000
+_MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
 
 
 def write(
@@ -175,7 +176,8 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     found = _image(content.get("images"), image, where)
     height, width = found["height"], found["width"]
     classes = _classes(content.get("categories"), where)
-    labels = np.zeros((height, width), np.uint8)
+    flat = np.zeros(height * width, np.uint8)  # down the columns, as runs go
+    painted = 0
     chosen = [a for a in content["annotations"] if isinstance(a, dict)]
     chosen = [a for a in chosen if a.get("image_id") == found["id"]]
     if len(chosen) > _MAX_ANNOTATIONS:
@@ -185,7 +187,14 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         value = annotation.get("category_id")
         if type(value) is not int or value not in known:
             raise InputError(f"{where}: an annotation has no category of the list.")
-        labels[mask_of(annotation.get("segmentation"), height, width, where)] = value
+        runs = _checked_runs(annotation.get("segmentation"), height, width, where)
+        borders = np.cumsum(runs).tolist()
+        for start, end in zip(borders[::2], borders[1::2], strict=False):
+            flat[start:end] = value
+        painted += sum(runs[1::2])
+        if painted > _MAX_PAINTED:
+            raise InputError(f"{where} paints the same pixels over and over: it is not read.")
+    labels = np.ascontiguousarray(flat.reshape((height, width), order="F"))
     about: dict[str, Any] = {"image": found["file_name"]}
     if _OURS in found:
         about = about_from_json(found[_OURS], where, labels.shape)
@@ -299,6 +308,11 @@ def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArra
     InputError
         If it is neither polygons nor a mask of this image.
     """
+    return _fill(_checked_runs(segmentation, height, width, where), height, width)
+
+
+def _checked_runs(segmentation: object, height: int, width: int, where: str) -> list[int]:
+    """Turn a segmentation into run lengths that are not negative and add up to the image."""
     from pycocotools import mask as coco
 
     wrong = InputError(f"{where}: a segmentation is neither polygons nor a mask of this image.")
@@ -311,10 +325,10 @@ def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArra
             if not numbers or len(polygon) < 6 or len(polygon) % 2:
                 raise wrong
         if not segmentation:
-            return np.zeros((height, width), bool)
+            return [height * width]
         # pycocotools mistakes a polygon of four numbers for a box; ours have six at least.
         code = coco.merge(coco.frPyObjects(segmentation, height, width))
-        return _fill(_runs(_text(code["counts"])), height, width)
+        return _runs(_text(code["counts"]))
     if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
         raise wrong
     counts = segmentation.get("counts")
@@ -323,7 +337,7 @@ def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArra
         raise wrong
     if sum(runs) != height * width:
         raise wrong
-    return _fill(runs, height, width)
+    return runs
 
 
 def _fill(runs: list[int], height: int, width: int) -> NDArray[np.bool_]:
