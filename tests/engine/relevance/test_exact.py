@@ -73,6 +73,37 @@ def test_clip_es(kind, classes, background, size):
     assert_same(ours, reference.clip_es(text[:classes], text[classes:], pooling))
 
 
+def test_clip_es_of_texts_that_are_much_alike():
+    """CLIP's texts share most of their direction; what tells them apart must not drown in it."""
+    model, pixels = make_model("class token"), picture((64, 112))
+    text = F.normalize(texts(7) + 2 * texts(1, seed=5), dim=1)
+    assert (text @ text.T).min() > 0.6
+    method = get_method("clip-es", model)
+    (encoding,) = method.encode(model, pixels)
+    ours = method.relevance(model, encoding, text[:4], text[4:])
+    assert_same(ours, Reference(model, pixels).clip_es(text[:4], text[4:], "token"))
+
+
+def test_clip_es_differentiates_for_new_texts_only(monkeypatch):
+    """Names that stay cost nothing when another is added, and the maps are the same."""
+    from napari_wildseg.engine.relevance import clip_es
+
+    model, text = make_model("class token"), texts(6)
+    method = get_method("clip-es", model)
+    (encoding,) = method.encode(model, picture((48, 64)))
+    fresh = method.relevance(model, method.encode(model, picture((48, 64)))[0], text[:4], text[4:])
+    held = []
+    for classes in (3, 4):
+        again = method.relevance(model, encoding, text[:classes], text[4:])
+        held.append(dict(encoding.memo))
+    assert [len(memo) for memo in held] == [4, 5], "the classes, and the background as one"
+    assert all(held[1][key] is value for key, value in held[0].items())
+    assert torch.equal(again, fresh), "to the bit, whatever was asked before"
+    monkeypatch.setattr(clip_es, "_MEMO", 5)
+    assert method.relevance(model, encoding, text[:3], text[4:5]).shape == (3, 3, 4)
+    assert len(encoding.memo) <= 5
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("background", [0, 3])
 @pytest.mark.parametrize("kind", ["class token", "quickgelu", "average of normalised"])
@@ -116,17 +147,14 @@ def test_no_class_gives_no_map(name):
 
 def test_classes_in_portions_give_the_same_maps(monkeypatch):
     """Memory is bounded by treating few classes at a time; the maps do not depend on it."""
-    from napari_wildseg.engine.relevance import attention, clip_es
+    from napari_wildseg.engine.relevance import attention
 
     model, pixels, text = make_model("average pooled"), picture((48, 64)), texts(5)
-    for module, method in (
-        (attention, AttentionRelevance(0)),
-        (clip_es, get_method("clip-es", model)),
-    ):
-        (encoding,) = method.encode(model, pixels)
-        whole = method.relevance(model, encoding, text[:4], text[4:])
-        monkeypatch.setattr(module, "class_chunk", lambda heads, tokens: 2)
-        torch.testing.assert_close(method.relevance(model, encoding, text[:4], text[4:]), whole)
+    method = AttentionRelevance(0)
+    (encoding,) = method.encode(model, pixels)
+    whole = method.relevance(model, encoding, text, text[:0])
+    monkeypatch.setattr(attention, "class_chunk", lambda heads, tokens: 2)
+    torch.testing.assert_close(method.relevance(model, encoding, text, text[:0]), whole)
 
 
 def test_start_layer_out_of_range_is_refused():

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.models.packed import PackedLinears
 from napari_wildseg.engine.models.text import embed_sentences
 
 PHOTO_TEMPLATES = (
@@ -85,6 +86,8 @@ class CLIPModel:
     concepts : torch.Tensor or None
         ``(C, D)`` unit rows, what the image tower was trained to tell apart, where that is a
         closed list of classes; None for towers trained on captions.
+    linears : PackedLinears
+        Context in which a transformer's forward pass is quicker on a CPU.
     """
 
     name: str
@@ -96,6 +99,7 @@ class CLIPModel:
     device: torch.device
     fingerprint: str
     concepts: Tensor | None = field(default=None, repr=False)
+    linears: PackedLinears = field(default_factory=PackedLinears, repr=False)
     _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _lists: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)
 
@@ -109,6 +113,7 @@ class CLIPModel:
         self.network.to("meta")
         self._text.clear()
         self._lists.clear()
+        self.linears.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         elif self.device.type == "mps":

@@ -8,7 +8,7 @@ can be added, renamed and removed at next to no cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,11 +40,14 @@ class ViewEncoding:
         The network's local features, each ``(C, h, w)`` float32, for the refinement.
     embedding : torch.Tensor
         ``(D,)`` float32, the unit global image embedding, for suggestions.
+    memo : dict of bytes to torch.Tensor
+        What a method found out about texts it was asked for before; small, and never saved.
     """
 
     tensors: dict[str, Tensor]
     features: list[Tensor]
     embedding: Tensor
+    memo: dict[bytes, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def nbytes(self) -> int:

@@ -96,7 +96,7 @@ class AttentionRelevance:
             kept.update(weights=weights, values=v)
             return block.finish(x[:, :1], weights @ v)
 
-        end = forward(tower, pixels.to(model.device), step)
+        end = forward(model, tower, pixels, step)
         if tower.pool is not None:
             k, v = tower.pool.keys_values(end.last)
             kept.update(weights=attention(tower.pool.query, k), values=v)

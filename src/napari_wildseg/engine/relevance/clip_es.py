@@ -16,7 +16,8 @@ The spatial mean of the gradient is the gradient by one vector that is added to 
 so all token-wise sums happen before the products with the weights. The affinity depends on the
 image alone and is kept. Step 2 needs the direction of the gradient only, since CAM_k is scaled;
 the direction is computed without the factor ``p_k (1 - p_k)``, which vanishes in float32 where a
-class is certain.
+class is certain. It is a sum over the gradients of the texts' cosines, and those are kept for each
+text: a class that is added or renamed costs one gradient, not one for every class.
 """
 
 from __future__ import annotations
@@ -28,22 +29,24 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.vit import (
     Block,
     Tower,
     attention,
-    class_chunk,
     cosine_gradient,
     forward,
     require_tower,
-    vector_jacobian,
     vit_tower,
 )
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
+
+_MEMO = 256
+"""Texts whose gradients are kept for a view."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class ClipESRelevance:
                 x, weights = x[:, :1], weights[..., :1, :]
             return block.finish(x, weights @ v)
 
-        end = forward(tower, pixels.to(model.device), step)
+        end = forward(model, tower, pixels, step)
         affinity = balanced_affinity(attentions[0])
         return [
             ViewEncoding(
@@ -120,14 +123,7 @@ class ClipESRelevance:
         """Compute one map a class; see `RelevanceMethod.relevance`."""
         tower = require_tower(model)
         grid = (int(encoding.tensors["grid"][0]), int(encoding.tensors["grid"][1]))
-        cams = _grad_cams(
-            tower,
-            encoding.tensors["stream"],
-            tower.rope(grid),
-            torch.cat([text, background]),
-            len(text),
-            model.logit_scale,
-        )
+        cams = _grad_cams(tower, encoding, tower.rope(grid), text, background, model.logit_scale)
         masked = cams * self._boxes(cams.reshape(-1, *grid)).flatten(1)
         return (masked @ encoding.tensors["affinity"].T).reshape(-1, *grid)
 
@@ -151,62 +147,87 @@ def balanced_affinity(attentions: Tensor) -> Tensor:
     return affinity @ affinity
 
 
-def competing_gradients(embedding: Tensor, texts: Tensor, classes: int, scale: float) -> Tensor:
-    """Directions of dp_k/d(embedding), p being the softmax over all texts.
-
-    Parameters
-    ----------
-    embedding : torch.Tensor
-        ``(D,)``, not normalised.
-    texts : torch.Tensor
-        ``(T, D)`` unit rows, the classes first.
-    classes : int
-        K, how many directions are wanted.
-    scale : float
-        Factor of the cosines in the softmax.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, D)``, positive multiples of the gradients. ``dp_k = p_k (1 - p_k) (ds_k - sum over
-        the others of p_l / (1 - p_k) ds_l)``, without the factors before the bracket; with a
-        single text, of the gradient of its cosine.
-    """
-    logits = scale * (texts @ (embedding / embedding.norm()))
-    direction = texts[:classes]
-    if len(texts) > 1:
-        rivals = logits.expand(classes, -1).clone()
-        rivals.fill_diagonal_(-torch.inf)
-        direction = direction - rivals.softmax(-1) @ texts
-    return cosine_gradient(embedding, direction)
-
-
 def _grad_cams(
-    tower: Tower, x: Tensor, rope: Tensor | None, texts: Tensor, classes: int, scale: float
+    tower: Tower,
+    encoding: ViewEncoding,
+    rope: Tensor | None,
+    text: Tensor,
+    background: Tensor,
+    scale: float,
 ) -> Tensor:
-    """Grad-CAMs ``(K, n)`` in [0, 1] over the patches, from the last block's input ``(N, C)``."""
-    block = tower.blocks[-1]
-    local = block.norm(x)
-    patches = local[tower.prefix :]
-    mask = torch.ones(len(x), 1, device=x.device)
-    mask[: tower.prefix] = 0
-    chunk = class_chunk(block.heads, len(x))
-    cams = []
-    for i in range(0, classes, chunk):
+    """Grad-CAMs ``(K, n)`` in [0, 1] over the patches.
+
+    ``dp_k = p_k (1 - p_k) (ds_k - sum over the others of p_l / (1 - p_k) ds_l)``, s being the
+    cosines; the factors before the bracket are left out. Each ``ds_l`` is computed once for a
+    text, the background's as one: its words keep their shares among themselves whatever k is.
+    """
+    last = _LastBlock(tower, encoding.tensors["stream"], rope)
+    rows, logits = text, scale * (text @ last.unit)
+    if len(background):
+        against = scale * (background @ last.unit)
+        rows = torch.cat([rows, (against.softmax(0) @ background)[None]])
+        logits = torch.cat([logits, against.logsumexp(0)[None]])
+    weights = _cosine_weights(last, encoding.memo, rows)
+    if len(rows) > 1:
+        rivals = logits.expand(len(text), -1).clone()
+        rivals.fill_diagonal_(-torch.inf)
+        weights = weights[: len(text)] - rivals.softmax(-1) @ weights
+    weights = weights[: len(text)]
+    cam = (weights @ last.local[tower.prefix :].T).relu()
+    cam = cam - cam.amin(1, keepdim=True)
+    return cam / cam.amax(1, keepdim=True).clamp_min(torch.finfo(cam.dtype).tiny)
+
+
+class _LastBlock:
+    """The last block, to be differentiated by one vector that is added at every patch.
+
+    Attributes
+    ----------
+    local : torch.Tensor
+        ``(N, C)``, the output of its first normalisation.
+    shift : torch.Tensor
+        ``(C,)`` zeros, the vector that is added.
+    embedding : torch.Tensor
+        ``(D,)``, the image feature, in the graph of `shift`.
+    unit : torch.Tensor
+        The same with unit length, and not in the graph.
+    """
+
+    def __init__(self, tower: Tower, x: Tensor, rope: Tensor | None) -> None:
+        block = tower.blocks[-1]
+        with torch.no_grad():
+            self.local = block.norm(x)
+        mask = torch.ones(len(x), 1, device=x.device)
+        mask[: tower.prefix] = 0
         with torch.enable_grad():
-            shift = torch.zeros(x.shape[-1], device=x.device, requires_grad=True)
-            shifted = block.project(local) + mask * (
-                block.project(shift) - block.project(torch.zeros_like(shift))
+            self.shift = torch.zeros(x.shape[-1], device=x.device, requires_grad=True)
+            shifted = block.project(self.local) + mask * (
+                block.project(self.shift) - block.project(torch.zeros_like(self.shift))
             )
             q, k, v = block.split(shifted, rope)
             end = block.finish(x, attention(q, k) @ v)
             if tower.pooling == "token":
-                embedding = tower.head_each(end[tower.prefix :]).mean(0)
+                self.embedding = tower.head_each(end[tower.prefix :]).mean(0)
             else:
-                embedding = tower.head(end[None])[0]
-        gradients = competing_gradients(embedding.detach(), texts, classes, scale)[i : i + chunk]
-        (weights,) = vector_jacobian((embedding,), (shift,), (gradients,))
-        cams.append((weights @ patches.T).relu())
-    cam = torch.cat(cams) if cams else x.new_zeros(0, len(patches))
-    cam = cam - cam.amin(1, keepdim=True)
-    return cam / cam.amax(1, keepdim=True).clamp_min(torch.finfo(cam.dtype).tiny)
+                self.embedding = tower.head(end[None])[0]
+        self.unit = F.normalize(self.embedding.detach(), dim=0)
+
+
+def _cosine_weights(last: _LastBlock, memo: dict[bytes, Tensor], rows: Tensor) -> Tensor:
+    """Gradients of the cosines with text rows by the shift: ``(T, D) -> (T, C)``.
+
+    They depend on nothing but the row and the view, so what was computed before is taken from
+    `memo`: a class that is added costs its own gradient, those that stay cost nothing. One at a
+    time, which is as quick as all together and makes none depend on its neighbours by a rounding.
+    """
+    keys = [row.tobytes() for row in rows.detach().cpu().numpy()]
+    if len(memo) + len(keys) > _MEMO:
+        memo.clear()
+    for key, row in zip(keys, rows, strict=True):
+        if key not in memo:
+            (cotangent,) = cosine_gradient(last.embedding.detach(), row[None])
+            (memo[key],) = torch.autograd.grad(
+                last.embedding, last.shift, cotangent, retain_graph=True
+            )
+    held = [memo[key] for key in keys]
+    return torch.stack(held) if held else rows.new_zeros(0, len(last.shift))

@@ -65,7 +65,7 @@ class DenseRelevance:
                 x, q = x[:, :1], q[..., :1, :]
             return block.finish(x, attention(q, k) @ v)
 
-        end = forward(tower, pixels.to(model.device), step)
+        end = forward(model, tower, pixels, step)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
         pictures = patches.transpose(1, 2).reshape(len(patches), -1, *end.grid)
         return [

@@ -457,6 +457,7 @@ class Pass:
 
 
 def forward(
+    model: CLIPModel,
     tower: Tower,
     pixels: Tensor,
     step: Callable[[int, Block, Tensor, Tensor | None], Tensor | None],
@@ -465,24 +466,27 @@ def forward(
 
     Parameters
     ----------
+    model : CLIPModel
+        The model.
     tower : Tower
-        The image tower.
+        Its image tower.
     pixels : torch.Tensor
-        ``(B, 3, h, w)``, any size.
+        ``(B, 3, h, w)``, any size, on any device.
     step : callable
         ``(index, block, residual stream, rope)`` -> the block's output, or None to have the block
         run with fused attention. Of the last block, the class token alone is enough where it is
         what the tower reads out.
     """
-    pixels, grid = tower.fit(pixels)
+    pixels, grid = tower.fit(pixels.to(model.device))
     x, rope = tower.embed(pixels), tower.rope(grid)
     middle = late = x
-    for i, block in enumerate(tower.blocks):
-        late = x
-        out = step(i, block, x, rope)
-        x = block.forward(x, rope) if out is None else out
-        if i == len(tower.blocks) // 2 - 1:
-            middle = x
+    with model.linears:
+        for i, block in enumerate(tower.blocks):
+            late = x
+            out = step(i, block, x, rope)
+            x = block.forward(x, rope) if out is None else out
+            if i == len(tower.blocks) // 2 - 1:
+                middle = x
     return Pass(grid, middle, late, x, F.normalize(tower.head(x).float(), dim=-1))
 
 
