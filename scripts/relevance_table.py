@@ -1,6 +1,6 @@
 """Measure where relevance maps point, and write the table of docs/relevance.md.
 
-    python scripts/relevance_table.py [--photos DIR] [--images N]
+    python scripts/relevance_table.py [--towers tiny starter] [--photos DIR] [--images N]
 
 For each image tower, method and view preset: the pointing game (Zhang et al., IJCV 2018: the share
 of maps whose highest value lies on the thing that is named, or within a tolerance of it, here a
@@ -9,7 +9,8 @@ map, scaled to [0, 1] and cut at the one threshold that is best over all images,
 mask. The tiny
 ViT is measured on generated pictures (held-out pictures of known combinations, and held-out
 combinations), the starter on a data set of photographs (`--photos`, in the form that
-`wildseg evaluate` reads), with the classes that cover at least 1 % of the picture.
+`wildseg evaluate` reads), with the classes that cover at least 1 % of the picture. Rows of a tower
+that is not measured stay as they are.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--towers", nargs="+", default=["tiny", "starter"])
     parser.add_argument("--photos", type=Path, help="a data set folder, for the starter")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--photo-images", type=int, default=24)
@@ -109,8 +111,17 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells)} | {maps} |")
         print(lines[-1], flush=True)
 
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(START)
+    old, after = rest.split(END)
+
+    def keep(tower: str) -> None:
+        lines.extend(line for line in old.splitlines() if line.startswith(f"| {tower} |"))
+
     tiny = load_model(str(TINY), device="cpu")
-    for held_out in (False, True):
+    if "tiny" not in arguments.towers:
+        keep("tiny ViT")
+    for held_out in (False, True) if "tiny" in arguments.towers else ():
         title = "held-out combinations" if held_out else "held-out pictures"
         for method in ("attention", "clip-es", "dense"):
             for preset in arguments.presets:
@@ -122,15 +133,14 @@ def main() -> None:
                     preset,
                     *measure(tiny, method, preset, cases, ["ground"]),
                 )
-    if arguments.photos:
+    if not arguments.photos or "starter" not in arguments.towers:
+        keep("starter")
+    else:
         starter = load_model("starter", device="cpu")
         for preset in arguments.photo_presets:
             cases = photographs(arguments.photos, arguments.photo_images)
             found = measure(starter, "cam", preset, cases, list(BACKGROUND_WORDS))
             row("starter", "photographs", "cam", preset, *found)
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(START)
-    _, after = rest.split(END)
     table = "\n".join(lines)
     PAGE.write_text(f"{before}{START}\n\n{table}\n\n{END}{after}", encoding="utf-8")
 

@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
             say(f"{args.download} is on this machine: {path}")
         return 0
 
-    from napari_wildseg.engine.models.catalogue import CATALOGUE
+    from napari_wildseg.engine.models.catalogue import CATALOGUE, others
     from napari_wildseg.engine.models.download import cache_folder
 
+    entries = (*CATALOGUE, *others())
     if args.json:
         print_json(
             {
                 "cache": str(cache_folder()),
-                "models": [{**vars(entry), "status": entry.status()} for entry in CATALOGUE],
+                "models": [{**vars(entry), "status": entry.status()} for entry in entries],
             }
         )
         return 0
@@ -63,11 +64,11 @@ def run(args: argparse.Namespace) -> int:
             f"{entry.megabytes} MB" if entry.megabytes else "-",
             entry.licence,
         ]
-        for entry in CATALOGUE
+        for entry in entries
     ]
     listing = table(["model", "", "download", "licence"], rows).splitlines()
     say(listing[0])
-    for line, entry in zip(listing[1:], CATALOGUE, strict=True):
+    for line, entry in zip(listing[1:], entries, strict=True):
         say(line)
         say(f"    {entry.when}")
     say()

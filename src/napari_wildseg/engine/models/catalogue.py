@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from napari_wildseg.engine.models.download import is_cached
-from napari_wildseg.engine.models.spec import STARTER
+from napari_wildseg.engine.models.download import CONFIG, cache_folder, find_files, is_cached
+from napari_wildseg.engine.models.spec import STARTER, parse_spec
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,40 @@ CATALOGUE = (
     ),
 )
 """The models that `wildseg models` lists; any other open_clip model string works as well."""
+
+
+def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEntry, ...]:
+    """List the models that were downloaded and are none of the catalogue's.
+
+    Parameters
+    ----------
+    cache_dir : path, optional
+        See `napari_wildseg.engine.models.download.cache_folder`.
+    """
+    root = cache_folder(cache_dir)
+    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    known = {parse_spec(entry.model).repository for entry in CATALOGUE}
+    found = []
+    for name in names:
+        repository = name.replace("--", "/", 1)
+        if "/" not in repository or repository in known:
+            continue
+        hub = (root / name / CONFIG).is_file()
+        for model in [f"hf-hub:{repository}"] if hub else _tags_of(repository):
+            files = find_files(parse_spec(model), cache_dir)
+            if files is not None:
+                size = round(files.weights.stat().st_size / 1e6)
+                found.append(CatalogueEntry(model, size, "see its page", "Downloaded before."))
+                break
+    return tuple(found)
+
+
+def _tags_of(repository: str) -> list[str]:
+    """Model strings of open_clip's registry whose weights are in a repository of the Hub."""
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained
+
+    return [
+        f"{name}/{tag}"
+        for name, tag in list_pretrained()
+        if get_pretrained_cfg(name, tag).get("hf_hub", "").rpartition("/")[0] == repository
+    ]
