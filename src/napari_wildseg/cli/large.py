@@ -25,6 +25,9 @@ _AS_PNG = 64_000_000
 _OVERLAY = 2048
 """Longest side of the overlay, in pixels."""
 
+_STRIP = 1024
+"""Rows of labels that are read at once for the overlay."""
+
 
 def open_large(spec: str, detail: int | None) -> LazyPicture | None:
     """Open an image that windows suit, or return None for one to be read as a whole.
@@ -162,7 +165,11 @@ def _overlay(rgb: NDArray[np.uint8], labels: Any, classes: tuple[ClassInfo, ...]
         ((np.arange(n) + 0.5) * (size / n)).astype(int)
         for n, size in zip(rgb.shape[:2], labels.shape, strict=True)
     )
-    small = np.stack([np.asarray(labels[int(row)])[columns] for row in rows])
+    small = np.empty(rgb.shape[:2], np.uint8)
+    for top in range(0, labels.shape[0], _STRIP):  # every chunk is decoded once
+        there = (rows >= top) & (rows < top + _STRIP)
+        strip = np.asarray(labels[top : top + _STRIP])
+        small[there] = strip[rows[there] - top][:, columns]
     return overlay_png(rgb, small, classes)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.large import LargeImage, LargeResult, LargeSegmenter
 from napari_wildseg.engine.large.layout import tiles
-from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.result import Result
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.propagation import Look
     from napari_wildseg.gui.display import PlaneSource
 
-_STRIP = 1024
+_PIECE = 1024
 
 
 class _Shown:
@@ -98,11 +98,16 @@ class WindowedSegmenter:
         return (yield from self._result_steps(found, refined=True))
 
     def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
-        """Return the pseudo-labels at a threshold, strip by strip."""
+        """Return the pseudo-labels at a threshold."""
+        return drain(self._pseudo_steps(threshold))
+
+    def _pseudo_steps(self, threshold: float) -> Steps[NDArray[np.uint8]]:
         shape = self._large.image_shape
         assert shape is not None
         out = np.empty(shape, np.uint8)
-        for box in tiles(shape, _STRIP):
+        boxes = list(tiles(shape, _PIECE))
+        for number, box in enumerate(boxes):
+            yield Progress(number, len(boxes), "Labelling")
             out[box.slices] = self._large.pseudo_labels(box, threshold)
         return out
 
@@ -115,8 +120,7 @@ class WindowedSegmenter:
         return self._large.look()
 
     def _result_steps(self, found: LargeResult, *, refined: bool) -> Steps[Result]:
-        yield Progress(1, 1, "Labelling")
-        pseudo = self.pseudo_labels(self.threshold)
+        pseudo = yield from self._pseudo_steps(self.threshold)
         self.result = Result(
             # The large segmenter changes its labels in place; what is shown must not change so.
             labels=np.array(found.labels) if refined else pseudo,
