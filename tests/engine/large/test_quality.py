@@ -11,12 +11,12 @@ from .composite import NAMES, boundary_f, composite, mean_iou
 
 
 def test_small_things_are_found_by_windows(starter):
-    image, mask = composite(1500, 250)
-    plain = Segmenter(starter, views="fast")
+    image, mask = composite(1000, 200)
+    plain = Segmenter(starter, views="single")
     plain.set_image(image)
     overview = plain.segment(NAMES).labels
-    large = LargeSegmenter(starter, views="fast")
+    large = LargeSegmenter(starter, views="single")
     large.set_image(image)
     tiled = np.asarray(large.segment(NAMES).labels)
-    assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.1
-    assert boundary_f(tiled, mask) > boundary_f(overview, mask) + 0.05
+    assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.2
+    assert boundary_f(tiled, mask) > boundary_f(overview, mask) + 0.1
