@@ -9,9 +9,9 @@ import sys
 import pytest
 
 FIRST_RUN = """
-import json, sys, time
+import json, sys
 import napari
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEventLoop, QTimer
 from skimage import data
 
 viewer = napari.Viewer(show=True)
@@ -21,9 +21,11 @@ assert "torch" not in sys.modules
 controller = widget.controller
 controller.add_classes("cup of coffee, table")
 widget.run.auto_segment.click()
-end = time.monotonic() + 300
-while controller.runner.running and time.monotonic() < end:
-    QApplication.processEvents()
+loop, poll = QEventLoop(), QTimer()
+# Not processEvents in a loop: PySide6 6.12 gives away a reference to None at each call.
+poll.timeout.connect(lambda: controller.runner.running or loop.quit())
+poll.start(20)
+loop.exec()
 print(json.dumps([bool(viewer.layers["coffee labels"].data.any()), "torch" in sys.modules]))
 viewer.close()
 """

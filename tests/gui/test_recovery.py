@@ -140,9 +140,10 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
 
 
 CRASH = """
-import json, sys
+import json, sys, time
 import numpy as np
 import napari
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 viewer = napari.Viewer(show=False)
@@ -160,12 +161,16 @@ if sys.argv[1] == "paint":
     for stroke in range(200):
         layer.paint(tuple(rng.integers(0, (240, 320))), 1 + stroke % 3)
         QApplication.processEvents()
-    widget._settled()
-    controller.safekeeping.store.flush()
     np.save(sys.argv[2], layer.data)
+    # What is on disk now was written by the window itself, while its events were processed.
+    loop, poll = QEventLoop(), QTimer()
+    poll.timeout.connect(lambda: widget._count.isActive() or loop.quit())
+    poll.start(20)
+    loop.exec()
+    controller.safekeeping.store.flush()
     print("painted", flush=True)
-    while True:
-        QApplication.processEvents()
+    loop.exec()
+    time.sleep(600)
 else:
     controller.restore_left_over()
     layer = viewer.layers["work labels"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QLabel, QShortcut, QWidget
 
 from napari_wildseg.gui.export import Choice
@@ -443,7 +444,7 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     assert "not on this machine" in d.status
     note = notification_manager.records[-1]
     [(text, press)] = note.actions
-    assert text == "Download"
+    assert text == "Download (599 MB)"
 
     class Dialog:
         def close(self):
@@ -655,6 +656,24 @@ def test_layers_deleted_in_mid_run(desk, photo, qtbot, which):
         assert "photo" not in d.viewer.layers
 
 
+def test_corrections_of_a_deleted_layer_are_offered_again(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    spot = wrong_spot(d.layer(), 2)
+    painted = paint(d.layer(), spot, 2)
+    assert not d.control("left_over").isVisibleTo(d.widget)
+    d.viewer.layers.remove(d.layer())
+    assert d.control("left_over").isVisibleTo(d.widget)
+    assert "Restore" in d.status
+    d.run("auto_segment")
+    assert d.controller.session.corrections(d.controller.plane) is None
+    d.click("restore")
+    assert (d.layer().data[painted] == 2).all()
+    corrections = d.controller.session.corrections(d.controller.plane)
+    assert ((corrections == 2) >= painted).all()
+    assert not d.control("left_over").isVisibleTo(d.widget)
+
+
 def test_switching_images_in_mid_run(desk, photo):
     d = desk(photo, NAMES, name="one")
     d.viewer.add_image(photo[::-1], name="two")
@@ -702,15 +721,45 @@ def test_a_removed_image_is_let_go(desk, photo):
     assert gone() is None or not session_of_gone
 
 
-def test_keyboard(desk, photo):
-    from napari.utils.shortcuts import default_shortcuts
+def test_every_control_can_be_reached_and_has_a_name_to_read_out(desk, photo):
+    d = desk(photo, NAMES)
+    labels = {label.buddy(): label.text() for label in d.widget.findChildren(QLabel)}
+    for name in CONTROLS:
+        control = d.control(name)
+        own = getattr(control, "text", lambda: "")()
+        # Three dots are no name.
+        words = own if any(map(str.isalpha, str(own))) else ""
+        assert control.accessibleName() or words or labels.get(control), name
+        if name != "status":
+            assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, name
 
+
+def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
+    from napari.layers import Labels, Layer
+    from napari.utils.shortcuts import default_shortcuts
+    from qtpy.QtGui import QKeySequence
+
+    d = desk(viewer=make_napari_viewer(show=True))
+    ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
+    assert len(ours) == 3
+    taken = [str(key) for keys in default_shortcuts.values() for key in keys]
+    for keymap in (d.viewer.keymap, Labels.class_keymap, Layer.class_keymap, Image.class_keymap):
+        taken += [str(key) for key in keymap]
+    window = d.viewer.window._qt_window
+    for action in window.findChildren(QAction):
+        taken += [key.toString() for key in action.shortcuts()]
+    for action in window.menuBar().actions():
+        taken.append(QKeySequence.mnemonic(action.text()).toString())
+    assert "Alt+F" in taken  # the File menu
+    assert "Ctrl+Z" in taken
+    assert not ours & {key.replace("Control", "Ctrl") for key in taken}
+
+
+def test_keyboard(desk, photo):
     from napari_wildseg.gui.sections.edit import CONFIRM_KEY, REFINE_KEY
     from napari_wildseg.gui.sections.run import AUTO_SEGMENT_KEY
 
     ours = {AUTO_SEGMENT_KEY, REFINE_KEY, CONFIRM_KEY}
-    napari_keys = {str(k) for keys in default_shortcuts.values() for k in keys}
-    assert not ours & napari_keys
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}

@@ -7,11 +7,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
+
+
+class _Flow(QFlowLayout):
+    """A flow whose height is set by the bar: a scroll area misjudges heights that follow widths."""
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """Return False."""
+        return False
 
 
 class SuggestionBar(QWidget):
@@ -24,11 +33,9 @@ class SuggestionBar(QWidget):
         self.setObjectName("suggestions")
         self.setToolTip("Names that may fit the image: click one to add it.")
         self._names: list[tuple[str, float | None]] = []
-        self._flow = QFlowLayout(self)
+        self._flow = _Flow(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.hide()
 
     def show_names(self, names: Sequence[tuple[str, float | None]]) -> None:
@@ -45,6 +52,7 @@ class SuggestionBar(QWidget):
         while (item := self._flow.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
+                widget.hide()
                 widget.deleteLater()
         for name, score in names:
             button = QPushButton(f"+ {name}", self)
@@ -53,6 +61,15 @@ class SuggestionBar(QWidget):
             button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
             self._flow.addWidget(button)
         self.setVisible(bool(names))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Take the height that the rows of names need at this width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self._flow.heightForWidth(self.width()))
 
     def _choose(self, button: QPushButton, name: str) -> None:
         button.setEnabled(False)

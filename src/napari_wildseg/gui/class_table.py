@@ -181,6 +181,7 @@ class ClassTable(QTableView):
         self.classes = ClassTableModel(self)
         self.setModel(self.classes)
         self.setObjectName("classes")
+        self.setAccessibleName("Classes")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(

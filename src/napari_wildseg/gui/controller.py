@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
@@ -26,6 +26,7 @@ from napari_wildseg.gui.jobs import (
     threshold_steps,
 )
 from napari_wildseg.gui.layers import place_of
+from napari_wildseg.gui.models import download_button
 from napari_wildseg.gui.runner import Runner
 from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession
 from napari_wildseg.gui.worker import Job, shared_worker
@@ -315,7 +316,9 @@ class Controller(Workspace):
         self._planes_left = []
         if isinstance(error, NotDownloadedError):
             self.status.emit(message)
-            notices.offer(message, "Download", partial(self.download_model, error.model))
+            notices.offer(
+                message, download_button(error.model), partial(self.download_model, error.model)
+            )
         else:
             self.tell(message)
 
@@ -329,6 +332,12 @@ class Controller(Workspace):
         layer = event.value
         if layer is self.runner.image:
             self.cancel("The image was removed, so the run was cancelled.")
+        for session in self.sessions if isinstance(layer, Labels) else ():
+            if session.keep_deleted(layer) and session is self.session:
+                self.classes_changed.emit()
+                self.status.emit(
+                    "The corrections of the deleted layer are kept: see Restore above."
+                )
         self.areas_changed.emit()
 
     def shut_down(self) -> None:

@@ -81,6 +81,10 @@ class Tracker:
         self._painted_back = False
         self._stroke = False
 
+    def has_decisions(self, data: NDArray[np.integer]) -> bool:
+        """Whether the annotator decided anything; much quicker than asking what."""
+        return not np.array_equal(data, self.baseline) or bool((self._kept != UNLABELLED).any())
+
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return what the annotator decided so far.
 

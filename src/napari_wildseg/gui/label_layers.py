@@ -165,7 +165,8 @@ class LabelLayers:
         fill = 255 if kind == PSEUDO else 0
         name = image.name + SUFFIX[kind]
         layer = make_labels(image, name, session.classes, fill=fill, hidden=session.hidden)
-        if not session.tracked:
+        if not session.followed:
+            session.followed = True
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer, fill)
@@ -187,7 +188,8 @@ class LabelLayers:
     def close(self) -> None:
         """Stop listening."""
         for session in self._sessions:
-            if session.image is not None and session.tracked:
+            if session.image is not None and session.followed:
+                session.followed = False
                 for name in PLACE_EVENTS:
                     getattr(session.image.events, name).disconnect(self._on_image_moved)
             for layer in session.label_layers():

@@ -41,13 +41,13 @@ KEEP_DAYS = 30
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """Corrections found on disk."""
+    """Corrections found on disk, or taken from a label layer that was deleted (no path)."""
 
     plane: Plane
     corrections: NDArray[np.int16]
     classes: tuple[ClassInfo, ...]
     saved_at: float
-    path: Path
+    path: Path | None
 
 
 def default_folder() -> Path:
@@ -125,7 +125,8 @@ class RecoveryStore:
     def discard(self, found: Iterable[Saved]) -> None:
         """Remove files of earlier sessions."""
         for saved in found:
-            self._put(saved.path, _nothing)
+            if saved.path is not None:
+                self._put(saved.path, _nothing)
 
     def find(self, key: str, shape: tuple[int, ...]) -> list[Saved]:
         """Return what earlier sessions left, oldest first; damaged files are passed over.

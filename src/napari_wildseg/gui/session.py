@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -16,9 +17,7 @@ from napari_wildseg.gui.corrections import UNLABELLED, Tracker, as_corrections, 
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import EngineSlot
 from napari_wildseg.gui.layers import read_plane, write_plane
-
-if TYPE_CHECKING:
-    from napari_wildseg.gui.recovery import Saved
+from napari_wildseg.gui.recovery import Saved
 
 LABELS = "labels"
 PSEUDO = "pseudo"
@@ -58,6 +57,13 @@ class TrackedLayer:
         if plane not in self.trackers and (self._fill is None or not (data != self._fill).any()):
             return None
         return self.tracker(plane).decided(data)
+
+    def has_decisions(self, plane: Plane) -> bool:
+        """Whether there are decisions in a plane; much quicker than asking which."""
+        layer, tracker = self.layer, self.trackers.get(plane)
+        if layer is None or tracker is None:
+            return False
+        return tracker.has_decisions(read_plane(layer, plane))
 
     def tracker(self, plane: Plane) -> Tracker:
         """Return the tracker of a plane, starting one where there is none."""
@@ -216,6 +222,8 @@ class ImageSession:
         self.suggestions: list[tuple[str, float | None]] = []
         self.recovery_key = ""
         self.left_over: list[Saved] = []
+        self.followed = False
+        """Whether the label layers follow the image when it is moved or scaled."""
 
     @property
     def image(self) -> Image | None:
@@ -252,14 +260,36 @@ class ImageSession:
         """
         return merge(
             *(
-                self.tracked[kind].decided(plane) if kind in self.tracked else None
+                self.tracked[kind].decided(plane)
                 for kind in (PSEUDO, LABELS)
+                if kind in self.tracked and self.tracked[kind].has_decisions(plane)
             )
         )
 
     def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
         """Return the decisions as the engine takes them: int16, -1 where there are none."""
         return as_corrections(self.decided(plane))
+
+    def keep_deleted(self, layer: Labels) -> bool:
+        """Keep the decisions made in a label layer that was deleted, to be offered again.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        for kind, tracked in list(self.tracked.items()):
+            if tracked.layer is not layer:
+                continue
+            del self.tracked[kind]
+            kept = [
+                Saved(plane, corrections, self.classes, time.time(), None)
+                for plane in tracked.trackers
+                if (corrections := as_corrections(merge(tracked.decided(plane)))) is not None
+            ]
+            self.left_over = [*self.left_over, *kept]
+            return bool(kept)
+        return False
 
     def unknown_labels(self, plane: Plane) -> list[int]:
         """Return label values the annotator painted that belong to no class."""

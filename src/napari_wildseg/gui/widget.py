@@ -68,6 +68,7 @@ class WildsegWidget(QWidget):
     def _state_line(self) -> QLabel:
         status = QLabel(self)
         status.setObjectName("status")
+        status.setAccessibleName("State")
         status.setWordWrap(True)
         status.setToolTip("What happens now, or what to do next.")
         status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

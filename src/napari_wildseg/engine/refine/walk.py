@@ -103,33 +103,40 @@ def random_walk(
     degree[:, 1:] += right
     degree[:, :-1] += right
     degree.clamp_(min=1e-8)
-    free = torch.ones_like(trust) if fixed is None else (~fixed).float()
+    free = None if fixed is None else (~fixed).float()
 
+    # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
     def laplacian(x: Tensor) -> Tensor:
         y = degree * x
-        y[:, 1:] -= down * x[:, :-1]
-        y[:, :-1] -= down * x[:, 1:]
-        y[:, :, 1:] -= right * x[:, :, :-1]
-        y[:, :, :-1] -= right * x[:, :, 1:]
-        return y
+        y[:, 1:].addcmul_(down, x[:, :-1], value=-1)
+        y[:, :-1].addcmul_(down, x[:, 1:], value=-1)
+        y[:, :, 1:].addcmul_(right, x[:, :, :-1], value=-1)
+        y[:, :, :-1].addcmul_(right, x[:, :, 1:], value=-1)
+        return y if free is None else y.mul_(free)
+
+    def dot(a: Tensor, b: Tensor) -> Tensor:
+        product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+        return product[:, None, None]
 
     x = (prior if start is None else start).clone()
     if fixed is not None:
         x = torch.where(fixed, prior, x)
-    residual = (trust * prior - laplacian(x)) * free
-    goal = tolerance**2 * (trust * prior).square().sum().clamp(min=1e-12)
+    pull = trust * prior
+    residual = pull if free is None else pull * free
+    residual = residual - laplacian(x)
+    goal = tolerance**2 * pull.square().sum().clamp(min=1e-12)
     z = residual / degree
     direction = z.clone()
-    rz = (residual * z).sum((1, 2), keepdim=True)
+    rz = dot(residual, z)
     for _ in range(iterations):
-        if residual.square().sum() <= goal:
+        if dot(residual, residual).sum() <= goal:
             break
-        applied = laplacian(direction) * free
-        alpha = rz / (direction * applied).sum((1, 2), keepdim=True).clamp(min=1e-20)
-        x += alpha * direction
-        residual -= alpha * applied
-        z = residual / degree
-        rz_next = (residual * z).sum((1, 2), keepdim=True)
-        direction = z + (rz_next / rz.clamp(min=1e-20)) * direction
+        applied = laplacian(direction)
+        alpha = rz / dot(direction, applied).clamp(min=1e-20)
+        x.addcmul_(alpha, direction)
+        residual.addcmul_(alpha, applied, value=-1)
+        torch.div(residual, degree, out=z)
+        rz_next = dot(residual, z)
+        direction.mul_(rz_next / rz.clamp(min=1e-20)).add_(z)
         rz = rz_next
     return x

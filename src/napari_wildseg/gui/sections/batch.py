@@ -80,6 +80,7 @@ class BatchSection(Section):
         )
         self.bar = QProgressBar(self)
         self.bar.setObjectName("batch_progress")
+        self.bar.setToolTip("How many images of the batch are done.")
         self.bar.hide()
         row = QHBoxLayout()
         row.addWidget(self.start)

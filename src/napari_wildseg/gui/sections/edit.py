@@ -39,6 +39,7 @@ class EditSection(Section):
 
         self.more = QToolButton(self)
         self.more.setObjectName("more")
+        self.more.setAccessibleName("More actions")
         self.more.setText("\u22ee")
         self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.more.setToolTip("More: relevance map, colour, releasing corrections.")

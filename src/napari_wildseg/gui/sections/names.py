@@ -19,6 +19,7 @@ class NamesSection(Section):
         controller = self.controller
         self.new_class = QLineEdit(self)
         self.new_class.setObjectName("new_class")
+        self.new_class.setAccessibleName("New class names")
         self.new_class.setPlaceholderText("cat, cup of coffee=cup|mug")
         self.new_class.setClearButtonEnabled(True)
         self.new_class.setToolTip(
