@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.classes import ClassInfo
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +76,58 @@ def add_model_name(parser: argparse.ArgumentParser) -> None:
         "checkpoint file; see wildseg models",
     )
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+
+
+def add_vocabulary(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add --vocabulary.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    help : str
+        What it is for.
+    """
+    parser.add_argument(
+        "--vocabulary",
+        default="coco",
+        metavar="V",
+        help=f"{help}: voc, coco, ade20k, imagenet, lvis, imagenet22k, or a text or CSV file "
+        "(default: coco)",
+    )
+
+
+def read_labels(text: str) -> tuple[ClassInfo, ...]:
+    """Read what ``--labels`` gives: names as typed, or the file of a class set.
+
+    Parameters
+    ----------
+    text : str
+        The argument.
+    """
+    from napari_wildseg.engine.classes import parse_classes
+
+    if text.strip().lower().endswith(".json"):
+        from napari_wildseg.io.class_sets import read_class_set
+
+        return read_class_set(text.strip())
+    return parse_classes(text)
+
+
+def add_background(parser: argparse.ArgumentParser) -> None:
+    """Add --background.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--background",
+        default="default",
+        metavar="WORDS",
+        help='words that compete with the classes, for example "sky, road"; none for no words',
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

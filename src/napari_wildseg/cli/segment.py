@@ -23,7 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         required=True,
         metavar="NAMES",
-        help='class names, for example "cat, cup of coffee=cup|mug"',
+        help='class names, for example "cat, cup of coffee=cup|mug"; the JSON file of a class '
+        "set; or auto, for what the model finds in the vocabulary",
+    )
+    arguments.add_vocabulary(parser, "where --labels auto chooses from")
+    arguments.add_background(parser)
+    parser.add_argument(
+        "--save-classes",
+        type=Path,
+        metavar="FILE",
+        help="also write the classes (names, prompts, colours, ids) to a JSON file",
     )
     arguments.add_model(parser)
     arguments.add_cache(parser)
@@ -66,16 +75,27 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.cli.console import print_json, run_steps, warn
     from napari_wildseg.cli.large import open_large, segment_large
     from napari_wildseg.cli.stack import segment_stack
-    from napari_wildseg.engine.classes import parse_classes
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.pictures import read_picture, stem_of
+    from napari_wildseg.engine.texts import checked_background
+    from napari_wildseg.engine.vocabularies import load_vocabulary
+    from napari_wildseg.io.atomic import refuse_existing
+    from napari_wildseg.io.class_sets import write_class_set
 
     # Everything that can be wrong is looked at before the model is loaded.
-    classes = parse_classes(args.labels)
+    automatic = args.labels.strip().casefold() == "auto"
+    names = load_vocabulary(args.vocabulary) if automatic else ()
+    classes = () if automatic else arguments.read_labels(args.labels)
+    background = checked_background(args.background)
     stem = stem_of(args.image)
     picture = open_large(args.image, args.detail)
     if picture is not None:
         with picture:
+            if automatic:
+                raise InputError(
+                    "--labels auto is for single pictures that are seen whole: "
+                    "name the classes, or take them from wildseg suggest on a part."
+                )
             run_on = segment_stack if picture.planes > 1 else segment_large
             return run_on(args, picture, classes, stem)
     if args.corrections is not None:
@@ -84,8 +104,11 @@ def run(args: argparse.Namespace) -> int:
         )
     paths = results.result_paths(args.out, stem)
     results.refuse(paths, [args.image], overwrite=args.overwrite)
+    if args.save_classes is not None:
+        refuse_existing([args.save_classes], overwrite=args.overwrite)
     image = read_picture(args.image)
 
+    from napari_wildseg.engine.automatic import segment_auto_steps
     from napari_wildseg.engine.images import as_rgb
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.io import LabelImage
@@ -98,17 +121,22 @@ def run(args: argparse.Namespace) -> int:
         refiner=args.refiner,
         device=args.device,
         cache_dir=args.cache_dir,
+        background=background,
     )
     run_steps(segmenter.set_image_steps(rgb))
-    result = run_steps(
-        segmenter.segment_steps(classes, threshold=args.threshold, refine=not args.no_refine)
-    )
+    how = {"threshold": args.threshold, "refine": not args.no_refine}
+    if automatic:
+        result = run_steps(segment_auto_steps(segmenter, names, **how))
+    else:
+        result = run_steps(segmenter.segment_steps(classes, **how))
     for notice in result.notices:
         warn(notice)
     labels = LabelImage.from_result(result, image=stem)
     if args.no_refine:
         labels = labels.with_labels(result.pseudo_labels)
     results.write_results(paths, rgb, labels, overwrite=args.overwrite)
+    if args.save_classes is not None:
+        write_class_set(args.save_classes, result.classes, overwrite=args.overwrite)
     if args.json:
         print_json(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from napari_wildseg.cli import arguments
 
@@ -17,13 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         The command's parser.
     """
-    arguments.add_image(parser)
+    parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file, or sample:NAME")
     parser.add_argument(
-        "--vocabulary",
-        default="coco",
-        metavar="V",
-        help="voc, coco, ade20k, imagenet or a file with one name a line (default: coco)",
+        "--vocabularies",
+        action="store_true",
+        help="list the ready vocabularies with source and licence, and stop",
     )
+    arguments.add_vocabulary(parser, "where the names come from")
     parser.add_argument(
         "--top",
         type=arguments.positive,
@@ -45,12 +46,21 @@ def run(args: argparse.Namespace) -> int:
         The parsed arguments.
     """
     from napari_wildseg.cli.console import print_json, run_steps, say, table
+    from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.pictures import read_picture, stem_of
 
+    if args.vocabularies:
+        list_vocabularies(as_json=args.json)
+        return 0
+    if args.image is None:
+        raise InputError("Which image? Give a picture file, or sample:NAME.")
     image = read_picture(args.image)
 
     from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.engine.tagging import CUT
+    from napari_wildseg.engine.vocabularies import load_vocabulary
 
+    names = load_vocabulary(args.vocabulary)
     segmenter = Segmenter(
         args.model,
         views=args.views,
@@ -58,17 +68,50 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
     )
+    started = time.perf_counter()
     run_steps(segmenter.set_image_steps(image))
-    found = segmenter.suggest(args.vocabulary, top=args.top)
+    encoding = time.perf_counter() - started
+    started = time.perf_counter()
+    found = segmenter.suggest(names, top=args.top)
     if args.json:
         print_json(
             {
                 "image": stem_of(args.image),
                 "vocabulary": args.vocabulary,
                 "model": args.model,
-                "suggestions": [{"name": name, "score": float(score)} for name, score in found],
+                "cut": CUT,
+                "suggestions": [
+                    {"name": name, "score": float(score), "present": score >= CUT}
+                    for name, score in found
+                ],
+                "seconds": {
+                    "load and encode": round(encoding, 4),
+                    "suggest": round(time.perf_counter() - started, 4),
+                },
             }
         )
     else:
-        say(table(["name", "score"], [[name, f"{score:.3f}"] for name, score in found]))
+        rows = [[name, f"{score:.3f}", "yes" if score >= CUT else ""] for name, score in found]
+        say(table(["name", "score", "present"], rows))
     return 0
+
+
+def list_vocabularies(*, as_json: bool) -> None:
+    """Print the ready lists.
+
+    Parameters
+    ----------
+    as_json : bool
+        For programs rather than for people.
+    """
+    from dataclasses import asdict
+
+    from napari_wildseg.cli.console import print_json, say, table
+    from napari_wildseg.engine.vocabularies import VOCABULARIES
+
+    ready = list(VOCABULARIES.values())
+    if as_json:
+        print_json({"vocabularies": [asdict(one) for one in ready]})
+        return
+    rows = [[one.name, str(one.count), one.title, one.source, one.licence] for one in ready]
+    say(table(["name", "names", "what", "source", "licence of the list"], rows))

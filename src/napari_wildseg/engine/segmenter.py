@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from napari_wildseg.engine.automatic import segment_auto_steps
 from napari_wildseg.engine.cache import EncodingCache
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
@@ -27,10 +29,10 @@ from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation
-from napari_wildseg.engine.tagging import tag, tag_whole
-from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
+from napari_wildseg.engine.tagging import CUT, everyday_rivals, tag, tag_whole
+from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.engine.vocabularies import names_of
 
 
 class Segmenter:
@@ -52,7 +54,8 @@ class Segmenter:
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     background : sequence of str
-        Words that compete with the classes; those that are a class of the image are left out.
+        Words that compete with the classes; those that mean the same as a class of the image
+        are left out. None at all is allowed.
     cache_dir : path, optional
         Also keep encodings in this folder, for the next time the same image is opened with the
         same model, method and views. The images encoded last are kept in memory anyway.
@@ -88,7 +91,7 @@ class Segmenter:
         self.refiner = refiner
         self.threshold = _checked_threshold(threshold)
         self.device = device
-        self.background = tuple(background)
+        self.background = checked_background(background)
         self._cache = EncodingCache(cache_bytes, folder=cache_dir)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
@@ -211,6 +214,34 @@ class Segmenter:
         self._seconds["relevance"] = seconds
         return (yield from self._result_steps(state, threshold, None, None, refine, stages))
 
+    def segment_auto(
+        self,
+        vocabulary: str | Sequence[str] = "coco",
+        *,
+        cut: float = CUT,
+        threshold: float | None = None,
+        refine: bool = True,
+    ) -> Result:
+        """Segment the current image into the names that `suggest` finds in it.
+
+        Parameters
+        ----------
+        vocabulary : str or sequence of str
+            As for `suggest`.
+        cut : float
+            Names with at least this score are taken, but at least one.
+        threshold, refine
+            As for `segment`.
+
+        Returns
+        -------
+        Result
+            Classes that got no pixels are left out, and ``notices`` say so.
+        """
+        return drain(
+            segment_auto_steps(self, vocabulary, cut=cut, threshold=threshold, refine=refine)
+        )
+
     def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
         """Give the pseudo-labels at a threshold; nothing is encoded again.
 
@@ -257,14 +288,16 @@ class Segmenter:
             If there is no image, or no such vocabulary.
         """
         _, encoding = self._require_image()
-        names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
-        if not names:
-            raise InputError("The vocabulary is empty: give at least one name.")
+        names = names_of(vocabulary)
         if whole_image:
             return tag_whole(encoding, self.model, names)[:top]
-        rivals = (*load_vocabulary("coco"), *self.background)
-        found = tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)
-        return found[:top]
+        return tag(
+            encoding,
+            self.model,
+            names,
+            everyday_rivals(self.background),
+            merge_duplicates=merge_duplicates,
+        )[:top]
 
     def uncertainty(self) -> Uncertainty:
         """Tell how much the last result is to be doubted; nothing is encoded again.
@@ -288,15 +321,19 @@ class Segmenter:
         return judge(self.result.labels, self.result.pseudo_labels, state.relevance, looks)
 
     def look(self) -> Look:
-        """Describe what the image's places look like, for carrying labels to another plane.
+        """Describe what the image's places look like, for carrying labels to another plane."""
+        image, encoding = self._require_image()
+        return look_of(image, encoding.features())
+
+    def familiarity(self, labels: str | Iterable[str | ClassInfo]) -> dict[str, Familiarity] | None:
+        """Say how well the model knows names; needs no image.
 
         Returns
         -------
-        Look
-            What `napari_wildseg.engine.propagation` compares; some 5 MB.
+        dict of str to Familiarity, or None
+            By class name; None for a model of which nothing is on record.
         """
-        image, encoding = self._require_image()
-        return look_of(image, encoding.features())
+        return familiarity(self.model, parse_classes(labels))
 
     # ------------------------------------------------------------------ corrections
 
@@ -381,7 +418,7 @@ class Segmenter:
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
             },
-            notices=notices_of(labels, state.classes),
+            notices=(*notices_about(self.model, state.classes), *notices_of(labels, state.classes)),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
             corrections=None if corrections is None else state.ids_of_corrections(corrections),

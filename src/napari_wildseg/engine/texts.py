@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.classes import ClassInfo, fold, parse_classes
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.tagging.scores import similarity, usual_cosine
 
 BACKGROUND_WORDS = (
     "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
@@ -17,6 +19,45 @@ BACKGROUND_WORDS = (
     "rock", "street", "valley", "bridge", "sign",
 )  # fmt: skip
 """Words that compete with the classes in relevance (CLIP-ES, Lin et al., CVPR 2023)."""
+
+
+SAME = 0.7
+"""Text similarity from which a background word is taken to mean a class."""
+
+
+def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
+    """Read background words.
+
+    Parameters
+    ----------
+    words : str or iterable of str
+        ``"sky, road"`` or the words one by one; empty or ``"none"`` for none, ``"default"`` for
+        `BACKGROUND_WORDS`.
+
+    Returns
+    -------
+    tuple of str
+        Each once.
+
+    Raises
+    ------
+    InputError
+        If a word is not one.
+    """
+    if isinstance(words, str):
+        key = words.strip().casefold()
+        if key in ("", "none"):
+            return ()
+        if key == "default":
+            return BACKGROUND_WORDS
+        words = [word for line in words.splitlines() for word in line.split(",")]
+    found: dict[str, str] = {}
+    for word in words:
+        if not isinstance(word, str):
+            raise InputError(f"{word!r} is no background word: give text.")
+        if clean := " ".join(word.split()):
+            found.setdefault(fold(clean), parse_classes([clean])[0].name)
+    return tuple(found.values())
 
 
 def text_rows(
@@ -31,7 +72,8 @@ def text_rows(
     classes : sequence of ClassInfo
         Several prompts of one class are averaged.
     background : sequence of str
-        Competing words; those that are a class or one of its prompts are left out.
+        Competing words; those that are a class or one of its prompts, or that mean the same to
+        the model (`SAME`), are left out: a "lake" must not fight a "pond".
 
     Returns
     -------
@@ -43,6 +85,11 @@ def text_rows(
     text = F.normalize(
         torch.stack([model.encode_text(info.prompts).mean(0) for info in classes]), dim=-1
     )
-    taken = {p.casefold() for info in classes for p in (info.name, *info.prompts)}
-    words = [word for word in background if word.casefold() not in taken]
-    return text, model.encode_text(words) if words else text[:0]
+    taken = {fold(p) for info in classes for p in (info.name, *info.prompts)}
+    words = [word for word in background if fold(word) not in taken]
+    if not words:
+        return text, text[:0]
+    rows = model.encode_text(words)
+    usual = usual_cosine(torch.cat([rows, text]))
+    apart = similarity(rows, text, usual).amax(1) < SAME
+    return text, rows[apart]

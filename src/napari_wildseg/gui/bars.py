@@ -11,6 +11,9 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
+from napari_wildseg.gui.as_typed import quoted
+from napari_wildseg.gui.cut import CUT
+
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
 
@@ -56,6 +59,10 @@ class SuggestionBar(QWidget):
                 widget.deleteLater()
         for name, score in names:
             button = QPushButton(f"+ {name}", self)
+            if score is not None and score >= CUT:  # what an annotator mostly wants stands out
+                font = button.font()
+                font.setBold(True)
+                button.setFont(font)
             fit = "" if score is None else f" (score {score:.2f})"
             button.setToolTip(f"Add {name} to the classes{fit}.")
             button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
@@ -73,7 +80,7 @@ class SuggestionBar(QWidget):
 
     def _choose(self, button: QPushButton, name: str) -> None:
         button.setEnabled(False)
-        self.chosen.emit(name)
+        self.chosen.emit(quoted(name))
 
 
 class LeftOverBar(QWidget):

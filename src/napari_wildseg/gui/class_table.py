@@ -33,11 +33,19 @@ class ClassTableModel(QAbstractTableModel):
         self._classes: tuple[ClassInfo, ...] = ()
         self._hidden: frozenset[int] = frozenset()
         self._areas: dict[int, float] = {}
+        self._notices: dict[int, str] = {}
 
-    def show(self, classes: tuple[ClassInfo, ...], hidden: frozenset[int]) -> None:
-        """Show another class list."""
-        if (classes, hidden) == (self._classes, self._hidden):
+    def show(
+        self,
+        classes: tuple[ClassInfo, ...],
+        hidden: frozenset[int],
+        notices: dict[int, str] | None = None,
+    ) -> None:
+        """Show another class list; ``notices`` say of which ids the model has little idea."""
+        notices = notices or {}
+        if (classes, hidden, notices) == (self._classes, self._hidden, self._notices):
             return
+        self._notices = notices
         same_rows = [c.id for c in classes] == [c.id for c in self._classes]
         if not same_rows:
             self.beginResetModel()
@@ -91,7 +99,7 @@ class ClassTableModel(QAbstractTableModel):
         if index.column() == AREA:
             return self._area_data(info, role)
         if role == Qt.ItemDataRole.DisplayRole:
-            return info.name
+            return f"{info.name}  (?)" if info.id in self._notices else info.name
         if role == Qt.ItemDataRole.EditRole:
             return as_typed(info)
         if role == Qt.ItemDataRole.DecorationRole:
@@ -101,7 +109,8 @@ class ClassTableModel(QAbstractTableModel):
             return Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked
         if role == Qt.ItemDataRole.ToolTipRole:
             asked = ", ".join(info.prompts)
-            return (
+            notice = self._notices.get(info.id, "")
+            return f"{notice}\n\n".lstrip() + (
                 f"{info.name}: label {info.id}, asked for as {asked}.\n"
                 "Click to paint with it, double-click to rename, Delete to remove;\n"
                 "the box shows or hides it."

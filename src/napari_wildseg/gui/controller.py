@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
+from napari_wildseg.gui.automatic import AutoNames
 from napari_wildseg.gui.corrections import UNLABELLED
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
@@ -55,6 +56,8 @@ class Controller(Workspace):
         super().__init__(viewer)
         self.model = self.settings.model
         self.threshold = float(self.settings.threshold)
+        self.vocabulary = self.settings.vocabulary
+        self.automatic = AutoNames(self)
         self._pool = EnginePool()
         self._planes_left: list[Plane] = []
         self.runner = Runner()
@@ -78,6 +81,10 @@ class Controller(Workspace):
 
     def auto_segment(self) -> None:
         """Find the classes in the plane shown; corrections made before are kept."""
+        if not self.automatic.start(self._segment_shown):
+            self._segment_shown()
+
+    def _segment_shown(self) -> None:
         ready = self.ready()
         if ready is None:
             return
@@ -172,7 +179,7 @@ class Controller(Workspace):
         assert session is not None
         assert plane is not None
         request = self.request(session, self._image, plane)
-        steps = partial(suggest_steps, request, self.settings.vocabulary, self.settings.suggestions)
+        steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
         self.runner.run("Suggest", self._image, steps, partial(self._take_suggestions, session))
 
     def show_relevance(self, class_id: int) -> None:
@@ -214,8 +221,10 @@ class Controller(Workspace):
             self.layers.show(session, image, LABELS, plane, outcome.labels, decided)
         self.apply_visibility()
         self.layers.activate(session, self.selected_class)
+        dropped = self.automatic.finish(outcome, plane, session)
         seconds = sum(outcome.seconds.values())
-        self._after(outcome, f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine.")
+        done = f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine."
+        self._after(outcome, f"{dropped} {done}".strip())
 
     def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         self.take_segmented(session, plane, outcome)
@@ -309,7 +318,7 @@ class Controller(Workspace):
             classes=session.classes,
             threshold=self.threshold,
             model=self.model,
-            options={"views": self.settings.views},
+            options={"views": self.settings.views, "background": self.settings.background},
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:

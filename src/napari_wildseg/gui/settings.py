@@ -16,6 +16,7 @@ class Settings:
     keep_corrections: bool = True
     vocabulary: str = "coco"
     suggestions: int = 10
+    background: str = "default"
 
 
 def load() -> Settings:

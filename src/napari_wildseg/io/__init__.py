@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_wildseg.io.class_sets import read_class_set, write_class_set
 from napari_wildseg.io.datasets import COCODataSet, VOCDataSet
 from napari_wildseg.io.formats import FORMATS, Format
 from napari_wildseg.io.label_image import LabelImage
@@ -17,7 +18,9 @@ __all__ = [
     "VOCDataSet",
     "format_of",
     "load_project",
+    "read_class_set",
     "read_labels",
     "save_project",
+    "write_class_set",
     "write_labels",
 ]

@@ -15,7 +15,6 @@ To open_clip it is a model like any other: its configuration is registered under
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,31 +83,6 @@ def load(device: str | torch.device = "cpu") -> CLIPModel:
         fingerprint=f"{NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}",
         concepts=_concepts(image[-2]).to(where),
     )
-
-
-def familiarity(model: CLIPModel, names: Sequence[str]) -> list[float]:
-    """How well the starter knows each name, from 0 (a guess) to 1 (it was trained on it).
-
-    A name the model knows points clearly at one of the image tower's 1000 classes, or at a family
-    of them; one it does not know points nowhere in particular. With the cosines ``c`` to the
-    classifier rows, the measure is ``1 - exp(-e / 0.25)``, ``e ** 2 = sum(relu(c - 0.2) ** 2)``.
-    It is a hint: gibberish whose word pieces mean something can score high.
-
-    Parameters
-    ----------
-    model : CLIPModel
-        The starter.
-    names : sequence of str
-        Names or phrases.
-
-    Returns
-    -------
-    list of float
-        One number per name.
-    """
-    assert model.concepts is not None
-    evidence = (model.encode_text(names) @ model.concepts.T - 0.2).relu().norm(dim=1)
-    return [float(v) for v in 1 - torch.exp(-evidence / 0.25)]
 
 
 # -- files

@@ -27,6 +27,7 @@ from napari_wildseg.engine.tagging.scores import (
     usual_cosine,
 )
 from napari_wildseg.engine.text_cache import list_rows
+from napari_wildseg.engine.vocabularies import load_vocabulary
 
 CUT = 0.5
 """Names with at least this score are taken to be in the image."""
@@ -37,6 +38,11 @@ best places is the same. The better scored is kept."""
 
 CANDIDATES = 200
 """Names of a long vocabulary that are looked at closely."""
+
+
+def everyday_rivals(background: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that every name competes with: COCO's everyday things, and these words."""
+    return tuple(dict.fromkeys((*load_vocabulary("coco"), *background)))
 
 
 @torch.no_grad()

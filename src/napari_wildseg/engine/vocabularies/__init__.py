@@ -8,7 +8,7 @@ name twice. `VOCABULARIES` states source and licence of each list.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -141,6 +141,25 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
             f'{path.name}: the name "{long[:30]}..." has {len(long)} characters; '
             f"at most {MAX_NAME} are allowed."
         )
+    return names
+
+
+def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a list that is given by name, by file, or as it is.
+
+    Parameters
+    ----------
+    vocabulary : str or sequence of str
+        What `load_vocabulary` takes, or the names themselves.
+
+    Raises
+    ------
+    InputError
+        If there is no such list, or it is empty.
+    """
+    names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
+    if not names:
+        raise InputError("The vocabulary is empty: give at least one name.")
     return names
 
 

@@ -11,6 +11,12 @@ from napari_wildseg.gui.sections.base import Section
 from napari_wildseg.gui.sections.batch import BatchSection
 from napari_wildseg.gui.sections.review import ReviewSection
 from napari_wildseg.gui.sections.stack import StackSection
+from napari_wildseg.gui.sections.vocabulary import VocabularySection
 
-EXTRA: tuple[type[Section], ...] = (StackSection, BatchSection, ReviewSection)
+EXTRA: tuple[type[Section], ...] = (
+    VocabularySection,
+    StackSection,
+    BatchSection,
+    ReviewSection,
+)
 """Sections beside the main loop, in the order in which they are shown."""

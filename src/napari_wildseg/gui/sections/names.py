@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QColorDialog, QHBoxLayout, QLineEdit
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.bars import SuggestionBar
 from napari_wildseg.gui.class_table import ClassTable
+from napari_wildseg.gui.marks import unfamiliar
 from napari_wildseg.gui.sections.base import Section
 
 
@@ -98,7 +99,8 @@ class NamesSection(Section):
     def _show_classes(self) -> None:
         session = self.controller.session
         hidden = frozenset() if session is None else session.hidden
-        self.table.classes.show(self.controller.classes, hidden)
+        notices = unfamiliar(self.controller.classes, self.controller.model)
+        self.table.classes.show(self.controller.classes, hidden, notices)
         self.table.select_class(self.controller.selected_class)
         self.suggestions.show_names([] if session is None else session.suggestions)
 

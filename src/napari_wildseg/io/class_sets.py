@@ -1,0 +1,99 @@
+"""Class sets: names, prompts, colours and ids in a small JSON file, to be used for many images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_wildseg.engine.classes import ClassInfo, parse_classes
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.atomic import atomic_write
+from napari_wildseg.io.label_image import (
+    SIDECAR_FORMAT,
+    classes_from_json,
+    classes_to_json,
+    dump_json,
+)
+
+FORMAT = "napari-wildseg classes"
+VERSION = 1
+_MOST_BYTES = 4_000_000
+
+
+def write_class_set(
+    path: str | Path, classes: str | Iterable[str | ClassInfo], *, overwrite: bool = False
+) -> Path:
+    """Keep a class list.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; ``.json`` is added if it has no ending.
+    classes : str or iterable of str or ClassInfo
+        As `parse_classes` takes them.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    InputError
+        If the classes cannot be used, the file is there already, or it would not end in .json.
+    WildsegError
+        If it cannot be written.
+    """
+    path = Path(path).expanduser()
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.json")
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path.name} is not a class set's name: let it end in .json.")
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": classes_to_json(parse_classes(classes)),
+    }
+    atomic_write(path, dump_json(content), overwrite=overwrite)
+    return path
+
+
+def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
+    """Read a class list back; ids and colours stay what they were.
+
+    Parameters
+    ----------
+    path : str or Path
+        A class set, or the JSON sidecar of a label image, whose classes are taken.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, or is not such a file, or is of a later version.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path.name} is too large for a class set.")
+        content = json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({(error.strerror or str(error)).lower()}): check the name."
+        ) from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path.name} is not a class set: it is no JSON file.") from None
+    if not isinstance(content, dict) or content.get("format") not in (FORMAT, SIDECAR_FORMAT):
+        raise InputError(f"{path.name} is not a class set of napari-wildseg.")
+    version = content.get("version")
+    if content["format"] == FORMAT and version != VERSION:
+        raise InputError(
+            f"{path.name} is of version {version!r}; this program reads version {VERSION}: "
+            "install a newer one."
+        )
+    classes = classes_from_json(content.get("classes"), path.name)
+    if not classes:
+        raise InputError(f"{path.name} holds no classes.")
+    return parse_classes(classes)
