@@ -25,7 +25,7 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     torch.Tensor
         ``(gh * gw, sum of C)`` float32; the dot product of two rows is their mean cosine.
     """
-    groups = []
+    rows = []
     for values in maps:
         sized = F.interpolate(
             values[None],
@@ -34,10 +34,26 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
             align_corners=False,
             antialias=values.shape[-1] > grid[1],
         )[0]
-        rows = sized.flatten(1).T
-        groups.append(F.normalize(rows - rows.mean(0), dim=1))
+        rows.append(sized.flatten(1).T)
+    return unit_rows(rows)
+
+
+def unit_rows(groups: Sequence[Tensor]) -> Tensor:
+    """Centre and scale groups of features, so that every group counts alike.
+
+    Parameters
+    ----------
+    groups : sequence of torch.Tensor
+        Each ``(N, C)`` float32.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(N, sum of C)`` float32; the dot product of two rows is the mean of their groups' cosines.
+    """
+    unit = [F.normalize(rows - rows.mean(0), dim=1) for rows in groups]
     scale: float = len(groups) ** 0.5
-    return torch.cat(groups, dim=1) / scale
+    return torch.cat(unit, dim=1) / scale
 
 
 def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:

@@ -4,12 +4,10 @@ Three steps, each a function of the image, the seeds and all corrections, not of
 which they came: a rerun after a dab gives exactly what a refinement from scratch would give.
 
 1. *Spread.* Relevance (or seeds) is averaged over places that the network and the colours find
-   alike, which fills objects that the relevance map only touched; corrected places hold their
-   value and are listened to first (`spreading`).
-2. *Learn.* Corrections are taken as exact observations of a Gaussian process whose prior mean is
-   the result of step 1 and whose kernel joins what looks alike and lies near: a dab moves all
-   that belongs to it, and its influence fades with distance and dissimilarity
-   (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 2).
+   alike, which fills objects that the relevance map only touched (`spreading`).
+2. *Learn.* The labels of the image's superpixels are a Gaussian process that has seen what step 1
+   says, as far as it is decided, and the corrections, firmly: a dab moves all that belongs to it
+   and was in doubt, and its influence fades with distance and dissimilarity (`learn`).
 3. *Walk.* A random walk with priors (`walk.random_walk`) on the pixels, with corrections as seeds,
    moves the boundaries to the image's edges; a joint bilateral step carries them to full
    resolution (Kopf et al., SIGGRAPH 2007).
@@ -19,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -34,8 +32,10 @@ from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
-from napari_wildseg.engine.refine.observe import observe, posterior
+from napari_wildseg.engine.refine.learn import Learner, Learning
+from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.spreading import Spreading
+from napari_wildseg.engine.refine.superpixels import Superpixels
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, random_walk
 
@@ -62,6 +62,10 @@ class DefaultOptions:
         Contrast of the edges in step 3.
     trust : float
         Weight of the prior in step 3.
+    pieces : int
+        Number of superpixels in step 2.
+    learning : Learning
+        Settings of step 2.
     """
 
     temperature: float = 0.1
@@ -72,6 +76,8 @@ class DefaultOptions:
     work_pixels: int = 90_000
     beta: float = 3.0
     trust: float = 0.02
+    pieces: int = 1000
+    learning: Learning = field(default_factory=Learning)
 
 
 class DefaultRefinement:
@@ -128,23 +134,27 @@ class DefaultRefinement:
         yield Progress(0, 3, "Spreading over similar places")
         held = None
         if self.relevance is not None and threshold is not None:
-            prior = self._from_relevance(corrections, threshold)
+            prior = self._from_relevance(threshold)
         elif seeds is not None:
-            prior = self._from_seeds(seeds, corrections)
+            prior = self._from_seeds(seeds)
             held = np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
         else:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 3, "Learning from corrections")
+        fine = _resize(prior, self.work)
         if corrections is not None:
-            seen = observe(corrections, self.grid, self.n_classes)
-            prior = posterior(prior, seen, self._nodes, self.grid)
+            pieces = self._learner.pieces
+            change = self._learner.change(pieces.average(prior), corrections)
+            fine = (fine + pieces.paint(change)).clamp_(1e-4)
+            fine /= fine.sum(0)
         yield Progress(2, 3, "Finding the edges")
-        return keep_corrections(self._walk(prior, corrections, held), corrections)
+        return keep_corrections(self._walk(fine, corrections, held), corrections)
 
     @cached_property
-    def _nodes(self) -> Tensor:
-        """``(gh * gw, C)`` features of the grid's cells, for step 2."""
-        return node_features([*self.maps, self.lab], self.grid)
+    def _learner(self) -> Learner:
+        """What learns from corrections; needed once there are any."""
+        pieces = Superpixels.of(self.lab * 100, self.options.pieces)
+        return Learner(pieces, pieces.looks(self.maps), self.options.learning)
 
     @cached_property
     def _spreading(self) -> Spreading:
@@ -159,21 +169,15 @@ class DefaultRefinement:
         assert self.relevance is not None
         return self._spreading(_resize(self.relevance, self.coarse))
 
-    def _from_relevance(self, corrections: NDArray[np.int16] | None, threshold: float) -> Tensor:
+    def _from_relevance(self, threshold: float) -> Tensor:
         """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first."""
-        scores = settled = self._settled
-        if corrections is not None:
-            seen = observe(corrections, self.coarse, self.n_classes)
-            scores = self._spreading.correct(settled, seen, slice(1, None))
-        # The range before corrections, so that a dab does not move the scale for all others.
+        settled = self._settled
         low, high = settled.amin((1, 2), keepdim=True), settled.amax((1, 2), keepdim=True)
-        scores = _resize((scores - low) / (high - low).clamp(min=1e-6), self.grid)
+        scores = _resize((settled - low) / (high - low).clamp(min=1e-6), self.grid)
         background = torch.full_like(scores[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
 
-    def _from_seeds(
-        self, seeds: NDArray[np.uint8], corrections: NDArray[np.int16] | None
-    ) -> Tensor:
+    def _from_seeds(self, seeds: NDArray[np.uint8]) -> Tensor:
         """Step 1 from seeds alone, background being one of them."""
         if not (seeds != UNLABELLED).any():
             return torch.full((self.n_classes + 1, *self.grid), 1 / (self.n_classes + 1))
@@ -184,9 +188,6 @@ class DefaultRefinement:
             ]
         )
         scores = self._spreading(hot)
-        if corrections is not None:
-            seen = observe(corrections, self.coarse, self.n_classes)
-            scores = self._spreading.correct(scores, seen, slice(None))
         scores = scores / scores.sum(0, keepdim=True).clamp(min=1e-12)
         return torch.softmax(_resize(scores, self.grid) * self.options.sharpness, dim=0)
 
@@ -197,13 +198,16 @@ class DefaultRefinement:
         held: NDArray[np.int16] | None,
     ) -> NDArray[np.uint8]:
         """Step 3: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
-        prior = _resize(prior, self.work)
         top = prior.topk(2, dim=0).values
         trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
         if held is not None:
             seeds = observe(held, self.work, self.n_classes)
-            prior = torch.where(seeds.mask, seeds.targets, prior)
-            trust = torch.where(seeds.mask, 1.0, trust)
+            firm = seeds.mask
+            if corrections is not None:
+                # Corrections that contradict seeds drop the seeds around them.
+                firm = firm & (seeds.targets.argmax(0) == prior.argmax(0))
+            prior = torch.where(firm, seeds.targets, prior)
+            trust = torch.where(firm, 1.0, trust)
         fixed = None
         if corrections is not None:
             seen = observe(corrections, self.work, self.n_classes)

@@ -1,0 +1,144 @@
+"""Superpixels of one image: the small pieces, true to its edges, that labels are reasoned about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from skimage.segmentation import slic
+from torch import Tensor
+
+from napari_wildseg.engine.refine.affinity import unit_rows
+
+_COMPACTNESS = 10.0
+"""Lab difference that weighs as much as a piece's own width (SLIC's m)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Superpixels:
+    """Pieces of an image and how they look.
+
+    Attributes
+    ----------
+    index : ndarray
+        ``(h, w)`` int64: the piece of every pixel, 0..n-1.
+    sizes : ndarray
+        ``(n,)`` float32, in pixels.
+    colours : torch.Tensor
+        ``(n, 3)`` float32 mean CIE Lab.
+    places : torch.Tensor
+        ``(n, 2)`` float32 centres, in units of the image's longer side.
+    """
+
+    index: NDArray[np.int64]
+    sizes: NDArray[np.float32]
+    colours: Tensor
+    places: Tensor
+
+    @classmethod
+    def of(cls, lab: Tensor, count: int) -> Superpixels:
+        """Cut an image (Achanta et al., *SLIC superpixels*, TPAMI 2012).
+
+        Parameters
+        ----------
+        lab : torch.Tensor
+            ``(3, h, w)`` float32 CIE Lab.
+        count : int
+            About how many pieces; each pixel is one where there are no more pixels than that.
+        """
+        height, width = lab.shape[1:]
+        if height * width <= count:
+            index = np.arange(height * width, dtype=np.int64).reshape(height, width)
+        else:
+            # scikit-image scales the values to [0, 1] before it weighs them.
+            extent = float(lab.max() - lab.min()) or 1.0
+            index = slic(
+                lab.permute(1, 2, 0).double().numpy(),
+                n_segments=count,
+                compactness=_COMPACTNESS / extent,
+                max_num_iter=5,
+                convert2lab=False,
+                channel_axis=-1,
+                start_label=0,
+            ).astype(np.int64)
+        sizes = np.bincount(index.ravel()).astype(np.float32)
+        side = max(height, width)
+        rows, columns = np.divmod(np.arange(index.size), width)
+        layers = [*lab.flatten(1).numpy(), (rows + 0.5) / side, (columns + 0.5) / side]
+        means = [np.bincount(index.ravel(), weights=layer) / sizes for layer in layers]
+        table = torch.from_numpy(np.stack(means, axis=1).astype(np.float32))
+        return cls(index, sizes, table[:, :3], table[:, 3:])
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def looks(self, maps: Sequence[Tensor]) -> Tensor:
+        """Describe the pieces by a network's features.
+
+        Parameters
+        ----------
+        maps : sequence of torch.Tensor
+            Each ``(C, gh, gw)`` float32 on any grid that tiles the image.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, sum of C)`` float32; the dot product of two rows is their mean cosine.
+        """
+        if not maps:
+            return torch.ones(len(self), 1)
+        return unit_rows([self.average(values) for values in maps])
+
+    def average(self, maps: Tensor) -> Tensor:
+        """Average maps over each piece.
+
+        Parameters
+        ----------
+        maps : torch.Tensor
+            ``(C, gh, gw)`` float32 on any grid that tiles the image; read bilinearly.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, C)`` float32.
+        """
+        pool = self._pooling((maps.shape[1], maps.shape[2]))
+        return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
+
+    def _pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
+        """``(n, gh * gw)``: the share of each cell in each piece."""
+        height, width = self.index.shape
+        pieces, cells, shares = [], [], []
+        for y, share_y in _taps(height, grid[0]):
+            for x, share_x in _taps(width, grid[1]):
+                pieces.append(self.index.ravel())
+                cells.append((y[:, None] * grid[1] + x).ravel())
+                shares.append((share_y[:, None] * share_x).ravel())
+        rows = np.concatenate(pieces)
+        values = np.concatenate(shares).astype(np.float32) / self.sizes[rows]
+        return sparse.csr_matrix(
+            (values, (rows, np.concatenate(cells))), shape=(len(self), grid[0] * grid[1])
+        )
+
+    def paint(self, values: Tensor) -> Tensor:
+        """Give every pixel its piece's values: ``(n, C)`` -> ``(C, h, w)``."""
+        return values.T[:, self._flat].reshape(-1, *self.index.shape)
+
+    @cached_property
+    def _flat(self) -> Tensor:
+        return torch.from_numpy(self.index.ravel())
+
+
+def _taps(pixels: int, cells: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Both cells that each pixel centre lies between, and their bilinear weights."""
+    at = (np.arange(pixels) + 0.5) * (cells / pixels) - 0.5
+    low = np.floor(at).astype(np.int64)
+    return [
+        (low.clip(0, cells - 1), 1 - (at - low)),
+        ((low + 1).clip(0, cells - 1), at - low),
+    ]

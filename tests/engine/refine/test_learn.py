@@ -1,0 +1,132 @@
+"""Superpixels, what dabs reach, and what the corrections teach about the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wildseg.engine.refine.learn import Learner, Learning
+from napari_wildseg.engine.refine.reach import find_dabs, shrink_labels
+from napari_wildseg.engine.refine.superpixels import Superpixels
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def halves(shape=(60, 80)):
+    """CIE Lab of a dark and a light half."""
+    lab = torch.full((3, *shape), 0.0)
+    lab[0] = 30
+    lab[0, :, shape[1] // 2 :] = 70
+    return lab
+
+
+# -- superpixels
+
+
+def test_pieces_keep_to_the_edge():
+    pieces = Superpixels.of(halves(), 60)
+    assert 30 <= len(pieces) <= 90
+    left, right = pieces.index[:, :40], pieces.index[:, 40:]
+    assert not np.intersect1d(left, right).size
+    assert pieces.sizes.sum() == 60 * 80
+    assert set(pieces.colours[:, 0].round().tolist()) == {30, 70}
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (1, 50), (16, 16)], ids=str)
+def test_a_tiny_image_is_cut_into_its_pixels(shape):
+    pieces = Superpixels.of(torch.zeros(3, *shape), 1000)
+    assert len(pieces) == shape[0] * shape[1]
+    np.testing.assert_array_equal(pieces.index.ravel(), np.arange(len(pieces)))
+
+
+def test_averages_are_those_of_the_pixels():
+    """On a grid of the image's own size: the plain mean over each piece."""
+    pieces = Superpixels.of(halves(), 60)
+    maps = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
+    expected = [
+        [float(layer.numpy()[pieces.index == i].mean()) for layer in maps]
+        for i in range(len(pieces))
+    ]
+    np.testing.assert_allclose(pieces.average(maps), expected, atol=1e-5)
+    np.testing.assert_allclose(pieces.average(torch.ones(1, 7, 5)), 1, atol=1e-5)
+
+
+def test_painting_gives_every_pixel_its_pieces_value():
+    pieces = Superpixels.of(halves(), 60)
+    painted = pieces.paint(torch.arange(len(pieces)).float()[:, None])
+    np.testing.assert_array_equal(painted[0], pieces.index)
+
+
+# -- reach
+
+
+def test_a_dab_reaches_to_the_nearest_place_of_its_label_and_half_way_to_another_dab():
+    corrections = np.full((40, 100), -1, np.int16)
+    corrections[19:22, 29:32] = 1
+    labels = np.zeros((40, 100), np.int64)
+    labels[:, 60:] = 1
+    dabs = find_dabs(corrections, labels, 1000)
+    assert dabs.centres.tolist() == [[20, 30]]
+    assert dabs.radii.tolist() == [30]
+    assert find_dabs(corrections, labels, 12).radii.tolist() == [12]
+    corrections[19:22, 49:52] = 0
+    assert find_dabs(corrections, labels, 1000).radii.tolist() == [0, 10]
+
+
+def test_more_dabs_than_can_be_followed_leave_the_smallest_out():
+    corrections = np.full((80, 80), -1, np.int16)
+    corrections[::4, ::4] = 1
+    corrections[40:43, 40:43] = 1
+    dabs = find_dabs(corrections, np.zeros((80, 80), np.int64), 5)
+    assert len(dabs.labels) == 256
+    assert [41, 41] in dabs.centres.tolist()
+
+
+def test_a_lower_resolution_loses_no_stroke():
+    corrections = np.full((100, 60), -1, np.int16)
+    corrections[99, 59], corrections[3, 7] = 2, 0
+    small = shrink_labels(corrections, (10, 6))
+    assert small[9, 5] == 2
+    assert small[0, 0] == 0
+    assert (small >= 0).sum() == 2
+
+
+# -- learning
+
+
+def learner(**options):
+    pieces = Superpixels.of(halves(), 200)
+    return Learner(pieces, pieces.looks([]), Learning(**options))
+
+
+def test_one_dab_turns_what_looks_alike_and_was_in_doubt():
+    learning = learner()
+    left = learning.pieces.places[:, 1] < 0.5
+    prior = torch.where(left, 0.55, 0.8)[:, None].repeat(1, 2)
+    prior[:, 0] = 1 - prior[:, 1]
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 18:23] = 0
+    after = prior + learning.change(prior, corrections)
+    assert (after[left, 0] > 0.5).all()
+    assert (after[~left, 1] > 0.5).float().mean() > 0.9
+    torch.testing.assert_close(after.sum(1), torch.ones(len(prior)), atol=1e-4, rtol=0)
+
+
+def test_the_doubtful_changes_more_than_the_certain():
+    learning = learner(loudness=0.0)
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 18:23] = 0
+    moved = []
+    for sure in (0.6, 0.99):
+        prior = torch.tensor([[1 - sure, sure]]).repeat(len(learning.pieces), 1)
+        moved.append(float((prior + learning.change(prior, corrections))[:, 0].mean()))
+    assert moved[0] > moved[1]
+
+
+def test_a_dab_that_says_what_is_known_changes_little():
+    learning = learner()
+    prior = torch.tensor([[0.95, 0.05]]).repeat(len(learning.pieces), 1)
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 18:23] = 0
+    assert learning.change(prior, corrections).abs().max() < 0.06
