@@ -57,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="refiners to run side by side on the same seeds, for example default,random_walker",
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
+    )
     arguments.add_json(parser)
 
 
@@ -68,13 +74,19 @@ def run(args: argparse.Namespace) -> int:
     args : argparse.Namespace
         The parsed arguments.
     """
+    from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
     from napari_wildseg.cli.console import print_json, run_steps, say
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.evaluation import compare_steps, evaluate_steps, open_set
+    from napari_wildseg.io.atomic import atomic_write
 
     data = open_set(args.folder, args.split)
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
+    if args.plot:
+        if not args.compare:
+            raise InputError("--plot draws a comparison: add --compare with two or more refiners.")
+        check_plot(args.plot)
 
     from napari_wildseg.engine.segmenter import Segmenter
 
@@ -91,6 +103,9 @@ def run(args: argparse.Namespace) -> int:
         figures = run_steps(
             compare_steps(segmenter, data, names, clicks=args.clicks, limit=args.limit)
         )
+        if args.plot:
+            drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
+            atomic_write(args.plot, drawn, overwrite=True)
         if args.json:
             print_json({"refiners": [one.to_json() for one in figures]})
         else:

@@ -1,0 +1,81 @@
+"""The picture that ``wildseg evaluate --compare ... --plot`` draws."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wildseg.engine.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.evaluation import RefinerFigures
+
+ENDINGS = (".png", ".svg", ".pdf")
+"""What a plot can be written as."""
+
+
+def check_plot(path: Path) -> None:
+    """Refuse what could not be drawn or written, before anything is measured.
+
+    Parameters
+    ----------
+    path : Path
+        Of the plot.
+
+    Raises
+    ------
+    InputError
+        If the ending is not one of `ENDINGS`, the folder is not there, or Matplotlib is not.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(f"{path.name} is no plot's name: end it with one of {', '.join(ENDINGS)}.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write the plot to.")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise InputError("--plot needs Matplotlib: pip install matplotlib.") from None
+
+
+def draw_comparison(figures: Sequence[RefinerFigures], title: str, ending: str) -> bytes:
+    """Draw refiners side by side: mean IoU by dabs, and by seconds of the first run.
+
+    Parameters
+    ----------
+    figures : sequence of RefinerFigures
+        One a refiner.
+    title : str
+        Of the picture.
+    ending : str
+        One of `ENDINGS`.
+
+    Returns
+    -------
+    bytes
+        The file; the same for the same figures.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    by_dabs, by_seconds = figure.subplots(1, 2)
+    for one in figures:
+        by_dabs.plot(range(len(one.clicks)), one.clicks, marker="o", ms=3, label=one.refiner)
+        by_seconds.plot([one.seconds], [one.clicks[0]], marker="o", ls="", label=one.refiner)
+    by_dabs.axhline(0.85, color="grey", lw=0.8, ls=":")
+    by_dabs.set(xlabel="dabs", ylabel="mean IoU", ylim=(0, 1))
+    by_dabs.legend(frameon=False)
+    by_seconds.set(xlabel="seconds, first run", ylabel="mean IoU without dabs", ylim=(0, 1))
+    by_seconds.set_xscale("log")
+    for axes in (by_dabs, by_seconds):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    written = io.BytesIO()
+    kind = ending.lower().lstrip(".")
+    stamp = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
+    with matplotlib.rc_context({"svg.hashsalt": title}):  # names of parts that are not random
+        figure.savefig(written, format=kind, dpi=120, metadata={stamp: None})
+    return written.getvalue()
