@@ -155,3 +155,14 @@ def test_relevance_and_features_are_merged_on_the_grid():
 )
 def test_the_grid_has_the_shape_of_the_image(shape, expected):
     assert grid_of(shape, GRID_SIDE) == expected
+
+
+def test_sizes_agree_by_a_product_and_what_one_denies_is_denied():
+    from napari_wildseg.engine.encoding import agreement
+
+    maps = torch.tensor([[[[4.0, 2.0, -1.0]]], [[[1.0, -2.0, -3.0]]]])
+    assert agreement(maps)[0, 0].tolist() == pytest.approx([2, 0, -2])
+    torch.testing.assert_close(agreement(maps[:1]), maps[0])
+    # Whatever the units of a size, the others' say is the same.
+    scaled = torch.stack([maps[0] * 100, maps[1]])
+    assert float(agreement(scaled)[0, 0, 0]) == pytest.approx(20)

@@ -68,6 +68,9 @@ class ImageEncoding:
     ) -> Tensor:
         """Merge the views' relevance maps.
 
+        Views that show the image at one size are averaged. So are the sizes, or, where the
+        method says that sizes must agree, they are multiplied (`agreement`).
+
         Parameters
         ----------
         model : CLIPModel
@@ -84,8 +87,13 @@ class ImageEncoding:
         torch.Tensor
             ``(K, gh, gw)`` float32 on the CPU, not normalised.
         """
-        chosen = self._looks()[0] if first_only else range(len(self.views))
-        return self._merged(model, text, background, chosen, grid or self.grid)
+        cells = grid or self.grid
+        if first_only:
+            return self._merged(model, text, background, self._looks()[0], cells)
+        if not getattr(self.method, "sizes_must_agree", False):
+            return self._merged(model, text, background, range(len(self.views)), cells)
+        sizes = [self._merged(model, text, background, size, cells) for size in self._sizes()]
+        return agreement(torch.stack(sizes))
 
     def relevance_by_look(
         self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
@@ -141,6 +149,14 @@ class ImageEncoding:
     def _offset(self) -> tuple[float, float]:
         return (self.geometry.offset, self.geometry.offset)
 
+    def _sizes(self) -> list[list[int]]:
+        """Indices of the views that show the image at one size, mirrored or not, in any light."""
+        sizes: dict[tuple[float, ...], list[int]] = {}
+        for i, view in enumerate(self.views):
+            box = (view.bottom - view.top, view.right - view.left)
+            sizes.setdefault((view.height, view.width, *box), []).append(i)
+        return list(sizes.values())
+
     def _looks(self) -> list[list[int]]:
         """Indices of the views that show the image in one way, the plain look at scale 1 first."""
         looks: dict[tuple[float, ...], list[int]] = {}
@@ -149,6 +165,30 @@ class ImageEncoding:
             kind = (view.height, view.width, view.flip, view.gamma, *box)
             looks.setdefault(kind, []).append(i)
         return list(looks.values())
+
+
+def agreement(maps: Tensor) -> Tensor:
+    """Return the geometric mean of maps where all are positive, else the mean of what denies.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        ``(n, K, gh, gw)`` float32.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, gh, gw)`` float32.
+
+    Notes
+    -----
+    A small view answers for large surroundings and with larger values than a large view, so a
+    mean is mostly its answer. A product gives every size the same say whatever its units are.
+    """
+    if len(maps) == 1:
+        return maps[0]
+    common = maps.clamp(min=0).log().mean(0).exp()
+    return torch.where(common > 0, common, maps.mean(0).clamp(max=0))
 
 
 def encode_steps(

@@ -42,6 +42,7 @@ class CamRelevance:
 
     dilate: bool = True
     name = "cam"
+    sizes_must_agree = True  # measured: docs/method.md
 
     def supports(self, model: CLIPModel) -> str | None:
         """Return None for convolutional towers, else a sentence."""
