@@ -193,12 +193,7 @@ class Tracker:
         Patch
             From what the layer holds now to the result with every decision in place.
         """
-        kept = self.decided(data)
-        if decided is None:
-            decided = kept
-        result = np.array(automatic, np.uint8)
-        np.copyto(result, decided, where=decided != UNLABELLED)
-        return self._advance(data, result, kept)
+        return self._advance(data, *self._with_decisions(data, automatic, decided))
 
     def replace(
         self,
@@ -213,10 +208,12 @@ class Tracker:
         bool
             Whether a pixel changes.
         """
-        changed = self.write(data, automatic, decided).where.size > 0
+        # No step is kept, so none is worked out: which pixels differ is what takes time.
+        self.baseline, self._kept = self._with_decisions(data, automatic, decided)
         self._steps.clear()
         self._position = 0
-        return changed
+        self._painted_back = self._stroke = False
+        return not np.array_equal(data, self.baseline)
 
     def remove_label(self, data: NDArray[np.integer], label: int, instead: int) -> Patch:
         """Replace a label that is no longer a class, and take back the decisions for it.
@@ -244,6 +241,19 @@ class Tracker:
         """Take every decision back; the pixels stay as they are."""
         self._kept.fill(UNLABELLED)
         self.baseline = np.minimum(data, UNLABELLED).astype(np.uint8)
+
+    def _with_decisions(
+        self,
+        data: NDArray[np.integer],
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the result with decisions in place, and the decisions of this layer."""
+        kept = self.decided(data)
+        result = np.array(automatic, np.uint8)
+        shown = kept if decided is None else decided
+        np.copyto(result, shown, where=shown != UNLABELLED)
+        return result, kept
 
     def _advance(
         self, data: NDArray[np.integer], result: NDArray[np.uint8], kept: NDArray[np.uint8]
