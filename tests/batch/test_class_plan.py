@@ -34,6 +34,16 @@ def test_names_may_be_a_list_to_choose_from():
     assert [info.id for info in plan.classes] == [1, 2]
 
 
+def test_a_list_of_classes_keeps_its_ids(tmp_path):
+    entries = [{"id": 3, "name": "cat", "colour": [1, 2, 3]}, {"id": 7, "name": "dog"}]
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps({"format": "a class set", "classes": entries}))
+    plan = plan_classes(str(path), ITEMS)
+    assert [(info.id, info.name) for info in plan.of("a")] == [(3, "cat"), (7, "dog")]
+    assert plan.classes[0].colour == (1, 2, 3)
+    assert plan_classes(str(path), ITEMS, if_present=True).of("a") is None
+
+
 def test_automatic_labels_have_the_ids_of_the_vocabulary():
     plan = plan_classes("auto", ITEMS, vocabulary="voc")
     assert plan.of("a") is None
@@ -74,7 +84,7 @@ def test_an_image_that_is_not_listed_is_told_so(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[1]", "does not map"), ("{", "cannot be read"), ('{"z": ["cat"]}', "none of the images")],
+    [("[1]", "does not map"), ("{", "not valid JSON"), ('{"z": ["cat"]}', "none of the images")],
 )
 def test_it_says_what_is_wrong(tmp_path, text, words):
     path = tmp_path / "labels.json"

@@ -240,6 +240,15 @@ def test_voc_is_read_by_the_data_set(batch):
         assert mask.mode == "P"
 
 
+def test_voc_takes_classes_whose_ids_have_gaps(batch, tmp_path):
+    entries = [{"id": 2, "name": "cat"}, {"id": 4, "name": "dog"}]
+    (tmp_path / "set.json").write_text(json.dumps({"format": "a class set", "classes": entries}))
+    few = replace(small(batch, 2), format="voc", labels=str(tmp_path / "set.json"))
+    assert len(drain(batch_steps(few)).done) == 2
+    names = [(info.id, info.name) for info in VOCDataSet(few.folder).classes]
+    assert names == [(1, "class 1"), (2, "cat"), (3, "class 3"), (4, "dog")]
+
+
 def test_coco_is_read_by_pycocotools_and_holds_unlabelled(batch, capsys):
     from pycocotools.coco import COCO
 

@@ -13,6 +13,8 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason, split_plane
 from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.io.formats.png import read_json
+from napari_wildseg.io.label_image import classes_from_json
 
 _LABEL_FILES = (".csv", ".json")
 
@@ -72,8 +74,9 @@ def plan_classes(
     Parameters
     ----------
     labels : str
-        ``"auto"``; the path of a ``.csv`` or ``.json`` file with the labels of each image; or
-        class names, ``"cat, cup of coffee=cup|mug"``.
+        ``"auto"``; the path of a ``.csv`` or ``.json`` file with the labels of each image; that of
+        a ``.json`` with a list of classes (a class set, or the sidecar of a label file), whose
+        ids and colours are kept; or class names, ``"cat, cup of coffee=cup|mug"``.
     items : sequence of WorkItem
         The images.
     vocabulary : str
@@ -96,11 +99,25 @@ def plan_classes(
             )
         return ClassPlan("auto", _classes(names))
     path = Path(labels.strip())
+    mode = "auto" if if_present else "same"
     if path.suffix.lower() in _LABEL_FILES and "," not in path.name:
+        classes = _class_list(path)
+        if classes is not None:
+            return ClassPlan(mode, classes)
         if if_present:
             raise InputError("--if-present needs class names: a file says what is present.")
         return _known(read_known_labels(path), items, path)
-    return ClassPlan("auto" if if_present else "same", parse_classes(labels))
+    return ClassPlan(mode, parse_classes(labels))
+
+
+def _class_list(path: Path) -> tuple[ClassInfo, ...] | None:
+    """Return the classes of a file that holds one list of them, None if it is another file."""
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or "format" not in content or "classes" not in content:
+        return None
+    return parse_classes(classes_from_json(content["classes"], path.name))
 
 
 def read_known_labels(path: str | Path) -> dict[str, list[str]]:

@@ -16,7 +16,12 @@ from napari_wildseg.engine.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
-from napari_wildseg.io.label_image import LabelImage, classes_from_json, dump_json
+from napari_wildseg.io.label_image import (
+    LabelImage,
+    classes_from_json,
+    dump_json,
+    placeholder_class,
+)
 
 SPLITS = ("train", "val", "test", "trainval")
 
@@ -398,12 +403,12 @@ def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:
     Parameters
     ----------
     classes : tuple of ClassInfo
-        Classes with ids from 1 on, without gaps.
+        The classes; a value between theirs that is no class is called ``class N``.
     """
     by_id = {info.id: info for info in classes}
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
     for number in range(1, max(by_id, default=0) + 1):
-        info = by_id[number]
+        info = by_id.get(number) or placeholder_class(number)
         red, green, blue = info.colour
         lines.append(f"{info.name}:{red},{green},{blue}::")
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
