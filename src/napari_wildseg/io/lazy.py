@@ -104,11 +104,6 @@ class _Plane:
         return np.asarray(self[()], dtype=dtype)
 
 
-def can_open(path: str | Path) -> bool:
-    """Whether a file's name says that it can be opened without reading it."""
-    return Path(path).suffix.lower() in (".zarr", ".tif", ".tiff") or _is_zarr(Path(path))
-
-
 def _is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
 

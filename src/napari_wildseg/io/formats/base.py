@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from napari_wildseg.io.label_image import LabelImage
 
@@ -43,7 +42,3 @@ class Format:
     def matches(self, path: Path) -> bool:
         """Whether the file name ends as this format's do."""
         return path.name.lower().endswith(self.suffixes)
-
-
-Options = dict[str, Any]
-"""Keyword arguments of a format's ``read`` or ``write``."""
