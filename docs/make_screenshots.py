@@ -96,19 +96,25 @@ class Desk:
         QApplication.processEvents()
 
 
-def coffee() -> None:
+def camera() -> None:
     """Auto-segment a photograph, then correct and refine; and the light theme."""
     desk = Desk()
     desk.shoot("empty")
-    desk.viewer.open_sample("napari-wildseg", "coffee")
-    desk.names("cup of coffee, spoon, table")
+    desk.viewer.open_sample("napari-wildseg", "camera")
+    desk.names("man, camera, tripod, grass, sky")
     desk.press("suggest")
     desk.press("auto_segment")
     desk.shoot("auto-segment")
     desk.control("suggestions").hide()
-    labels = desk.viewer.layers["coffee labels"]
-    # A few dabs: the cup's body and handle, the bowl and the end of the spoon.
-    for label, spots, size in ((1, ((250, 300), (255, 232)), 24), (2, ((280, 364), (92, 412)), 14)):
+    labels = desk.viewer.layers["camera labels"]
+    # One dab a class, as in make_method_pictures.py.
+    for label, spots, size in (
+        (1, ((150, 228),), 20),
+        (2, ((168, 284),), 16),
+        (3, ((325, 296),), 10),
+        (4, ((430, 325),), 20),
+        (5, ((60, 400),), 20),
+    ):
         desk.widget.controller.pick_class(label)
         labels.brush_size = size
         tracked = desk.widget.controller.session.tracked["labels"]
@@ -193,7 +199,7 @@ def batch() -> None:
 
 
 SCENES: dict[str, Callable[[], None]] = {
-    "coffee": coffee,
+    "camera": camera,
     "narrow": narrow,
     "stack": stack,
     "multichannel": multichannel,
