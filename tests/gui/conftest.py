@@ -47,6 +47,9 @@ class Desk:
         assert found is not None, name
         return found
 
+    def section(self, title: str) -> Any:
+        return next(section for section in self.widget.extra if section.title == title)
+
     def click(self, name: str) -> None:
         button = self.control(name)
         assert button.isEnabled(), name

@@ -43,7 +43,7 @@ def done(tmp_path, light_model):
 
 
 def wait_for_item(desk, place):
-    reviewer = desk.widget.extra[1].reviewer
+    reviewer = desk.section("Review").reviewer
     desk.qtbot.waitUntil(
         lambda: reviewer.item is not None and reviewer.place == place, timeout=TIMEOUT
     )
@@ -71,7 +71,7 @@ def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
     fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
     at.click("batch_start")
     at.click("batch_stop")
-    at.qtbot.waitUntil(lambda: not at.widget.extra[0].process.running, timeout=TIMEOUT)
+    at.qtbot.waitUntil(lambda: not at.section("Batch").process.running, timeout=TIMEOUT)
     assert "stopped" in at.status
     assert at.control("batch_start").isEnabled()
 
@@ -86,7 +86,7 @@ def test_what_is_missing_is_said(desk, tmp_path, light_model):
     assert "Type the classes" in at.status
     at.type_names("cat")
     at.click("batch_start")
-    process = at.widget.extra[0].process
+    process = at.section("Batch").process
     at.qtbot.waitUntil(lambda: not process.running, timeout=TIMEOUT)
     assert "There is no" in at.status
     assert "nowhere" in at.status
@@ -95,7 +95,7 @@ def test_what_is_missing_is_said(desk, tmp_path, light_model):
 def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, light_model):
     at = desk()
     before = at.viewer.add_image(np.zeros((8, 8)), name="mine")
-    at.widget.extra[1].reviewer.open(str(done))
+    at.section("Review").reviewer.open(str(done))
     reviewer = wait_for_item(at, 0)
     first = reviewer.item.record
     assert at.control("image").currentText() == first.name
@@ -125,7 +125,7 @@ def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, li
 
 def test_a_folder_without_a_batch_is_told(desk, tmp_path):
     at = desk()
-    at.widget.extra[1].reviewer.open(str(tmp_path))
+    at.section("Review").reviewer.open(str(tmp_path))
     at.wait()
     assert "finished batch" in at.status
     assert not at.control("review_next").isEnabled()

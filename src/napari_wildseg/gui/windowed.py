@@ -65,12 +65,12 @@ class WindowedSegmenter:
         As for `napari_wildseg.Segmenter`.
     threshold : float
         In [0, 1].
-    views : str
-        Preset of views of the whole plane.
+    **options : Any
+        As for `napari_wildseg.LargeSegmenter`: what both kinds of segmenter take.
     """
 
-    def __init__(self, model: str | CLIPModel, *, threshold: float, views: str = "default") -> None:
-        self._large = LargeSegmenter(model, threshold=threshold, views=views)
+    def __init__(self, model: str | CLIPModel, *, threshold: float, **options: Any) -> None:
+        self._large = LargeSegmenter(model, threshold=threshold, **options)
         self.threshold = threshold
         self.result: Result | None = None
 

@@ -144,7 +144,7 @@ def test_nothing_is_read_by_pickle(monkeypatch):
 
     monkeypatch.setattr(torch, "load", only_weights)
     starter.load()
-    assert {p.suffix for p in starter.FILES.iterdir()} == {".json", ".safetensors"}
+    assert {p.suffix for p in starter.FILES.iterdir()} == {".json", ".safetensors", ".xz"}
 
 
 def test_missing_registry_package_is_one_sentence(monkeypatch):

@@ -27,9 +27,9 @@ from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.tagging import tag
-from napari_wildseg.engine.texts import BACKGROUND_WORDS, text_rows
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.engine.tagging import everyday_rivals, tag
+from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.vocabularies import names_of
 
 TILE = 1024
 """Side of a tile, in pixels."""
@@ -116,7 +116,7 @@ class LargeSegmenter:
         self.method = method
         self.threshold = _checked(threshold)
         self.device = device
-        self.background = tuple(background)
+        self.background = checked_background(background)
         self.detail = detail
         self.tile = tile
         self.options = DefaultOptions()
@@ -326,10 +326,8 @@ class LargeSegmenter:
         """Suggest names of what is in the image as a whole; see `napari_wildseg.Segmenter`."""
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
-        names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
-        if not names:
-            raise InputError("The vocabulary is empty: give at least one name.")
-        return tag(self._encoding.overview, self.model, names, self.background)[:top]
+        names, rivals = names_of(vocabulary), everyday_rivals(self.background)
+        return tag(self._encoding.overview, self.model, names, rivals)[:top]
 
     def overview(self, side: int) -> NDArray[np.uint8]:
         """Return a picture of the whole image, made without reading it again.
