@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.refine.walk import degree_of
+
 REACH = 46
 """Iterations, and how far a cell's value depends on others, in cells."""
 
@@ -43,12 +45,7 @@ def local_walk(
         ``(K, H, W)`` float32.
     """
     down, right = edges
-    degree = trust.clone()
-    degree[1:] += down
-    degree[:-1] += down
-    degree[:, 1:] += right
-    degree[:, :-1] += right
-    degree.clamp_(min=1e-8)
+    degree = degree_of(trust, edges)
     # D^-1 A x = x - (the neighbours' values, weighted by these four)
     below, above = F.pad(down, (0, 0, 0, 1)) / degree, F.pad(down, (0, 0, 1, 0)) / degree
     after, before = F.pad(right, (0, 1)) / degree, F.pad(right, (1, 0)) / degree

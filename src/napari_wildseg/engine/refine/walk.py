@@ -64,6 +64,25 @@ def edge_weights(
     return (down * scale).exp_().clamp_(min=floor), (right * scale).exp_().clamp_(min=floor)
 
 
+def degree_of(trust: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the diagonal of the system: the trust and the edges of every pixel, ``(H, W)``.
+
+    Parameters
+    ----------
+    trust : torch.Tensor
+        ``(H, W)`` float32, at least 0.
+    edges : tuple of torch.Tensor
+        From `edge_weights`.
+    """
+    down, right = edges
+    degree = trust.clone()
+    degree[1:] += down
+    degree[:-1] += down
+    degree[:, 1:] += right
+    degree[:, :-1] += right
+    return degree.clamp_(min=1e-8)
+
+
 def random_walk(
     prior: Tensor,
     trust: Tensor,
@@ -97,12 +116,7 @@ def random_walk(
         ``(K, H, W)`` float32.
     """
     down, right = edges
-    degree = trust.clone()
-    degree[1:] += down
-    degree[:-1] += down
-    degree[:, 1:] += right
-    degree[:, :-1] += right
-    degree.clamp_(min=1e-8)
+    degree = degree_of(trust, edges)
     free = None if fixed is None else (~fixed).float()
 
     # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
