@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.local import default_workers
 from napari_wildseg.batch.one import STARTED, Job, run_image, start_segmenter
@@ -215,9 +216,6 @@ def prepare_worker(job: Job) -> None:
     job : Job
         The batch.
     """
-    import torch
-
-    torch.set_num_threads(1)
     _segmenter(job)
 
 
@@ -231,17 +229,18 @@ def run_on_worker(job: Job, item: WorkItem) -> Record:
     item : WorkItem
         The image.
     """
-    import torch
-
-    torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
     return run_image(job, item, _segmenter(job))
 
 
 def _segmenter(job: Job) -> Segmenter:
     """Return this thread's segmenter; the model is its process's, one at a time."""
+    import torch
+
+    torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
     key = repr((job.settings, job.plan.classes))
     with _lock:
         if _loaded.get("key") != key:
+            keep_freed_memory()
             _loaded.clear()
             _loaded.update(key=key, model=start_segmenter(job).model)
         model = _loaded["model"]
@@ -271,11 +270,15 @@ def _local_cluster(distributed: Any, address: str) -> Any:
         return None
     if count and not (count.isascii() and count.isdigit() and int(count) > 0):
         raise InputError(f'"{address}" is no number of processes: write {LOCAL}:4 for four.')
-    return distributed.LocalCluster(
-        n_workers=int(count) if count else default_workers(),
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=0,
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-    )
+    import dask
+
+    # Nobody looks at these processes through Dask's dashboard, so none samples what it is doing.
+    with dask.config.set({"distributed.worker.profile.enabled": False}):
+        return distributed.LocalCluster(
+            n_workers=int(count) if count else default_workers(),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.one import STARTED, CancelledError, Job, run_image, start_segmenter
 from napari_wildseg.batch.worklist import WorkItem
@@ -65,6 +66,7 @@ def run_local(
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    keep_freed_memory()
     first = start_segmenter(job)
     waiting: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
     for item in todo:

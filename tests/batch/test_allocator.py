@@ -1,0 +1,39 @@
+"""Freed memory stays with the process, also where Dask asked the C library to give it back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from napari_wildseg.batch.allocator import keep_freed_memory
+
+FAULTS = """
+import resource
+import numpy as np
+from napari_wildseg.batch.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(2**20, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+mapped_anew = faults()
+assert keep_freed_memory()
+faults()
+print(mapped_anew, faults())
+"""
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="not glibc")
+def test_arrays_are_not_mapped_anew_in_a_process_that_dask_started():
+    """Each array has 1024 pages; mapped anew, every one of them is a fault."""
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    found = subprocess.run(
+        [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True
+    )
+    before, after = map(int, found.stdout.split())
+    assert after < 1024 < before
