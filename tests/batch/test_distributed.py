@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_wildseg.batch import Batch, batch_steps
+from napari_wildseg.batch import Batch, batch_steps, plan_classes
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import drain
 
@@ -76,6 +76,24 @@ def test_errors_that_are_no_images_end_the_batch(batch, threads):
     wrong = replace(batch.settings, model="local-dir:/nowhere")
     with pytest.raises(WildsegError, match="nowhere"):
         drain(batch_steps(replace(batch, settings=wrong, scheduler=threads.scheduler_address)))
+
+
+def test_workers_of_two_kinds_are_refused(batch):
+    from napari_wildseg.batch import distributed as module
+    from napari_wildseg.batch.one import Job
+    from napari_wildseg.batch.origin import Origin, this_program
+    from napari_wildseg.batch.outputs import open_output
+    from napari_wildseg.batch.worklist import list_images
+
+    items = list_images(batch.source)
+    plan = plan_classes("cat, dog", items)
+    job = Job(batch.settings, plan, open_output("png", batch.folder))
+    origin = module.prepare_worker(job)
+    assert origin.program == this_program()
+    assert not module.run_on_worker(job, items[0], origin).failure
+    with pytest.raises(WildsegError, match="two kinds"):
+        module.run_on_worker(job, items[0], Origin("99.0", origin.weights))
+    module._loaded.clear()
 
 
 def test_a_scheduler_that_is_not_there(batch, monkeypatch):

@@ -194,6 +194,32 @@ def test_resuming_otherwise_is_refused(batch, change, words):
         drain(batch_steps(replace(few, resume=True, settings=replace(few.settings, threshold=0.6))))
 
 
+def test_resuming_with_another_version_or_other_weights_is_refused(batch, monkeypatch):
+    few = small(batch)
+    drain(batch_steps(few))
+    before = contents(few.folder)
+    drain(batch_steps(replace(few, resume=True)))
+    (few.folder / "002.png").unlink()
+    again = replace(few, resume=True)
+    with monkeypatch.context() as context:
+        context.setattr("napari_wildseg.batch.run.this_program", lambda: "99.0")
+        with pytest.raises(InputError, match=r"this is 99.0.*--mix-versions"):
+            drain(batch_steps(again))
+    journal = few.folder / ".wildseg-batch" / "journal.jsonl"
+    text = journal.read_text("ascii")
+    journal.write_text(text.replace('"weights": "', '"weights": "other'), "ascii")
+    with pytest.raises(InputError, match="other weights"):
+        drain(batch_steps(again))
+    journal.write_text(text, "ascii")
+    drain(batch_steps(again))
+    assert contents(few.folder) == before
+    (few.folder / "002.png").unlink()
+    monkeypatch.setattr("napari_wildseg.batch.run.this_program", lambda: "99.0")
+    report = drain(batch_steps(replace(again, mix_versions=True)))
+    assert [origin.program for origin in report.made_by][1:] == ["99.0"]
+    assert read_report(few.folder).made_by == report.made_by
+
+
 def test_files_of_others_are_not_replaced(batch):
     few = small(batch)
     few.folder.mkdir()

@@ -12,13 +12,14 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.local import default_workers
-from napari_wildseg.batch.one import STARTED, Job, run_image, start_segmenter
+from napari_wildseg.batch.one import Job, Loaded, run_image, start_segmenter
+from napari_wildseg.batch.origin import Origin, this_program
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
@@ -48,7 +49,7 @@ def run_distributed(
     address: str,
     *,
     begin: Callable[[str], None],
-) -> Iterator[Record | str | None]:
+) -> Iterator[Record | Loaded | str | None]:
     """Do images on the workers of a scheduler.
 
     Parameters
@@ -66,9 +67,10 @@ def run_distributed(
 
     Yields
     ------
-    Record or str or None
-        A record an image, in the order they are finished; now and then, while waiting, None or
-        what is waited for. Closing the generator takes back what is not begun.
+    Record or Loaded or str or None
+        `Loaded`, before any image is handed out; then a record an image, in the order they are
+        finished. Now and then, while waiting, None or what is waited for. Closing the generator
+        takes back what is not begun.
 
     Raises
     ------
@@ -108,9 +110,9 @@ def _hand_out(
     job: Job,
     todo: Sequence[WorkItem],
     begin: Callable[[str], None],
-) -> Iterator[Record | str | None]:
-    yield from _prepare(client, job)
-    yield STARTED
+) -> Iterator[Record | Loaded | str | None]:
+    origin = yield from _prepare(client, address, job)
+    yield Loaded(origin.weights)
     waiting = list(reversed(todo))
     out: dict[Any, WorkItem] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -130,6 +132,7 @@ def _hand_out(
                     run_on_worker,
                     job.only(item.name),
                     item,
+                    origin,
                     pure=False,
                     retries=RETRIES,
                     key=f"wildseg-{secrets.token_hex(4)}-{item.name}",
@@ -146,30 +149,43 @@ def _hand_out(
         client.cancel(list(out))
 
 
-def _prepare(client: Any, job: Job) -> Iterator[str]:
+def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin]:
     """Have the workers that are there load the model; later ones do with their first image."""
-    loading = {
-        address: client.submit(
-            prepare_worker,
-            job.only(""),
-            workers=[address],
-            pure=False,
-            key=f"wildseg-model-{secrets.token_hex(4)}",
-        )
-        for address in client.nthreads()
-    }
+    loading: dict[str, Any] = {}
+    origin: Origin | None = None
     try:
-        while loading:
-            yield f"Loading the model on {len(loading)} workers"
-            time.sleep(_POLL)
+        while loading or origin is None:
             there = client.nthreads()
-            for address, future in list(loading.items()):
+            if not loading:  # nobody was there, or all who were have died
+                loading = {
+                    worker: client.submit(
+                        prepare_worker,
+                        job.only(""),
+                        workers=[worker],
+                        pure=False,
+                        key=f"wildseg-model-{secrets.token_hex(4)}",
+                    )
+                    for worker in there
+                }
+            if loading:
+                yield f"Loading the model on {len(loading)} workers"
+            else:
+                yield f"Waiting for a worker to join {address}"
+            time.sleep(_POLL)
+            for worker, future in list(loading.items()):
                 if future.status == "error":
-                    _raise(future.exception())
-                if future.status != "pending" or address not in there:
-                    del loading[address]
+                    error = future.exception()
+                    if type(error).__name__ != "KilledWorker":
+                        _raise(error)
+                if future.status == "finished":
+                    found: Origin = future.result()
+                    origin = origin or found
+                    _check_alike(found, origin)
+                if future.status != "pending" or worker not in there:
+                    del loading[worker]
     finally:
         client.cancel(list(loading.values()))
+    return origin
 
 
 def _record(future: Any, item: WorkItem) -> Record:
@@ -203,23 +219,37 @@ def _raise(error: Any) -> NoReturn:
     ) from error
 
 
+def _check_alike(found: Origin, other: Origin) -> None:
+    """Refuse workers of two kinds, which would make labels of two kinds."""
+    if found != other:
+        what = (
+            f"napari-wildseg {found.program} and {other.program}"
+            if found.program != other.program
+            else "other weights under the same model name"
+        )
+        raise WildsegError(
+            f"The workers are of two kinds ({what}): install the same on all of them, and go on "
+            "with --resume."
+        )
+
+
 _lock = threading.Lock()
 _loaded: dict[str, Any] = {}
 _of_thread = threading.local()
 
 
-def prepare_worker(job: Job) -> None:
-    """Load the model in a worker, before the first image.
+def prepare_worker(job: Job) -> Origin:
+    """Load the model in a worker, before the first image; return what it works with.
 
     Parameters
     ----------
     job : Job
         The batch.
     """
-    _segmenter(job)
+    return Origin(this_program(), _segmenter(job).model.fingerprint)
 
 
-def run_on_worker(job: Job, item: WorkItem) -> Record:
+def run_on_worker(job: Job, item: WorkItem, origin: Origin) -> Record:
     """Do one image in a worker; its process loads the model with the first one.
 
     Parameters
@@ -228,7 +258,15 @@ def run_on_worker(job: Job, item: WorkItem) -> Record:
         The batch, of which the classes of this image are enough.
     item : WorkItem
         The image.
+    origin : Origin
+        What the other workers work with.
+
+    Raises
+    ------
+    WildsegError
+        If this one works with something else.
     """
+    _check_alike(prepare_worker(job), origin)
     return run_image(job, item, _segmenter(job))
 
 

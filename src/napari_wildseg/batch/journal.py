@@ -168,13 +168,15 @@ class Journal:
         anew : bool
             Forget what was done before.
         """
-        self.header = {"format": _FORMAT, "version": _VERSION, **header}
+        told = {**header, "format": _FORMAT, "version": _VERSION}
+        self.header = {key: told[key] for key in sorted(told)}  # in one order, whoever resumes
         if anew:
             self.records.clear()
             self.begun.clear()
             atomic_write(self.path, _line(self.header), overwrite=True)
         try:
-            self._file = self.path.open("ab")
+            if self._file is None:
+                self._file = self.path.open("ab")
             if self._file.tell():
                 self._file.write(b"\n")  # ends a torn line; blank lines are skipped
         except OSError as error:

@@ -11,11 +11,15 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.one import STARTED, CancelledError, Job, run_image, start_segmenter
+from napari_wildseg.batch.one import CancelledError, Job, Loaded, run_image, start_segmenter
 from napari_wildseg.batch.worklist import WorkItem
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.models.base import CLIPModel
 
 _POLL = 0.2
 """Seconds after which a waiting batch looks whether it was cancelled."""
@@ -34,7 +38,7 @@ def run_local(
     *,
     workers: int,
     begin: Callable[[str], None],
-) -> Iterator[Record | str | None]:
+) -> Iterator[Record | Loaded | None]:
     """Do images on this machine.
 
     Parameters
@@ -51,9 +55,9 @@ def run_local(
 
     Yields
     ------
-    Record or str or None
-        `STARTED`, then one an image in the order they are finished; None now and then. Closing
-        the generator stops the lanes at their next step.
+    Record or Loaded or None
+        `Loaded`, before any image is begun; then a record an image in the order they are
+        finished, and None now and then. Closing the generator stops the lanes at their next step.
 
     Raises
     ------
@@ -65,9 +69,26 @@ def run_local(
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    first = start_segmenter(job)
+    try:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        first = start_segmenter(job)
+        yield Loaded(first.model.fingerprint)
+        yield from _run_lanes(job, todo, first.model, workers=workers, begin=begin)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run_lanes(
+    job: Job,
+    todo: Sequence[WorkItem],
+    model: CLIPModel,
+    *,
+    workers: int,
+    begin: Callable[[str], None],
+) -> Iterator[Record | None]:
+    import torch
+
     waiting: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
     for item in todo:
         waiting.put(item)
@@ -76,7 +97,7 @@ def run_local(
 
     def lane() -> None:
         torch.set_num_threads(1)  # of this thread
-        segmenter = start_segmenter(job, first.model)
+        segmenter = start_segmenter(job, model)
         while not stop.is_set():
             try:
                 item = waiting.get_nowait()
@@ -98,7 +119,6 @@ def run_local(
     for thread in lanes:
         thread.start()
     try:
-        yield STARTED
         missing = len(todo)
         while missing:
             try:
@@ -114,4 +134,3 @@ def run_local(
         stop.set()
         for thread in lanes:
             thread.join()
-        torch.set_num_threads(threads)

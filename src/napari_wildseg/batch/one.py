@@ -29,7 +29,20 @@ if TYPE_CHECKING:
 
 
 STARTED = "Segmenting"
-"""What whoever does the images says when the model is loaded and the first is begun."""
+"""What a batch says when the model is loaded and the first image begun."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What whoever does the images says when the model is loaded.
+
+    Attributes
+    ----------
+    weights : str
+        Its fingerprint.
+    """
+
+    weights: str
 
 
 @dataclass(frozen=True)

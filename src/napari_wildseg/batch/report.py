@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.origin import Origin, origins_of
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
@@ -38,6 +39,8 @@ class Report:
         How the images were segmented.
     files : tuple of str
         Files that all images share, relative to the output folder.
+    made_by : tuple of Origin
+        Versions and weights that did the images; one, unless they were mixed on purpose.
     """
 
     records: tuple[Record, ...]
@@ -45,6 +48,7 @@ class Report:
     format: str
     settings: Mapping[str, Any]
     files: tuple[str, ...] = ()
+    made_by: tuple[Origin, ...] = ()
 
     @property
     def done(self) -> tuple[Record, ...]:
@@ -75,6 +79,7 @@ class Report:
             "version": _VERSION,
             "output": self.format,
             "settings": dict(self.settings),
+            "made_by": [origin.to_json() for origin in self.made_by],
             "classes": classes_to_json(self.classes),
             "files": list(self.files),
             "images": len(self.records),
@@ -140,6 +145,7 @@ def read_report(folder: str | Path) -> Report:
             str(content["output"]),
             dict(content["settings"]),
             tuple(str(file) for file in content["files"]),
+            origins_of(content),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):

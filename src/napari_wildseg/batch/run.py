@@ -11,7 +11,8 @@ from typing import Any
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.local import default_workers, run_local
-from napari_wildseg.batch.one import STARTED, Job
+from napari_wildseg.batch.one import STARTED, Job, Loaded
+from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.report import Report
 from napari_wildseg.batch.settings import BatchSettings
@@ -48,6 +49,8 @@ class Batch:
         Go on with a batch that was started in the folder; start it if none was.
     overwrite : bool
         Start anew where a batch or files of it are.
+    mix_versions : bool
+        Go on although another version of the program, or other weights, did the images before.
     workers : int or None
         Images done at once on this machine; None for one a core.
     scheduler : str or None
@@ -64,6 +67,7 @@ class Batch:
     settings: BatchSettings = field(default_factory=BatchSettings)
     resume: bool = False
     overwrite: bool = False
+    mix_versions: bool = False
     workers: int | None = None
     scheduler: str | None = None
 
@@ -145,6 +149,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             plan = _same_classes(journal.header, plan, batch.folder)
             header["classes"] = classes_to_json(plan.classes)
             header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
+            header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
         journal.start(header, anew=anew)
         job = Job(batch.settings, plan, output)
         yield from _images(batch, job, items, journal)
@@ -167,20 +172,28 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
     yield BatchProgress(done, total, "Loading the model", resumed=resumed)
     if not todo:
         return
+    assert journal.header is not None
+    before = origins_of(journal.header) if resumed else ()
     records = _records(batch, job, todo, journal)
     stage = "Loading the model"
     started = False
     try:
         for found in records:
+            if isinstance(found, Loaded):
+                origin = Origin(this_program(), found.weights)
+                origins = with_origin(before, origin, batch.folder, mix=batch.mix_versions)
+                journal.start({**journal.header, "made_by": [o.to_json() for o in origins]})
+                stage, started = STARTED, True
+                yield BatchProgress(done, total, stage, failed, None, resumed, started)
+                continue
             record = found if isinstance(found, Record) else None
             if record is not None:
                 journal.add(record)
                 done += 1
                 failed += bool(record.failure)
                 stage = STARTED
-            elif found:
-                stage = str(found)
-                started |= stage == STARTED
+            elif isinstance(found, str):
+                stage = found
             yield BatchProgress(done, total, stage, failed, record, resumed, started)
     finally:
         records.close()
@@ -188,7 +201,7 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
 
 def _records(
     batch: Batch, job: Job, todo: Sequence[WorkItem], journal: Journal
-) -> Generator[Record | str | None, None, None]:
+) -> Generator[Record | Loaded | str | None, None, None]:
     assert journal.header is not None
     overwrite = journal.header["overwrite"]
 
@@ -221,7 +234,14 @@ def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal)
     records = tuple(journal.records[item.name] for item in items)
     done = [record for record in records if not record.failure]
     files = job.output.finish(done, job.plan.classes)
-    report = Report(records, job.plan.classes, batch.format, batch.settings.to_json(), tuple(files))
+    report = Report(
+        records,
+        job.plan.classes,
+        batch.format,
+        batch.settings.to_json(),
+        tuple(files),
+        origins_of(journal.header or {}),
+    )
     report.write(batch.folder)
     written = [*files, *(file for record in done for file in record.files)]
     for place in {batch.folder, journal.path.parent, *((batch.folder / f).parent for f in written)}:

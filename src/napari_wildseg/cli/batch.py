@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the batch that is in the output folder"
     )
     parser.add_argument(
+        "--mix-versions",
+        action="store_true",
+        help="with --resume: go on although another version of napari-wildseg, or other weights "
+        "of the model, did the images before",
+    )
+    parser.add_argument(
         "--workers",
         type=arguments.positive,
         metavar="N",
@@ -125,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         resume=args.resume,
         overwrite=args.overwrite,
+        mix_versions=args.mix_versions,
         workers=args.workers,
         scheduler=args.scheduler,
     )
