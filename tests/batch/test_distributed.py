@@ -80,7 +80,7 @@ def test_errors_that_are_no_images_end_the_batch(batch, threads):
 
 def test_workers_of_two_kinds_are_refused(batch):
     from napari_wildseg.batch import distributed as module
-    from napari_wildseg.batch.one import Job
+    from napari_wildseg.batch.job import Job
     from napari_wildseg.batch.origin import Origin, this_program
     from napari_wildseg.batch.outputs import open_output
     from napari_wildseg.batch.worklist import list_images

@@ -16,9 +16,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_wildseg.batch.allocator import keep_freed_memory
+from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.local import default_workers
-from napari_wildseg.batch.one import Job, Loaded, run_image, start_segmenter
+from napari_wildseg.batch.one import run_image
 from napari_wildseg.batch.origin import Origin, this_program
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError, WildsegError
@@ -267,7 +268,7 @@ def run_on_worker(job: Job, item: WorkItem, origin: Origin) -> Record:
         If this one works with something else.
     """
     _check_alike(prepare_worker(job), origin)
-    return run_image(job, item, _segmenter(job))
+    return run_image(job, item, _segmenter(job), Control())
 
 
 def _segmenter(job: Job) -> Segmenter:

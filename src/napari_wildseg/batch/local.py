@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_wildseg.batch.allocator import keep_freed_memory
+from napari_wildseg.batch.job import CancelledError, Control, Job, Loaded, start_segmenter
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.one import CancelledError, Job, Loaded, run_image, start_segmenter
+from napari_wildseg.batch.one import run_image
 from napari_wildseg.batch.worklist import WorkItem
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _run_lanes(
         waiting.put(item)
     finished: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
+    control = Control(stop, begin)
 
     def lane() -> None:
         torch.set_num_threads(1)  # of this thread
@@ -104,7 +106,7 @@ def _run_lanes(
             except queue.Empty:
                 return
             try:
-                record = run_image(job, item, segmenter, stop=stop, begin=begin)
+                record = run_image(job, item, segmenter, control)
             except CancelledError:
                 return
             except BaseException as error:

@@ -41,6 +41,10 @@ class Output(Protocol):
     def folder(self) -> Path:
         """The output folder."""
 
+    @property
+    def takes_tiles(self) -> bool:
+        """Whether labels can be written tile by tile (`napari_wildseg.io.label_tiles`)."""
+
     def files(self, name: str) -> list[str]:
         """Files of one image, relative to the folder.
 
@@ -119,6 +123,11 @@ class FilesOutput:
     folder: Path
     format: str
 
+    @property
+    def takes_tiles(self) -> bool:
+        """See `Output.takes_tiles`."""
+        return self.format == "ome-zarr"
+
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""
         main = f"{name}{self._format.suffixes[0]}"
@@ -160,6 +169,7 @@ class VOCOutput:
     """
 
     folder: Path
+    takes_tiles = False
 
     _BASE = "VOCdevkit/VOC2012"
 
@@ -211,6 +221,7 @@ class COCOOutput:
     """
 
     folder: Path
+    takes_tiles = False
 
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""

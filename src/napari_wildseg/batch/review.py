@@ -17,11 +17,12 @@ from napari_wildseg.batch.report import Report, read_report
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.images import as_rgb
-from napari_wildseg.engine.pictures import read_picture
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.corrections import read_corrections, write_corrections
 from napari_wildseg.io.datasets import merge_classes
 from napari_wildseg.io.label_image import LabelImage, classes_to_json, dump_json
+from napari_wildseg.io.lazy import LazyPicture
+from napari_wildseg.io.pictures import open_image, whole_of
 
 _STATE = f"{FOLDER}/review.json"
 
@@ -101,7 +102,12 @@ class ReviewQueue:
             If the picture or its labels are gone or damaged.
         """
         record = self.records[place]
-        rgb = as_rgb(read_picture(record.image))
+        found = open_image(record.image)
+        if isinstance(found, LazyPicture):
+            with found:
+                rgb = whole_of(found)
+        else:
+            rgb = as_rgb(found)
         if rgb.shape[:2] != tuple(record.size):
             raise InputError(f"{record.image} is not the picture that was segmented any more.")
         labels = self._output.read(record, self.classes)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.job import STARTED, Job, Loaded
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.local import default_workers, run_local
-from napari_wildseg.batch.one import STARTED, Job, Loaded
 from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.report import Report

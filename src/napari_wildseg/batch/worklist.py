@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, count_planes, reason, stem_of
+from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason, stem_of
+from napari_wildseg.io.pictures import is_picture, planes_in
 
 RESERVED = ("report", "classes")
 """Names that no image's files may have: those of the batch itself."""
@@ -44,8 +45,9 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
     source : str or Path
         A folder (the pictures in it, or in its ``images`` if it has none itself), a glob pattern
         (``"scans/**/*.png"``), a list (``.txt``: a path a line, ``#`` starts a comment;
-        ``.csv``: the first column) with paths relative to its own folder, or one picture. Each
-        plane of a stack (a TIFF of several) counts as an image, called ``stack_0000`` and so on.
+        ``.csv``: the first column) with paths relative to its own folder, or one picture. A
+        zarr counts as a picture. Each plane of a stack (a TIFF or zarr of several) counts as an
+        image, called ``stack_0000`` and so on.
     given : mapping of str to str, optional
         Names by absolute path that were given before and stay.
 
@@ -61,10 +63,12 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
     """
     text = os.fspath(source)
     path = Path(text)
-    if path.is_dir():
+    if is_picture(path) and path.is_dir():
+        found = [path]
+    elif path.is_dir():
         found = _in_folder(path)
         if not found:
-            endings = ", ".join(PICTURE_SUFFIXES)
+            endings = ", ".join((*PICTURE_SUFFIXES, ".zarr"))
             raise InputError(f"{path} holds no pictures ({endings}): check the folder.")
     elif path.is_file():
         found = _in_list(path) if path.suffix.lower() in _LIST_SUFFIXES else [path]
@@ -72,7 +76,7 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
             raise InputError(f"{path} lists no images: write one path a line.")
     elif glob.has_magic(text):
         paths = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
-        found = [Path(p) for p in paths if p.lower().endswith(PICTURE_SUFFIXES) and _is_file(p)]
+        found = [Path(p) for p in paths if is_picture(Path(p))]
         if not found:
             raise InputError(f"No picture matches {text}: check the pattern.")
     else:
@@ -140,22 +144,17 @@ def _name(path: Path, depth: int) -> str:
 def _planes_of(paths: Iterable[Path]) -> Iterator[Path]:
     """Put the planes of a stack in its place."""
     for path in paths:
-        count = count_planes(path)
+        count = planes_in(path)
         if count == 1:
             yield path
         else:
             yield from (path.with_name(f"{path.name}#{plane}") for plane in range(count))
 
 
-def _is_file(path: str) -> bool:
-    return Path(path).is_file() and not Path(path).name.startswith(".")
-
-
 def _in_folder(folder: Path) -> list[Path]:
     for place in (folder, folder / "images"):
         if place.is_dir():
-            found = [p for p in sorted(place.iterdir()) if p.suffix.lower() in PICTURE_SUFFIXES]
-            found = [p for p in found if _is_file(os.fspath(p))]
+            found = [p for p in sorted(place.iterdir()) if is_picture(p)]
             if found:
                 return found
     return []

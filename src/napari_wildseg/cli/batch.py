@@ -197,7 +197,7 @@ class Rate:
 @contextmanager
 def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None]]:
     """Give a function that shows progress: JSON lines, a bar, or a line now and then."""
-    from napari_wildseg.batch.one import STARTED
+    from napari_wildseg.batch.job import STARTED
 
     if as_json:
         yield _show_json
@@ -263,7 +263,7 @@ def describe(progress: BatchProgress, rate: Rate) -> str:
     rate : Rate
         How fast it is.
     """
-    from napari_wildseg.batch.one import STARTED
+    from napari_wildseg.batch.job import STARTED
 
     parts = [f"{progress.done} of {progress.total} images"]
     if progress.stage != STARTED:

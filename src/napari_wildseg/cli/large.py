@@ -16,51 +16,8 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeResult
     from napari_wildseg.io.lazy import LazyPicture
 
-LARGE = 16_000_000
-"""Pictures of more pixels are looked at through windows as well."""
-
-_AS_PNG = 64_000_000
-"""Labels of picture files of up to so many pixels become a PNG, as those of small ones do."""
-
 _OVERLAY = 2048
 """Longest side of the overlay, in pixels."""
-
-_STRIP = 1024
-"""Rows of labels that are read at once for the overlay."""
-
-
-def open_large(spec: str, detail: int | None) -> LazyPicture | None:
-    """Open an image that windows suit, or return None for one to be read as a whole.
-
-    Parameters
-    ----------
-    spec : str
-        The IMAGE of the command line.
-    detail : int or None
-        What --detail says; with it, any image counts as large.
-    """
-    from napari_wildseg.engine.pictures import check_readable, open_picture, read_picture
-    from napari_wildseg.io.lazy import LazyPicture, open_lazily
-
-    path = Path(spec)
-    if path.is_dir():
-        return open_lazily(path)
-    if spec.startswith("sample:"):
-        width = height = 0
-    elif path.suffix.lower() in (".tif", ".tiff"):
-        picture = open_lazily(path)
-        if picture.planes > 1 or picture.size[0] * picture.size[1] > LARGE or detail:
-            return picture
-        picture.close()
-        return None
-    else:
-        check_readable(path)
-        with open_picture(path) as opened:
-            width, height = opened.size
-    if width * height <= LARGE and detail is None:
-        return None
-    array = read_picture(spec)
-    return LazyPicture((array,), "yx" if array.ndim == 2 else "yxc")
 
 
 def segment_large(
@@ -88,6 +45,7 @@ def segment_large(
     from napari_wildseg.io import LabelImage, write_labels
     from napari_wildseg.io.atomic import atomic_write
     from napari_wildseg.io.label_tiles import labels_on_disk
+    from napari_wildseg.io.pictures import WHOLE
 
     if args.refiner != "default":
         raise InputError(
@@ -97,7 +55,7 @@ def segment_large(
     if args.corrections is not None:
         raise InputError("--corrections is for stacks here; large images are corrected in napari.")
     image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
-    as_png = not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= _AS_PNG
+    as_png = not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= WHOLE
     paths = results.result_paths(args.out, stem) if as_png else large_paths(args.out, stem)
     results.refuse(paths, [args.image], overwrite=args.overwrite)
     segmenter = LargeSegmenter(
@@ -157,20 +115,10 @@ def large_paths(folder: Path, stem: str) -> dict[str, Path]:
 
 
 def _overlay(rgb: NDArray[np.uint8], labels: Any, classes: tuple[ClassInfo, ...]) -> bytes:
-    import numpy as np
-
+    from napari_wildseg.engine.large.sampling import sample_labels
     from napari_wildseg.io.overlay import overlay_png
 
-    rows, columns = (
-        ((np.arange(n) + 0.5) * (size / n)).astype(int)
-        for n, size in zip(rgb.shape[:2], labels.shape, strict=True)
-    )
-    small = np.empty(rgb.shape[:2], np.uint8)
-    for top in range(0, labels.shape[0], _STRIP):  # every chunk is decoded once
-        there = (rows >= top) & (rows < top + _STRIP)
-        strip = np.asarray(labels[top : top + _STRIP])
-        small[there] = strip[rows[there] - top][:, columns]
-    return overlay_png(rgb, small, classes)
+    return overlay_png(rgb, sample_labels(labels, rgb.shape[:2]), classes)
 
 
 def _report(

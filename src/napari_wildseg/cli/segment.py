@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.cli import results
     from napari_wildseg.cli.console import print_json, run_steps, warn
-    from napari_wildseg.cli.large import open_large, segment_large
+    from napari_wildseg.cli.large import segment_large
     from napari_wildseg.cli.stack import segment_stack
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.pictures import read_picture, stem_of
@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.engine.vocabularies import load_vocabulary
     from napari_wildseg.io.atomic import refuse_existing
     from napari_wildseg.io.class_sets import write_class_set
+    from napari_wildseg.io.pictures import open_large
 
     # Everything that can be wrong is looked at before the model is loaded.
     automatic = args.labels.strip().casefold() == "auto"

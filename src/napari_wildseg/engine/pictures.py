@@ -65,7 +65,7 @@ def split_plane(spec: str | Path) -> tuple[Path, int | None]:
     >>> split_plane("movie.tif#3")[1], split_plane("movie.tif")[1]
     (3, None)
     """
-    found = re.fullmatch(r"(.+\.tiff?)#(\d{1,9})", str(spec), re.IGNORECASE | re.DOTALL)
+    found = re.fullmatch(r"(.+\.(?:tiff?|zarr))#(\d{1,9})", str(spec), re.IGNORECASE | re.DOTALL)
     if found is None or Path(spec).exists():
         return Path(spec), None
     return Path(found[1]), int(found[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,24 @@ class LazyPicture:
         fixed = dict(zip(others, (int(i) for i in index), strict=True))
         return tuple(_Plane(level, fixed) for level in self.levels) if fixed else self.levels
 
+    def single(self, number: int) -> LazyPicture:
+        """Return one plane as a picture of its own, not read; closing it closes all planes.
+
+        Parameters
+        ----------
+        number : int
+            From 0, in the order the planes are stored in.
+
+        Raises
+        ------
+        InputError
+            If there is no such plane.
+        """
+        if number >= self.planes:
+            raise InputError(f"There are {self.planes} planes; there is no plane {number}.")
+        axes = "".join(axis for axis in self.axes if axis in "yxc")
+        return replace(self, levels=self.plane(number), axes=axes)
+
 
 class _Plane:
     """One plane of an array of more axes: sliced as if the other axes were not there."""
@@ -104,7 +122,14 @@ class _Plane:
         return np.asarray(self[()], dtype=dtype)
 
 
-def _is_zarr(path: Path) -> bool:
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr array or group, of version 2 or 3.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    """
     return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
 
 

@@ -17,6 +17,7 @@ from napari_wildseg.engine.large.corrections import LargeCorrections, changed_bl
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.priors import WindowPriors
 from napari_wildseg.engine.large.result import LargeResult
+from napari_wildseg.engine.large.sampling import sample_labels
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
@@ -29,6 +30,7 @@ from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.tagging import everyday_rivals, tag
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
 TILE = 1024
@@ -328,6 +330,28 @@ class LargeSegmenter:
             raise InputError("There is no image yet: call set_image first.")
         names, rivals = names_of(vocabulary), everyday_rivals(self.background)
         return tag(self._encoding.overview, self.model, names, rivals)[:top]
+
+    def uncertainty(self) -> Uncertainty:
+        """Tell how much the last result is to be doubted, from the grid of its relevance.
+
+        See `napari_wildseg.Segmenter.uncertainty`. The looks that have to agree are the views of
+        the whole image.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet.
+        """
+        run = self._require_run()
+        assert self._encoding is not None
+        text, background = text_rows(self.model, run.classes, self.background)
+        overview = self._encoding.overview
+        grid = look_grid(overview.shape)
+        looks = overview.relevance_by_look(self.model, text, background, grid)
+        relevance = (run.relevance**GAMMA).numpy()
+        shape = (relevance.shape[1], relevance.shape[2])
+        pseudo = Evidence(relevance).pseudo_labels(run.threshold)
+        return judge(sample_labels(run.labels, shape), pseudo, relevance, looks)
 
     def overview(self, side: int) -> NDArray[np.uint8]:
         """Return a picture of the whole image, made without reading it again.

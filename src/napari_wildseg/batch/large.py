@@ -1,0 +1,146 @@
+"""One large image of a batch: by windows and tiles, with bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wildseg.batch.job import Control, Job, choose_classes, record_of
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.uncertainty import CERTAIN
+from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.label_tiles import labels_on_disk
+from napari_wildseg.io.lazy import LazyPicture
+from napari_wildseg.io.pictures import WHOLE, whole_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.large import LargeSegmenter
+    from napari_wildseg.engine.models.base import CLIPModel
+
+_turn = threading.Lock()
+"""Held by the lane that does a large image: two at once would take twice the memory."""
+
+_POLL = 0.2
+"""Seconds after which a lane that waits for its turn looks whether the batch was cancelled."""
+
+
+def run_large(
+    job: Job, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
+) -> Record:
+    """Do one large image.
+
+    Labels of more than `WHOLE` pixels are written tile by tile, which OME-Zarr alone can take.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    item : WorkItem
+        The image.
+    picture : LazyPicture
+        Its pixels, one plane.
+    model : CLIPModel
+        The model.
+    control : Control
+        Stops it.
+
+    Returns
+    -------
+    Record
+        What became of it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be done as the batch asks.
+    CancelledError, OutputError
+        As for `napari_wildseg.batch.one.run_image`.
+    """
+    from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+
+    how = job.settings
+    height, width = picture.size
+    by_tiles = height * width > WHOLE
+    if by_tiles and not job.output.takes_tiles:
+        raise InputError(
+            f"{width} x {height} pixels: labels of more than {WHOLE // 1_000_000} megapixels are "
+            "written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
+        )
+    if how.refiner != "default":
+        raise InputError(
+            f'large images are refined by "default", not "{how.refiner}": leave --refiner out.'
+        )
+    segmenter = LargeSegmenter(
+        model, views=how.views, method=how.method, threshold=how.threshold, device=how.device
+    )
+    about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
+    with _my_turn(control):
+        classes = job.plan.of(item.name)
+        if classes != ():
+            image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+            control.until_done(segmenter.set_image_steps(image))
+        if classes is None:
+            classes = choose_classes(segmenter, job.plan.classes)
+        if by_tiles:
+            path = job.output.folder / job.output.files(item.name)[0]
+            with (
+                control.writing(item.name),
+                labels_on_disk(path, picture.size, classes, overwrite=True, **about) as written,
+            ):
+                counts = _segment(job, segmenter, classes, written.array, control)
+                written.model, written.settings = _made_with(job, segmenter)
+        else:
+            values = np.zeros(picture.size, np.uint8)
+            counts = _segment(job, segmenter, classes, values, control)
+            model_name, settings = _made_with(job, segmenter)
+            labels = LabelImage(values, classes, model=model_name, settings=settings, **about)
+            rgb = whole_of(picture)
+            with control.writing(item.name):
+                job.output.write(item.name, rgb, labels, job.plan.classes)
+        doubt = CERTAIN
+        notices: tuple[str, ...] = ()
+        if segmenter.result is not None:
+            doubt, notices = segmenter.uncertainty(), segmenter.result.notices
+        return record_of(job, item, (height, width), counts, classes, doubt, notices)
+
+
+def _segment(
+    job: Job,
+    segmenter: LargeSegmenter,
+    classes: tuple[ClassInfo, ...],
+    out: Any,
+    control: Control,
+) -> NDArray[np.int64]:
+    """Write labels to an array of zeros; return how many pixels each has."""
+    if not classes:  # none of the set's classes is in this image, says whoever listed them
+        counts = np.zeros(256, np.int64)
+        counts[0] = out.shape[0] * out.shape[1]
+        return counts
+    steps = segmenter.segment_steps(classes, out=out, refine=job.settings.refine)
+    return control.until_done(steps).counts
+
+
+def _made_with(job: Job, segmenter: LargeSegmenter) -> tuple[str, dict[str, Any]]:
+    result = segmenter.result
+    if result is None:
+        return "", {}
+    return result.model, {**result.settings, "refined": job.settings.refine}
+
+
+@contextmanager
+def _my_turn(control: Control) -> Iterator[None]:
+    while not _turn.acquire(timeout=_POLL):
+        control.check()
+    try:
+        yield
+    finally:
+        _turn.release()
