@@ -83,6 +83,7 @@ def test_workers_of_two_kinds_are_refused(batch):
     from napari_wildseg.batch.job import Job
     from napari_wildseg.batch.origin import Origin, this_program
     from napari_wildseg.batch.outputs import open_output
+    from napari_wildseg.batch.units import Unit
     from napari_wildseg.batch.worklist import list_images
 
     items = list_images(batch.source)
@@ -90,9 +91,10 @@ def test_workers_of_two_kinds_are_refused(batch):
     job = Job(batch.settings, plan, open_output("png", batch.folder))
     origin = module.prepare_worker(job)
     assert origin.program == this_program()
-    assert not module.run_on_worker(job, items[0], origin).failure
+    unit = Unit(items[:1])
+    assert not module.run_on_worker(job, unit, origin)[0].failure
     with pytest.raises(WildsegError, match="two kinds"):
-        module.run_on_worker(job, items[0], Origin("99.0", origin.weights))
+        module.run_on_worker(job, unit, Origin("99.0", origin.weights))
     module._loaded.clear()
 
 

@@ -13,15 +13,15 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.local import default_workers
-from napari_wildseg.batch.one import run_image
 from napari_wildseg.batch.origin import Origin, this_program
-from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.batch.units import Unit, run_unit
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
 
@@ -46,7 +46,7 @@ _AHEAD = 4
 
 def run_distributed(
     job: Job,
-    todo: Sequence[WorkItem],
+    todo: Sequence[Unit],
     address: str,
     *,
     begin: Callable[[str], None],
@@ -57,7 +57,7 @@ def run_distributed(
     ----------
     job : Job
         The batch.
-    todo : sequence of WorkItem
+    todo : sequence of Unit
         The images.
     address : str
         Of the scheduler, ``"tcp://host:8786"``; or ``"local"``, ``"local:N"`` for N processes of
@@ -109,13 +109,13 @@ def _hand_out(
     client: Any,
     address: str,
     job: Job,
-    todo: Sequence[WorkItem],
+    todo: Sequence[Unit],
     begin: Callable[[str], None],
 ) -> Iterator[Record | Loaded | str | None]:
     origin = yield from _prepare(client, address, job)
     yield Loaded(origin.weights)
     waiting = list(reversed(todo))
-    out: dict[Any, WorkItem] = {}
+    out: dict[Any, Unit] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
     try:
         while waiting or out:
@@ -123,29 +123,35 @@ def _hand_out(
             if not threads:
                 yield f"Waiting for a worker to join {address}"
             while waiting and len(out) < _AHEAD * max(1, threads):
-                item = waiting.pop()
-                try:
-                    begin(item.name)
-                except InputError as error:
-                    yield Record(item.name, item.path, failure=str(error))
+                unit = waiting.pop()
+                refused = []
+                for item in unit.items:
+                    try:
+                        begin(item.name)
+                    except InputError as error:
+                        refused.append(Record(item.name, item.path, failure=str(error)))
+                yield from refused
+                names = {record.name for record in refused}
+                unit = replace(unit, items=tuple(i for i in unit.items if i.name not in names))
+                if not unit.items:
                     continue
                 future = client.submit(
                     run_on_worker,
-                    job.only(item.name),
-                    item,
+                    job.only(*(item.name for item in (*unit.items, *unit.stack))),
+                    unit,
                     origin,
                     pure=False,
                     retries=RETRIES,
-                    key=f"wildseg-{secrets.token_hex(4)}-{item.name}",
+                    key=f"wildseg-{secrets.token_hex(4)}-{unit.items[0].name}",
                 )
-                out[future] = item
+                out[future] = unit
                 future.add_done_callback(finished.put)
             try:
                 future = finished.get(timeout=_POLL)
             except queue.Empty:
                 yield None
                 continue
-            yield _record(future, out.pop(future))
+            yield from _records(future, out.pop(future))
     finally:
         client.cancel(list(out))
 
@@ -189,20 +195,19 @@ def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin
     return origin
 
 
-def _record(future: Any, item: WorkItem) -> Record:
-    """Return what came back for an image, or raise what ends the batch."""
+def _records(future: Any, unit: Unit) -> list[Record]:
+    """Return what came back for images, or raise what ends the batch."""
     if future.status == "finished":
-        record: Record = future.result()
-        return record
+        records: list[Record] = future.result()
+        return records
     if future.status == "error":
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
-            return Record(
-                item.name,
-                item.path,
-                failure="every worker that tried it died, probably for lack of memory: "
-                "make the image smaller, or give the workers more.",
+            failure = (
+                "every worker that tried it died, probably for lack of memory: "
+                "make the image smaller, or give the workers more."
             )
+            return [Record(item.name, item.path, failure=failure) for item in unit.items]
         _raise(error)
     raise WildsegError("The scheduler is gone; start it again and go on with --resume.")
 
@@ -250,15 +255,15 @@ def prepare_worker(job: Job) -> Origin:
     return Origin(this_program(), _segmenter(job).model.fingerprint)
 
 
-def run_on_worker(job: Job, item: WorkItem, origin: Origin) -> Record:
-    """Do one image in a worker; its process loads the model with the first one.
+def run_on_worker(job: Job, unit: Unit, origin: Origin) -> list[Record]:
+    """Do images in a worker; its process loads the model with the first one.
 
     Parameters
     ----------
     job : Job
-        The batch, of which the classes of this image are enough.
-    item : WorkItem
-        The image.
+        The batch, of which the classes of these images are enough.
+    unit : Unit
+        The images.
     origin : Origin
         What the other workers work with.
 
@@ -268,7 +273,7 @@ def run_on_worker(job: Job, item: WorkItem, origin: Origin) -> Record:
         If this one works with something else.
     """
     _check_alike(prepare_worker(job), origin)
-    return run_image(job, item, _segmenter(job), Control())
+    return list(run_unit(job, unit, _segmenter(job), Control()))
 
 
 def _segmenter(job: Job) -> Segmenter:

@@ -64,15 +64,15 @@ class Job:
     plan: ClassPlan
     output: Output
 
-    def only(self, name: str) -> Job:
-        """Return the same job with what one image needs, to be sent with it.
+    def only(self, *names: str) -> Job:
+        """Return the same job with what some images need, to be sent with them.
 
         Parameters
         ----------
-        name : str
-            The image's name.
+        *names : str
+            The images' names.
         """
-        known = {name: self.plan.known[name]} if name in self.plan.known else {}
+        known = {name: self.plan.known[name] for name in names if name in self.plan.known}
         return replace(self, plan=replace(self.plan, known=known))
 
 

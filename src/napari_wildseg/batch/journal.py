@@ -100,6 +100,19 @@ class Record:
         )
 
 
+def corrections_file(folder: Path, name: str) -> Path:
+    """Return where the corrections made in review are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    name : str
+        The image's name.
+    """
+    return folder / FOLDER / "corrections" / f"{name}.png"
+
+
 def has_journal(folder: Path) -> bool:
     """Whether a batch was ever started in a folder.
 

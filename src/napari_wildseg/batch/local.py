@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.job import CancelledError, Control, Job, Loaded, start_segmenter
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.one import run_image
-from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.batch.units import Unit, run_unit
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
@@ -35,7 +34,7 @@ def default_workers() -> int:
 
 def run_local(
     job: Job,
-    todo: Sequence[WorkItem],
+    todo: Sequence[Unit],
     *,
     workers: int,
     begin: Callable[[str], None],
@@ -46,7 +45,7 @@ def run_local(
     ----------
     job : Job
         The batch.
-    todo : sequence of WorkItem
+    todo : sequence of Unit
         The images.
     workers : int
         Lanes; all share one model.
@@ -82,7 +81,7 @@ def run_local(
 
 def _run_lanes(
     job: Job,
-    todo: Sequence[WorkItem],
+    todo: Sequence[Unit],
     model: CLIPModel,
     *,
     workers: int,
@@ -90,9 +89,9 @@ def _run_lanes(
 ) -> Iterator[Record | None]:
     import torch
 
-    waiting: queue.SimpleQueue[WorkItem] = queue.SimpleQueue()
-    for item in todo:
-        waiting.put(item)
+    waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+    for unit in todo:
+        waiting.put(unit)
     finished: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
     control = Control(stop, begin)
@@ -102,17 +101,17 @@ def _run_lanes(
         segmenter = start_segmenter(job, model)
         while not stop.is_set():
             try:
-                item = waiting.get_nowait()
+                unit = waiting.get_nowait()
             except queue.Empty:
                 return
             try:
-                record = run_image(job, item, segmenter, control)
+                for record in run_unit(job, unit, segmenter, control):
+                    finished.put(record)
             except CancelledError:
                 return
             except BaseException as error:
                 finished.put(error)
                 return
-            finished.put(record)
 
     lanes = [
         threading.Thread(target=lane, name=f"wildseg lane {number}", daemon=True)
@@ -121,7 +120,7 @@ def _run_lanes(
     for thread in lanes:
         thread.start()
     try:
-        missing = len(todo)
+        missing = sum(len(unit.items) for unit in todo)
         while missing:
             try:
                 found = finished.get(timeout=_POLL)

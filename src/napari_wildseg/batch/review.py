@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.batch.journal import FOLDER, Journal, Record
+from napari_wildseg.batch.journal import FOLDER, Journal, Record, corrections_file
 from napari_wildseg.batch.outputs import open_output
 from napari_wildseg.batch.report import Report, read_report
 from napari_wildseg.engine.classes import ClassInfo
@@ -196,7 +196,7 @@ class ReviewQueue:
             journal.close()
 
     def _corrections(self, name: str) -> Path:
-        return self.folder / FOLDER / "corrections" / f"{name}.png"
+        return corrections_file(self.folder, name)
 
     def _read_state(self) -> set[str]:
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.corrected import Corrected, find_corrected
 from napari_wildseg.batch.job import STARTED, Job, Loaded
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.local import default_workers, run_local
@@ -16,6 +17,7 @@ from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_o
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.report import Report
 from napari_wildseg.batch.settings import BatchSettings
+from napari_wildseg.batch.units import Unit, units_of
 from napari_wildseg.batch.worklist import WorkItem, list_images
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
@@ -45,6 +47,9 @@ class Batch:
         Segment each image into those of the class names that the model finds in it.
     settings : BatchSettings
         How images are segmented.
+    corrected : Path or None
+        Folder with labels that an annotator made for some of the images; they are kept, and
+        carried along stacks. See `napari_wildseg.batch.corrected.find_corrected`.
     resume : bool
         Go on with a batch that was started in the folder; start it if none was.
     overwrite : bool
@@ -65,6 +70,7 @@ class Batch:
     vocabulary: str = "coco"
     if_present: bool = False
     settings: BatchSettings = field(default_factory=BatchSettings)
+    corrected: Path | None = None
     resume: bool = False
     overwrite: bool = False
     mix_versions: bool = False
@@ -122,6 +128,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
     # Looked at before a folder is made.
     items = list_images(batch.source)
     _plan(batch, items)
+    corrected = _corrected(batch, items)
     if not has_journal(batch.folder):
         _refuse_foreign(output, items, batch)
     elif not (batch.resume or batch.overwrite):
@@ -139,6 +146,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             "settings": batch.settings.to_json(),
             "mode": plan.mode,
             "overwrite": batch.overwrite,
+            "corrected": {name: corrected[name].digest for name in sorted(corrected)},
             "classes": classes_to_json(plan.classes),
         }
         if anew:
@@ -152,7 +160,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
         journal.start(header, anew=anew)
         job = Job(batch.settings, plan, output)
-        yield from _images(batch, job, items, journal)
+        yield from _images(batch, job, items, corrected, journal)
         return _finish(job, batch, items, journal)
 
 
@@ -162,7 +170,26 @@ def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
     )
 
 
-def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal) -> Steps[None]:
+def _corrected(batch: Batch, items: Sequence[WorkItem]) -> dict[str, Corrected]:
+    if batch.corrected is None:
+        return {}
+    if not batch.settings.refine:
+        raise InputError("--corrected needs the refinement: leave --no-refine out.")
+    if batch.corrected.resolve() == batch.folder.resolve():
+        raise InputError(
+            f"{batch.folder} cannot be both the corrected labels and the output: choose another "
+            "--out."
+        )
+    return find_corrected(batch.corrected, items)
+
+
+def _images(
+    batch: Batch,
+    job: Job,
+    items: Sequence[WorkItem],
+    corrected: Mapping[str, Corrected],
+    journal: Journal,
+) -> Steps[None]:
     """Do what is left to do; on return every image has a record."""
     todo = [item for item in items if not _is_done(journal, item, job.output)]
     resumed = len(items) - len(todo)
@@ -174,7 +201,7 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
         return
     assert journal.header is not None
     before = origins_of(journal.header) if resumed else ()
-    records = _records(batch, job, todo, journal)
+    records = _records(batch, job, units_of(todo, items, corrected), journal)
     stage = "Loading the model"
     started = False
     try:
@@ -200,7 +227,7 @@ def _images(batch: Batch, job: Job, items: Sequence[WorkItem], journal: Journal)
 
 
 def _records(
-    batch: Batch, job: Job, todo: Sequence[WorkItem], journal: Journal
+    batch: Batch, job: Job, todo: Sequence[Unit], journal: Journal
 ) -> Generator[Record | Loaded | str | None, None, None]:
     assert journal.header is not None
     overwrite = journal.header["overwrite"]
@@ -257,6 +284,8 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
             raise InputError(
                 f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {_ADVICE}"
             )
+    if old.get("corrected", {}) != new["corrected"]:
+        raise InputError(f"The batch in {folder} was begun with other corrected labels: {_ADVICE}")
     for key, value in new["settings"].items():
         before = old.get("settings", {}).get(key)
         if before != value and key != "device":

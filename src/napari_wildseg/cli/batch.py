@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wildseg.cli import arguments
@@ -62,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="png",
         metavar="F",
         help="png, voc, coco, tiff, ome-zarr, npz or yolo (default: png)",
+    )
+    parser.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="DIR",
+        help="labels you made for some of the images (NAME.png as in the output, or the output of "
+        "a reviewed batch): they are kept, and carried to the other planes of their stack",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the batch that is in the output folder"
@@ -129,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
             refine=not args.no_refine,
             device=args.device,
         ),
+        corrected=args.corrected,
         resume=args.resume,
         overwrite=args.overwrite,
         mix_versions=args.mix_versions,
@@ -297,8 +306,6 @@ def clock(seconds: float) -> str:
 
 
 def _failure(record) -> str:  # type: ignore[no-untyped-def]
-    from pathlib import Path
-
     encoding = sys.stderr.encoding or "utf-8"
     text = f"wildseg: {Path(record.image).name} left out: {record.failure}"
     return text.encode(encoding, "backslashreplace").decode(encoding)
