@@ -61,7 +61,7 @@ class Desk:
     def wait(self, seconds: float = 300) -> None:
         """Wait for the running job."""
         end = time.monotonic() + seconds
-        while self.widget.controller.runner.running and time.monotonic() < end:
+        while self.widget.controller.working and time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.01)  # the worker needs the processor more
         self.settle()

@@ -64,7 +64,7 @@ class Desk:
         self.qtbot.keyClick(line, Qt.Key.Key_Return)
 
     def wait(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.controller.runner.running, timeout=TIMEOUT)
+        self.qtbot.waitUntil(lambda: not self.controller.working, timeout=TIMEOUT)
         # The read-out follows on a timer.
         self.qtbot.waitUntil(lambda: not self.widget._count.isActive(), timeout=TIMEOUT)
 

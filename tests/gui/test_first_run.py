@@ -23,7 +23,7 @@ controller.add_classes("cup of coffee, table")
 widget.run.auto_segment.click()
 loop, poll = QEventLoop(), QTimer()
 # Not processEvents in a loop: PySide6 6.12 gives away a reference to None at each call.
-poll.timeout.connect(lambda: controller.runner.running or loop.quit())
+poll.timeout.connect(lambda: controller.working or loop.quit())
 poll.start(20)
 loop.exec()
 print(json.dumps([bool(viewer.layers["coffee labels"].data.any()), "torch" in sys.modules]))

@@ -68,7 +68,7 @@ def test_cancel_at_random_moments(desk, photo, qtbot, seed):
         seen: list[object] = []
         d.controller.runner.status.connect(seen.append)
         qtbot.waitUntil(
-            lambda n=steps, s=seen: len(s) >= n or not d.controller.runner.running, timeout=60_000
+            lambda n=steps, s=seen: len(s) >= n or not d.controller.working, timeout=60_000
         )
         d.controller.runner.status.disconnect(seen.append)
         started = time.perf_counter()

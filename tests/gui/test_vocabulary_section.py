@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -93,7 +91,7 @@ def test_the_auto_switch_names_and_segments(desk, photo):
     d.control("auto_names").setChecked(True)
     d.click("auto_segment")
     d.qtbot.waitUntil(
-        lambda: len(d.viewer.layers) == 3 and not d.controller.runner.running, timeout=60_000
+        lambda: len(d.viewer.layers) == 3 and not d.controller.working, timeout=60_000
     )
     names = {c.name for c in d.controller.classes}
     assert "cup" in names
@@ -106,8 +104,6 @@ def test_names_of_the_auto_switch_without_pixels_go_again(desk):
     automatic = d.controller.automatic
     d.controller.add_classes("kite")
     automatic._added = {2: "kite"}
-    labels = np.ones((20, 30), np.uint8)
-    outcome = SimpleNamespace(labels=labels, pseudo_labels=labels)
-    said = automatic.finish(outcome, d.controller.plane, d.controller.session)
+    said = automatic.finish({0, 1}, d.controller.session)
     assert said == "Dropped, since no pixels were found: kite."
     assert [c.name for c in d.controller.classes] == ["dog"]

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.gui.as_typed import quoted
 from napari_wildseg.gui.cut import CUT
@@ -15,8 +13,6 @@ from napari_wildseg.gui.jobs import suggest_steps
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.controller import Controller
-    from napari_wildseg.gui.display import Plane
-    from napari_wildseg.gui.jobs import Outcome
     from napari_wildseg.gui.session import ImageSession
 
 
@@ -80,14 +76,14 @@ class AutoNames:
         if controller.classes:
             then()
 
-    def finish(self, outcome: Outcome, plane: Plane, session: ImageSession) -> str:
+    def finish(self, there: set[int], session: ImageSession) -> str:
         """Take names back that were added for this run and got no pixels.
 
         Parameters
         ----------
-        outcome : Outcome
-            The run's.
-        plane, session
+        there : set of int
+            Labels that were found or painted.
+        session : ImageSession
             What was segmented.
 
         Returns
@@ -98,11 +94,6 @@ class AutoNames:
         added, self._added = self._added, {}
         if not added or self._controller.session is not session:
             return ""
-        labels = outcome.pseudo_labels if outcome.labels is None else outcome.labels
-        there = set(np.unique(labels).tolist())
-        decided = session.decided(plane)
-        if decided is not None:
-            there |= set(np.unique(decided).tolist())
         gone = {number: name for number, name in added.items() if number not in there}
         if len(gone) == len(self._controller.classes):
             return ""  # an empty table would leave nothing to correct

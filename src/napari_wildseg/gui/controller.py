@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
-from napari_wildseg.gui.corrections import UNLABELLED
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
@@ -29,11 +27,14 @@ from napari_wildseg.gui.jobs import (
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.models import download_button
 from napari_wildseg.gui.runner import Runner
-from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.session import PSEUDO, ImageSession
+from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.worker import Job, shared_worker
 from napari_wildseg.gui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari import Viewer
 
     from napari_wildseg.engine.progress import Steps
@@ -61,10 +62,16 @@ class Controller(Workspace):
         self._pool = EnginePool()
         self._planes_left: list[Plane] = []
         self.runner = Runner()
+        self.takeover = Takeover(self.runner, self.layers)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._on_plane_changed)
+
+    @property
+    def working(self) -> bool:
+        """Whether a run, or the writing of its result, is under way."""
+        return self.runner.running or self.takeover.writing
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
@@ -91,7 +98,7 @@ class Controller(Workspace):
         session, image, plane = ready
         refine = self.refine_at_once
         request = self.request(session, image, plane)
-        steps = partial(segment_steps, request, session.corrections(plane), refine=refine)
+        steps = partial(segment_steps, request, session.standings(plane), refine=refine)
         self.runner.run("Auto-segment", image, steps, partial(self.take_segmented, session, plane))
 
     def auto_segment_planes(self) -> None:
@@ -109,7 +116,7 @@ class Controller(Workspace):
         number = self._planes_total - len(self._planes_left)
         request = self.request(session, image, plane)
         steps = partial(
-            segment_steps, request, session.corrections(plane), refine=self.refine_at_once
+            segment_steps, request, session.standings(plane), refine=self.refine_at_once
         )
         self.runner.run(
             f"Plane {number} of {self._planes_total}",
@@ -131,15 +138,8 @@ class Controller(Workspace):
         if not session.plane_state(plane).segmented:
             self.tell("There is nothing to refine yet: press Auto-segment first.")
             return
-        unknown = session.unknown_labels(plane)
-        if unknown:
-            self.tell(
-                f"Label {unknown[0]} was painted but belongs to no class: add a class for it, "
-                "or repaint it with a label of the table."
-            )
-            return
         request = self.request(session, image, plane)
-        steps = partial(refine_steps, request, session.corrections(plane))
+        steps = partial(refine_steps, request, session.standings(plane))
         self.runner.run("Refine", image, steps, partial(self._take_refined, session, plane))
 
     def set_threshold(self, value: float) -> None:
@@ -206,28 +206,46 @@ class Controller(Workspace):
 
     # ------------------------------------------------------------------ taking
 
-    def take_segmented(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        """Show a plane's labels; what the annotator decided stays."""
-        image = session.image
-        if image is None or image not in self.viewer.layers:
-            return
-        state = session.plane_state(plane)
-        state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
-        state.pseudo_labels = outcome.pseudo_labels
-        decided = session.decided(plane)
+    def take_segmented(
+        self,
+        session: ImageSession,
+        plane: Plane,
+        outcome: Outcome,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Show a plane's labels; what the annotator decided stays.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        plane : Plane
+            Which plane.
+        outcome : Outcome
+            The result.
+        then : callable, optional
+            Called when they are shown.
+        """
+
+        def shown(taken: Taken) -> None:
+            state = session.plane_state(plane)
+            state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
+            self.apply_visibility()
+            self.layers.activate(session, self.selected_class)
+            dropped = self.automatic.finish(taken.there, session)
+            seconds = sum(outcome.seconds.values())
+            done = f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine."
+            self._after(outcome, f"{dropped} {done}".strip())
+            if then is not None:
+                then()
+
         hide = outcome.labels is not None and self.refine_at_once
-        self.layers.show(session, image, PSEUDO, plane, outcome.pseudo_labels, visible=not hide)
-        if outcome.labels is not None:
-            self.layers.show(session, image, LABELS, plane, outcome.labels, decided)
-        self.apply_visibility()
-        self.layers.activate(session, self.selected_class)
-        dropped = self.automatic.finish(outcome, plane, session)
-        seconds = sum(outcome.seconds.values())
-        done = f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine."
-        self._after(outcome, f"{dropped} {done}".strip())
+        self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
 
     def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        self.take_segmented(session, plane, outcome)
+        self.take_segmented(session, plane, outcome, partial(self._plane_done, session))
+
+    def _plane_done(self, session: ImageSession) -> None:
         image = session.image
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
@@ -240,24 +258,13 @@ class Controller(Workspace):
             self.auto_segment()
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        image = session.image
-        if image is None or image not in self.viewer.layers or outcome.labels is None:
-            return
-        decided = session.decided(plane)
-        state = session.plane_state(plane)
-        pseudo = session.tracked.get(PSEUDO)
-        before = state.pseudo_labels
-        if before is None or not np.array_equal(before, outcome.pseudo_labels):
-            state.pseudo_labels = outcome.pseudo_labels
-            if pseudo is not None and self.layers.there(pseudo.layer):
-                pseudo.write(plane, outcome.pseudo_labels)
-        changed = self.layers.show(session, image, LABELS, plane, outcome.labels, decided)
-        self.apply_visibility()
-        kept = 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
-        what = "Refined" if changed else "Refined; nothing changed"
-        self._after(
-            outcome, f"{what}: {kept:,} corrected pixels kept. Ctrl+Z brings back the state before."
-        )
+        def shown(taken: Taken) -> None:
+            self.apply_visibility()
+            what = "Refined" if taken.changed else "Refined; nothing changed"
+            kept = f"{taken.kept:,} corrected pixels kept"
+            self._after(outcome, f"{what}: {kept}. Ctrl+Z brings back the state before.")
+
+        self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
 
     def _take_threshold(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         pseudo = session.tracked.get(PSEUDO)

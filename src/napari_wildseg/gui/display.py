@@ -36,11 +36,13 @@ class Plane:
         return tuple(slice(None) if i is None else i for i in self.index)
 
     def expand(
-        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
-    ) -> tuple[NDArray[np.intp], ...]:
-        """Turn positions in the plane into positions in the array."""
+        self, rows: NDArray[np.integer], columns: NDArray[np.integer]
+    ) -> tuple[NDArray[np.integer], ...]:
+        """Turn positions in the plane into positions in the array, of the same integer type."""
         inside = iter((rows, columns))
-        return tuple(next(inside) if i is None else np.full(rows.shape, i) for i in self.index)
+        return tuple(
+            next(inside) if i is None else np.full(rows.shape, i, rows.dtype) for i in self.index
+        )
 
     def embed(self, plane: NDArray[Any]) -> NDArray[Any]:
         """Give a 2-D array the array's number of axes, of length one where one index is taken."""

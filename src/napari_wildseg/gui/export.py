@@ -208,6 +208,7 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
     """
     from napari_wildseg.io import LabelImage
 
+    session.settle()
     layer = session.layer(LABELS) or session.layer(PSEUDO)
     image = session.image
     if layer is None or image is None:

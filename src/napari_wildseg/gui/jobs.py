@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.gui.decisions import Standings
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
@@ -114,17 +115,15 @@ class Outcome:
     model: str
 
 
-def segment_steps(
-    request: Request, corrections: NDArray[np.int16] | None, *, refine: bool
-) -> Steps[Outcome]:
+def segment_steps(request: Request, standings: Standings, *, refine: bool) -> Steps[Outcome]:
     """Encode if need be, find the classes, and refine with the corrections there are.
 
     Parameters
     ----------
     request : Request
         The plane and the classes.
-    corrections : ndarray or None
-        ``(H, W)`` int16: label values, -1 where there are none.
+    standings : Standings
+        How the plane stood when this was asked for; what was corrected then.
     refine : bool
         Whether refined labels are wanted.
 
@@ -133,6 +132,7 @@ def segment_steps(
     Outcome
         The result.
     """
+    corrections = standings.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=True)
     at_once = refine and corrections is None
     result = yield from _segment(request, segmenter, refine=at_once)
@@ -141,14 +141,14 @@ def segment_steps(
     return _outcome(result, refined=refine)
 
 
-def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Steps[Outcome]:
+def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
     """Refine with corrections; a changed class list or a lost encoding is made good first.
 
     Parameters
     ----------
     request : Request
         The plane and the classes.
-    corrections : ndarray or None
+    standings : Standings
         As for `segment_steps`.
 
     Returns
@@ -156,6 +156,7 @@ def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Ste
     Outcome
         The result.
     """
+    corrections = standings.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
@@ -167,7 +168,7 @@ def refine_steps(request: Request, corrections: NDArray[np.int16] | None) -> Ste
 def carry_steps(
     known: Sequence[tuple[Request, NDArray[np.uint8]]],
     request: Request,
-    corrections: NDArray[np.int16] | None,
+    standings: Standings,
 ) -> Steps[Outcome]:
     """Label a plane by planes whose labels are known.
 
@@ -177,14 +178,15 @@ def carry_steps(
         Planes of the same stack with their labels: ``(H, W)`` 0, class ids, 255 for unknown.
     request : Request
         The plane that is asked about.
-    corrections : ndarray or None
-        The plane's own, as for `segment_steps`; they win.
+    standings : Standings
+        The plane's own, as for `segment_steps`; its corrections win.
 
     Returns
     -------
     Outcome
         The result.
     """
+    corrections = standings.corrections(info.id for info in request.classes)
     looks = []
     for source, labels in known:
         other = yield from _prepare(source, fresh=False)

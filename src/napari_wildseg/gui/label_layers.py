@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
 from napari_wildseg.gui.display import Plane, current_plane
@@ -29,9 +29,9 @@ from napari_wildseg.gui.session import (
 from napari_wildseg.gui.strokes import brushed
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari import Viewer
-    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.decisions import Plan
 
 
 PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
@@ -58,7 +58,7 @@ class LabelLayers:
         self._viewer = viewer
         self._sessions = sessions
 
-    def there(self, layer: Labels | None) -> bool:
+    def there(self, layer: Layer | None) -> bool:
         """Whether a layer is in the viewer."""
         return layer is not None and layer in self._viewer.layers
 
@@ -71,18 +71,17 @@ class LabelLayers:
         self._add(tracked)
         return tracked
 
-    def show(
+    def add(
         self,
         session: ImageSession,
         image: Image,
         kind: str,
         plane: Plane,
-        automatic: NDArray[np.uint8],
-        decided: NDArray[np.uint8] | None = None,
+        plan: Plan,
         *,
-        visible: bool = True,
-    ) -> bool:
-        """Show a result in one of the two layers of an image, in a new layer if there is none.
+        visible: bool,
+    ) -> TrackedLayer:
+        """Add one of the two layers of an image that is not there yet, with a result in it.
 
         Parameters
         ----------
@@ -93,27 +92,17 @@ class LabelLayers:
         kind : str
             `LABELS` or `PSEUDO`.
         plane : Plane
-            Which plane.
-        automatic : ndarray
-            ``(H, W)`` uint8.
-        decided : ndarray, optional
-            Decisions that the result must show; default: those made in this layer.
+            Where the result belongs.
+        plan : Plan
+            Made from `Standing.blank`.
         visible : bool
-            Whether a new layer is shown.
-
-        Returns
-        -------
-        bool
-            Whether a pixel changed.
+            Whether the layer is shown.
         """
-        tracked = session.tracked.get(kind)
-        if tracked is not None and self.there(tracked.layer):
-            return tracked.write(plane, automatic, decided)
         tracked = self._make(session, image, kind)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
-        changed = tracked.fill(plane, automatic, decided)
+        tracked.carry_out(plane, plan)
         self._add(tracked, visible=visible)
-        return changed
+        return tracked
 
     def dress(self, session: ImageSession) -> None:
         """Give the layers of an image the names and colours of its classes."""
@@ -183,7 +172,8 @@ class LabelLayers:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
-        layer.mouse_drag_callbacks.append(self._on_drag)
+        # Before napari's own: a stroke begins on whole results.
+        layer.mouse_drag_callbacks.insert(0, self._on_drag)
 
     def close(self) -> None:
         """Stop listening."""
@@ -212,6 +202,8 @@ class LabelLayers:
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Follow the brush: what it passed over and is right already is confirmed."""
         owner = self._sessions.owner_of(layer)
+        if owner is not None:
+            owner[1].settle()
         mode = str(layer.mode)
         if owner is None or mode not in ("paint", "erase"):
             return
@@ -223,10 +215,14 @@ class LabelLayers:
         plane = current_plane(image, dims.point, dims.order)
         label = int(layer.selected_label) if mode == "paint" else 0
         path = [self._spot(layer, plane, event.position)]
-        yield
-        while event.type == "mouse_move":
-            path.append(self._spot(layer, plane, event.position))
+        tracked.in_stroke = True
+        try:
             yield
+            while event.type == "mouse_move":
+                path.append(self._spot(layer, plane, event.position))
+                yield
+        finally:
+            tracked.in_stroke = False
         data = read_plane(layer, plane)
         region = brushed((data.shape[0], data.shape[1]), path, layer.brush_size)
         if tracked.tracker(plane).confirm(region & (data == label), data):

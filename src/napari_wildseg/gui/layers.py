@@ -11,7 +11,6 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
-from napari_wildseg.gui.corrections import Patch
 from napari_wildseg.gui.display import Plane, level_shape, serving_level
 
 PSEUDO_SUFFIX = " pseudo-labels"
@@ -140,34 +139,6 @@ def class_names(layer: Labels) -> Mapping[int, str]:
 def read_plane(layer: Labels, plane: Plane) -> NDArray[np.integer]:
     """Return the pixels of a plane, a view where the layer holds a NumPy array."""
     return np.asarray(layer.data[plane.slices])
-
-
-def write_plane(layer: Labels, plane: Plane, patch: Patch, width: int) -> None:
-    """Write changed pixels as one undo step.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The layer.
-    plane : Plane
-        Which plane of it.
-    patch : Patch
-        What changes.
-    width : int
-        Columns of the plane.
-    """
-    if not patch.where.size:
-        return
-    rows, columns = np.divmod(patch.where, width)
-    shown = layer.visible
-    # napari keeps no current slice of a hidden layer, and `data_setitem` writes into the slice
-    # too: after a slider has moved it would miss it. No frame is drawn in between.
-    set_visible(layer, True)
-    try:
-        with layer.block_history():
-            layer.data_setitem(plane.expand(rows, columns), patch.after.astype(layer.data.dtype))
-    finally:
-        set_visible(layer, shown)
 
 
 def set_visible(layer: Labels, visible: bool) -> None:

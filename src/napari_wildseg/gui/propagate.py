@@ -86,6 +86,7 @@ class Propagator:
     def _known(
         self, session: ImageSession, image: Image, plane: Plane
     ) -> tuple[Request, NDArray[np.uint8]]:
+        session.settle()
         layer = session.layer(LABELS)
         assert layer is not None
         labels = np.asarray(read_plane(layer, plane)).astype(np.uint8)
@@ -107,7 +108,7 @@ class Propagator:
         controller.runner.run(
             title,
             image,
-            partial(carry_steps, tuple(known), request, session.corrections(plane)),
+            partial(carry_steps, tuple(known), request, session.standings(plane)),
             partial(self._take, session, known, todo, total, axis),
         )
 
@@ -120,11 +121,22 @@ class Propagator:
         axis: int,
         outcome: Outcome,
     ) -> None:
+        after = partial(self._after, session, known, todo, total, axis)
+        self._controller.take_segmented(session, todo[0], outcome, after)
+
+    def _after(
+        self,
+        session: ImageSession,
+        known: list[tuple[Request, NDArray[np.uint8]]],
+        todo: list[Plane],
+        total: int,
+        axis: int,
+    ) -> None:
+        """Go on to the next plane."""
         controller, image = self._controller, session.image
         if image is None or image not in controller.viewer.layers:
             return
         plane, rest = todo[0], todo[1:]
-        controller.take_segmented(session, plane, outcome)
         self._show(image, plane, axis)
         if rest:
             known = [known[0], self._known(session, image, plane)][-KEPT:]

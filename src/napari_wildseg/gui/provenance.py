@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.gui.corrections import as_corrections
+from napari_wildseg.gui.decisions import as_corrections
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.display import Plane

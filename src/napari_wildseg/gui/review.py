@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
-from napari_wildseg.gui.corrections import as_decided
+from napari_wildseg.gui.decisions import as_decided
 from napari_wildseg.gui.session import LABELS
 
 if TYPE_CHECKING:

@@ -101,6 +101,10 @@ class Runner:
         self._finish(job)
         return True
 
+    def fail(self, title: str, error: Exception) -> None:
+        """Say that something went wrong after a job's end."""
+        self.failed.emit(notices.sentence(error, title), error)
+
     def _on_progress(self, progress: Progress) -> None:
         if self._activity is not None:
             self._activity.show(progress)
@@ -111,7 +115,7 @@ class Runner:
         try:
             take(value)
         except Exception as error:
-            self.failed.emit(notices.sentence(error, title), error)
+            self.fail(title, error)
 
     def _on_error(self, job: Job, title: str, error: BaseException) -> None:
         self._finish(job)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_wildseg.gui.decisions import as_corrections
 from napari_wildseg.gui.display import Plane, level_shape
 from napari_wildseg.gui.recovery import RecoveryStore, image_key
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.layers import Image
+    from numpy.typing import NDArray
 
+    from napari_wildseg.gui.decisions import Standings
     from napari_wildseg.gui.session import ImageSession
-
-SMALL = 4_000_000
-"""Planes of up to so many pixels are looked through at once, larger ones on the writing thread."""
 
 
 class Safekeeping:
@@ -53,9 +52,7 @@ class Safekeeping:
             image = session.image
             if image is None or not session.recovery_key:
                 continue
-            find = partial(session.corrections, plane)
-            if np.prod(level_shape(image)[-2:]) <= SMALL:
-                find = partial(_same, find())
+            find = partial(_corrections, session.standings(plane))
             self.store.save(session.recovery_key, plane, find, session.classes)
 
     def forget(self, session: ImageSession, plane: Plane) -> None:
@@ -71,6 +68,6 @@ class Safekeeping:
         session.left_over = []
 
 
-def _same(value: Any) -> Any:
-    """Return what it is given."""
-    return value
+def _corrections(standings: Standings) -> NDArray[np.int16] | None:
+    """Look through a plane; on the writing thread."""
+    return as_corrections(standings.decided())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,20 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.gui.corrections import UNLABELLED, Tracker, as_corrections, merge
+from napari_wildseg.gui.corrections import Tracker
+from napari_wildseg.gui.decisions import (
+    UNLABELLED,
+    Plan,
+    Standing,
+    Standings,
+    as_corrections,
+    labels_in,
+    merge,
+)
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import EngineSlot
-from napari_wildseg.gui.layers import read_plane, write_plane
+from napari_wildseg.gui.layers import read_plane
+from napari_wildseg.gui.long_write import LongWrite
 from napari_wildseg.gui.recovery import Saved
 
 LABELS = "labels"
@@ -40,8 +50,11 @@ class TrackedLayer:
         self._layer = weakref.ref(layer)
         self.trackers: dict[Plane, Tracker] = {}
         self.writing = False
+        self.in_stroke = False
+        """Whether the mouse button is held down on a brush."""
         self._previewed: Plane | None = None
         self._has_history = False
+        self._long: LongWrite | None = None
 
     @property
     def layer(self) -> Labels | None:
@@ -50,6 +63,7 @@ class TrackedLayer:
 
     def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the decisions in a plane, 255 where there are none."""
+        self.settle()
         layer = self.layer
         if layer is None:
             return None
@@ -60,6 +74,7 @@ class TrackedLayer:
 
     def has_decisions(self, plane: Plane) -> bool:
         """Whether there are decisions in a plane; much quicker than asking which."""
+        self.settle()
         layer, tracker = self.layer, self.trackers.get(plane)
         if layer is None or tracker is None:
             return False
@@ -76,6 +91,72 @@ class TrackedLayer:
             self.trackers[plane] = Tracker(start)
         return self.trackers[plane]
 
+    def standing(self, plane: Plane) -> Standing:
+        """Note how a plane stands, for a worker to look at."""
+        self.settle()
+        layer = self.layer
+        assert layer is not None
+        # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
+        seen = layer.visible or self._has_history
+        data = read_plane(layer, plane)
+        return self.tracker(plane).standing(data.copy() if seen else data, leaves_step=seen)
+
+    def stands(self, plane: Plane, standing: Standing) -> bool:
+        """Whether a plane still stands as noted."""
+        layer = self.layer
+        seen = layer is not None and (layer.visible or self._has_history)
+        if layer is None or seen != standing.leaves_step:
+            return False
+        self.settle()
+        return self.tracker(plane).stands(standing, read_plane(layer, plane))
+
+    def carry_out(
+        self, plane: Plane, plan: Plan, then: Callable[[Exception | None], object] | None = None
+    ) -> None:
+        """Write what was planned, one undo step at most.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane. It still stands as it did when the plan was made.
+        plan : Plan
+            From `Standing.plan`.
+        then : callable, optional
+            Called with None when all is written: at once, or some turns of the event loop later
+            where a great many pixels change (`settle` has it done now). Called with what went
+            wrong if nothing could be written; that is raised if nobody is to be called.
+        """
+        self.settle()
+        layer, tracker = self.layer, self.tracker(plane)
+        if layer is None:
+            return
+        self._previewed = None
+        tracker.accept(plan)
+        if plan.step is None:
+            # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
+            layer.data[plane.slices] = plan.baseline
+            if then is not None:
+                then(None)
+            return
+        self.writing = self._has_history = True
+
+        def written(error: Exception | None) -> None:
+            self.writing, self._long = False, None
+            if error is not None:
+                tracker.reject(plan)
+                if then is None:
+                    raise error
+            if then is not None:
+                then(error)
+
+        self._long = LongWrite(layer, plane, plan.step.pixels, written)
+        self._long.start(at_once=self.in_stroke)
+
+    def settle(self) -> None:
+        """Finish a long write that is under way."""
+        if self._long is not None:
+            self._long.finish()
+
     def write(
         self,
         plane: Plane,
@@ -84,7 +165,7 @@ class TrackedLayer:
         *,
         preview: bool = False,
     ) -> bool:
-        """Show a new automatic result, the decisions in place, as one undo step.
+        """Show a new automatic result, the decisions in place, as one undo step, now.
 
         Parameters
         ----------
@@ -106,60 +187,39 @@ class TrackedLayer:
         layer = self.layer
         if layer is None:
             return False
-        tracker = self.tracker(plane)
-        if not layer.visible and not self._has_history:
-            # Nobody can undo what was never seen nor painted in, and a hidden layer costs a
-            # refresh to write to. It is drawn anew when it is shown.
-            return self.fill(plane, automatic, decided)
-        self._has_history = True
-        self.writing = True
-        try:
-            if preview and self._previewed == plane:
+        self.settle()
+        if preview and self._previewed == plane:
+            self.writing = True
+            try:
                 layer.undo()
-                tracker.follow_history(read_plane(layer, plane))
-            patch = tracker.write(read_plane(layer, plane), automatic, decided)
-            write_plane(layer, plane, patch, automatic.shape[1])
-        finally:
-            self.writing = False
-        self._previewed = plane if preview and patch.where.size else None
-        return bool(patch.where.size)
+                self.tracker(plane).follow_history(read_plane(layer, plane))
+            finally:
+                self.writing = False
+        plan = self.standing(plane).plan(automatic, decided)
+        self.carry_out(plane, plan)
+        self.settle()
+        self._previewed = plane if preview and plan.step is not None and plan.changes else None
+        return plan.changes
 
     def remove_label(self, label: int, instead: int) -> None:
         """Replace a label that is no longer a class, in every plane, an undo step each."""
         layer = self.layer
         if layer is None:
             return
-        self.writing = self._has_history = True
-        try:
-            for plane, tracker in self.trackers.items():
-                pixels = read_plane(layer, plane)
-                write_plane(
-                    layer, plane, tracker.remove_label(pixels, label, instead), pixels.shape[1]
-                )
-        finally:
-            self.writing = False
-        self._previewed = None
+        self.settle()
+        for plane, tracker in self.trackers.items():
+            self.carry_out(plane, tracker.removal(read_plane(layer, plane), label, instead))
+        self.settle()
 
     def fill(
         self,
         plane: Plane,
         automatic: NDArray[np.uint8],
-        decided: NDArray[np.uint8] | None = None,
-    ) -> bool:
-        """Show a result without leaving an undo step, in a layer nobody has seen or painted.
-
-        Returns
-        -------
-        bool
-            Whether a pixel changed.
-        """
-        layer = self.layer
-        if layer is None:
-            return False
-        tracker = self.tracker(plane)
-        changed = tracker.replace(read_plane(layer, plane), automatic, decided)
-        layer.data[plane.slices] = tracker.baseline
-        return changed
+    ) -> None:
+        """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
+        if self.layer is not None:
+            standing = replace(self.standing(plane), leaves_step=False)
+            self.carry_out(plane, standing.plan(automatic))
 
     def end_preview(self) -> None:
         """Let the next write be an undo step of its own."""
@@ -245,6 +305,21 @@ class ImageSession:
             if (layer := tracked.layer) is not None:
                 yield layer
 
+    def settle(self) -> None:
+        """Finish what is being written into the label layers."""
+        for tracked in self.tracked.values():
+            tracked.settle()
+
+    def standings(self, plane: Plane) -> Standings:
+        """Note how a plane stands in the label layers, for a worker to look at."""
+        return Standings(
+            {
+                kind: self.tracked[kind].standing(plane)
+                for kind in (PSEUDO, LABELS)
+                if kind in self.tracked and self.tracked[kind].layer is not None
+            }
+        )
+
     def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the annotator's decisions from both layers; the refined labels win.
 
@@ -296,9 +371,7 @@ class ImageSession:
         decided = self.decided(plane)
         if decided is None:
             return []
-        known = {0, UNLABELLED, *(c.id for c in self.classes)}
-        values = np.flatnonzero(np.bincount(decided.ravel(), minlength=256)).tolist()
-        return [value for value in values if value not in known]
+        return sorted(labels_in(decided) - {0, UNLABELLED, *(c.id for c in self.classes)})
 
     def decided_pixels(self, plane: Plane) -> int:
         """Return how many pixels the annotator decided."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.corrections import as_decided
+from napari_wildseg.gui.decisions import as_decided
 from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
 from napari_wildseg.gui.files import place_in_file
 from napari_wildseg.gui.layers import place_of, read_plane
@@ -38,6 +38,7 @@ def whole(session: ImageSession) -> LabelImage:
     """
     from napari_wildseg.io import LabelImage
 
+    session.settle()
     layer, image = session.layer(LABELS) or session.layer(PSEUDO), session.image
     if layer is None or image is None:
         raise InputError("There is nothing to save yet: press Auto-segment first.")

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import classes as class_list
 from napari_wildseg.gui import notices, settings
-from napari_wildseg.gui.corrections import as_decided
+from napari_wildseg.gui.decisions import as_decided
 from napari_wildseg.gui.display import Plane, current_plane
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
@@ -229,6 +229,7 @@ class Workspace:
         session, plane = self.session, self.plane
         if session is None or plane is None:
             return
+        session.settle()
         for tracked in session.tracked.values():
             layer = tracked.layer
             if layer is not None and plane in tracked.trackers:
@@ -306,7 +307,7 @@ class Workspace:
             return {}
         pixels = read_plane(layer, plane)
         # The read-out has three digits; a hundred-megapixel plane need not be counted in full.
-        step = max(1, int(np.sqrt(pixels.size / 4_000_000)))
+        step = max(1, int(np.sqrt(pixels.size / 1_000_000)))
         counts = np.bincount(pixels[::step, ::step].ravel())
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
@@ -336,6 +337,7 @@ class Workspace:
         if owner is None or layer is None or plane is None:
             self.tell("There is nothing to confirm yet: press Auto-segment first.")
             return None
+        owner[1].settle()
         return (*owner, layer, plane)
 
     def _name_of(self, label: int) -> str:
@@ -367,5 +369,7 @@ class Workspace:
     def shut_down(self) -> None:
         """Let go of the viewer's layers; more than once is harmless."""
         self._closed = True
+        for session in self.sessions:
+            session.settle()
         self.layers.close()
         self.safekeeping.write()

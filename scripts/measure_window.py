@@ -1,0 +1,146 @@
+"""Measure how long the window does not answer while the plugin works, in a real napari window.
+
+    xvfb-run -a -s "-screen 0 1400x900x24" python scripts/measure_window.py [--height 4096]
+
+Prints a line of JSON: for each action, what it took in seconds and the longest time, in
+milliseconds, in which the event loop did not come round. With ``--stacks``, what the GUI thread
+was doing during the longest gap of each action goes to stderr. ``--views`` and ``--dabs`` change
+what is done; the picture is made of a sample photograph, so no data set is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+
+os.environ.setdefault("NAPARI_CONFIG", "")
+
+import napari
+import numpy as np
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+NAMES = "cup of coffee, spoon, table, saucer, plate"
+
+
+class Watchdog:
+    """Measures the longest time in which the event loop did not come round.
+
+    Parameters
+    ----------
+    stacks : bool
+        Also note, on a thread of its own, what the GUI thread does when it is late.
+    """
+
+    def __init__(self, *, stacks: bool = False) -> None:
+        self.reset()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(1)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+        if stacks:
+            threading.Thread(target=self._look, daemon=True).start()
+
+    def reset(self) -> None:
+        """Forget the gaps seen so far."""
+        self.gaps: list[float] = []
+        self._seen: list[str] = []
+        self.worst: tuple[float, list[str]] = (0.0, [])
+        self._last = time.perf_counter()
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        gap = now - self._last
+        self.gaps.append(gap)
+        if gap > self.worst[0]:
+            self.worst = (gap, self._seen)
+        self._last, self._seen = now, []
+
+    def _look(self) -> None:
+        main = threading.main_thread().ident
+        while True:
+            time.sleep(0.008)
+            if time.perf_counter() - self._last > 0.03:
+                frame = sys._current_frames().get(main)
+                if frame is None:
+                    return
+                stack = traceback.extract_stack(frame)
+                self._seen.append(" < ".join(f"{f.name}:{f.lineno}" for f in reversed(stack[-9:])))
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Return the coffee photograph, tiled in mirror images to any size."""
+    from skimage import data
+
+    photo = data.coffee()
+    extra = [(0, max(0, n - m)) for n, m in zip((height, width), photo.shape[:2], strict=True)]
+    return np.ascontiguousarray(np.pad(photo, (*extra, (0, 0)), "symmetric")[:height, :width])
+
+
+def main() -> None:
+    """Open the window, work in it, print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--stacks", action="store_true")
+    parser.add_argument("--rounds", type=int, default=2)
+    args = parser.parse_args()
+    width = args.width or (640 if args.height == 480 else args.height)
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(1300, 850)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
+    viewer.add_image(picture(args.height, width), name="photo")
+    controller = widget.controller
+    controller.safekeeping.store = None  # nothing of the annotator's own is touched
+    controller.add_classes(NAMES)
+    dog = Watchdog(stacks=args.stacks)
+    found: dict[str, dict[str, float]] = {}
+
+    def settle(seconds: float) -> None:
+        loop = QEventLoop()
+        QTimer.singleShot(int(seconds * 1000), loop.quit)
+        loop.exec()
+
+    def run(name: str, act: object) -> None:
+        settle(0.3)
+        dog.reset()
+        started = time.perf_counter()
+        act()  # type: ignore[operator]
+        while controller.working:
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+        took = time.perf_counter() - started
+        settle(0.5)  # what follows on timers, and drawing, count as well
+        longest = max(dog.gaps, default=0.0)
+        found[name] = {"seconds": round(took, 2), "longest_gap_ms": round(longest * 1000)}
+        late = [round(g * 1000) for g in sorted(dog.gaps, reverse=True)[:5]]
+        if args.stacks:
+            print(f"== {name}: {took:.2f} s, gaps {late} ms", file=sys.stderr)
+            for line in dog.worst[1]:
+                print("   ", line, file=sys.stderr)
+
+    run("first auto-segment", controller.auto_segment)
+    labels = viewer.layers["photo labels"]
+    for number in range(args.rounds):
+        at = np.array(labels.data.shape) * (2 + number) // (5 + number)
+        labels.brush_size = max(10, args.height // 60)
+        labels.paint(tuple(at), 2 + number % 2)
+        run(f"refine {number + 1}", controller.refine)
+    controller.session.plane_state(controller.plane).slot.empty()
+    run("auto-segment again", controller.auto_segment)
+    run("threshold", lambda: controller.set_threshold(0.4))
+    run("threshold settled", controller.settle_threshold)
+    run("undo", labels.undo)
+    run("refine after undo", controller.refine)
+    run("relevance map", lambda: controller.show_relevance(1))
+    print(json.dumps({"height": args.height, "width": width, **found}))
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()

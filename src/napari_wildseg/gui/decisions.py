@@ -1,0 +1,261 @@
+"""What the annotator decided in a plane, worked out on any thread.
+
+Looking through a plane takes as long as there are pixels, so nothing here is done on the GUI
+thread: that only notes how things stand (`Standing`), the worker makes a `Plan` of it, and the
+GUI thread carries the plan out if things still stand as they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+
+UNLABELLED = 255
+"""Label value that decides nothing; inside the trackers also "not corrected"."""
+
+_PROBES = 64
+"""Pixels that are looked at first, where most answers are no."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The pixels in which two arrays of one shape differ."""
+
+    where: NDArray[np.integer]
+    """Flat indices, in four bytes each where they fit."""
+    before: NDArray[np.integer]
+    after: NDArray[np.integer]
+
+    @classmethod
+    def between(cls, before: NDArray[np.integer], after: NDArray[np.integer]) -> Patch:
+        """Return what turns one array into the other.
+
+        Parameters
+        ----------
+        before, after : ndarray
+            Integer arrays of one shape.
+        """
+        changed = before != after
+        where: NDArray[np.integer] = np.flatnonzero(changed)
+        if before.size < 2**32:
+            where = where.astype(np.uint32)  # a history of large results is long enough as it is
+        return cls(where, before[changed], after[changed])
+
+    def applied(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a copy of an array with the new values."""
+        return self._with(array, self.after)
+
+    def reverted(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a copy of an array with the old values."""
+        return self._with(array, self.before)
+
+    def is_applied(self, array: NDArray[np.integer]) -> bool:
+        """Whether the array holds the new value at every pixel."""
+        return self._holds(array, self.after)
+
+    def is_reverted(self, array: NDArray[np.integer]) -> bool:
+        """Whether the array holds the old value at every pixel."""
+        return self._holds(array, self.before)
+
+    def _with(self, array: NDArray[np.uint8], values: NDArray[np.integer]) -> NDArray[np.uint8]:
+        if not self.where.size:
+            return array
+        out = array.copy()
+        out.ravel()[self.where] = values
+        return out
+
+    def _holds(self, array: NDArray[np.integer], values: NDArray[np.integer]) -> bool:
+        # Asked after every change of a layer, and the answer is nearly always no.
+        few = slice(None, None, max(1, len(self.where) // _PROBES))
+        for part in (few, slice(None)):
+            rows, columns = np.divmod(self.where[part], array.shape[1])
+            if not (array[rows, columns] == values[part]).all():
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One automatic write: what it did to the layer, the baseline and the kept corrections."""
+
+    pixels: Patch
+    baseline: Patch
+    kept: Patch
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a plane of a label layer stands at one moment. Nothing in it is ever written to.
+
+    Attributes
+    ----------
+    data : ndarray
+        ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
+    baseline : ndarray
+        ``(H, W)`` uint8: the last automatic result, decisions in place.
+    kept : ndarray
+        ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
+    leaves_step : bool
+        Whether writing a result is an undo step; not in a layer that nobody has seen.
+    there : bool
+        Whether there is such a layer yet.
+    """
+
+    data: NDArray[np.integer]
+    baseline: NDArray[np.uint8]
+    kept: NDArray[np.uint8]
+    leaves_step: bool = True
+    there: bool = True
+
+    @classmethod
+    def blank(cls, shape: tuple[int, int], fill: int) -> Standing:
+        """Return how a layer that is not there yet will stand."""
+        empty = np.broadcast_to(np.uint8(fill), shape)
+        return cls(empty, empty, np.broadcast_to(np.uint8(UNLABELLED), shape), False, False)
+
+    def decided(self) -> NDArray[np.uint8]:
+        """Return what the annotator decided so far.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` uint8: a label where the annotator decided, 255 elsewhere. Painting 255
+            takes a decision back.
+        """
+        decided = self.kept.copy()
+        changed = self.data != self.baseline
+        if changed.any():
+            decided[changed] = np.minimum(self.data[changed], UNLABELLED)
+        return decided
+
+    def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
+        """Work out how to show a new automatic result.
+
+        Parameters
+        ----------
+        automatic : ndarray
+            ``(H, W)`` uint8, the result.
+        decided : ndarray, optional
+            Decisions that the result must show, 255 where there are none. Default: this layer's.
+        """
+        kept = self.decided()
+        result = np.array(automatic, np.uint8)
+        shown = kept if decided is None else decided
+        np.copyto(result, shown, where=shown != UNLABELLED)
+        return self.to(result, kept)
+
+    def to(self, result: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Plan:
+        """Work out how to come to a baseline and decisions."""
+        if not self.leaves_step:
+            # Which pixels differ is what takes time and memory; without a step nobody asks.
+            return Plan(self, result, kept, None, not np.array_equal(self.data, result))
+        pixels = Patch.between(self.data, result)
+        same = self.data is self.baseline or np.array_equal(self.data, self.baseline)
+        step = Step(
+            pixels,
+            pixels if same else Patch.between(self.baseline, result),
+            Patch.between(self.kept, kept),
+        )
+        return Plan(self, result, kept, step, bool(pixels.where.size))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to show a result: the new baseline and decisions, and the step that leads there."""
+
+    standing: Standing
+    baseline: NDArray[np.uint8]
+    kept: NDArray[np.uint8]
+    step: Step | None
+    changes: bool
+    """Whether a pixel of the layer changes."""
+
+
+@dataclass(frozen=True)
+class Standings:
+    """How a plane stands in each label layer of an image, the one that wins last."""
+
+    layers: Mapping[str, Standing] = field(default_factory=dict)
+
+    def decided(self) -> NDArray[np.uint8] | None:
+        """Return the decisions in all layers; None if there are none."""
+        return merge(*(standing.decided() for standing in self.layers.values()))
+
+    def corrections(self, known: Iterable[int]) -> NDArray[np.int16] | None:
+        """Return the decisions as the engine takes them: int16, -1 where there are none.
+
+        Parameters
+        ----------
+        known : iterable of int
+            Ids of the classes.
+
+        Raises
+        ------
+        InputError
+            If a label was painted that belongs to no class.
+        """
+        decided = self.decided()
+        if decided is None:
+            return None
+        if strange := sorted(labels_in(decided) - {0, UNLABELLED, *known}):
+            raise InputError(
+                f"Label {strange[0]} was painted but belongs to no class: add a class for it, "
+                "or repaint it with a label of the table."
+            )
+        return as_corrections(decided)
+
+
+def labels_in(labels: NDArray[np.uint8]) -> set[int]:
+    """Return which of the values 0 to 255 occur."""
+    seen = np.zeros(256, bool)
+    for top in range(0, len(labels), 256):
+        seen[labels[top : top + 256]] = True  # by strips: as an index, a byte becomes eight
+    return set(np.flatnonzero(seen).tolist())
+
+
+def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+    """Join decisions, the last argument winning.
+
+    Parameters
+    ----------
+    *decided : ndarray or None
+        ``(H, W)`` uint8 each, 255 where nothing was decided.
+
+    Returns
+    -------
+    ndarray or None
+        ``(H, W)`` uint8; None if nothing was decided at all.
+
+    Examples
+    --------
+    >>> merge(np.uint8([[1, 255]]), np.uint8([[2, 255]])).tolist()
+    [[2, 255]]
+    """
+    out: NDArray[np.uint8] | None = None
+    for layer in decided:
+        if layer is None:
+            continue
+        if out is None:
+            out = layer.copy()
+        else:
+            np.copyto(out, layer, where=layer != UNLABELLED)
+    return None if out is None or (out == UNLABELLED).all() else out
+
+
+def as_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
+    """Turn decisions into the engine's corrections: int16, -1 where nothing was decided."""
+    if decided is None:
+        return None
+    corrections = decided.astype(np.int16)
+    corrections[decided == UNLABELLED] = -1
+    return corrections
+
+
+def as_decided(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Turn the engine's corrections into decisions: uint8, 255 where nothing was decided."""
+    return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)

@@ -1,0 +1,211 @@
+"""Taking a result over into the label layers, with the window answering meanwhile.
+
+Which pixels change, and what of the annotator's work has to stay, is worked out on the worker
+from a note of how things stand (`decisions.py`). If the annotator painted in the meantime, the
+note is stale and the work is done anew; nothing that was painted is ever written over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QTimer
+
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in
+from napari_wildseg.gui.session import LABELS, PSEUDO
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.display import Plane
+    from napari_wildseg.gui.jobs import Outcome
+    from napari_wildseg.gui.label_layers import LabelLayers
+    from napari_wildseg.gui.runner import Runner
+    from napari_wildseg.gui.session import ImageSession
+
+PATIENCE = 3
+"""So many notes may turn out stale; after that the work is done on the GUI thread."""
+
+FILL = {PSEUDO: UNLABELLED, LABELS: 0}
+"""What a new label layer holds."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a result came to.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether a pixel of the labels changed.
+    kept : int
+        How many pixels stayed because the annotator decided them.
+    there : set of int
+        Labels that occur in the result or were painted.
+    """
+
+    changed: bool
+    kept: int
+    there: set[int]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A result on its way into the label layers.
+
+    Attributes
+    ----------
+    title : str
+        Of the run that made it; the takeover is its last part, and can be cancelled with it.
+    session : ImageSession
+        The image's session.
+    plane : Plane
+        Which plane.
+    outcome : Outcome
+        The result. If it has no labels, only the pseudo-labels are written.
+    then : callable
+        Called when all is written.
+    pseudo : bool
+        Make a layer for the pseudo-labels if there is none, and write into it whether they
+        changed or not.
+    shown : bool
+        Whether a new layer of pseudo-labels is shown.
+    """
+
+    title: str
+    session: ImageSession
+    plane: Plane
+    outcome: Outcome
+    then: Callable[[Taken], object]
+    pseudo: bool = True
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    plans: dict[str, Plan]
+    taken: Taken
+
+
+class Takeover:
+    """Puts results into label layers.
+
+    Parameters
+    ----------
+    runner : Runner
+        Runs the part that takes time.
+    layers : LabelLayers
+        The layers of the viewer.
+    """
+
+    def __init__(self, runner: Runner, layers: LabelLayers) -> None:
+        self._runner = runner
+        self._layers = layers
+        self.writing = False
+        """Whether a result is being written, over several turns of the event loop."""
+
+    def start(self, arrival: Arrival, patience: int = PATIENCE) -> None:
+        """Take a result over, unless its image is gone.
+
+        Parameters
+        ----------
+        arrival : Arrival
+            The result.
+        patience : int
+            How often the annotator may change something in the meantime.
+        """
+        image, session = arrival.session.image, arrival.session
+        if not self._layers.there(image):
+            return
+        there = session.layer(PSEUDO) is not None
+        before = session.plane_state(arrival.plane).pseudo_labels if not arrival.pseudo else None
+        steps = partial(
+            _fit_steps,
+            arrival.outcome,
+            session.standings(arrival.plane),
+            pseudo=arrival.pseudo or there,
+            before=before,
+        )
+        if not patience:
+            self._write(arrival, drain(steps()))
+            return
+        check = partial(self._check, arrival, patience)
+        self._runner.run(arrival.title, image, steps, check, quiet=True)
+
+    def _check(self, arrival: Arrival, patience: int, fitted: _Fitted) -> None:
+        tracked = arrival.session.tracked
+        for kind, plan in fitted.plans.items():
+            there = kind in tracked and self._layers.there(tracked[kind].layer)
+            if there != plan.standing.there or (
+                there and not tracked[kind].stands(arrival.plane, plan.standing)
+            ):
+                self.start(arrival, patience - 1)
+                return
+        self._write(arrival, fitted)
+
+    def _write(self, arrival: Arrival, fitted: _Fitted) -> None:
+        if not self._layers.there(arrival.session.image):
+            return
+        arrival.session.plane_state(arrival.plane).pseudo_labels = arrival.outcome.pseudo_labels
+        self.writing = True
+        self._next(arrival, list(fitted.plans.items()), fitted.taken)
+
+    def _next(
+        self,
+        arrival: Arrival,
+        plans: list[tuple[str, Plan]],
+        taken: Taken,
+        error: Exception | None = None,
+    ) -> None:
+        """Write one layer after the other."""
+        session, plane, image = arrival.session, arrival.plane, arrival.session.image
+        if error is not None or image is None or not plans:
+            self.writing = False
+            if error is not None:
+                self._runner.fail(arrival.title, error)
+            elif image is not None:
+                arrival.then(taken)
+            return
+        (kind, plan), rest = plans[0], plans[1:]
+        if plan.standing.there:
+            session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, rest, taken))
+        else:
+            shown = arrival.shown or kind == LABELS
+            self._layers.add(session, image, kind, plane, plan, visible=shown)
+            # napari takes a while to draw a new layer; the window answers before the next one.
+            QTimer.singleShot(0, partial(self._next, arrival, rest, taken))
+
+
+def _fit_steps(
+    outcome: Outcome,
+    standings: Standings,
+    *,
+    pseudo: bool,
+    before: NDArray[np.uint8] | None,
+) -> Steps[_Fitted]:
+    """Plan how to show a result; ``before`` are pseudo-labels that need not be shown again."""
+    yield Progress(0, 1, "Fitting the result in")
+    decided = standings.decided()
+    wanted = {}
+    if pseudo and (before is None or not np.array_equal(before, outcome.pseudo_labels)):
+        wanted[PSEUDO] = outcome.pseudo_labels
+    if outcome.labels is not None:
+        wanted[LABELS] = outcome.labels
+    plans = {}
+    for kind, automatic in wanted.items():
+        yield Progress(0, 1, "Fitting the result in")
+        shape = (automatic.shape[0], automatic.shape[1])
+        standing = standings.layers.get(kind) or Standing.blank(shape, FILL[kind])
+        plans[kind] = standing.plan(automatic, decided if kind == LABELS else None)
+    there = labels_in(outcome.pseudo_labels if outcome.labels is None else outcome.labels)
+    kept = 0
+    if decided is not None:
+        kept = int(np.count_nonzero(decided != UNLABELLED))
+        there |= labels_in(decided)
+    changed = LABELS in plans and plans[LABELS].changes
+    return _Fitted(plans, Taken(changed, kept, there))

@@ -1,0 +1,134 @@
+"""Results come into the label layers band by band, and nobody ever meets half of one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_wildseg.gui import long_write
+from napari_wildseg.gui.decisions import UNLABELLED
+from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.jobs import Outcome
+from napari_wildseg.gui.session import LABELS, TrackedLayer
+from napari_wildseg.gui.takeover import Arrival
+
+from .test_responsive import Watchdog
+
+PLANE = Plane((None, None))
+
+
+@pytest.fixture
+def half_written(qapp, monkeypatch):
+    """A layer of 20 x 20 zeros in which ones are being written, 100 pixels a turn."""
+    monkeypatch.setattr(long_write, "BAND", 100)
+    layer = Labels(np.zeros((20, 20), np.uint8))
+    ours = TrackedLayer(layer)
+    layer.events.paint.connect(lambda event: ours.note_paint())
+    layer.events.set_data.connect(lambda event: ours.note_refresh())
+    ended = []
+    standing = ours.standing(PLANE)
+    ours.carry_out(PLANE, standing.plan(np.ones((20, 20), np.uint8)), ended.append)
+    assert (layer.data == 1).sum() == 100
+    assert not ended
+    return ours, layer, ended
+
+
+def test_the_rest_follows_as_one_undo_step(half_written, qtbot):
+    ours, layer, ended = half_written
+    qtbot.waitUntil(lambda: bool(ended), timeout=5000)
+    assert ended == [None]
+    assert (layer.data == 1).all()
+    layer.undo()
+    assert (layer.data == 0).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+    layer.redo()
+    assert (layer.data == 1).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+
+
+def test_undo_half_way_undoes_the_whole_result(half_written):
+    ours, layer, ended = half_written
+    layer.undo()
+    assert ended == [None]
+    assert (layer.data == 0).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+
+
+def test_a_stroke_half_way_comes_on_top(half_written):
+    ours, layer, _ended = half_written
+    layer.brush_size = 3
+    layer.paint((15, 15), 2)
+    assert (layer.data[14:17, 15] == 2).all()
+    assert (ours.decided(PLANE) == 2).sum() == (layer.data == 2).sum() > 0
+    layer.undo()
+    assert (layer.data == 1).all(), "the stroke is an undo step of its own"
+    assert "undo" not in layer.__dict__
+
+
+def test_who_asks_for_decisions_half_way_hears_of_none(half_written):
+    ours, layer, ended = half_written
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+    assert ended == [None]
+    assert (layer.data == 1).all()
+
+
+def test_a_layer_given_other_pixels_half_way_is_left_alone(half_written, qtbot):
+    _ours, layer, ended = half_written
+    layer.data = np.full((20, 20), 3, np.uint8)
+    qtbot.waitUntil(lambda: bool(ended), timeout=5000)
+    assert (layer.data == 3).all()
+
+
+def test_what_cannot_be_written_changes_nothing(half_written, monkeypatch):
+    ours, layer, ended = half_written
+    plain, calls = Labels.data_setitem, []
+
+    def fails_once(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) == 1:
+            raise MemoryError
+        plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(Labels, "data_setitem", fails_once)
+    ours.settle()
+    assert isinstance(ended[0], MemoryError)
+    assert (layer.data == 0).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+    for again in (layer.undo, layer.redo):
+        again()
+        assert (layer.data == 0).all()
+
+
+def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property):
+    """All of 4096 x 4096 pixels change: the window waits for a small part of what that takes."""
+    side = 4096
+    d = desk(np.zeros((side, side), np.uint8), "a, b")
+    controller = d.controller
+    controller.safekeeping.store = None
+    session, plane = controller.session, controller.plane
+    rng = np.random.default_rng(0)
+    done: list[object] = []
+
+    def take(value: int) -> None:
+        tiles = rng.integers(0, 2, (64, 64)).astype(np.uint8) + np.uint8(value)
+        labels = np.kron(tiles, np.ones((64, 64), np.uint8))
+        outcome = Outcome(labels, labels, (), {}, {}, "starter")
+        done.clear()
+        controller.takeover.start(Arrival("Test", session, plane, outcome, done.append))
+        qtbot.waitUntil(lambda: bool(done), timeout=60_000)
+
+    take(0)
+    layer = session.layer(LABELS)
+    layer.paint((50, 50), 1)
+    dog = Watchdog(d.widget)
+    started = time.perf_counter()
+    take(1)
+    took = time.perf_counter() - started
+    record_property("longest_gap", dog.longest)
+    print(f"longest gap {dog.longest * 1000:.0f} ms, all {took * 1000:.0f} ms")
+    assert layer.data[50, 50] == 1
+    # A ratio, so that a busy machine does not matter; on an idle one the gap is 40 ms of 800.
+    assert dog.longest < max(0.1, took / 3)
