@@ -121,6 +121,20 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
     assert contents(batch.folder) == contents(whole.folder)
 
 
+def test_encodings_are_kept_for_another_batch(batch, tmp_path, monkeypatch):
+    few = replace(small(batch), cache_dir=tmp_path / "cache")
+    drain(batch_steps(few))
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 4
+    again = replace(few, folder=tmp_path / "again")
+
+    def encoded(*_):
+        raise AssertionError("an image was encoded again")
+
+    monkeypatch.setattr("napari_wildseg.engine.encoding._encode_views", encoded)
+    drain(batch_steps(again))
+    assert contents(again.folder) == contents(few.folder)
+
+
 def test_resuming_what_is_done_does_nothing(batch, monkeypatch):
     few = small(batch)
     drain(batch_steps(few))
@@ -306,6 +320,21 @@ def test_known_labels_and_images_with_none(batch, tmp_path):
     found = read_labels(few.folder / "003.png")
     assert [info.name for info in found.classes] == ["dog", "cat"]
     assert not read_labels(few.folder / "001.png").labels.any()
+
+
+def test_an_image_may_hold_none_of_the_classes(batch, monkeypatch):
+    few = replace(small(batch), if_present=True)
+    scores = iter([[("cat", 0.9), ("dog", 0.1)], [("cat", 0.2), ("dog", 0.4)]])
+    monkeypatch.setattr(
+        "napari_wildseg.engine.segmenter.tag", lambda *_, **__: next(scores, [("cat", 0.0)])
+    )
+    report = drain(batch_steps(replace(few, workers=1)))
+    first, second, third = report.records[:3]
+    assert list(first.classes) == [1]
+    assert list(second.classes) == []
+    assert second.notices == ("None of the classes was found in the image.",)
+    assert second.uncertainty["score"] == 0.4 > third.uncertainty["score"] == 0
+    assert not read_labels(few.folder / second.files[0]).labels.any()
 
 
 def test_automatic_labels(batch, tmp_path):

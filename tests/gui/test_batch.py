@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,50 @@ def test_what_is_missing_is_said(desk, tmp_path, light_model):
     at.qtbot.waitUntil(lambda: not process.running, timeout=TIMEOUT)
     assert "There is no" in at.status
     assert "nowhere" in at.status
+
+
+def test_a_class_of_the_set_may_be_painted_by_number(desk, tmp_path, light_model):
+    """Where an image has some of the set's classes only, the others keep their numbers."""
+    write_pictures(tmp_path / "pictures", 2)
+    (tmp_path / "known.json").write_text('{"000": ["dog"], "001": ["cat"]}')
+    settings = BatchSettings(model=light_model, views="single")
+    source, known, out = tmp_path / "pictures", tmp_path / "known.json", tmp_path / "out"
+    drain(batch_steps(Batch(str(source), str(known), out, settings=settings)))
+    at = desk()
+    at.section("Review").reviewer.open(str(out))
+    reviewer = wait_for_item(at, 0)
+    (own,) = reviewer.item.record.classes
+    other = 3 - own
+    at.controller.settings = replace(at.controller.settings, views="single")
+    at.layer().data_setitem((np.array([1, 1]), np.array([2, 3])), np.array([other, other]))
+    at.run("refine")
+    assert [info.id for info in at.controller.classes] == [own, other]
+    at.layer().data_setitem((np.array([2]), np.array([2])), np.array([other]))
+    at.click("review_next")
+    wait_for_item(at, 1)
+    queue = ReviewQueue(out)
+    assert [info.name for info in queue.classes] == ["dog", "cat"]
+    kept = queue.open(0).labels
+    assert (kept.labels[[1, 1, 2], [2, 3, 2]] == other).all()
+
+
+def test_a_picture_that_is_gone_is_left_out(desk, done, tmp_path):
+    at = desk()
+    reviewer = at.section("Review").reviewer
+    queue = ReviewQueue(done)
+    Path(queue.records[1].image).unlink()
+    reviewer.open(str(done))
+    wait_for_item(at, 0)
+    at.click("review_next")
+    wait_for_item(at, 2)
+    assert f"{queue.records[1].name} left out: There is no file" in at.status
+    at.click("review_previous")
+    wait_for_item(at, 0)
+    Path(queue.records[2].image).unlink()
+    at.click("review_next")
+    at.wait()
+    assert "There is no file" in at.status
+    assert reviewer.place == 0
 
 
 def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, light_model):

@@ -27,7 +27,7 @@ class ClassPlan:
     ----------
     mode : str
         ``"same"``: all classes for every image; ``"known"``: those listed for it; ``"auto"``:
-        those of all that the model finds in it.
+        those of all that the model finds in it, at least one; ``"present"``: those, or none.
     classes : tuple of ClassInfo
         Of the whole set. The ids are fixed before the first image, so that results do not
         depend on the order in which images are done.
@@ -52,7 +52,7 @@ class ClassPlan:
         InputError
             If labels are known per image and none are listed for this one.
         """
-        if self.mode == "auto":
+        if self.mode in ("auto", "present"):
             return None
         if self.mode == "same":
             return self.classes
@@ -83,7 +83,7 @@ def plan_classes(
         Where automatic labels are chosen from: a bundled list or a file.
     if_present : bool
         Take class names as a list to choose from: each image is segmented into those that the
-        model finds in it.
+        model finds in it, which may be none.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def plan_classes(
             )
         return ClassPlan("auto", _classes(names))
     path = Path(labels.strip())
-    mode = "auto" if if_present else "same"
+    mode = "present" if if_present else "same"
     if path.suffix.lower() in _LABEL_FILES and "," not in path.name:
         classes = _class_list(path)
         if classes is not None:

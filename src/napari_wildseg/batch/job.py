@@ -58,11 +58,14 @@ class Job:
         Into which classes.
     output : Output
         Where the files go.
+    cache_dir : str or None
+        Folder for encodings of images, see `napari_wildseg.Segmenter`.
     """
 
     settings: BatchSettings
     plan: ClassPlan
     output: Output
+    cache_dir: str | None = None
 
     def only(self, *names: str) -> Job:
         """Return the same job with what some images need, to be sent with them.
@@ -172,7 +175,8 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
         refiner=how.refiner,
         threshold=how.threshold,
         device=how.device,
-        cache_bytes=0,  # no image comes twice
+        cache_dir=job.cache_dir,
+        cache_bytes=0,  # no image comes twice in a run
     )
     if model is None:
         from napari_wildseg.engine.relevance import get_method
@@ -243,17 +247,35 @@ def failure_of(error: Exception) -> str:
 
 
 def choose_classes(
-    segmenter: Segmenter | LargeSegmenter, vocabulary: tuple[ClassInfo, ...]
-) -> tuple[ClassInfo, ...]:
-    """Return the classes that the model finds in the image it holds, at least one.
+    segmenter: Segmenter | LargeSegmenter, plan: ClassPlan
+) -> tuple[tuple[ClassInfo, ...], Uncertainty]:
+    """Return the classes that the model finds in the image it holds.
 
     Parameters
     ----------
     segmenter : Segmenter or LargeSegmenter
         Holds the image.
-    vocabulary : tuple of ClassInfo
-        What there is to choose from.
+    plan : ClassPlan
+        What there is to choose from, and whether there may be none.
+
+    Returns
+    -------
+    classes : tuple of ClassInfo
+        What was found.
+    doubt : Uncertainty
+        How near the best of the others came to being found: what to rank an image by in which
+        none was.
     """
-    found = segmenter.suggest([info.name for info in vocabulary], top=MAX_CLASSES)
-    names = {name for name, score in found if score >= CUT} or {found[0][0]}
-    return tuple(info for info in vocabulary if info.name in names)
+    names = [info.name for info in plan.classes]
+    found = segmenter.suggest(names, top=MAX_CLASSES)
+    chosen = {name for name, score in found if score >= CUT}
+    if plan.mode == "auto":
+        chosen.add(found[0][0])
+    near = max((float(score) for name, score in found if name not in chosen), default=0.0)
+    near = min(max(near, 0.0), 1.0)
+    classes = tuple(info for info in plan.classes if info.name in chosen)
+    return classes, Uncertainty(near, 0.0, 0.0, near)
+
+
+NONE_FOUND = "None of the classes was found in the image."
+"""What is said of an image in which there may be none."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wildseg.batch.job import Control, Job, choose_classes, record_of
+from napari_wildseg.batch.job import NONE_FOUND, Control, Job, choose_classes, record_of
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError
@@ -84,12 +84,15 @@ def run_large(
     )
     about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
     with _my_turn(control):
+        doubt = CERTAIN
+        notices: tuple[str, ...] = ()
         classes = job.plan.of(item.name)
         if classes != ():
             image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
             control.until_done(segmenter.set_image_steps(image))
         if classes is None:
-            classes = choose_classes(segmenter, job.plan.classes)
+            classes, doubt = choose_classes(segmenter, job.plan)
+            notices = () if classes else (NONE_FOUND,)
         if by_tiles:
             path = job.output.folder / job.output.files(item.name)[0]
             with (
@@ -106,8 +109,6 @@ def run_large(
             rgb = whole_of(picture)
             with control.writing(item.name):
                 job.output.write(item.name, rgb, labels, job.plan.classes)
-        doubt = CERTAIN
-        notices: tuple[str, ...] = ()
         if segmenter.result is not None:
             doubt, notices = segmenter.uncertainty(), segmenter.result.notices
         return record_of(job, item, (height, width), counts, classes, doubt, notices)
@@ -121,7 +122,7 @@ def _segment(
     control: Control,
 ) -> NDArray[np.int64]:
     """Write labels to an array of zeros; return how many pixels each has."""
-    if not classes:  # none of the set's classes is in this image, says whoever listed them
+    if not classes:
         counts = np.zeros(256, np.int64)
         counts[0] = out.shape[0] * out.shape[1]
         return counts

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.batch.job import (
+    NONE_FOUND,
     CancelledError,
     Control,
     Job,
@@ -69,12 +70,13 @@ def _run(
     rgb = as_rgb(pixels)
     doubt = CERTAIN
     notices: tuple[str, ...] = ()
-    if classes == ():  # none of the set's classes is in this image, says whoever listed them
-        labels = LabelImage(np.zeros(rgb.shape[:2], np.uint8), (), image=item.name)
-    else:
+    labels = LabelImage(np.zeros(rgb.shape[:2], np.uint8), (), image=item.name)
+    if classes != ():  # else none of the set's is in this image, says whoever listed them
         control.until_done(segmenter.set_image_steps(rgb))
-        if classes is None:
-            classes = choose_classes(segmenter, job.plan.classes)
+    if classes is None:
+        classes, doubt = choose_classes(segmenter, job.plan)
+        notices = () if classes else (NONE_FOUND,)
+    if classes:
         steps = segmenter.segment_steps(
             classes, threshold=job.settings.threshold, refine=job.settings.refine
         )

@@ -61,6 +61,9 @@ class Batch:
     scheduler : str or None
         Address of a Dask scheduler, or ``"local"`` or ``"local:N"`` for processes of this
         machine; None for threads of this process.
+    cache_dir : Path or None
+        Keep encodings in this folder, so that the same images in another batch, with other
+        classes or another threshold, need no network. Workers of a scheduler use it too.
     """
 
     source: str
@@ -76,6 +79,7 @@ class Batch:
     mix_versions: bool = False
     workers: int | None = None
     scheduler: str | None = None
+    cache_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
         journal.start(header, anew=anew)
-        job = Job(batch.settings, plan, output)
+        cache = None if batch.cache_dir is None else str(batch.cache_dir.absolute())
+        job = Job(batch.settings, plan, output, cache)
         yield from _images(batch, job, items, corrected, journal)
         return _finish(job, batch, items, journal)
 

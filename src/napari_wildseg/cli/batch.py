@@ -93,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "processes of this machine",
     )
     arguments.add_model(parser)
+    arguments.add_cache(parser)
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,
@@ -143,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
         mix_versions=args.mix_versions,
         workers=args.workers,
         scheduler=args.scheduler,
+        cache_dir=args.cache_dir,
     )
     if args.progress_json and hasattr(os, "nice"):
         os.nice(5)  # beside a window, which has to answer

@@ -138,6 +138,8 @@ class Controller(Workspace):
         if not session.plane_state(plane).segmented:
             self.tell("There is nothing to refine yet: press Auto-segment first.")
             return
+        if session.offered:
+            self.adopt(session, session.unknown_labels(plane))
         request = self.request(session, image, plane)
         steps = partial(refine_steps, request, session.standings(plane))
         self.runner.run("Refine", image, steps, partial(self._take_refined, session, plane))

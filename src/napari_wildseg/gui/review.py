@@ -73,7 +73,7 @@ class Reviewer:
             return
         place = self.place + by
         last = len(queue.records) - 1
-        steps = partial(_leave, queue, item, self._changed(), min(max(place, 0), last))
+        steps = partial(_leave, queue, item, self._changed(), min(max(place, 0), last), by or 1)
         if place > last:
             message = "That was the last image of the batch."
         elif place < 0:
@@ -84,14 +84,14 @@ class Reviewer:
 
     # ------------------------------------------------------------------ inside
 
-    def _opened(self, found: tuple[ReviewQueue, int, ReviewItem]) -> None:
-        self.queue, place, item = found
+    def _opened(self, found: tuple[ReviewQueue, tuple[int, ReviewItem, str]]) -> None:
+        self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        self._moved("", (place, item))
+        self._moved("", opened)
 
-    def _moved(self, message: str, found: tuple[int, ReviewItem]) -> None:
-        place, item = found
+    def _moved(self, message: str, found: tuple[int, ReviewItem, str]) -> None:
+        place, item, left_out = found
         there = self._image is not None and self._image in self.controller.viewer.layers
         session = self.controller.sessions.get(self._image)
         if self._image is not None and session is not None and there:
@@ -103,7 +103,9 @@ class Reviewer:
             self._show(item)
         self.moved.emit()
         self.controller.status.emit(
-            message or "Paint what is wrong, Refine if need be, then Next: it is written for you."
+            left_out
+            or message
+            or "Paint what is wrong, Refine if need be, then Next: it is written for you."
         )
 
     def _show(self, item: ReviewItem) -> None:
@@ -116,6 +118,7 @@ class Reviewer:
         session = controller.session
         assert session is not None
         controller.set_classes(item.labels.classes)
+        session.offered = self.queue.classes if self.queue is not None else ()
         plane = controller.plane
         assert plane is not None
         corrections = item.labels.corrections
@@ -147,6 +150,7 @@ class Reviewer:
         if session.layer(LABELS) is None or not session.planes:
             return None
         plane = next(iter(session.planes))
+        controller.adopt(session, session.unknown_labels(plane))
         shown = export.label_image(session, plane)
         before = item.labels
         same = np.array_equal(shown.labels, before.labels) and _same_corrections(shown, before)
@@ -159,7 +163,7 @@ def _same_corrections(one: LabelImage, other: LabelImage) -> bool:
     return bool(np.array_equal(one.corrections, other.corrections))
 
 
-def _open(folder: str) -> Steps[tuple[ReviewQueue, int, ReviewItem]]:
+def _open(folder: str) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
     yield Progress(0, 1, "Opening the batch")
     from napari_wildseg.batch.review import ReviewQueue
     from napari_wildseg.engine.errors import InputError
@@ -167,13 +171,31 @@ def _open(folder: str) -> Steps[tuple[ReviewQueue, int, ReviewItem]]:
     queue = ReviewQueue(folder)
     if not queue.records:
         raise InputError("No image of this batch was done: see its report for the reasons.")
-    place = queue.first_left()
-    return queue, place, queue.open(place)
+    return queue, _open_from(queue, queue.first_left(), 1)
+
+
+def _open_from(queue: ReviewQueue, place: int, by: int) -> tuple[int, ReviewItem, str]:
+    """Open an image, or the next one that can be opened; say in words which were left out."""
+    from napari_wildseg.engine.errors import InputError
+
+    places = range(place, len(queue.records) if by > 0 else -1, by)
+    wrong: list[tuple[str, InputError]] = []
+    for there in places:
+        try:
+            item = queue.open(there)
+        except InputError as error:
+            wrong.append((queue.records[there].name, error))
+            continue
+        if not wrong:
+            return there, item, ""
+        names = ", ".join(name for name, _ in wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+        return there, item, f"{names} left out: {wrong[0][1]}"
+    raise wrong[0][1]
 
 
 def _leave(
-    queue: ReviewQueue, item: ReviewItem, changed: LabelImage | None, place: int
-) -> Steps[tuple[int, ReviewItem]]:
+    queue: ReviewQueue, item: ReviewItem, changed: LabelImage | None, place: int, by: int
+) -> Steps[tuple[int, ReviewItem, str]]:
     """Write what was changed; the next image is read before anything is said to be done."""
     yield Progress(0, 2, "Writing the labels")
     if changed is not None:
@@ -181,4 +203,4 @@ def _leave(
         queue.publish()
     queue.mark(item.record.name)
     yield Progress(1, 2, "Reading the next image")
-    return place, queue.open(place)
+    return _open_from(queue, place, by)

@@ -277,6 +277,7 @@ class ImageSession:
         self.classes = tuple(classes)
         self.hidden: frozenset[int] = frozenset()
         self.used_ids: set[int] = {c.id for c in classes}
+        self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
         self.suggestions: list[tuple[str, float | None]] = []

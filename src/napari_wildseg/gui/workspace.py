@@ -128,6 +128,30 @@ class Workspace:
         self.classes_changed.emit()
         self.areas_changed.emit()
 
+    def adopt(self, session: ImageSession, values: Iterable[int]) -> list[int]:
+        """Take up classes of the image's data set that were painted by number.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The chosen image.
+        values : iterable of int
+            Labels that belong to no class of the table.
+
+        Returns
+        -------
+        list of int
+            Those that belong to no class of the data set either.
+        """
+        wanted = set(values)
+        names = {info.name for info in session.classes}
+        found = [c for c in session.offered if c.id in wanted and c.name not in names]
+        if found and session is self.session:
+            self.set_classes((*session.classes, *found))
+        elif found:
+            session.classes = (*session.classes, *found)
+        return sorted(wanted - {info.id for info in found})
+
     def add_classes(self, text: str) -> bool:
         """Add classes as typed, for example ``"cat, cup of coffee=cup|mug"``.
 
