@@ -100,12 +100,14 @@ def run_large(
                 labels_on_disk(path, picture.size, classes, overwrite=True, **about) as written,
             ):
                 counts = _segment(job, segmenter, classes, written.array, control)
-                written.model, written.settings = _made_with(job, segmenter)
+                if segmenter.result is not None:
+                    written.made_by(segmenter.result)
         else:
             values = np.zeros(picture.size, np.uint8)
             counts = _segment(job, segmenter, classes, values, control)
-            model_name, settings = _made_with(job, segmenter)
-            labels = LabelImage(values, classes, model=model_name, settings=settings, **about)
+            labels = LabelImage(values, classes, **about)
+            if segmenter.result is not None:
+                labels = LabelImage.from_result(segmenter.result, **about)
             rgb = whole_of(picture)
             with control.writing(item.name):
                 job.output.write(item.name, rgb, labels, job.plan.classes)
@@ -128,13 +130,6 @@ def _segment(
         return counts
     steps = segmenter.segment_steps(classes, out=out, refine=job.settings.refine)
     return control.until_done(steps).counts
-
-
-def _made_with(job: Job, segmenter: LargeSegmenter) -> tuple[str, dict[str, Any]]:
-    result = segmenter.result
-    if result is None:
-        return "", {}
-    return result.model, {**result.settings, "refined": job.settings.refine}
 
 
 @contextmanager

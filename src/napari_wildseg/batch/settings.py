@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.thresholds import checked_threshold
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class BatchSettings:
             raise InputError(
                 f'There is no refiner "{self.refiner}"; choose one of {", ".join(refiner_names())}.'
             )
-        if not 0 <= self.threshold <= 1:
-            raise InputError(f"The threshold is {self.threshold}: give a number from 0 to 1.")
+        checked_threshold(self.threshold)
 
     def to_json(self) -> dict[str, Any]:
         """Return what decides the labels, ready for JSON."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.console import print_json, run_steps, say, table, warn
+from napari_wildseg.cli.console import print_json, run_steps, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,13 +78,7 @@ def segment_large(
     if as_png:
         result = run(None)
         overlay = _overlay(segmenter.overview(_OVERLAY), result.labels, classes)
-        labels = LabelImage(
-            result.labels,
-            result.classes,
-            model=result.model,
-            settings={**result.settings, "refined": not args.no_refine},
-            **about,
-        )
+        labels = LabelImage.from_result(result, **about)
         write_labels(paths["labels"], labels, format="png", overwrite=args.overwrite)
     else:
         opened = labels_on_disk(
@@ -92,7 +86,7 @@ def segment_large(
         )
         with opened as written:
             result = run(written.array)
-            written.model, written.settings = result.model, dict(result.settings)
+            written.made_by(result)
             overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
     atomic_write(paths["overlay"], overlay, overwrite=args.overwrite)
     for notice in result.notices:
@@ -128,21 +122,15 @@ def _report(
     shape: tuple[int, int],
     paths: dict[str, Path],
 ) -> None:
+    from napari_wildseg.cli import results
+
     size = shape[0] * shape[1]
     if args.json:
         print_json(
             {
                 "image": stem,
                 "image_size": {"height": shape[0], "width": shape[1]},
-                "classes": [
-                    {
-                        "id": info.id,
-                        "name": info.name,
-                        "pixels": int(result.counts[info.id]),
-                        "share": int(result.counts[info.id]) / size,
-                    }
-                    for info in result.classes
-                ],
+                "classes": results.class_summary(result.classes, result.counts, size),
                 "model": result.model,
                 "settings": result.settings,
                 "files": {key: str(path) for key, path in paths.items()},
@@ -151,11 +139,4 @@ def _report(
             }
         )
         return
-    rows = [
-        [info.name, str(info.id), f"{100 * int(result.counts[info.id]) / size:.1f} %"]
-        for info in result.classes
-    ]
-    say(table(["class", "label", "share"], rows))
-    say()
-    say(f"labels:  {paths['labels']}")
-    say(f"overlay: {paths['overlay']}")
+    results.print_classes(result.classes, result.counts, size, paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_wildseg.engine.classes import ClassInfo
     from napari_wildseg.io import LabelImage
 
 
@@ -95,18 +96,10 @@ def summary(labels: LabelImage, paths: dict[str, Path]) -> dict[str, Any]:
         What `result_paths` returned.
     """
     about = labels.about()
-    pixels = count_pixels(labels)
     return {
         "image": labels.image,
         "image_size": about["image_size"],
-        "classes": [
-            {
-                **entry,
-                "pixels": pixels[entry["id"]],
-                "share": pixels[entry["id"]] / labels.labels.size,
-            }
-            for entry in about["classes"]
-        ],
+        "classes": class_summary(labels.classes, count_pixels(labels), labels.labels.size),
         "model": labels.model,
         "settings": about["settings"],
         "files": {key: str(path) for key, path in paths.items()},
@@ -137,11 +130,48 @@ def print_summary(labels: LabelImage, paths: dict[str, Path]) -> None:
     paths : dict
         What `result_paths` returned.
     """
-    pixels = count_pixels(labels)
-    rows = [
-        [info.name, str(info.id), f"{100 * pixels[info.id] / labels.labels.size:.1f} %"]
-        for info in labels.classes
+    print_classes(labels.classes, count_pixels(labels), labels.labels.size, paths)
+
+
+def class_summary(
+    classes: Iterable[ClassInfo], counts: Sequence[int] | NDArray[np.int64], size: int
+) -> list[dict[str, Any]]:
+    """Return what --json prints about classes.
+
+    Parameters
+    ----------
+    classes : iterable of ClassInfo
+        The classes.
+    counts : sequence of int
+        Pixels of each of the values 0 to 255.
+    size : int
+        Pixels of the image.
+    """
+    from napari_wildseg.io.label_image import classes_to_json
+
+    pixels = [int(n) for n in counts]
+    return [
+        {**entry, "pixels": pixels[entry["id"]], "share": pixels[entry["id"]] / size}
+        for entry in classes_to_json(classes)
     ]
+
+
+def print_classes(
+    classes: Iterable[ClassInfo],
+    counts: Sequence[int] | NDArray[np.int64],
+    size: int,
+    paths: dict[str, Path],
+) -> None:
+    """Print a table of classes and where the files are.
+
+    Parameters
+    ----------
+    classes, counts, size
+        As for `class_summary`.
+    paths : dict
+        What `result_paths` returned.
+    """
+    rows = [[c.name, str(c.id), f"{100 * int(counts[c.id]) / size:.1f} %"] for c in classes]
     say(table(["class", "label", "share"], rows))
     say()
     say(f"labels:  {paths['labels']}")

@@ -93,7 +93,7 @@ def segment_stack(
         def write(number: int, result: Result) -> None:
             labels = result.pseudo_labels if args.no_refine else result.labels
             written.array[np.unravel_index(number, shape[:-2])] = labels
-            written.model, written.settings = result.model, dict(result.settings)
+            written.made_by(result)
             counts[number] = np.bincount(labels.ravel(), minlength=256)
 
         run_steps(
@@ -167,6 +167,8 @@ def _report(
     path: Path,
     settings: dict[str, Any],
 ) -> None:
+    from napari_wildseg.cli.results import class_summary
+
     total = counts.sum(0)
     for info in classes:
         if not total[info.id]:
@@ -177,14 +179,8 @@ def _report(
                 "image": stem,
                 "planes": len(counts),
                 "classes": [
-                    {
-                        "id": info.id,
-                        "name": info.name,
-                        "pixels": int(total[info.id]),
-                        "share": float(total[info.id] / total.sum()),
-                        "pixels_by_plane": counts[:, info.id].tolist(),
-                    }
-                    for info in classes
+                    {**entry, "pixels_by_plane": counts[:, entry["id"]].tolist()}
+                    for entry in class_summary(classes, total, int(total.sum()))
                 ],
                 "settings": settings,
                 "files": {"labels": str(path)},

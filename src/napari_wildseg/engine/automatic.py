@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
-from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.tagging import CUT
+from napari_wildseg.engine.thresholds import checked_threshold
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
@@ -39,8 +39,7 @@ def automatic_classes(
     tuple of ClassInfo
         Best first, ids from 1.
     """
-    if not 0 <= cut <= 1:
-        raise InputError(f"The cut is {cut}: give a number from 0 to 1.")
+    checked_threshold(cut, "cut")
     found = segmenter.suggest(vocabulary, top=MAX_CLASSES)
     names = [name for name, score in found if score >= cut] or [found[0][0]]
     return parse_classes(names)

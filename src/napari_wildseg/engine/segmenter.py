@@ -31,6 +31,7 @@ from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation
 from napari_wildseg.engine.tagging import CUT, everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.thresholds import checked_threshold
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
@@ -89,7 +90,7 @@ class Segmenter:
         self.views = views
         self.method = method
         self.refiner = refiner
-        self.threshold = _checked_threshold(threshold)
+        self.threshold = checked_threshold(threshold)
         self.device = device
         self.background = checked_background(background)
         self._cache = EncodingCache(cache_bytes, folder=cache_dir)
@@ -191,7 +192,7 @@ class Segmenter:
         """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
         _, encoding = self._require_image()
         classes = parse_classes(labels)
-        threshold = self.threshold if threshold is None else _checked_threshold(threshold)
+        threshold = self.threshold if threshold is None else checked_threshold(threshold)
         yield Progress(0, 3, "Computing relevance")
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
@@ -251,7 +252,7 @@ class Segmenter:
             ``(H, W)`` uint8: 0 background, class ids, 255 not sure.
         """
         state = self._require_segmentation()
-        return state.to_ids(state.evidence.pseudo_labels(_checked_threshold(threshold)))
+        return state.to_ids(state.evidence.pseudo_labels(checked_threshold(threshold)))
 
     def suggest(
         self,
@@ -443,9 +444,3 @@ class Segmenter:
         if self._segmentation is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
         return self._segmentation
-
-
-def _checked_threshold(threshold: float) -> float:
-    if not 0 <= threshold <= 1:
-        raise InputError(f"The threshold is {threshold}: give a number from 0 to 1.")
-    return float(threshold)

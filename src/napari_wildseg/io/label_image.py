@@ -24,6 +24,7 @@ from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.runs import runs_of
 
 if TYPE_CHECKING:
+    from napari_wildseg.engine.large import LargeResult
     from napari_wildseg.engine.result import Result
 
 SIDECAR_FORMAT = "napari-wildseg labels"
@@ -162,25 +163,27 @@ class LabelImage:
         return cls(labels, tuple(known.values()), **about)
 
     @classmethod
-    def from_result(cls, result: Result, *, image: str = "", **about: Any) -> LabelImage:
+    def from_result(
+        cls, result: Result | LargeResult, *, image: str = "", **about: Any
+    ) -> LabelImage:
         """Take the labels of a segmentation, with its classes, model, settings and corrections.
 
         Parameters
         ----------
-        result : Result
-            What `Segmenter.segment` or `Segmenter.refine` returned.
+        result : Result or LargeResult
+            What `Segmenter` or `LargeSegmenter` returned, the latter with its labels in memory.
         image : str
             Name of the picture.
         **about
             Further attributes, such as scale and units.
         """
-        about.setdefault("corrections", result.corrections)
+        about.setdefault("corrections", getattr(result, "corrections", None))
         return cls(
             result.labels,
             result.classes,
             image=image,
             model=result.model,
-            settings={**result.settings, "refined": result.settings.get("refiner") is not None},
+            settings=settings_of(result),
             **about,
         )
 
@@ -261,6 +264,17 @@ class LabelImage:
             "settings": dict(self.settings),
             **more,
         }
+
+
+def settings_of(result: Result | LargeResult) -> dict[str, Any]:
+    """Return how a result was made, as files tell it.
+
+    Parameters
+    ----------
+    result : Result or LargeResult
+        The result.
+    """
+    return {**result.settings, "refined": result.settings.get("refiner") is not None}
 
 
 def placeholder_class(value: int, colour: tuple[int, int, int] | None = None) -> ClassInfo:

@@ -6,13 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.io.atomic import atomic_folder
-from napari_wildseg.io.label_image import SIDECAR_FORMAT, SIDECAR_VERSION, classes_to_json
+from napari_wildseg.io.label_image import (
+    SIDECAR_FORMAT,
+    SIDECAR_VERSION,
+    classes_to_json,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.large import LargeResult
+    from napari_wildseg.engine.result import Result
 
 _NAME = "wildseg"
 _CHUNK = 1024
@@ -36,6 +45,16 @@ class LabelsOnDisk:
     array: Any
     model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def made_by(self, result: Result | LargeResult) -> None:
+        """Note how the labels were made.
+
+        Parameters
+        ----------
+        result : Result or LargeResult
+            One of those that are written.
+        """
+        self.model, self.settings = result.model, settings_of(result)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.tagging import everyday_rivals, tag
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.thresholds import checked_threshold
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
@@ -116,7 +117,7 @@ class LargeSegmenter:
         self._model: CLIPModel | None = None if isinstance(model, str) else model
         self.views = views
         self.method = method
-        self.threshold = _checked(threshold)
+        self.threshold = checked_threshold(threshold)
         self.device = device
         self.background = checked_background(background)
         self.detail = detail
@@ -238,7 +239,7 @@ class LargeSegmenter:
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
         classes = parse_classes(labels)
-        threshold = self.threshold if threshold is None else _checked(threshold)
+        threshold = self.threshold if threshold is None else checked_threshold(threshold)
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
         maps = yield from self._encoding.relevance_steps(self.model, text, background)
@@ -278,7 +279,7 @@ class LargeSegmenter:
         run = self._require_run()
         assert self._image is not None
         started = time.perf_counter()
-        threshold = run.threshold if threshold is None else _checked(threshold)
+        threshold = run.threshold if threshold is None else checked_threshold(threshold)
         fixed = None
         if corrections is not None:
             yield Progress(0, 1, "Looking through the corrections")
@@ -386,7 +387,7 @@ class LargeSegmenter:
 
     def _sure(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
         full = run.priors.relevance_of(box) ** GAMMA
-        used = run.threshold if threshold is None else _checked(threshold)
+        used = run.threshold if threshold is None else checked_threshold(threshold)
         return run.ids[Evidence(full.numpy()).pseudo_labels(used)]
 
     def _tile(
@@ -436,9 +437,3 @@ class LargeSegmenter:
         if self._run is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
         return self._run
-
-
-def _checked(threshold: float) -> float:
-    if not 0 <= threshold <= 1:
-        raise InputError(f"The threshold is {threshold}: give a number from 0 to 1.")
-    return float(threshold)
