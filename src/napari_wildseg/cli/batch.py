@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -158,6 +159,10 @@ def run(args: argparse.Namespace) -> int:
                 show(progress, rate)
 
             report = drain(steps, look)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            print(f"wildseg: what is done is kept in {args.out}: --resume goes on", file=sys.stderr)
+        raise
     finally:
         steps.close()
     if args.json:

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
-from napari_wildseg.engine.refine.observe import observe, posterior
+from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, random_walk
 
@@ -142,48 +142,6 @@ def test_observations_count_pixels_cell_by_cell():
     assert seen.targets[:, 0, 0].tolist() == [0.25, 0.75, 0]
     assert seen.targets[:, 1, 2].tolist() == [0, 0, 1]
     assert not seen.targets[:, 0, 1].any()
-
-
-def grid_scene():
-    """Two halves that look different, as node features on an 8 x 10 grid."""
-    look = torch.zeros(2, 8, 10)
-    look[0, :, :5], look[1, :, 5:] = 1, 1
-    prior = torch.full((2, 8, 10), 0.5)
-    return node_features([look], (8, 10)), prior
-
-
-def corrected(*cells):
-    corrections = np.full((80, 100), -1, np.int16)
-    for row, column, value in cells:
-        corrections[row * 10 : row * 10 + 10, column * 10 : column * 10 + 10] = value
-    return observe(corrections, (8, 10), 1)
-
-
-def test_the_posterior_reproduces_what_was_observed():
-    nodes, prior = grid_scene()
-    cells = [(1, 1, 1), (6, 2, 0), (2, 8, 0), (7, 9, 1)]
-    after = posterior(prior, corrected(*cells), nodes, (8, 10))
-    for row, column, value in cells:
-        assert after[value, row, column] > 0.9
-    torch.testing.assert_close(after.sum(0), torch.ones(8, 10))
-
-
-def test_the_posterior_reaches_what_looks_alike_and_fades_with_distance():
-    nodes, prior = grid_scene()
-    after = posterior(prior, corrected((4, 1, 1)), nodes, (8, 10))[1]
-    assert after[4, 2] > 0.8
-    assert after[4, 2] > after[4, 3] > after[4, 4] > 0.5
-    assert abs(after[4, 6] - 0.5) < 0.05  # looks different
-
-
-def test_more_observations_than_fit_are_thinned_fairly():
-    """A large painted area does not crowd a single dab of another class out."""
-    nodes, prior = node_features([random(3, 30, 30)], (30, 30)), torch.full((2, 30, 30), 0.5)
-    corrections = np.zeros((30, 30), np.int16)
-    corrections[15, 15] = 1
-    after = posterior(prior, observe(corrections, (30, 30), 1), nodes, (30, 30))
-    assert after[1, 15, 15] > 0.5
-    assert torch.isfinite(after).all()
 
 
 # -- affinity

@@ -9,6 +9,7 @@ for them; what is kept is one coarse map a window and class.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -27,11 +28,15 @@ from napari_wildseg.engine.large.windows import LargeEncoding
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
 from napari_wildseg.engine.refine.default import DefaultOptions
-from napari_wildseg.engine.refine.observe import observe, posterior
+from napari_wildseg.engine.refine.learn import Learner
 from napari_wildseg.engine.refine.spreading import Spreading
+from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _KEPT_BYTES = 128 * 2**20
 """Probabilities of the windows used last are kept up to so many bytes."""
+
+_LEARNERS = 16
+"""What learns from corrections is kept for so many windows; each has some 6 MB."""
 
 SPREAD_SIDE = 24
 """Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
@@ -46,9 +51,8 @@ and a single small object must."""
 class _Window:
     """What the probabilities of one window are made from; all of it from the image alone."""
 
-    nodes: Tensor  # (24 * 24, C) for spreading
-    colours: Tensor  # (24 * 24, 3)
-    fine_nodes: Tensor  # (72 * 72, C) for learning
+    lab: Tensor  # (3, h, w) CIE Lab divided by 100, as large as the refiner works
+    features: list[Tensor]  # of the network, the most abstract last
 
 
 class WindowPriors:
@@ -75,6 +79,7 @@ class WindowPriors:
         self._settled = torch.zeros(len(self.boxes), len(relevance), *self.coarse)
         self._range = (torch.zeros(len(relevance), 1, 1), torch.ones(len(relevance), 1, 1))
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self._learners: OrderedDict[int, Learner] = OrderedDict()
         self._made_with: tuple[float, object] | None = None
 
     def settle_steps(self) -> Steps[None]:
@@ -107,7 +112,8 @@ class WindowPriors:
         Returns
         -------
         torch.Tensor
-            ``(K + 1, gh, gw)`` float32, background first, cells tiling the window.
+            ``(K + 1, gh, gw)`` float32, background first, cells tiling the window; finer ones
+            where there are corrections.
         """
         if self._made_with != (threshold, corrections):
             self._kept.clear()
@@ -166,23 +172,20 @@ class WindowPriors:
     def _probabilities(
         self, index: int, threshold: float, corrections: LargeCorrections | None
     ) -> Tensor:
-        fixed = None if corrections is None else corrections.read(self.boxes[index])
-        scores = self._settled[index]
-        n_classes = len(scores)
-        window = None
-        if fixed is not None:
-            window = self._window(index)
-            seen = observe(fixed, self.coarse, n_classes)
-            scores = self._spread_with(window).correct(scores, seen, slice(1, None))
         low, high = self._range
-        scaled = (scores - low) / (high - low).clamp(min=1e-6)
+        scaled = (self._settled[index] - low) / (high - low).clamp(min=1e-6)
         scaled = _resize(scaled.clamp(max=1), self.grid)
         background = torch.full_like(scaled[:1], threshold + self.options.bias)
         prior = torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
-        if fixed is not None and window is not None:
-            seen = observe(fixed, self.grid, n_classes)
-            prior = posterior(prior, seen, window.fine_nodes, self.grid)
-        return prior
+        fixed = None if corrections is None else corrections.read(self.boxes[index])
+        if fixed is None:
+            return prior
+        learner = self._learner(index)
+        pieces = learner.pieces
+        fine = _resize(prior, (pieces.index.shape[0], pieces.index.shape[1]))
+        change = learner.change(pieces.average(prior), fixed)
+        fine = (fine + pieces.paint(change)).clamp_(1e-4)
+        return fine.div_(fine.sum(0))
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box's pixels, or of ``shape`` cells that tile it."""
@@ -192,24 +195,32 @@ class WindowPriors:
         x = box.left + (torch.arange(columns) + 0.5) * (box.shape[1] / columns)
         return _sample(self.relevance, y / height, x / width)
 
-    def _spreading(self, index: int) -> Spreading:
-        return self._spread_with(self._window(index, fine=False))
+    def _learner(self, index: int) -> Learner:
+        """Return what learns from the corrections of one window."""
+        if index not in self._learners:
+            window = self._window(index)
+            pieces = Superpixels.of(window.lab * 100, self.options.pieces)
+            learner = Learner(pieces, pieces.looks(window.features), self.options.learning)
+            self._learners[index] = learner
+            while len(self._learners) > _LEARNERS:
+                self._learners.popitem(last=False)
+        self._learners.move_to_end(index)
+        return self._learners[index]
 
-    def _spread_with(self, window: _Window) -> Spreading:
-        similarity = affinity_logits(window.nodes, self.options.temperature, window.colours)
+    def _spreading(self, index: int) -> Spreading:
+        window = self._window(index)
+        nodes = node_features(window.features[-1:] or [window.lab], self.coarse)
+        colours = _resize(window.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
+        similarity = affinity_logits(nodes, self.options.temperature, colours)
         return Spreading(similarity, rounds=self.options.rounds)
 
-    def _window(self, index: int, *, fine: bool = True) -> _Window:
+    def _window(self, index: int) -> _Window:
         level = self.encoding.levels[-1]
         box = self.boxes[index]
-        features = level.store.features(index)
         pixels = self.encoding.reduced[box.reduced(level.step).slices]
-        lab = _lab(shrink(pixels, (min(144, pixels.shape[0]), min(144, pixels.shape[1]))))
-        coarse_lab = _resize(lab, self.coarse)
-        nodes = node_features(features[-1:] or [lab], self.coarse)
-        colours = coarse_lab.flatten(1).T * (100 / self.options.colour)
-        fine_nodes = node_features([*features, lab], self.grid) if fine else nodes
-        return _Window(nodes, colours, fine_nodes)
+        rows, columns = grid_of(box.shape, math.sqrt(self.options.work_pixels))
+        small = shrink(pixels, (min(rows, pixels.shape[0]), min(columns, pixels.shape[1])))
+        return _Window(_lab(small), level.store.features(index))
 
 
 def _along(
