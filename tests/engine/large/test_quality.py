@@ -20,3 +20,5 @@ def test_small_things_are_found_by_windows(starter):
     tiled = np.asarray(large.segment(NAMES).labels)
     assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.2
     assert boundary_f(tiled, mask) > boundary_f(overview, mask) + 0.1
+    found = large.suggest([*NAMES, "zebra", "pizza", "keyboard", "banana"], top=3)
+    assert {name for name, _ in found} == set(NAMES)

@@ -19,6 +19,7 @@ from napari_wildseg.engine.large.priors import WindowPriors
 from napari_wildseg.engine.large.result import LargeResult
 from napari_wildseg.engine.large.sampling import sample_labels
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
+from napari_wildseg.engine.large.suggest import suggest_large
 from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.models import load_model
@@ -28,7 +29,7 @@ from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.tagging import everyday_rivals, tag
+from napari_wildseg.engine.tagging import everyday_rivals
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import checked_threshold
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
@@ -326,11 +327,11 @@ class LargeSegmenter:
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
     ) -> list[tuple[str, float]]:
-        """Suggest names of what is in the image as a whole; see `napari_wildseg.Segmenter`."""
+        """Suggest names of what the image and its windows show; see `napari_wildseg.Segmenter`."""
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
         names, rivals = names_of(vocabulary), everyday_rivals(self.background)
-        return tag(self._encoding.overview, self.model, names, rivals)[:top]
+        return suggest_large(self._encoding, self.model, names, rivals)[:top]
 
     def uncertainty(self) -> Uncertainty:
         """Tell how much the last result is to be doubted, from the grid of its relevance.
