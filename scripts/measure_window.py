@@ -4,8 +4,9 @@
 
 Prints a line of JSON: for each action, what it took in seconds and the longest time, in
 milliseconds, in which the event loop did not come round. With ``--stacks``, what the GUI thread
-was doing during the longest gap of each action goes to stderr. ``--views`` and ``--dabs`` change
-what is done; the picture is made of a sample photograph, so no data set is needed.
+was doing during the longest gap of each action goes to stderr. ``--lazy`` opens the picture as a
+dask array, and ``--views single`` makes large ones quicker. The picture is made of a sample
+photograph, so no data set is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("NAPARI_CONFIG", "")
 
@@ -74,7 +77,7 @@ class Watchdog:
                 self._seen.append(" < ".join(f"{f.name}:{f.lineno}" for f in reversed(stack[-9:])))
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def picture(height: int, width: int) -> Any:
     """Return the coffee photograph, tiled in mirror images to any size."""
     from skimage import data
 
@@ -89,14 +92,22 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int)
     parser.add_argument("--stacks", action="store_true")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2, help="times to paint and refine")
+    parser.add_argument("--views", default="default")
+    parser.add_argument("--lazy", action="store_true")
     args = parser.parse_args()
     width = args.width or (640 if args.height == 480 else args.height)
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1300, 850)
     _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
-    viewer.add_image(picture(args.height, width), name="photo")
+    image = picture(args.height, width)
+    if args.lazy:
+        import dask.array
+
+        image = dask.array.from_array(image, chunks=(512, 512, 3))
+    viewer.add_image(image, name="photo", rgb=True, contrast_limits=(0, 255))
     controller = widget.controller
+    controller.settings = replace(controller.settings, views=args.views)
     controller.safekeeping.store = None  # nothing of the annotator's own is touched
     controller.add_classes(NAMES)
     dog = Watchdog(stacks=args.stacks)

@@ -57,3 +57,32 @@ def test_what_cannot_be_carried_is_said(movie):
     d.viewer.dims.set_current_step(0, 1)
     d.click("carry_to_next")
     assert "Auto-segment" in d.status
+
+
+def test_only_planes_that_may_have_changed_are_kept_safe_anew(movie, qtbot, monkeypatch):
+    d = movie
+    d.controller.auto_segment_planes()
+    d.wait()
+    saved = []
+    store = d.controller.safekeeping.store
+    monkeypatch.setattr(
+        store, "save", lambda key, plane, find, classes: saved.append((plane.index[0], find()))
+    )
+
+    def noted() -> dict:
+        qtbot.waitUntil(lambda: not d.widget._count.isActive())
+        found = dict(saved)
+        saved.clear()
+        return found
+
+    noted()
+    d.viewer.dims.set_current_step(0, 1)
+    assert set(noted()) <= {1}, "a slider that moves is no reason to look through the stack"
+    spot = tuple(int(n) // 2 for n in d.layer().data.shape[1:])
+    other = 1 - int(d.layer().data[(1, *spot)])
+    d.layer().paint((1, *spot), other)
+    assert {i for i, found in noted().items() if found is not None} == {1}
+    d.viewer.dims.set_current_step(0, 0)
+    noted()
+    d.layer().undo()
+    assert noted()[1] is None, "what was undone out of view is not kept"

@@ -457,11 +457,70 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     assert asked == ["ViT-B-16/openai"]
 
 
+def test_a_model_that_would_not_work_is_not_offered(desk, photo):
+    from napari.utils.notifications import notification_manager
+
+    d = desk(photo, NAMES)
+    d.control("model").setCurrentText("coca_ViT-B-32/laion2b_s13b_b90k")
+    d.widget.image.take_model()
+    d.run("auto_segment")
+    assert "not supported" in d.status
+    assert not notification_manager.records[-1].actions, "a download would be for nothing"
+
+
+def test_the_model_can_be_released(desk, photo):
+    d = desk(photo, NAMES)
+    d.controller._pool.models.clear()  # a model of its own, not the one all tests share
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 2), 2)
+    network = weakref.ref(d.controller._pool.models["starter"].network)
+    d.control("more")
+    d.widget.findChild(QAction, "release_model").trigger()
+    d.wait()
+    assert network() is None, "the memory is free"
+    assert "free again" in d.status
+    d.run("refine")
+    assert (labels.data[painted] == 2).all()
+    assert network() is None
+
+
 def test_images_that_cannot_be_segmented_are_refused(desk):
     d = desk(np.zeros((1, 40)), NAMES)
     d.run("auto_segment")
     assert "pixels" in d.status
     assert len(d.viewer.layers) == 1
+
+
+def test_an_image_that_is_opened_is_the_next_one_once_the_labels_are_exported(desk, photo):
+    d = desk(photo, NAMES)
+    first = d.controller.image
+    untouched = d.viewer.add_image(photo[::-1], name="second")
+    assert d.controller.image is untouched, "nothing was begun on the first"
+    d.controller.choose_image(first)
+    d.run("auto_segment")
+    third = d.viewer.add_image(photo[:, ::-1], name="third")
+    assert d.controller.image is first
+    assert '"third"' in d.status
+    d.controller.session.note_saved()
+    fourth = d.viewer.add_image(photo[::-1, ::-1], name="fourth")
+    assert d.controller.image is fourth
+    assert d.widget.image.image.value is fourth
+    assert d.status == "Ready: press Auto-segment."
+    d.controller.choose_image(first)
+    d.layer().paint((5, 5), 1 - int(d.layer().data[5, 5] == 1))
+    assert d.controller.session.unsaved
+    assert third in d.viewer.layers
+
+
+def test_names_that_replace_others_have_room(desk, photo):
+    d = desk(photo)
+    bar = d.control("suggestions")
+    d.widget.show()
+    for names in (["cup"], ["cup", "spoon"], [], ["saucer"]):
+        d.controller.suggested.emit([(name, 0.9) for name in names])
+        assert bar.isVisibleTo(d.widget) == bool(names)
+        assert (bar.height() >= 15) == bool(names)
 
 
 def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -237,6 +237,7 @@ def _encode_views(
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
+    shown: tuple[View, Tensor] | None = None
     limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_ELSEWHERE)
     for size, group in groupby(views, key=lambda v: (v.height, v.width)):
         waiting = list(group)
@@ -245,7 +246,13 @@ def _encode_views(
                 len(encodings), len(views), f"Encoding view {len(encodings) + 1} of {len(views)}"
             )
             count = max(1, limit // (size[0] * size[1]))
-            batch = torch.stack([(render(rgb, v) - mean) / std for v in waiting[:count]])
+            pixels = []
+            for view in waiting[:count]:
+                plain = replace(view, flip=False)
+                if shown is None or shown[0] != plain:  # a view and its mirror image: one resize
+                    shown = plain, (render(rgb, plain) - mean) / std
+                pixels.append(shown[1].flip(-1) if view.flip else shown[1])
+            batch = torch.stack(pixels)
             try:
                 encodings += method.encode(model, batch)
             except (MemoryError, RuntimeError) as error:

@@ -67,6 +67,7 @@ class SuggestionBar(QWidget):
             button.setToolTip(f"Add {name} to the classes{fit}.")
             button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
             self._flow.addWidget(button)
+            button.show()  # the flow gives no room to what Qt has not shown yet
         self.setVisible(bool(names))
         self._fit()
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
 from napari_wildseg.gui.display import Plane, capture, planes_like
@@ -19,6 +18,7 @@ from napari_wildseg.gui.jobs import (
     Request,
     download_job,
     refine_steps,
+    release_steps,
     relevance_steps,
     segment_steps,
     suggest_steps,
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari import Viewer
-
-    from napari_wildseg.engine.progress import Steps
 
 
 class Controller(Workspace):
@@ -61,6 +59,7 @@ class Controller(Workspace):
         self.automatic = AutoNames(self)
         self._pool = EnginePool()
         self._planes_left: list[Plane] = []
+        self._planes_total = 0
         self.runner = Runner()
         self.takeover = Takeover(self.runner, self.layers)
         self.runner.status.connect(self.status.emit)
@@ -128,6 +127,14 @@ class Controller(Workspace):
     def download_model(self, model: str) -> None:
         """Fetch a model, then go on with Auto-segment."""
         self.runner.run("Download", None, partial(download_job, model), self._take_download)
+
+    def release_model(self) -> None:
+        """Give the memory of the model and of what it saw back; labels and corrections stay."""
+        if not self.runner.is_free_for("Release"):
+            self.tell("The model is at work: wait for it, or cancel the run first.")
+            return
+        steps = partial(release_steps, self._pool)
+        self.runner.run("Release", None, steps, self._take_release, quiet=True)
 
     def refine(self) -> None:
         """Refine with the corrections painted so far."""
@@ -202,8 +209,9 @@ class Controller(Workspace):
 
     def cancel(self, why: str = "Cancelled: nothing was changed.") -> None:
         """Stop the running job at its next step."""
-        self._planes_left = []
-        if self.runner.cancel():
+        in_between = bool(self._planes_left)
+        self._planes_left, self._planes_total = [], 0
+        if self.runner.cancel() or in_between:
             self.status.emit(why)
 
     # ------------------------------------------------------------------ taking
@@ -251,13 +259,16 @@ class Controller(Workspace):
         image = session.image
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
-        else:
+        elif self._planes_total:
             self.status.emit(f"{self._planes_total} planes done. Paint what is wrong, then Refine.")
 
     def _take_download(self, model: str) -> None:
         self.status.emit(f"{model} is on this machine now.")
         if self.model == model and self._image is not None and self.classes:
             self.auto_segment()
+
+    def _take_release(self, _: None) -> None:
+        self.status.emit("The model's memory is free again; the next run loads it anew.")
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         def shown(taken: Taken) -> None:
@@ -366,10 +377,4 @@ class Controller(Workspace):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()
-        shared_worker().submit(Job(partial(_empty, self._pool)))
-
-
-def _empty(pool: EnginePool) -> Steps[None]:
-    """Give up the encodings on the thread that uses them."""
-    pool.clear()
-    yield Progress(1, 1, "Letting go")
+        shared_worker().submit(Job(partial(release_steps, self._pool)))

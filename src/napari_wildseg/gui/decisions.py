@@ -70,7 +70,11 @@ class Patch:
         return out
 
     def _holds(self, array: NDArray[np.integer], values: NDArray[np.integer]) -> bool:
-        # Asked after every change of a layer, and the answer is nearly always no.
+        # Asked after every change of a layer, and the answer is nearly always no: one pixel tells.
+        if self.where.size:
+            row, column = divmod(int(self.where[0]), array.shape[1])
+            if array[row, column] != values[0]:
+                return False
         few = slice(None, None, max(1, len(self.where) // _PROBES))
         for part in (few, slice(None)):
             rows, columns = np.divmod(self.where[part], array.shape[1])

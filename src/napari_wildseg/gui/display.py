@@ -221,7 +221,7 @@ def capture(layer: Image, plane: Plane, others: Iterable[Any] = ()) -> PlaneSour
     PlaneSource
         To be read on any thread.
     """
-    layers = [layer, *(o for o in others if o is not layer and _is_channel_of(o, layer))]
+    layers = [layer, *(o for o in others if o is not layer and is_channel_of(o, layer))]
     channels = tuple(_note(each, plane) for each in layers)
     key = tuple(
         (
@@ -254,7 +254,8 @@ def _note(layer: Image, plane: Plane) -> _Channel:
     )
 
 
-def _is_channel_of(other: Any, layer: Image) -> bool:
+def is_channel_of(other: Any, layer: Image) -> bool:
+    """Whether a layer is shown as another channel of an image: additive, same shape and place."""
     if not isinstance(other, Image) or not other.visible or other.rgb or layer.rgb:
         return False
     if str(other.blending) != "additive" or str(layer.blending) != "additive":

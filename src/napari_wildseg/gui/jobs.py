@@ -6,6 +6,7 @@ first job starts, never when the widget opens.
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -84,10 +85,11 @@ class EnginePool:
             self._slots.popitem(last=False)[1].empty()
 
     def clear(self) -> None:
-        """Give up every encoding."""
+        """Give up every encoding and the model."""
         while self._slots:
             self._slots.popitem()[1].empty()
         self.models.clear()
+        gc.collect()  # what a model is made of refers to itself
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,12 @@ def download_job(model: str) -> Steps[str]:
     return model
 
 
+def release_steps(pool: EnginePool) -> Steps[None]:
+    """Give up the model and the encodings, on the thread that uses them."""
+    yield Progress(0, 1, "Letting go")
+    pool.clear()
+
+
 def _load(segmenter: AnySegmenter, model: str) -> CLIPModel:
     """Load the model of a segmenter; where it only has to be fetched, say so."""
     try:
@@ -242,9 +250,9 @@ def _load(segmenter: AnySegmenter, model: str) -> CLIPModel:
     except InputError:
         raise
     except WildsegError as error:
-        from napari_wildseg.engine.models.download import is_cached
+        from napari_wildseg.engine.models.download import is_downloadable
 
-        if is_cached(model):
+        if not is_downloadable(model):
             raise
         raise NotDownloadedError(model, str(error)) from error
 

@@ -50,8 +50,8 @@ class LabelLayers:
         Whose layers.
     """
 
-    edited = Signal(ImageSession, TrackedLayer)
-    """The annotator changed pixels: a stroke, an undo, a redo."""
+    edited = Signal(ImageSession, object)
+    """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
     label_selected = Signal(ImageSession, int)
 
     def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
@@ -169,6 +169,7 @@ class LabelLayers:
         layer.refresh()
         set_visible(layer, visible)
         self._viewer.add_layer(layer)
+        tracked.watch_history()
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
@@ -226,7 +227,7 @@ class LabelLayers:
         data = read_plane(layer, plane)
         region = brushed((data.shape[0], data.shape[1]), path, layer.brush_size)
         if tracked.tracker(plane).confirm(region & (data == label), data):
-            self.edited.emit(session, tracked)
+            self.edited.emit(session, [plane])
 
     @staticmethod
     def _spot(layer: Labels, plane: Plane, position: Any) -> tuple[float, float]:
@@ -237,14 +238,24 @@ class LabelLayers:
     def _on_paint(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
         if owner is not None and not owner[1].writing:
-            owner[1].note_paint()
-            self.edited.emit(*owner)
+            session, tracked = owner
+            tracked.note_paint()
+            flat = event.source.n_edit_dimensions <= 2
+            self.edited.emit(session, tracked.painted_in(self._in_view(session) if flat else None))
 
     def _on_refresh(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
         if owner is not None and not owner[1].writing:
-            owner[1].note_refresh()
-            self.edited.emit(*owner)
+            session, tracked = owner
+            moved = tracked.note_refresh()
+            # A slider that moves refreshes as well, and must not have a whole stack looked through.
+            here = self._in_view(session)
+            planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
+            self.edited.emit(session, [plane for plane in planes if plane in tracked.trackers])
+
+    def _in_view(self, session: ImageSession) -> list[Plane]:
+        image, dims = session.image, self._viewer.dims
+        return [] if image is None else [current_plane(image, dims.point, dims.order)]
 
     def _on_label_selected(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)

@@ -57,6 +57,7 @@ class LongWrite:
         self._next = 0
         self._open = ExitStack()
         self._ended = False
+        self._own: dict[str, Any] | None = None
 
     def start(self, *, at_once: bool = False) -> None:
         """Write the first band, and the others in later turns of the event loop.
@@ -74,8 +75,10 @@ class LongWrite:
         if at_once or not self._layer.visible or self._patch.where.size <= BAND:
             self.finish()
             return
+        own = self._layer.__dict__
+        self._own = {name: own[name] for name in _MEETING if name in own}
         for name in _MEETING:
-            setattr(self._layer, name, partial(self._after, getattr(self._layer, name)))
+            own[name] = partial(self._after, getattr(self._layer, name))
         self._turn()
 
     def finish(self) -> None:
@@ -133,7 +136,9 @@ class LongWrite:
 
     def _end(self, error: Exception | None) -> None:
         self._ended = True
-        for name in _MEETING:
-            self._layer.__dict__.pop(name, None)
+        if self._own is not None:
+            for name in _MEETING:
+                self._layer.__dict__.pop(name, None)
+            self._layer.__dict__.update(self._own)
         self._open.close()
         self._done(error)

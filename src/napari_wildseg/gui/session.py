@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ class TrackedLayer:
         self.writing = False
         self.in_stroke = False
         """Whether the mouse button is held down on a brush."""
+        self.in_history = False
+        """Whether an undo or a redo is under way."""
+        self.painted: set[Plane] = set()
+        """Planes in which the annotator painted; an undo may change any of them."""
+        self.unsaved = True
+        """Whether the labels changed since they were exported."""
         self._previewed: Plane | None = None
         self._has_history = False
         self._long: LongWrite | None = None
@@ -131,6 +138,7 @@ class TrackedLayer:
         if layer is None:
             return
         self._previewed = None
+        self.unsaved = True
         tracker.accept(plan)
         if plan.step is None:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
@@ -228,26 +236,52 @@ class TrackedLayer:
     def note_paint(self) -> None:
         """Take note of a stroke of the annotator."""
         self._previewed = None
+        self.unsaved = True
         if not self.writing:
             self._has_history = True
             for tracker in self.trackers.values():
                 tracker.painted()
 
-    def note_refresh(self) -> bool:
+    def painted_in(self, planes: Iterable[Plane] | None) -> list[Plane]:
+        """Note in which planes a stroke was, None for any; return those that are followed."""
+        found = [plane for plane in planes or self.trackers if plane in self.trackers]
+        self.painted.update(found)
+        return found
+
+    def note_refresh(self) -> list[Plane]:
         """Take note of a change that was not painted: perhaps an undo or a redo.
 
         Returns
         -------
-        bool
-            Whether an automatic write was undone or redone.
+        list of Plane
+            Where an automatic write was undone or redone.
         """
         layer = self.layer
         if layer is None or self.writing:
-            return False
-        moved = [t.follow_history(read_plane(layer, p)) for p, t in self.trackers.items()]
-        if any(moved):
+            return []
+        moved = [p for p, t in self.trackers.items() if t.follow_history(read_plane(layer, p))]
+        if moved:
             self._previewed = None
-        return any(moved)
+        self.unsaved |= self.in_history
+        return moved
+
+    def watch_history(self) -> None:
+        """Know of each undo and redo; napari tells of them as of any other refresh."""
+        layer = self.layer
+        if layer is not None:
+            for name in ("undo", "redo"):
+                setattr(layer, name, partial(self._through_history, name))
+
+    def _through_history(self, name: str) -> None:
+        layer = self.layer
+        if layer is None:
+            return
+        self.in_history = True
+        try:
+            # The method of the class: a layer that held its own would not be freed at once.
+            getattr(Labels, name)(layer)
+        finally:
+            self.in_history = False
 
 
 @dataclass
@@ -305,6 +339,16 @@ class ImageSession:
         for tracked in self.tracked.values():
             if (layer := tracked.layer) is not None:
                 yield layer
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether there are labels that were not exported as they are now."""
+        return any(tracked.unsaved for tracked in self.tracked.values())
+
+    def note_saved(self) -> None:
+        """Take note that the labels are in a file of the annotator's."""
+        for tracked in self.tracked.values():
+            tracked.unsaved = False
 
     def settle(self) -> None:
         """Finish what is being written into the label layers."""

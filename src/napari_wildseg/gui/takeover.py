@@ -153,6 +153,7 @@ class Takeover:
             return
         arrival.session.plane_state(arrival.plane).pseudo_labels = arrival.outcome.pseudo_labels
         self.writing = True
+        self._runner.busy.emit(True)
         self._next(arrival, list(fitted.plans.items()), fitted.taken)
 
     def _next(
@@ -166,6 +167,7 @@ class Takeover:
         session, plane, image = arrival.session, arrival.plane, arrival.session.image
         if error is not None or image is None or not plans:
             self.writing = False
+            self._runner.busy.emit(self._runner.running)
             if error is not None:
                 self._runner.fail(arrival.title, error)
             elif image is not None:

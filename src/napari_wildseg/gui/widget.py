@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
@@ -61,9 +61,11 @@ class WildsegWidget(QWidget):
         controller.classes_changed.emit()
         controller.say_what_next()
 
-    def reset_choices(self, event: object = None) -> None:
+    def reset_choices(self, event: Any = None) -> None:
         """List the images there are now; napari calls this when layers come and go."""
         self.image.reset_choices()
+        if getattr(event, "type", "") == "inserted":
+            self.image.consider(event.value)
 
     def _state_line(self) -> QLabel:
         status = QLabel(self)

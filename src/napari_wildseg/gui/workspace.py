@@ -375,8 +375,8 @@ class Workspace:
             session and plane and plane in session.planes and session.planes[plane].segmented
         )
 
-    def _on_edited(self, session: ImageSession, tracked: TrackedLayer) -> None:
-        for plane in tracked.trackers:
+    def _on_edited(self, session: ImageSession, planes: Iterable[Plane]) -> None:
+        for plane in planes:
             self.safekeeping.note(session, plane)
         self.areas_changed.emit()
 

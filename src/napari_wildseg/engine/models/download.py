@@ -101,6 +101,15 @@ def is_cached(model: str, cache_dir: str | os.PathLike[str] | None = None) -> bo
     return spec.kind not in ("tag", "hub") or find_files(spec, cache_dir) is not None
 
 
+def is_downloadable(model: str, cache_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a download would help: the model is not here, and would work if it were."""
+    spec = parse_spec(model)
+    if spec.kind not in ("tag", "hub") or find_files(spec, cache_dir) is not None:
+        return False
+    architecture = architecture_of(spec, cache_dir)
+    return architecture is None or unsupported(architecture) is None
+
+
 def download_size(model: str) -> int:
     """Bytes that `download_steps` would get for the weights, as the Hub says.
 

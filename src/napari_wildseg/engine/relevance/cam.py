@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.fused import fuse
 from napari_wildseg.engine.relevance import ViewEncoding
 
 _FEATURE_STRIDES = (8, 16)
@@ -136,6 +137,7 @@ def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
             runner = timm.create_model(name, num_classes=0, global_pool="avg", output_stride=16)
             runner.load_state_dict(trunk.state_dict(), assign=True)
             _fold_norms(runner.eval())
+            fuse(runner)
         except (TypeError, AssertionError, NotImplementedError, RuntimeError):
             runner = trunk  # this family cannot dilate
     info = [(f["reduction"], i) for i, f in enumerate(runner.feature_info)]  # type: ignore

@@ -112,6 +112,7 @@ class ExportSection(Section):
 
     def _exported(self, items: list[Item], folder: Path, written: list[Path]) -> None:
         for item in items:
+            item.session.note_saved()
             for plane in item.planes:
                 self.controller.safekeeping.forget(item.session, plane)
         files = list(dict.fromkeys(written))
@@ -151,6 +152,7 @@ class ExportSection(Section):
         )
 
     def _saved(self, session: ImageSession, path: Path) -> None:
+        session.note_saved()
         for tracked in session.tracked.values():
             for plane in tracked.trackers:
                 self.controller.safekeeping.forget(session, plane)

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
 
 from napari_wildseg.gui import models
 from napari_wildseg.gui.bars import LeftOverBar
+from napari_wildseg.gui.display import is_channel_of
 from napari_wildseg.gui.sections.base import Section
 
 
@@ -74,6 +75,22 @@ class ImageSection(Section):
             self.image.value = chosen
         self.controller.choose_image(chosen)
 
+    def consider(self, layer: object) -> None:
+        """Go on to an image that was just opened, unless there is work left on the one before."""
+        controller, before = self.controller, self.controller.image
+        if before is None or layer is before or not self._is_offered(layer):
+            return
+        assert isinstance(layer, Image)
+        if is_channel_of(layer, before):
+            return
+        session = controller.session
+        if controller.working or (session is not None and session.unsaved):
+            controller.status.emit(f'To work on "{layer.name}", choose it under Image.')
+            return
+        with self.image.changed.blocked():
+            self.image.value = layer
+        controller.choose_image(layer)
+
     def take_model(self) -> None:
         """Use the model that was typed or chosen."""
         name = self.model.currentText().strip() or models.OFFERED[0]
@@ -91,8 +108,12 @@ class ImageSection(Section):
         return [
             (layer.name, layer)
             for layer in self.controller.viewer.layers
-            if isinstance(layer, Image) and layer.metadata.get("wildseg") != "relevance"
+            if self._is_offered(layer)
         ]
+
+    @staticmethod
+    def _is_offered(layer: object) -> bool:
+        return isinstance(layer, Image) and layer.metadata.get("wildseg") != "relevance"
 
     def _offer_left_over(self) -> None:
         session = self.controller.session

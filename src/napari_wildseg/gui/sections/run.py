@@ -41,6 +41,12 @@ class RunSection(Section):
             "Find the classes in every plane, one after the other; Cancel stops in between.",
             controller.auto_segment_planes,
         )
+        self.menu_action(
+            "release_model",
+            "Release the model",
+            "Give its memory back; labels and corrections stay. The next run loads it anew.",
+            controller.release_model,
+        )
 
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
         self.threshold.setObjectName("threshold")

@@ -1,0 +1,97 @@
+"""Fused convolutions give what the plain modules give, in every kind of padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from torch import nn
+
+from napari_wildseg.engine.models import fused
+from napari_wildseg.engine.models.fused import FusedConv, fuse
+
+WORKS = FusedConv(nn.Conv2d(1, 1, 1), nn.Identity())._works
+needs_fusing = pytest.mark.skipif(not WORKS, reason="this PyTorch has no oneDNN operators")
+
+
+def kinds() -> list[nn.Conv2d]:
+    return [
+        nn.Conv2d(8, 16, 1),
+        nn.Conv2d(8, 16, 3, padding=1, stride=2, bias=False),
+        nn.Conv2d(8, 8, 5, padding=4, dilation=2, groups=8),
+        Conv2dSame(8, 8, 3, stride=2, groups=8),
+        Conv2dSame(8, 16, 5, stride=2),
+        Conv2dSame(8, 16, (3, 5), stride=(1, 2)),
+    ]
+
+
+@needs_fusing
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("activation", [nn.ReLU6(), nn.ReLU(), nn.Identity()], ids=repr)
+@pytest.mark.parametrize("size", [(16, 24), (17, 24), (15, 13)])
+@torch.no_grad()
+def test_the_result_is_that_of_the_modules(number, activation, size):
+    torch.manual_seed(number)
+    conv = kinds()[number]
+    x = (3 * torch.randn(2, 8, *size)).contiguous(memory_format=torch.channels_last)
+    step = FusedConv(conv, activation)
+    torch.testing.assert_close(step(x), activation(conv(x)))
+    torch.testing.assert_close(step(x.contiguous()), activation(conv(x)))
+    assert step._works, "the quick way was taken"
+
+
+@needs_fusing
+@torch.no_grad()
+def test_what_came_before_does_not_change_a_bit():
+    conv = nn.Conv2d(8, 16, 3, padding=1)
+    sizes = [torch.randn(1, 8, 8 + 4 * i, 16) for i in range(fused.MOST_SIZES + 2)]
+    one, other = FusedConv(conv, nn.ReLU6()), FusedConv(conv, nn.ReLU6())
+    forwards = [one(x) for x in sizes]
+    backwards = [other(x) for x in sizes[::-1]][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert len(one._packed) == fused.MOST_SIZES
+
+
+def test_autograd_and_other_types_get_the_plain_modules():
+    step = FusedConv(nn.Conv2d(2, 2, 1), nn.ReLU())
+    x = torch.randn(1, 2, 4, 4, requires_grad=True)
+    step(x).sum().backward()
+    assert x.grad is not None
+    with torch.no_grad():
+        assert step.double()(x.double()).dtype == torch.float64
+    assert not step._packed
+
+
+@torch.no_grad()
+def test_operators_that_fail_are_done_without(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(FusedConv, "_pack", fail)
+    step, x = FusedConv(nn.Conv2d(2, 2, 1), nn.ReLU()), torch.randn(1, 2, 4, 4)
+    for _ in range(2):
+        assert torch.equal(step(x), step.conv(x).relu())
+    assert not step._works
+
+
+@torch.no_grad()
+def test_a_network_is_fused_in_place():
+    class Swish(nn.Module):
+        def forward(self, x):
+            return x * x.sigmoid()
+
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU6(inplace=True),
+        nn.Sequential(nn.Conv2d(8, 8, 1), Swish()),
+        nn.Conv2d(8, 4, 1, padding="same"),
+    ).eval()
+    x = torch.randn(1, 3, 9, 9)
+    expected = network(x)
+    fuse(network)
+    assert isinstance(network[0], FusedConv)
+    assert isinstance(network[1], nn.Identity)
+    assert isinstance(network[2][0], FusedConv)
+    assert type(network[3]) is nn.Conv2d
+    torch.testing.assert_close(network(x), expected)
