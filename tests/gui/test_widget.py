@@ -737,6 +737,7 @@ def test_corrections_of_a_deleted_layer_are_offered_again(desk, photo):
 def test_switching_images_in_mid_run(desk, photo):
     d = desk(photo, NAMES, name="one")
     d.viewer.add_image(photo[::-1], name="two")
+    d.widget.image.image.value = d.viewer.layers["one"]
     d.click("auto_segment")
     d.widget.image.image.value = d.viewer.layers["two"]
     d.wait()
