@@ -131,4 +131,4 @@ def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property):
     print(f"longest gap {dog.longest * 1000:.0f} ms, all {took * 1000:.0f} ms")
     assert layer.data[50, 50] == 1
     # A ratio, so that a busy machine does not matter; on an idle one the gap is 40 ms of 800.
-    assert dog.longest < max(0.1, took / 3)
+    assert dog.longest < max(0.25, took / 2)
