@@ -309,6 +309,19 @@ def test_coco_is_read_by_pycocotools_and_holds_unlabelled(batch, capsys):
         assert counts == dict(record.classes)
 
 
+def test_a_damaged_part_of_coco_is_told(batch):
+    few = replace(small(batch, 2), format="coco")
+    drain(batch_steps(few))
+    part = few.folder / ".wildseg-batch" / "parts" / "000.json"
+    assert isinstance(json.loads(part.read_text()), list)
+    for damage in ("", "[\n", "[\nnull\n]\n"):
+        part.write_text(damage)
+        with pytest.raises(InputError, match=r"000.json cannot be read; remove it"):
+            drain(batch_steps(replace(few, resume=True)))
+    part.unlink()
+    assert len(drain(batch_steps(replace(few, resume=True))).done) == 2
+
+
 def test_known_labels_and_images_with_none(batch, tmp_path):
     few = small(batch)
     listed = {"000": ["dog"], "001": [], "003": "cat, dog"}

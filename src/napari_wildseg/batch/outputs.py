@@ -212,7 +212,8 @@ class COCOOutput:
     """COCO's folders, as `napari_wildseg.io.COCODataSet` writes them.
 
     An image's annotations wait in a part of their own until the end, so that a killed process
-    cannot damage those of others.
+    cannot damage those of others. A part is a JSON list, an annotation a line: all of them are
+    put together, anew after each corrected image, without being parsed.
 
     Attributes
     ----------
@@ -236,15 +237,17 @@ class COCOOutput:
     ) -> None:
         """See `Output.write`."""
         photo, part = (self.folder / file for file in self.files(name))
-        entries = list(annotations_of(labels, 1, 1, "component", "rle"))
+        entries = annotations_of(labels, 1, 1, "component", "rle")
+        lines = ",\n".join(json.dumps(_without_ids(entry)) for entry in entries)
         atomic_write(photo, png_bytes(rgb), overwrite=True)
-        atomic_write(part, json.dumps(entries).encode("ascii"), overwrite=True)
+        atomic_write(part, f"[\n{lines}\n]\n".encode("ascii"), overwrite=True)
 
     def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
         """See `Output.read`."""
         labels = np.zeros(record.size, np.uint8)
         where = f"{record.name}.json"
-        for entry in sorted(self._part(record.name), key=lambda entry: not entry["iscrowd"]):
+        entries = [json.loads(line) for line in self._part(record.name)]
+        for entry in sorted(entries, key=lambda entry: not entry["iscrowd"]):
             labels[mask_of(entry["segmentation"], *record.size, where)] = entry["category_id"]
         return _of_record(LabelImage.from_array(labels, classes), record, classes)
 
@@ -269,33 +272,48 @@ class COCOOutput:
             path.open("w", encoding="ascii", newline="\n") as file,
         ):
             file.write('{"info": {"description": "labels by napari-wildseg"},\n"images": ')
-            _write_list(file, images)
+            _write_list(file, map(json.dumps, images))
             file.write(',\n"annotations": ')
             next_id = 1
 
-            def annotations() -> Iterator[dict[str, Any]]:
+            def annotations() -> Iterator[str]:
                 nonlocal next_id, crowds
                 for number, record in enumerate(kept, start=1):
-                    for entry in self._part(record.name):
-                        crowds |= entry["category_id"] == UNLABELLED
-                        yield {**entry, "id": next_id, "image_id": number}
+                    for line in self._part(record.name):
+                        crowds |= line.startswith(_CROWD)
+                        yield f'{{"id": {next_id}, "image_id": {number}, {line[1:]}'
                         next_id += 1
 
             _write_list(file, annotations())
             file.write(',\n"categories": ')
-            _write_list(file, categories_of(unlabelled if crowds else blank))
+            categories = categories_of(unlabelled if crowds else blank)
+            _write_list(file, map(json.dumps, categories))
             file.write("}\n")
         return [listing]
 
-    def _part(self, name: str) -> list[dict[str, Any]]:
+    def _part(self, name: str) -> list[str]:
+        """Read an image's annotations, each as JSON without the ids."""
         path = self.folder / self.files(name)[1]
         try:
-            entries: list[dict[str, Any]] = json.loads(path.read_text("ascii"))
-            return entries
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path} cannot be read; remove it and run again with --resume."
-            ) from error
+            lines = path.read_text("ascii").split("\n")
+        except (OSError, ValueError):
+            lines = []
+        entries = [line.removesuffix(",") for line in lines[1:-2] if line]
+        whole = lines[:1] == ["["] and lines[-2:] == ["]", ""]
+        if not whole or not all(line.startswith(_ENTRY) for line in entries):
+            raise InputError(f"{path} cannot be read; remove it and run again with --resume.")
+        return entries
+
+
+_ENTRY = '{"category_id": '
+"""How each annotation of a part begins."""
+
+_CROWD = f"{_ENTRY}{UNLABELLED},"
+"""How those of unlabelled pixels begin."""
+
+
+def _without_ids(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key not in ("id", "image_id")}
 
 
 def _of_record(found: LabelImage, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
@@ -311,11 +329,11 @@ def _of_record(found: LabelImage, record: Record, classes: Sequence[ClassInfo]) 
     return replace(found, classes=kept, image=record.name)
 
 
-def _write_list(file: TextIO, entries: Iterable[dict[str, Any]]) -> None:
-    """Write JSON objects, one a line."""
+def _write_list(file: TextIO, entries: Iterable[str]) -> None:
+    """Write a JSON list of what is JSON already, one a line."""
     lead = "["
     for entry in entries:
-        file.write(f"{lead}\n{json.dumps(entry)}")
+        file.write(f"{lead}\n{entry}")
         lead = ","
     file.write("]" if lead == "," else "[]")
 
