@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from timm.layers.conv2d_same import Conv2dSame
@@ -95,3 +98,28 @@ def test_a_network_is_fused_in_place():
     assert isinstance(network[2][0], FusedConv)
     assert type(network[3]) is nn.Conv2d
     torch.testing.assert_close(network(x), expected)
+
+
+@needs_fusing
+def test_threads_share_a_convolution_without_a_size_being_lost():
+    """The lanes of a batch use one network; what one puts away, another may be looking at."""
+    conv = nn.Conv2d(2, 4, 3, padding=1)
+    step = FusedConv(conv, nn.ReLU())
+    pictures = [torch.randn(1, 2, 4 + side, 5) for side in range(2 * fused.MOST_SIZES)]
+    with torch.no_grad():
+        expected = [torch.relu(conv(picture)) for picture in pictures]
+
+    def lane(seed: int) -> bool:
+        order = torch.randperm(400, generator=torch.Generator().manual_seed(seed)) % len(pictures)
+        with torch.no_grad():
+            return all(torch.allclose(step(pictures[i]), expected[i], atol=1e-5) for i in order)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(lane, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    assert step._works
+    assert len(step._packed) == fused.MOST_SIZES

@@ -9,6 +9,7 @@ tower takes a sixth less time; its features differ by 5e-6 of the largest.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from itertools import pairwise
 
@@ -29,6 +30,10 @@ best layout differs from size to size, and laying out anew costs more than is wo
 
 MOST_BYTES = 2**26
 """Weights of a network that is fused."""
+
+
+_lock = threading.Lock()
+"""Held while the weights that are kept are looked through or changed."""
 
 
 class FusedConv(nn.Module):
@@ -68,16 +73,11 @@ class FusedConv(nn.Module):
     def _fused(self, x: Tensor) -> Tensor:
         conv = self.conv
         padding, extra = self._padding(x)
-        key = tuple(x.shape)
-        if key not in self._packed:
-            self._packed[key] = self._pack(padding, extra, list(key))
-            while len(self._packed) > MOST_SIZES:
-                self._packed.popitem(last=False)
-        self._packed.move_to_end(key)
+        packed = self._packed_for(tuple(x.shape), padding, extra)
         name, scalars = _ACTIVATIONS[type(self.activation)]
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
-            self._packed[key],
+            packed,
             conv.bias,
             padding,
             list(conv.stride),
@@ -88,6 +88,20 @@ class FusedConv(nn.Module):
             "",
         )
         return out
+
+    def _packed_for(self, shape: tuple[int, ...], padding: list[int], extra: list[int]) -> Tensor:
+        """Return the weights laid out for a shape; the lanes of a batch share them."""
+        with _lock:
+            packed = self._packed.get(shape)
+            if packed is not None:
+                self._packed.move_to_end(shape)
+                return packed
+        packed = self._pack(padding, extra, list(shape))
+        with _lock:
+            self._packed[shape] = packed
+            while len(self._packed) > MOST_SIZES:
+                self._packed.popitem(last=False)
+        return packed
 
     def _padding(self, x: Tensor) -> tuple[list[int], list[int]]:
         """Return the padding of both axes, the same on both sides, and how much the kernel grows.
