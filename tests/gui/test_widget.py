@@ -14,6 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QLabel, QShortcut, QWidget
 
+from napari_wildseg.gui import threshold
 from napari_wildseg.gui.export import Choice
 from napari_wildseg.gui.export_dialog import ExportDialog
 from napari_wildseg.gui.strokes import brushed
@@ -286,6 +287,26 @@ def test_threshold_is_live_and_one_undo_step(desk, photo, qtbot):
         d.wait()
     changed = pseudo.data.copy()
     assert (changed != before).any()
+    assert "Threshold 0.90" in d.status
+    pseudo.undo()
+    assert (pseudo.data == before).all()
+
+
+def test_large_pseudo_labels_follow_when_the_slider_rests(desk, photo, qtbot, monkeypatch):
+    monkeypatch.setattr(threshold, "LIVE", 1000)
+    d = desk(photo, NAMES)
+    d.control("refine_at_once").setChecked(False)
+    d.run("auto_segment")
+    pseudo = d.layer(" pseudo-labels")
+    before = pseudo.data.copy()
+    for value in (0.7, 0.9):
+        d.control("threshold").setValue(value)
+        d.wait()
+        if value == 0.7:
+            assert "not sure" in d.status
+    qtbot.waitUntil(lambda: (pseudo.data != before).any() and not d.controller.working)
+    expected = d.controller.session.plane_state(d.controller.plane).slot.segmenter
+    assert (pseudo.data == expected.pseudo_labels(0.9)).all()
     assert "Threshold 0.90" in d.status
     pseudo.undo()
     assert (pseudo.data == before).all()

@@ -22,13 +22,13 @@ from napari_wildseg.gui.jobs import (
     relevance_steps,
     segment_steps,
     suggest_steps,
-    threshold_steps,
 )
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.models import download_button
 from napari_wildseg.gui.runner import Runner
-from napari_wildseg.gui.session import PSEUDO, ImageSession
+from napari_wildseg.gui.session import ImageSession
 from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
+from napari_wildseg.gui.threshold import LiveThreshold
 from napari_wildseg.gui.worker import Job, shared_worker
 from napari_wildseg.gui.workspace import Workspace
 
@@ -57,6 +57,7 @@ class Controller(Workspace):
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
         self.automatic = AutoNames(self)
+        self.live_threshold = LiveThreshold(self)
         self._pool = EnginePool()
         self._planes_left: list[Plane] = []
         self._planes_total = 0
@@ -152,31 +153,13 @@ class Controller(Workspace):
         self.runner.run("Refine", image, steps, partial(self._take_refined, session, plane))
 
     def set_threshold(self, value: float) -> None:
-        """Move the line between sure and not sure; the pseudo-labels follow at once."""
+        """Move the line between sure and not sure; the pseudo-labels follow."""
         self.threshold = float(value)
-        session, plane = self.session, self.plane
-        if session is None or self._image is None or plane is None or not session.classes:
-            return
-        if not session.plane_state(plane).segmented or not self.runner.is_free_for("Threshold"):
-            return
-        request = self.request(session, self._image, plane)
-        self.runner.run(
-            "Threshold",
-            self._image,
-            partial(threshold_steps, request),
-            partial(self._take_threshold, session, plane),
-            quiet=True,
-        )
+        self.live_threshold.move()
 
     def settle_threshold(self) -> None:
         """Refine once the slider has come to rest."""
-        session, plane = self.session, self.plane
-        if session is None or plane is None or not session.plane_state(plane).segmented:
-            return
-        if (tracked := session.tracked.get(PSEUDO)) is not None:
-            tracked.end_preview()
-        if self.refine_at_once:
-            self.refine()
+        self.live_threshold.rest()
 
     def suggest(self) -> None:
         """Look for names that fit the image."""
@@ -278,16 +261,6 @@ class Controller(Workspace):
             self._after(outcome, f"{what}: {kept}. Ctrl+Z brings back the state before.")
 
         self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
-
-    def _take_threshold(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        pseudo = session.tracked.get(PSEUDO)
-        session.plane_state(plane).pseudo_labels = outcome.pseudo_labels
-        if pseudo is not None and self.layers.there(pseudo.layer):
-            pseudo.write(plane, outcome.pseudo_labels, preview=True)
-        unsure = float((outcome.pseudo_labels == 255).mean())
-        self._after(
-            outcome, f"Threshold {self.threshold:.2f}: {unsure:.0%} of the pixels are not sure."
-        )
 
     def _take_suggestions(self, session: ImageSession, names: list[tuple[str, float]]) -> None:
         session.suggestions = list(names)
