@@ -21,13 +21,14 @@ class Tracker:
     Parameters
     ----------
     automatic : ndarray
-        ``(H, W)`` uint8, the automatic result the layer starts with.
+        ``(H, W)`` uint8, the automatic result the layer starts with; not copied.
     """
 
     def __init__(self, automatic: NDArray[np.uint8]) -> None:
-        # Both are replaced, never written to: a worker may be looking at them.
-        self.baseline = np.array(automatic, np.uint8)
-        self.kept = np.full(automatic.shape, UNLABELLED, np.uint8)
+        # Both are replaced, never written to: a worker may be looking at them. So neither has to
+        # be an array of its own.
+        self.baseline = automatic
+        self.kept = np.broadcast_to(np.uint8(UNLABELLED), automatic.shape)
         self._steps: list[Step] = []
         self._position = 0
         self._painted_back = False

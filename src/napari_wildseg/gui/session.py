@@ -92,10 +92,10 @@ class TrackedLayer:
         if plane not in self.trackers:
             layer = self.layer
             assert layer is not None
-            start = read_plane(layer, plane).astype(np.uint8)
-            if self._fill is not None:
-                start = np.full_like(start, self._fill)
-            self.trackers[plane] = Tracker(start)
+            data = read_plane(layer, plane)
+            # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
+            blank = np.broadcast_to(np.uint8(self._fill or 0), data.shape)
+            self.trackers[plane] = Tracker(data.astype(np.uint8) if self._fill is None else blank)
         return self.trackers[plane]
 
     def standing(self, plane: Plane) -> Standing:
