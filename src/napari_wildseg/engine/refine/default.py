@@ -76,7 +76,7 @@ class DefaultOptions:
     work_pixels: int = 90_000
     beta: float = 3.0
     trust: float = 0.02
-    pieces: int = 1000
+    pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
 
 

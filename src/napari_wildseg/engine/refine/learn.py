@@ -6,6 +6,11 @@ that look alike to the network, have similar colours and lie near each other
 kinds of observations: what the relevance maps say of each piece, believed the less the less
 decided it is, and what the annotator said of a few, believed firmly. So a dab wins over all that
 looks like it and was in doubt, and over little that was certain; many dabs outweigh the maps.
+
+How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
+that they are good, one on what they were certain of that they are not, and every further dab that
+something is still wrong. What would change far from every dab of its label must be clearer than
+what changes around one (`flips`).
 """
 
 from __future__ import annotations
@@ -17,8 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.refine.reach import find_dabs, shrink_labels
+from napari_wildseg.engine.refine.flips import drop_weak_flips
+from napari_wildseg.engine.refine.reach import Dabs, find_dabs, shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
+
+_LEAST_SURPRISE = 0.3
+"""Dabs on what was nearly right do not make the maps more believable than this does."""
+
+_MOST_STROKES = 8
+"""From so many strokes on, further ones leave the belief in the maps as it is."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,11 @@ class Learning:
         Standard deviation of what the maps say of a piece they are certain of.
     decided : float
         Exponent of the margin between the two best classes: how fast doubt grows as it shrinks.
+    surprise : float
+        Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
+        falls with it.
+    insistence : float
+        Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
     detail : float
@@ -48,18 +65,23 @@ class Learning:
         How firmly it does at its centre, as the inverse of a variance.
     farthest : float
         Upper limit of that distance, in units of the image's longer side.
+    remote : float
+        Least mean margin of a region that changes its label without holding a dab of it.
     """
 
     alike: float = 1.0
-    colour: float = 25.0
+    colour: float = 18.0
     near: float = 1.0
     doubt: float = 3.0
     decided: float = 4.0
+    surprise: float = 2.0
+    insistence: float = 0.5
     noise: float = 0.05
     detail: float = 0.3
     reach: float = 0.7
     loudness: float = 1.0
     farthest: float = 0.07
+    remote: float = 0.25
 
 
 class Learner:
@@ -79,7 +101,6 @@ class Learner:
         self.pieces = pieces
         self.options = options or Learning()
         self.kernel = self._kernel(looks)
-        self._smoothed: tuple[Tensor, Tensor] | None = None
 
     def change(self, prior: Tensor, corrections: NDArray[np.int16]) -> Tensor:
         """Say by how much corrections change the probabilities of every piece.
@@ -98,24 +119,44 @@ class Learner:
         """
         options = self.options
         shares, covered = self._observed(corrections, prior.shape[1])
+        dabs = self._find_dabs(prior, corrections)
         top = prior.topk(2, dim=1).values
         margin = (top[:, 0] - top[:, 1]).clamp(min=0.1)
         # A piece is one voice among as many as there are, however finely the image is cut.
         trust = margin**options.decided / (options.doubt**2 * len(self.pieces) / 1500)
-        detail = options.detail * (prior - self._smooth(prior, trust))
+        trust *= self._belief(prior, dabs)
+        detail = options.detail * (prior - self._posterior(prior, trust, prior.mean(0)))
         votes = shares * (covered / options.noise)[:, None]
-        votes += self._around(prior, corrections) * (covered == 0)[:, None]
+        votes += self._around(prior, dabs) * (covered == 0)[:, None]
         firm = votes.sum(1, keepdim=True)
         total = firm + trust[:, None]
         said = (votes - firm * detail + trust[:, None] * prior) / total
-        return self._posterior(said, total[:, 0], prior.mean(0)) + detail - prior
+        learned = self._posterior(said, total[:, 0], prior.mean(0)) + detail
+        return drop_weak_flips(prior, learned, self.pieces, shares > 0, options.remote) - prior
 
-    def _around(self, prior: Tensor, corrections: NDArray[np.int16]) -> Tensor:
-        """``(n, K + 1)`` precision with which dabs speak of the pieces around them."""
-        index, side = self.pieces.index, max(self.pieces.index.shape)
+    def _find_dabs(self, prior: Tensor, corrections: NDArray[np.int16]) -> Dabs:
+        """The strokes of a correction map, on the pixels that the pieces are made of."""
+        index = self.pieces.index
         labels = prior.argmax(1).numpy()[index]
-        small = shrink_labels(corrections, index.shape)
-        dabs = find_dabs(small, labels, self.options.farthest * side)
+        farthest = self.options.farthest * max(index.shape)
+        return find_dabs(shrink_labels(corrections, index.shape), labels, farthest)
+
+    def _belief(self, prior: Tensor, dabs: Dabs) -> float:
+        """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
+        strokes = len(dabs.labels)
+        if not strokes:
+            return 1.0
+        rows, columns = dabs.centres.astype(np.int64).T
+        at = prior[self.pieces.index[rows, columns]]
+        right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
+        wrong = float((at.amax(1) - right).mean())
+        surprise = max(wrong, _LEAST_SURPRISE) ** self.options.surprise
+        insistence = min(strokes, _MOST_STROKES) ** self.options.insistence
+        return float(1 / (surprise * insistence))
+
+    def _around(self, prior: Tensor, dabs: Dabs) -> Tensor:
+        """``(n, K + 1)`` precision with which dabs speak of the pieces around them."""
+        side = max(self.pieces.index.shape)
         votes = torch.zeros_like(prior)
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
         radii = torch.from_numpy(dabs.radii / side).float() * self.options.reach
@@ -133,12 +174,6 @@ class Learner:
     def _posterior(self, said: Tensor, precision: Tensor, mean: Tensor) -> Tensor:
         factor = torch.linalg.cholesky(self.kernel + torch.diag(1 / precision))
         return mean + self.kernel @ torch.cholesky_solve(said - mean, factor)
-
-    def _smooth(self, prior: Tensor, trust: Tensor) -> Tensor:
-        """Return what the process makes of the prior alone; kept, for it changes with no dab."""
-        if self._smoothed is None or not torch.equal(self._smoothed[0], prior):
-            self._smoothed = (prior, self._posterior(prior, trust, prior.mean(0)))
-        return self._smoothed[1]
 
     def _observed(self, corrections: NDArray[np.int16], n_labels: int) -> tuple[Tensor, Tensor]:
         """Shares ``(n, K + 1)`` of the labels among each piece's corrected pixels, and how much

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from napari_wildseg.engine.refine.affinity import unit_rows
 
-_COMPACTNESS = 10.0
+_COMPACTNESS = 20.0
 """Lab difference that weighs as much as a piece's own width (SLIC's m)."""
 
 
@@ -128,6 +128,15 @@ class Superpixels:
     def paint(self, values: Tensor) -> Tensor:
         """Give every pixel its piece's values: ``(n, C)`` -> ``(C, h, w)``."""
         return values.T[:, self._flat].reshape(-1, *self.index.shape)
+
+    @cached_property
+    def neighbours(self) -> NDArray[np.int64]:
+        """``(m, 2)``: pairs of pieces that touch along an edge of pixels, the lower first."""
+        index = self.index
+        sides = [(index[1:], index[:-1]), (index[:, 1:], index[:, :-1])]
+        pairs = np.concatenate([np.stack([a[a != b], b[a != b]]) for a, b in sides], axis=1)
+        codes = np.unique(pairs.min(0) * len(self) + pairs.max(0))
+        return np.stack(np.divmod(codes, len(self)), axis=1)
 
     @cached_property
     def _flat(self) -> Tensor:
