@@ -35,8 +35,8 @@ from napari_wildseg.engine.refine.superpixels import Superpixels
 _KEPT_BYTES = 128 * 2**20
 """Probabilities of the windows used last are kept up to so many bytes."""
 
-_LEARNERS = 16
-"""What learns from corrections is kept for so many windows; each has some 6 MB."""
+_LEARNERS = 4
+"""What learns from corrections is kept for so many windows; each has some 30 MB, most of it the kernel."""
 
 SPREAD_SIDE = 24
 """Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
