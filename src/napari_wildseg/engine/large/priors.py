@@ -36,7 +36,7 @@ _KEPT_BYTES = 128 * 2**20
 """Probabilities of the windows used last are kept up to so many bytes."""
 
 _LEARNERS = 4
-"""What learns from corrections is kept for so many windows; each has some 30 MB, most of it the kernel."""
+"""What learns from corrections is kept for so many windows; each has some 30 MB."""
 
 SPREAD_SIDE = 24
 """Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
