@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import tracemalloc
 
@@ -49,7 +50,21 @@ def case(sides):
 
 def test_the_refiners():
     assert refiner_names()[0] == "default"
-    assert {"default", "random_walker", "kim2020"} <= set(refiner_names())
+    assert {"default", "random_walker", "kim2020", "grabcut"} <= set(refiner_names())
+
+
+def test_grabcut_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(InputError, match=r'pip install "napari-wildseg\[grabcut\]"'):
+        start_refinement(halves(), 1, method="grabcut")
+
+
+def test_grabcut_finds_the_bright_half_and_keeps_off_what_was_corrected():
+    image, seeds = halves(), unsure()
+    seeds[4:20, 2:6], seeds[4:20, 24:28] = 0, 1
+    labels = refine(image, seeds, method="grabcut")
+    np.testing.assert_array_equal(labels[:, 15:], 1)
+    np.testing.assert_array_equal(labels[:, :15], 0)
 
 
 # At a working resolution below the image's, corrected pixels are smaller than what is solved for.
@@ -183,7 +198,7 @@ def test_a_cancelled_run_leaves_the_refinement_usable(method, options):
     np.testing.assert_array_equal(drain(kept.run_steps(seeds, None, None)), expected)
 
 
-SPREADING = [r for r in REFINERS if r[0] != "kim2020"]
+SPREADING = [r for r in REFINERS if r[0] not in ("kim2020", "grabcut")]
 spreading_refiner = pytest.mark.parametrize(
     ("method", "options"), SPREADING, ids=[name for name, _ in SPREADING]
 )

@@ -18,6 +18,7 @@ from napari_wildseg.engine.progress import Steps, drain
 _REFINERS = {
     "default": "default:DefaultRefinement:DefaultOptions",
     "random_walker": "random_walker:RandomWalkerRefinement:RandomWalkerOptions",
+    "grabcut": "grabcut:GrabCutRefinement:GrabCutOptions",
     "kim2020": "kim2020:KimRefinement:KimOptions",
 }
 """Refiner name -> ``module:class:options`` in this package."""
