@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
 import weakref
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from napari_wildseg.gui import threshold
 from napari_wildseg.gui.export import Choice
 from napari_wildseg.gui.export_dialog import ExportDialog
 from napari_wildseg.gui.strokes import brushed
+from napari_wildseg.gui.worker import Job, shared_worker
 
 NAMES = "cup of coffee, spoon, table"
 CONTROLS = (
@@ -504,6 +506,22 @@ def test_the_model_can_be_released(desk, photo):
     d.run("refine")
     assert (labels.data[painted] == 2).all()
     assert network() is None
+
+
+def test_the_worker_collects_no_garbage(desk, photo, monkeypatch):
+    """Objects of Qt may be part of it, and must not be destroyed away from the GUI thread."""
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    threads = []
+    monkeypatch.setattr(gc, "collect", lambda *_: threads.append(threading.current_thread()))
+    d.controller.release_model()
+    d.wait()
+    d.controller.shut_down()
+    finished = threading.Event()
+    shared_worker().submit(Job(lambda: iter(()), on_end=finished.set))
+    d.qtbot.waitUntil(finished.is_set)
+    assert threads
+    assert set(threads) == {threading.main_thread()}
 
 
 def test_images_that_cannot_be_segmented_are_refused(desk):

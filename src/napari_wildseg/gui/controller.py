@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -251,6 +252,9 @@ class Controller(Workspace):
             self.auto_segment()
 
     def _take_release(self, _: None) -> None:
+        # What a model is made of refers to itself. Collected here and never on the worker: objects
+        # of Qt may be among the garbage, and destroyed on another thread they end in a deadlock.
+        gc.collect()
         self.status.emit("The model's memory is free again; the next run loads it anew.")
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:

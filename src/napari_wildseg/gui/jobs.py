@@ -6,7 +6,6 @@ first job starts, never when the widget opens.
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -89,7 +88,6 @@ class EnginePool:
         while self._slots:
             self._slots.popitem()[1].empty()
         self.models.clear()
-        gc.collect()  # what a model is made of refers to itself
 
 
 @dataclass(frozen=True)
