@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -151,20 +151,19 @@ class ImageEncoding:
 
     def _sizes(self) -> list[list[int]]:
         """Indices of the views that show the image at one size, mirrored or not, in any light."""
-        sizes: dict[tuple[float, ...], list[int]] = {}
-        for i, view in enumerate(self.views):
-            box = (view.bottom - view.top, view.right - view.left)
-            sizes.setdefault((view.height, view.width, *box), []).append(i)
-        return list(sizes.values())
+        return self._alike(lambda view: ())
 
     def _looks(self) -> list[list[int]]:
         """Indices of the views that show the image in one way, the plain look at scale 1 first."""
-        looks: dict[tuple[float, ...], list[int]] = {}
+        return self._alike(lambda view: (view.flip, view.gamma))
+
+    def _alike(self, kind: Callable[[View], tuple[float, ...]]) -> list[list[int]]:
+        """Indices of the views that are of one size and one kind, in the order of the first."""
+        groups: dict[tuple[float, ...], list[int]] = {}
         for i, view in enumerate(self.views):
-            box = (view.bottom - view.top, view.right - view.left)
-            kind = (view.height, view.width, view.flip, view.gamma, *box)
-            looks.setdefault(kind, []).append(i)
-        return list(looks.values())
+            size = (view.height, view.width, view.bottom - view.top, view.right - view.left)
+            groups.setdefault((*size, *kind(view)), []).append(i)
+        return list(groups.values())
 
 
 def agreement(maps: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QProcess, Signal
 
 from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.gui.as_typed import quoted
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,7 @@ def as_labels(classes: Sequence[ClassInfo]) -> str:
     """
     parts = []
     for info in classes:
-        name = _quoted(info.name)
-        prompts = "|".join(_quoted(prompt) for prompt in info.prompts)
+        name = quoted(info.name)
+        prompts = "|".join(quoted(prompt) for prompt in info.prompts)
         parts.append(name if info.prompts == (info.name,) else f"{name}={prompts}")
     return ", ".join(parts)
-
-
-def _quoted(text: str) -> str:
-    if any(letter in text for letter in ',"\n'):
-        return '"' + text.replace('"', '""') + '"'
-    return text
