@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from napari_wildseg.batch import Batch, batch_steps, plan_classes
+from napari_wildseg.batch.distributed import begin_patiently
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import drain
 
@@ -31,10 +32,12 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     whole = replace(batch, folder=batch.folder.with_name("whole"))
     drain(batch_steps(whole))
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+        begin_patiently(
+            lambda: distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+            )
         ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
+        begin_patiently(lambda: distributed.Client(cluster, set_as_default=False)) as client,
     ):
         workers = list(client.run(os.getpid).values())
         steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
@@ -49,13 +52,15 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
 @pytest.fixture
 def threads():
     """A scheduler and a worker in this process: quick, and they fail in the same words."""
-    with distributed.LocalCluster(
-        n_workers=1,
-        threads_per_worker=2,
-        processes=False,
-        dashboard_address=None,
-        host="127.0.0.1",
-        protocol="tcp://",
+    with begin_patiently(
+        lambda: distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=2,
+            processes=False,
+            dashboard_address=None,
+            host="127.0.0.1",
+            protocol="tcp://",
+        )
     ) as cluster:
         yield cluster
 
@@ -70,6 +75,16 @@ def test_cancelled_and_resumed(batch, threads):
     report = drain(batch_steps(replace(there, resume=True, scheduler=None)), seen.append)
     assert seen[0].resumed >= 4
     assert (len(report.done), len(report.failed)) == (35, 5)
+
+
+def test_an_event_loop_that_is_slow_to_start_is_waited_for():
+    stalled = iter([True, False])
+
+    def make():
+        assert not next(stalled)
+        return "client"
+
+    assert begin_patiently(make) == "client"
 
 
 def test_errors_that_are_no_images_end_the_batch(batch, threads):

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
@@ -39,6 +39,8 @@ _CONNECT = 20
 
 _POLL = 0.2
 """Seconds after which a waiting batch looks whether it was cancelled."""
+
+Made = TypeVar("Made")
 
 _AHEAD = 4
 """Images handed out for each thread of the workers."""
@@ -86,7 +88,11 @@ def run_distributed(
     cluster = _local_cluster(distributed, address)
     try:
         try:
-            client = distributed.Client(cluster or address, timeout=_CONNECT, set_as_default=False)
+            client = begin_patiently(
+                lambda: distributed.Client(
+                    cluster or address, timeout=_CONNECT, set_as_default=False
+                )
+            )
         except (OSError, TimeoutError) as error:
             raise WildsegError(
                 f"There is no Dask scheduler at {address} ({reason(error)}): start one with "
@@ -307,6 +313,18 @@ def _import() -> Any:
     return distributed
 
 
+def begin_patiently(make: Callable[[], Made]) -> Made:
+    """Start a client or a cluster, and once more if the machine stalled meanwhile.
+
+    distributed gives the thread of its event loop ten seconds to come up, then an assertion fails
+    (``distributed.utils.LoopRunner``). A virtual machine that is paused takes longer.
+    """
+    try:
+        return make()
+    except AssertionError:
+        return make()
+
+
 def _local_cluster(distributed: Any, address: str) -> Any:
     """Start processes on this machine if that is what the address says."""
     kind, _, count = address.partition(":")
@@ -318,11 +336,13 @@ def _local_cluster(distributed: Any, address: str) -> Any:
 
     # Nobody looks at these processes through Dask's dashboard, so none samples what it is doing.
     with dask.config.set({"distributed.worker.profile.enabled": False}):
-        return distributed.LocalCluster(
-            n_workers=int(count) if count else default_workers(),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
+        return begin_patiently(
+            lambda: distributed.LocalCluster(
+                n_workers=int(count) if count else default_workers(),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
         )
