@@ -91,7 +91,8 @@ def desk(make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
         if image is not None:
             viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
-        widget.controller._pool.models["starter"] = starter
+        widget.controller.pool.models["starter"] = starter
+        widget.warm_up.stop()
         # One view: what the window does with a result does not depend on how good it is.
         widget.controller.settings = replace(widget.controller.settings, views="single")
         made = Desk(viewer, widget, qtbot)

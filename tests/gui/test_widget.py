@@ -493,11 +493,11 @@ def test_a_model_that_would_not_work_is_not_offered(desk, photo):
 
 def test_the_model_can_be_released(desk, photo):
     d = desk(photo, NAMES)
-    d.controller._pool.models.clear()  # a model of its own, not the one all tests share
+    d.controller.pool.models.clear()  # a model of its own, not the one all tests share
     d.run("auto_segment")
     labels = d.layer()
     painted = paint(labels, wrong_spot(labels, 2), 2)
-    network = weakref.ref(d.controller._pool.models["starter"].network)
+    network = weakref.ref(d.controller.pool.models["starter"].network)
     d.control("more")
     d.widget.findChild(QAction, "release_model").trigger()
     d.wait()
@@ -719,9 +719,10 @@ def test_the_latest_run_wins(desk, photo):
 def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import activity
+    from napari_wildseg.gui import activity, runner
 
     monkeypatch.setattr(activity, "PATIENCE", 0)
+    monkeypatch.setattr(runner, "PACE", 0)
     d = desk(photo, NAMES)
     d.click("auto_segment")
     qtbot.waitUntil(lambda: bool(progress._all_instances), timeout=60_000)

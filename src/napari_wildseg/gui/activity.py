@@ -22,11 +22,9 @@ class _Bar(cancelable_progress):  # type: ignore[misc]
             self.stop()
 
 
-PATIENCE = 0.5
-"""Seconds a job has run when it gets a bar; shorter ones are over before it is drawn."""
-
-PACE = 0.15
-"""Seconds between two changes of a bar: napari redraws the window at each."""
+PATIENCE = 2.0
+"""Seconds a job has run when it gets a bar. Shorter ones are over before one has looked there, and
+napari draws the whole window while it makes a bar, which holds the window and the job up."""
 
 
 class Activity:
@@ -45,14 +43,12 @@ class Activity:
         self._cancel = cancel
         self._bar: _Bar | None = None
         self._open = True
-        self._next = time.monotonic() + PATIENCE
+        self._from = time.monotonic() + PATIENCE
 
     def show(self, progress: Progress) -> None:
         """Move the bar on."""
-        now = time.monotonic()
-        if not self._open or now < self._next:
+        if not self._open or time.monotonic() < self._from:
             return
-        self._next = now + PACE
         if self._bar is None:
             # A total of 0 shows a moving bar: how long it takes is not known yet.
             self._bar = _Bar(total=progress.total, desc=self._title, leave=False)

@@ -59,7 +59,7 @@ class Controller(Workspace):
         self.vocabulary = self.settings.vocabulary
         self.automatic = AutoNames(self)
         self.live_threshold = LiveThreshold(self)
-        self._pool = EnginePool()
+        self.pool = EnginePool()
         self._planes_left: list[Plane] = []
         self._planes_total = 0
         self.runner = Runner()
@@ -135,7 +135,7 @@ class Controller(Workspace):
         if not self.runner.is_free_for("Release"):
             self.tell("The model is at work: wait for it, or cancel the run first.")
             return
-        steps = partial(release_steps, self._pool)
+        steps = partial(release_steps, self.pool)
         self.runner.run("Release", None, steps, self._take_release, quiet=True)
 
     def refine(self) -> None:
@@ -309,7 +309,7 @@ class Controller(Workspace):
     def request(self, session: ImageSession, image: Image, plane: Plane) -> Request:
         """Note what a job needs to know about a plane."""
         return Request(
-            pool=self._pool,
+            pool=self.pool,
             slot=session.plane_state(plane).slot,
             source=capture(image, plane, self.viewer.layers),
             classes=session.classes,
@@ -354,4 +354,4 @@ class Controller(Workspace):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()
-        shared_worker().submit(Job(partial(release_steps, self._pool)))
+        shared_worker().submit(Job(partial(release_steps, self.pool)))

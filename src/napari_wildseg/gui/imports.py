@@ -1,11 +1,12 @@
 """Imports what the model needs, on the worker thread, with the window answering meanwhile.
 
-Three things about the first import would hold the GUI thread up for a second or more:
+Some things about the first import would hold the GUI thread up for a second or more:
 
 * loading PyTorch's libraries (a gigabyte) keeps Python's lock; loaded through a foreign function
   call before, it does not;
-* the many new objects set off full garbage collections, one after the other;
-* napari imports pandas when the first label layer with class names is made, on the GUI thread.
+* the many new objects set off garbage collections, one after the other;
+* napari imports pandas and parts of scikit-image when the first label layer with class names is
+  made, and vispy works out the dashes of its outlines, all on the GUI thread.
 """
 
 from __future__ import annotations
@@ -16,20 +17,33 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_wildseg.engine.import_guard import keep_out_triton
 from napari_wildseg.engine.progress import Progress, Steps
 
-MODULES = ("torch", "open_clip", "napari_wildseg.engine.segmenter", "pandas")
+MODULES = (
+    "torch",
+    "open_clip",
+    "napari_wildseg.engine.segmenter",
+    "pandas",
+    "skimage.color.colorconv",
+    "napari_wildseg.gui.dashes",
+)
 """What a first Auto-segment needs and no earlier moment does."""
 
 
-def import_steps() -> Steps[None]:
-    """Import `MODULES`, those that are not imported yet; yields before each."""
-    missing = [name for name in MODULES if name not in sys.modules]
+def import_steps(names: Sequence[str] = MODULES) -> Steps[None]:
+    """Import what is not imported yet; yields before each.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The modules.
+    """
+    missing = [name for name in names if name not in sys.modules]
     for number, name in enumerate(missing):
         yield Progress(number, len(missing), "Loading the libraries")
         keep_out_triton()
@@ -41,12 +55,19 @@ def import_steps() -> Steps[None]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Collect no garbage meanwhile: what an import makes stays."""
+    """Collect no garbage meanwhile: what an import makes stays.
+
+    Afterwards it counts as old, so that the frequent collections of young objects, which would
+    look at every one of them first, do not. Nothing is kept from the full ones.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # else it is somebody's own arrangement
+            gc.freeze()
+            gc.unfreeze()
         if enabled:
             gc.enable()
 

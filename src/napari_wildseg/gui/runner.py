@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_wildseg.engine.progress import Steps
+
+
+PACE = 300
+"""Milliseconds between two sentences about a job. Each of them has the whole window composed anew,
+which without a graphics card takes as long as a view's forward pass, on the same processor."""
 
 
 class Runner:
@@ -33,6 +39,7 @@ class Runner:
         self._title = ""
         self._image: weakref.ref[Image] | None = None
         self._activity: Activity | None = None
+        self._latest: Progress | None = None
 
     @property
     def running(self) -> bool:
@@ -75,7 +82,8 @@ class Runner:
         if self._job is not None:
             self._job.cancel()
             self._finish(self._job, quiet=True)
-        job = Job(start, on_progress=self._on_progress)
+        job = Job(start)
+        job.on_progress = partial(self._on_progress, job)
         job.on_result = partial(self._on_result, job, title, take)
         job.on_error = partial(self._on_error, job, title)
         self._job, self._title = job, title
@@ -105,10 +113,20 @@ class Runner:
         """Say that something went wrong after a job's end."""
         self.failed.emit(notices.sentence(error, title), error)
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._activity is not None:
-            self._activity.show(progress)
-            self.status.emit(f"{progress.stage} ...")
+    def _on_progress(self, job: Job, progress: Progress) -> None:
+        if self._activity is None:
+            return
+        if self._latest is None:
+            QTimer.singleShot(PACE, partial(self._show_latest, job))
+        self._latest = progress
+
+    def _show_latest(self, job: Job) -> None:
+        """Say where the job is now; what it passed since the last sentence is not told."""
+        if self._job is not job or self._latest is None or self._activity is None:
+            return
+        progress, self._latest = self._latest, None
+        self.status.emit(f"{progress.stage} ...")
+        self._activity.show(progress)
 
     def _on_result(self, job: Job, title: str, take: Callable[[Any], None], value: Any) -> None:
         self._finish(job)
@@ -124,7 +142,7 @@ class Runner:
     def _finish(self, job: Job, *, quiet: bool = False) -> None:
         if self._job is not job:
             return
-        self._job = self._image = None
+        self._job = self._image = self._latest = None
         if self._activity is not None:
             self._activity.close()
             self._activity = None

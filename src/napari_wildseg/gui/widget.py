@@ -15,9 +15,11 @@ from napari_wildseg.gui.sections.export import ExportSection
 from napari_wildseg.gui.sections.image import ImageSection
 from napari_wildseg.gui.sections.names import NamesSection
 from napari_wildseg.gui.sections.run import RunSection
+from napari_wildseg.gui.warmup import WarmUp
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtGui import QShowEvent
 
 
 class WildsegWidget(QWidget):
@@ -43,6 +45,13 @@ class WildsegWidget(QWidget):
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
         self.status = self._state_line()
+        self.warm_up = WarmUp(
+            self,
+            controller.pool,
+            model=lambda: controller.model,
+            working=lambda: controller.working,
+            say=controller.status.emit,
+        )
         self._lay_out()
 
         self.run.auto_segment_asked.connect(self._auto_segment)
@@ -60,6 +69,12 @@ class WildsegWidget(QWidget):
         self.reset_choices()
         controller.classes_changed.emit()
         controller.say_what_next()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Get ready for the first run, as soon as there is a quiet moment."""
+        super().showEvent(event)
+        if self.controller.settings.prepare:
+            self.warm_up.begin()
 
     def reset_choices(self, event: Any = None) -> None:
         """List the images there are now; napari calls this when layers come and go."""
