@@ -142,6 +142,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(
             {
                 **results.summary(labels, paths),
+                "left_out": [info.name for info in result.left_out],
                 "notices": list(result.notices),
                 "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
             }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.presence import Presence
 
 MARGIN = 0.15
 """How far from the threshold a pixel's best relevance must be to be sure."""
@@ -26,7 +27,7 @@ RIVAL = 0.8
 """A pixel is unsure where the second best class reaches this share of the best."""
 
 
-def normalise(maps: Tensor, *, places: int = 1) -> Tensor:
+def normalise(maps: Tensor, *, places: int = 1, presence: Presence | None = None) -> Tensor:
     """Scale merged relevance maps to [0, 1], class by class, and let the classes compete.
 
     Negative evidence is cut and each class is divided by its own peak, so that a class with
@@ -43,20 +44,27 @@ def normalise(maps: Tensor, *, places: int = 1) -> Tensor:
     places : int
         A peak is the mean of so many best places. More than one for maps with many places, on
         which one odd place must not set the scale.
+    presence : Presence, optional
+        Whether the classes are in the image at all. One that looks doubtful has less say where
+        they compete; the map of one that is left out stays low everywhere.
 
     Returns
     -------
     torch.Tensor
         ``(K, h, w)`` float32 in [0, 1]; all 0 for a class without positive evidence.
     """
+    presence = presence or Presence.unknown(len(maps))
+    peak, say = presence.peak[:, None, None], presence.say[:, None, None]
     scaled = _to_peak(maps, places)
     if len(scaled) == 1:
-        return scaled
+        return scaled * peak
+    scaled = scaled * say
     top = scaled.topk(2, dim=0)
     is_best = torch.arange(len(scaled))[:, None, None] == top.indices[0]
     rival = torch.where(is_best, top.values[1], top.values[0])
-    shares = torch.softmax(maps * (SHARPNESS / maps.std().clamp(min=1e-6)), dim=0)
-    return _to_peak(_to_peak(scaled - COMPETITION * rival, places) * shares, places)
+    strength = maps * (SHARPNESS / maps.std().clamp(min=1e-6)) + say.log()
+    shares = torch.softmax(strength, dim=0)
+    return _to_peak(_to_peak(scaled - COMPETITION * rival, places) * shares, places) * peak
 
 
 def _to_peak(maps: Tensor, places: int) -> Tensor:

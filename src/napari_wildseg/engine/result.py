@@ -40,6 +40,9 @@ class Result:
     corrections : ndarray, optional
         ``(H, W)`` int16: the annotator's corrections that ``labels`` keeps, -1 where there are
         none; None if there were none at all.
+    left_out : tuple of ClassInfo
+        Classes that have no pixel since they were not found in the image (`engine.presence`); a
+        lower threshold, or one corrected pixel of the class, brings them in.
     """
 
     labels: NDArray[np.uint8]
@@ -52,6 +55,7 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)
     stage_labels: dict[str, NDArray[np.uint8]] | None = None
     corrections: NDArray[np.int16] | None = None
+    left_out: tuple[ClassInfo, ...] = ()
 
     def save(
         self, path: str | Path, *, image: str = "", overwrite: bool = False, **options: Any
@@ -99,24 +103,55 @@ class Result:
         return save_result(path, self, image=image, overwrite=overwrite, **options)
 
 
-def notices_of(labels: NDArray[np.uint8], classes: Sequence[ClassInfo]) -> tuple[str, ...]:
-    """Say which classes got nothing.
+def notices_of(
+    labels: NDArray[np.uint8],
+    classes: Sequence[ClassInfo],
+    left_out: Sequence[ClassInfo] = (),
+) -> tuple[str, ...]:
+    """Say which classes got nothing, and why.
 
     Parameters
     ----------
     labels : ndarray
-        ``(H, W)`` uint8: 0 background, else the place of a class in `classes`, from 1.
+        ``(H, W)`` uint8: 0 background, else class ids.
     classes : sequence of ClassInfo
         The classes.
+    left_out : sequence of ClassInfo
+        Those that were judged not to be in the image.
 
     Returns
     -------
     tuple of str
         One sentence for each class without a pixel.
     """
-    counts = np.bincount(labels.ravel(), minlength=len(classes) + 1)
+    counts = np.bincount(labels.ravel(), minlength=256)
     return tuple(
-        f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
-        for index, info in enumerate(classes, start=1)
-        if counts[index] == 0
+        absence_notice(info.name) if info in left_out else nothing_notice(info.name)
+        for info in classes
+        if counts[info.id] == 0
+    )
+
+
+def nothing_notice(name: str) -> str:
+    """Say that a class got no pixels.
+
+    Parameters
+    ----------
+    name : str
+        The class's name.
+    """
+    return f'"{name}" got no pixels: it may not be in the image, or needs other words.'
+
+
+def absence_notice(name: str) -> str:
+    """Say that a class was left out, and how it comes back.
+
+    Parameters
+    ----------
+    name : str
+        The class's name.
+    """
+    return (
+        f'"{name}" was not found in this image and was left out: '
+        "lower the threshold, or paint one dab of it, to bring it in."
     )

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pseudo_labels import Evidence
+from napari_wildseg.engine.presence import Presence
+from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine import Refinement
 
 
@@ -34,6 +36,8 @@ class Segmentation:
         ``(K, H, W)`` float32 in [0, 1].
     evidence : Evidence
         Made of `relevance`; any threshold gives pseudo-labels from it.
+    presence : Presence
+        Whether the classes are in the image at all.
     refinement : Refinement, optional
         The refinement that was begun last, kept since a second run is much cheaper.
     """
@@ -42,7 +46,39 @@ class Segmentation:
     grid_relevance: torch.Tensor
     relevance: NDArray[np.float32]
     evidence: Evidence
+    presence: Presence
     refinement: Refinement | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        classes: tuple[ClassInfo, ...],
+        maps: torch.Tensor,
+        presence: Presence,
+        shape: tuple[int, int],
+    ) -> Segmentation:
+        """Prepare merged relevance maps.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The K classes.
+        maps : torch.Tensor
+            ``(K, gh, gw)`` float32, not normalised.
+        presence : Presence
+            Whether the classes are in the image at all.
+        shape : tuple of int
+            ``(H, W)`` of the image.
+        """
+        grid = normalise(maps, presence=presence)
+        full = to_pixels(grid, shape)
+        return cls(classes, grid, full, Evidence(full), presence)
+
+    @property
+    def left_out(self) -> tuple[ClassInfo, ...]:
+        """The classes that were judged not to be in the image."""
+        absent = self.presence.absent.tolist()
+        return tuple(info for info, out in zip(self.classes, absent, strict=True) if out)
 
     def to_ids(self, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn places into class ids; 0 and 255 stay."""
@@ -105,3 +141,17 @@ class Segmentation:
         table[[0, *self._ids]] = np.arange(len(self.classes) + 1)
         table[UNLABELLED] = UNLABELLED
         return table
+
+
+def to_pixels(maps: torch.Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring normalised maps ``(K, gh, gw)`` to the image's pixels and open them up: ``(K, H, W)``.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        Float32 in [0, 1].
+    shape : tuple of int
+        ``(H, W)``.
+    """
+    full = F.interpolate(maps[None] ** GAMMA, shape, mode="bilinear", align_corners=False)[0]
+    return full.numpy()

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from napari_wildseg.engine.automatic import segment_auto_steps
 from napari_wildseg.engine.cache import EncodingCache
@@ -22,13 +20,14 @@ from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.presence import PresenceTest
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.propagation import Look, look_of
-from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, decide, normalise
+from napari_wildseg.engine.pseudo_labels import decide, normalise
 from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
-from napari_wildseg.engine.segmentation import Segmentation
+from napari_wildseg.engine.segmentation import Segmentation, to_pixels
 from napari_wildseg.engine.tagging import CUT, everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import checked_threshold
@@ -96,6 +95,7 @@ class Segmenter:
         self._cache = EncodingCache(cache_bytes, folder=cache_dir)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
+        self._presence: PresenceTest | None = None
         self._segmentation: Segmentation | None = None
         self._seconds: dict[str, float] = {}
         self.result: Result | None = None
@@ -145,6 +145,7 @@ class Segmenter:
         encoding = yield from encode_steps(rgb, model, method, self.views, self._cache)
         self._seconds = {"encode": time.perf_counter() - started}
         self._image, self._encoding = rgb, encoding
+        self._presence = PresenceTest(encoding, model, everyday_rivals(self.background))
         self._segmentation = None
         self.result = None
 
@@ -196,21 +197,18 @@ class Segmenter:
         yield Progress(0, 3, "Computing relevance")
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
-        maps = normalise(encoding.relevance(self.model, text, background))
-        full = self._to_pixels(maps)
-        state = Segmentation(
-            classes=classes,
-            grid_relevance=maps,
-            relevance=full,
-            evidence=Evidence(full),
-        )
+        assert self._presence is not None
+        presence = self._presence(classes, text)
+        maps = encoding.relevance(self.model, text, background)
+        state = Segmentation.begin(classes, maps, presence, encoding.shape)
         seconds = time.perf_counter() - started
         stages = None
         if keep_stages:
-            single = normalise(encoding.relevance(self.model, text, background, first_only=True))
+            first = encoding.relevance(self.model, text, background, first_only=True)
+            single = to_pixels(normalise(first, presence=presence), encoding.shape)
             stages = {
-                "single view": state.to_ids(decide(self._to_pixels(single), threshold)),
-                "augmented": state.to_ids(decide(full, threshold)),
+                "single view": state.to_ids(decide(single, threshold)),
+                "augmented": state.to_ids(decide(state.relevance, threshold)),
             }
         self._seconds["relevance"] = seconds
         return (yield from self._result_steps(state, threshold, None, None, refine, stages))
@@ -419,21 +417,18 @@ class Segmenter:
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
             },
-            notices=(*notices_about(self.model, state.classes), *notices_of(labels, state.classes)),
+            notices=(
+                *notices_about(self.model, state.classes),
+                *notices_of(refined, state.classes, state.left_out),
+            ),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
             corrections=None if corrections is None else state.ids_of_corrections(corrections),
+            left_out=tuple(info for info in state.left_out if not (refined == info.id).any()),
         )
         yield Progress(3, 3, "Done")
         self._segmentation, self.threshold, self.result = state, threshold, result
         return result
-
-    def _to_pixels(self, maps: torch.Tensor) -> NDArray[np.float32]:
-        assert self._image is not None
-        full = F.interpolate(
-            maps[None] ** GAMMA, self._image.shape[:2], mode="bilinear", align_corners=False
-        )[0]
-        return full.numpy()
 
     def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
         if self._image is None or self._encoding is None:

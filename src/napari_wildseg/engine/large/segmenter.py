@@ -29,6 +29,7 @@ from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.result import nothing_notice
 from napari_wildseg.engine.tagging import everyday_rivals
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import checked_threshold
@@ -424,11 +425,7 @@ class LargeSegmenter:
                 "detail": self._encoding.levels[-1].step,
             },
             counts=counts,
-            notices=tuple(
-                f'"{info.name}" got no pixels: it may not be in the image, or needs other words.'
-                for info in run.classes
-                if not counts[info.id]
-            ),
+            notices=tuple(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
             seconds=dict(self._seconds),
             tiles=made,
         )

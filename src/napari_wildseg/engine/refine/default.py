@@ -134,7 +134,7 @@ class DefaultRefinement:
         yield Progress(0, 3, "Spreading over similar places")
         held = None
         if self.relevance is not None and threshold is not None:
-            prior = self._from_relevance(threshold)
+            prior = self._from_relevance(threshold, corrections)
         elif seeds is not None:
             prior = self._from_seeds(seeds)
             held = np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
@@ -169,11 +169,19 @@ class DefaultRefinement:
         assert self.relevance is not None
         return self._spreading(_resize(self.relevance, self.coarse))
 
-    def _from_relevance(self, threshold: float) -> Tensor:
-        """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first."""
+    def _from_relevance(self, threshold: float, corrections: NDArray[np.int16] | None) -> Tensor:
+        """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first.
+
+        A class is as high at its best place as its relevance is: low where it is thought not to
+        be in the image, unless a correction says that it is.
+        """
+        assert self.relevance is not None
         settled = self._settled
         low, high = settled.amin((1, 2), keepdim=True), settled.amax((1, 2), keepdim=True)
-        scores = _resize((settled - low) / (high - low).clamp(min=1e-6), self.grid)
+        peak = self.relevance.amax((1, 2), keepdim=True)
+        if corrections is not None:
+            peak[[place - 1 for place in np.unique(corrections).tolist() if place > 0]] = 1.0
+        scores = _resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self.grid)
         background = torch.full_like(scores[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
 

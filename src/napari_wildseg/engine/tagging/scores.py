@@ -43,7 +43,21 @@ def scores_at(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) ->
     torch.Tensor
         ``(K, N)`` float32 in [0, 1].
     """
-    names, others = text @ places, rivals @ places
+    return shares_of(text @ places, rivals @ places, text, rivals, model)
+
+
+def shares_of(
+    names: Tensor, others: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel
+) -> Tensor:
+    """As `scores_at`, from what texts get at each place.
+
+    Parameters
+    ----------
+    names, others : torch.Tensor
+        ``(K, N)`` and ``(R, N)``, products of rows and place embeddings.
+    text, rivals, model
+        As for `scores_at`.
+    """
     if model.concepts is None:
         scale = model.logit_scale
     else:
