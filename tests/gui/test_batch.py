@@ -52,6 +52,37 @@ def wait_for_item(desk, place):
     return reviewer
 
 
+def test_advanced_fields_reach_the_command(desk, tmp_path, monkeypatch):
+    """Folded away, empty and without effect until they are filled in."""
+    at = desk(names="cat, dog")
+    asked = []
+    monkeypatch.setattr(at.section("Batch").process, "start", asked.append)
+    fill_in(at, tmp_path / "pictures", tmp_path / "out", "starter")
+    assert at.section("Batch").advanced.isHidden()
+    at.click("batch_start")
+    arguments = build_arguments(asked[0])
+    assert (arguments.corrected, arguments.scheduler) == (None, None)
+    unfold(at, "advanced")
+    assert not at.section("Batch").advanced.isHidden()
+    at.control("batch_corrected").setText(str(tmp_path / "by hand"))
+    at.control("batch_scheduler").setText("local:2")
+    at.section("Batch").run()
+    arguments = build_arguments(asked[1])
+    assert arguments.corrected == tmp_path / "by hand"
+    assert arguments.scheduler == "local:2"
+
+
+def build_arguments(request):
+    """What the command makes of a request."""
+    import argparse
+
+    from napari_wildseg.cli.batch import add_arguments
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(request.arguments()[1:])
+
+
 def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_model):
     write_pictures(tmp_path / "pictures", 4, broken=1)
     at = desk(names="cat, dog")

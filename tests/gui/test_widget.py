@@ -876,6 +876,48 @@ def test_keyboard(desk, photo):
     assert "Refined" in d.status
 
 
+def test_keys_are_heard_on_the_canvas(make_napari_viewer, desk, photo, qtbot):
+    """Real keys, pressed where the annotator's focus is while painting."""
+    d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
+    window = d.viewer.window._qt_window
+    canvas = d.viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    # Without a window manager the window has to ask for the keyboard itself.
+    window.windowHandle().requestActivate()
+    qtbot.waitUntil(window.isActiveWindow, timeout=10_000)
+    qtbot.keyClick(window.windowHandle(), Qt.Key.Key_A, Qt.KeyboardModifier.AltModifier)
+    assert d.controller.runner.running
+    d.wait()
+    labels = d.layer()
+    d.viewer.cursor.position = (30.0, 40.0)
+    qtbot.keyClick(window.windowHandle(), Qt.Key.Key_K, Qt.KeyboardModifier.AltModifier)
+    assert d.controller.session.corrections(d.controller.plane)[30, 40] == labels.data[30, 40]
+    qtbot.keyClick(window.windowHandle(), Qt.Key.Key_R, Qt.KeyboardModifier.AltModifier)
+    d.wait()
+    assert "Refined" in d.status
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_and_icons_stand_out(theme):
+    """The widget's own colours are the theme's: 4.5 to 1 for text, 3 to 1 for icons (WCAG AA)."""
+    from napari.utils.theme import get_theme
+
+    def luminance(colour):
+        parts = np.array(colour.as_rgb_tuple()[:3]) / 255
+        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    def contrast(one, other):
+        dark, light = sorted((luminance(one), luminance(other)))
+        return (light + 0.05) / (dark + 0.05)
+
+    colours = get_theme(theme)
+    # What is behind the controls: the dock, fields and buttons, pressed, hovered, chosen.
+    for ground in ("background", "foreground", "primary", "secondary", "highlight"):
+        assert contrast(colours.text, getattr(colours, ground)) >= 4.5, ground
+        assert contrast(colours.icon, getattr(colours, ground)) >= 3, ground
+
+
 def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
     d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
     d.run("auto_segment")

@@ -223,31 +223,37 @@ def merge(
         x = (torch.arange(grid[1]) + 0.5) * (shape[1] / grid[1])
         v = (y - view.top) / (view.bottom - view.top)
         u = (x - view.left) / (view.right - view.left)
-        fade = _fade(v, view.top > 0, view.bottom < shape[0])[:, None] * _fade(
-            u, view.left > 0, view.right < shape[1]
-        )
-        rows, cols = torch.nonzero(fade.amax(1))[:, 0], torch.nonzero(fade.amax(0))[:, 0]
+        fade_y = _fade(v, view.top > 0, view.bottom < shape[0])
+        fade_x = _fade(u, view.left > 0, view.right < shape[1])
+        rows, cols = torch.nonzero(fade_y)[:, 0], torch.nonzero(fade_x)[:, 0]
         if not len(rows) or not len(cols):
             continue
         inside = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
+        fade_y, fade_x = fade_y[inside[0]], fade_x[inside[1]]
         u = 1 - u if view.flip else u
-        sample_y = v[inside[0]] * 2 - 1 - 2 * offset[0] / values.shape[1]
-        sample_x = u[inside[1]] * 2 - 1 - 2 * offset[1] / values.shape[2]
-        points = torch.stack(torch.meshgrid(sample_y, sample_x, indexing="ij")[::-1], dim=-1)
-        sampled = F.grid_sample(
-            values.float().cpu()[None],
-            points[None],
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
-        )[0]
+        # Reading a grid bilinearly is two products of matrices, many times as fast as by point;
+        # with rows first and channels second, each is a single one.
+        read_y = _reading(v[inside[0]], values.shape[1], offset[0]) * fade_y[:, None]
+        read_x = _reading(u[inside[1]], values.shape[2], offset[1]) * fade_x[:, None]
+        count, height, width = values.shape
         if total is None:
-            total = torch.zeros(values.shape[0], *grid)
-        total[:, *inside] += sampled * fade[inside]
-        weight[inside] += fade[inside]
+            total = torch.zeros(grid[0], count, grid[1])
+        by_row = values.float().cpu().transpose(0, 1).reshape(height, count * width)
+        read = (read_y @ by_row).view(-1, width) @ read_x.T
+        total[inside[0], :, inside[1]] += read.view(len(read_y), count, -1)
+        weight[inside] += fade_y[:, None] * fade_x
     if total is None:
         raise ValueError("merge needs at least one map")
-    return total / weight.clamp(min=1e-6)
+    return (total / weight.clamp(min=1e-6)[:, None]).transpose(0, 1).contiguous()
+
+
+def _reading(position: Tensor, cells: int, offset: float) -> Tensor:
+    """Weights ``(n, cells)`` with which positions in [0, 1] read a row of cells, linearly.
+
+    Beyond the centre of the last cell at either end, that cell alone is read.
+    """
+    at = (position * cells - 0.5 - offset).clamp(0, cells - 1)
+    return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
 
 
 def _fade(position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25) -> Tensor:

@@ -41,6 +41,10 @@ class BatchRequest:
         In [0, 1].
     if_present : bool
         Only those of the names that the model finds in an image.
+    corrected : str
+        Folder of labels that are right already; empty for none.
+    scheduler : str
+        A Dask scheduler's address, or ``local:N``; empty for this machine's cores.
     """
 
     source: str
@@ -51,6 +55,8 @@ class BatchRequest:
     views: str = "default"
     threshold: float = 0.5
     if_present: bool = False
+    corrected: str = ""
+    scheduler: str = ""
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``wildseg`` that do it, going on where an earlier run stopped."""
@@ -65,6 +71,8 @@ class BatchRequest:
             f"--views={self.views}",
             f"--threshold={self.threshold}",
             *(["--if-present"] if self.if_present else []),
+            *([f"--corrected={self.corrected}"] if self.corrected else []),
+            *([f"--scheduler={self.scheduler}"] if self.scheduler else []),
             "--",
             self.source,
         ]

@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QPushButton, QShortcut, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QShortcut,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wildseg.gui.controller import Controller
 
@@ -72,6 +81,34 @@ class Section(QWidget):
         action.triggered.connect(lambda: slot())
         self.menu_actions.append(action)
         return action
+
+    def line(self, name: str, tooltip: str) -> QLineEdit:
+        """Return a line to type in with an object name and a tooltip, not laid out yet."""
+        line = QLineEdit(self)
+        line.setObjectName(name)
+        line.setToolTip(tooltip)
+        return line
+
+    def with_browse(self, line: QLineEdit, title: str) -> QWidget:
+        """Return a line with a button that asks for a folder."""
+        holder = QWidget(self)
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        browse = QToolButton(holder)
+        browse.setObjectName(f"{line.objectName()}_browse")
+        browse.setText("...")
+        browse.setToolTip(f"Choose: {title[0].lower()}{title[1:]}.")
+
+        def ask() -> None:
+            found = QFileDialog.getExistingDirectory(self, title, line.text())
+            if found:
+                line.setText(found)
+
+        browse.clicked.connect(lambda: ask())
+        row.addWidget(line, 1)
+        row.addWidget(browse)
+        return holder
 
     def shortcut(self, key: str, slot: Callable[[], object]) -> QShortcut:
         """Bind a key, wherever in the window the focus is."""

@@ -10,20 +10,45 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLineEdit,
     QProgressBar,
-    QToolButton,
-    QWidget,
 )
 
 from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest, as_labels
-from napari_wildseg.gui.sections.base import Section
+from napari_wildseg.gui.sections.base import Folded, Section
 
 SAME = "all classes above"
 PRESENT = "classes above, if present"
 AUTO = "what the model finds"
 FILE = "a file of labels ..."
 FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
+
+
+class AdvancedBatch(Section):
+    """What few batches need."""
+
+    title: ClassVar[str] = "Advanced"
+    about: ClassVar[str] = "Labels that are right already, and other machines to work on."
+
+    def build(self) -> None:
+        """Make the controls."""
+        self.corrected = self.line(
+            "batch_corrected",
+            "A folder of label files that are right already, named as the images are, or the\n"
+            "output of another batch that was reviewed. They are kept, and in a stack carried to\n"
+            "the other planes.",
+        )
+        self.scheduler = self.line(
+            "batch_scheduler",
+            "Let the workers of a Dask scheduler do it, for example tcp://host:8786, or local:4\n"
+            "for four processes on this machine. Empty: this machine's cores.",
+        )
+        self.scheduler.setPlaceholderText("this machine")
+        form = QFormLayout()
+        form.setContentsMargins(12, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Corrected", self.with_browse(self.corrected, "The folder of right labels"))
+        form.addRow("Scheduler", self.scheduler)
+        self.column.addLayout(form)
 
 
 class BatchSection(Section):
@@ -37,10 +62,10 @@ class BatchSection(Section):
         self.process = BatchProcess(self)
         self.process.progressed.connect(self._show)
         self.process.finished.connect(self._ended)
-        self.source = self._line(
+        self.source = self.line(
             "batch_source", "A folder of images, or a pattern such as photos/*.jpg."
         )
-        self.folder = self._line(
+        self.folder = self.line(
             "batch_folder", "Where labels and report go. A batch that stopped there goes on."
         )
         self.labels = QComboBox(self)
@@ -61,9 +86,9 @@ class BatchSection(Section):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Images", self._with_browse(self.source, "The folder of images"))
+        form.addRow("Images", self.with_browse(self.source, "The folder of images"))
         form.addRow("Find", self.labels)
-        form.addRow("Output", self._with_browse(self.folder, "The folder for the labels"))
+        form.addRow("Output", self.with_browse(self.folder, "The folder for the labels"))
         form.addRow("Format", self.format)
         self.start = self.button(
             "batch_start",
@@ -82,10 +107,12 @@ class BatchSection(Section):
         self.bar.setObjectName("batch_progress")
         self.bar.setToolTip("How many images of the batch are done.")
         self.bar.hide()
+        self.advanced = AdvancedBatch(self.controller, self)
         row = QHBoxLayout()
         row.addWidget(self.start)
         row.addWidget(self.stop)
         self.column.addLayout(form)
+        self.column.addWidget(Folded(self.advanced, self))
         self.column.addLayout(row)
         self.column.addWidget(self.bar)
         self.destroyed.connect(self.process.stop)
@@ -112,6 +139,8 @@ class BatchSection(Section):
             views=self.controller.settings.views,
             threshold=self.controller.threshold,
             if_present=chosen == PRESENT,
+            corrected=self.advanced.corrected.text().strip(),
+            scheduler=self.advanced.scheduler.text().strip(),
         )
         self._failed = 0
         self._running(True)
@@ -171,30 +200,3 @@ class BatchSection(Section):
             self.labels.setCurrentIndex(self.labels.count() - 2)
         else:
             self.labels.setCurrentText(SAME)
-
-    def _line(self, name: str, tooltip: str) -> QLineEdit:
-        line = QLineEdit(self)
-        line.setObjectName(name)
-        line.setToolTip(tooltip)
-        return line
-
-    def _with_browse(self, line: QLineEdit, title: str) -> QWidget:
-        """Return a line with a button that asks for a folder."""
-        holder = QWidget(self)
-        row = QHBoxLayout(holder)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        browse = QToolButton(holder)
-        browse.setObjectName(f"{line.objectName()}_browse")
-        browse.setText("...")
-        browse.setToolTip(f"Choose: {title[0].lower()}{title[1:]}.")
-
-        def ask() -> None:
-            found = QFileDialog.getExistingDirectory(self, title, line.text())
-            if found:
-                line.setText(found)
-
-        browse.clicked.connect(lambda: ask())
-        row.addWidget(line, 1)
-        row.addWidget(browse)
-        return holder
