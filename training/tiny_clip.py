@@ -37,7 +37,8 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.models.tokenizers import WordTokenizer
-from napari_wildseg.engine.relevance.vit import attention, require_tower
+from napari_wildseg.engine.relevance.tower import attention
+from napari_wildseg.engine.relevance.vit import require_tower
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 CONTEXT = 5

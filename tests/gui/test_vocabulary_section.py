@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_wildseg.engine import tagging
 from napari_wildseg.gui.as_typed import quoted
 from napari_wildseg.gui.class_sets import load_classes, save_classes
-from napari_wildseg.gui.cut import CUT
 from napari_wildseg.gui.marks import unfamiliar
 from napari_wildseg.io.class_sets import write_class_set
-
-
-def test_the_cut_is_the_engines():
-    assert CUT == tagging.CUT
 
 
 @pytest.mark.parametrize("name", ["cat", "salt, pepper", 'a "big" one, red'])

@@ -16,7 +16,7 @@ from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.progress import Steps, drain
-from napari_wildseg.engine.tagging import CUT
+from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.engine.uncertainty import Uncertainty
 
 if TYPE_CHECKING:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     image = read_picture(args.image)
 
     from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.engine.tagging import CUT
+    from napari_wildseg.engine.thresholds import CUT
     from napari_wildseg.engine.vocabularies import load_vocabulary
 
     names = load_vocabulary(args.vocabulary)

@@ -10,8 +10,7 @@ import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.tagging import CUT
-from napari_wildseg.engine.thresholds import checked_threshold
+from napari_wildseg.engine.thresholds import CUT, checked_threshold
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result

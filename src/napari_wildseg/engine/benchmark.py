@@ -21,7 +21,8 @@ from napari_wildseg.engine.models.architecture import built_in
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, get_method
-from napari_wildseg.engine.relevance.vit import attention, require_tower
+from napari_wildseg.engine.relevance.tower import attention
+from napari_wildseg.engine.relevance.vit import require_tower
 
 CLASSES = 20
 """Classes of the relevance ratios."""

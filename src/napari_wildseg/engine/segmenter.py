@@ -28,9 +28,9 @@ from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation, to_pixels
-from napari_wildseg.engine.tagging import CUT, everyday_rivals, tag, tag_whole
+from napari_wildseg.engine.tagging import everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
-from napari_wildseg.engine.thresholds import checked_threshold
+from napari_wildseg.engine.thresholds import CUT, checked_threshold
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
@@ -278,7 +278,7 @@ class Segmenter:
         -------
         list of (str, float)
             Names and scores, best first. Scores are in [0, 1], and
-            `napari_wildseg.engine.tagging.CUT` is the line between present and not, for every
+            `napari_wildseg.engine.thresholds.CUT` is the line between present and not, for every
             vocabulary; only ``whole_image`` gives cosines.
 
         Raises

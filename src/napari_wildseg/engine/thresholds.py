@@ -1,8 +1,12 @@
-"""Numbers from 0 to 1 that callers give."""
+"""Numbers from 0 to 1: the line between present and not, and those that callers give."""
 
 from __future__ import annotations
 
 from napari_wildseg.engine.errors import InputError
+
+CUT = 0.5
+"""Names that `napari_wildseg.engine.tagging` scores with at least this are taken to be in the
+image."""
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.classes import fold
+from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.gui.as_typed import quoted
-from napari_wildseg.gui.cut import CUT
 from napari_wildseg.gui.jobs import suggest_steps
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
+from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.gui.as_typed import quoted
-from napari_wildseg.gui.cut import CUT
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved

@@ -9,9 +9,10 @@ import torch
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.tagging import CUT, distinct, tag
+from napari_wildseg.engine.tagging import distinct, tag
 from napari_wildseg.engine.tagging.places import place_embeddings
 from napari_wildseg.engine.tagging.scores import reach, scores_at, similarity, usual_cosine
+from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.engine.vocabularies import load_vocabulary
 from tests.engine.small_models import TOWERS, make_model
 

@@ -13,7 +13,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.tagging import CUT
+from napari_wildseg.engine.thresholds import CUT
 
 
 class Segmenting(Protocol):

@@ -18,7 +18,7 @@ from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
 from napari_wildseg.engine.evaluation.tagging import LabelTally
 from napari_wildseg.engine.progress import Progress, Steps, drain
-from napari_wildseg.engine.tagging import CUT
+from napari_wildseg.engine.thresholds import CUT
 
 STAGES = ("single view", "augmented", "refined")
 """Keys of ``Result.stage_labels``, in order."""

@@ -29,10 +29,8 @@ from torch import Tensor
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.relevance.tower import Block, Tower, attention
 from napari_wildseg.engine.relevance.vit import (
-    Block,
-    Tower,
-    attention,
     class_chunk,
     cosine_gradient,
     forward,

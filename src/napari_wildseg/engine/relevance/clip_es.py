@@ -32,15 +32,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.vit import (
-    Block,
-    Tower,
-    attention,
-    cosine_gradient,
-    forward,
-    require_tower,
-    vit_tower,
-)
+from napari_wildseg.engine.relevance.tower import Block, Tower, attention
+from napari_wildseg.engine.relevance.vit import cosine_gradient, forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel

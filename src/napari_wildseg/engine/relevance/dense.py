@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.vit import Block, attention, forward, require_tower, vit_tower
+from napari_wildseg.engine.relevance.tower import Block, attention
+from napari_wildseg.engine.relevance.vit import forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel

@@ -29,9 +29,6 @@ from napari_wildseg.engine.tagging.scores import (
 from napari_wildseg.engine.text_cache import list_rows
 from napari_wildseg.engine.vocabularies import load_vocabulary
 
-CUT = 0.5
-"""Names with at least this score are taken to be in the image."""
-
 DUPLICATE, RELATED, TOGETHER = 0.85, 0.5, 0.7
 """Text similarity from which two names are one; from which they are one if that share of their
 best places is the same. The better scored is kept."""
@@ -72,8 +69,8 @@ def tag(
     Returns
     -------
     list of (str, float)
-        Names with a score in [0, 1], best first; `CUT` is the line between present and not. Of a
-        long vocabulary, only the best `CANDIDATES`.
+        Names with a score in [0, 1], best first; `thresholds.CUT` is the line between present and
+        not. Of a long vocabulary, only the best `CANDIDATES`.
     """
     text = list_rows(model, names).cpu()
     picture = place_embeddings(encoding, model)

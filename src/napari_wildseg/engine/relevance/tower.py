@@ -1,0 +1,153 @@
+"""A vision transformer taken apart: the steps of a block, whatever library it comes from.
+
+Relevance methods need what a forward pass hides: attention, values, the residual stream. A
+`Tower` gives them these steps in one form. Tokens are ``(..., N, C)``; per-head tensors are
+``(..., heads, N, d)``; attention is ``softmax(q @ k.T)`` with the scale already in ``q``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+Grid = tuple[int, int]
+
+
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """Reshape ``(..., N, heads * d)`` to ``(..., heads, N, d)``."""
+    return tokens.reshape(*tokens.shape[:-1], heads, -1).transpose(-2, -3)
+
+
+def join_heads(tokens: Tensor) -> Tensor:
+    """Reshape ``(..., heads, N, d)`` to ``(..., N, heads * d)``."""
+    return tokens.transpose(-2, -3).flatten(-2)
+
+
+def attention(q: Tensor, k: Tensor) -> Tensor:
+    """Attention weights, ``(..., heads, N, N)``."""
+    return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block in its steps.
+
+    Attributes
+    ----------
+    heads : int
+        Number of attention heads.
+    norm : callable
+        Residual stream -> normalised tokens.
+    project : callable
+        Normalised tokens -> packed queries, keys and values ``(..., N, 3 * heads * d)``; affine.
+    split : callable
+        ``(packed, rope)`` -> queries (scaled), keys, values, each ``(..., heads, N, d)``.
+    branch : callable
+        Heads' outputs ``(..., heads, N, d)`` -> what attention adds to the residual stream.
+    feed : callable
+        The residual stream after attention -> what the feed-forward part adds to it.
+    """
+
+    heads: int
+    norm: Callable[[Tensor], Tensor]
+    project: Callable[[Tensor], Tensor]
+    split: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
+    branch: Callable[[Tensor], Tensor]
+    feed: Callable[[Tensor], Tensor]
+
+    def finish(self, x: Tensor, out: Tensor) -> Tensor:
+        """Turn residual stream and heads' outputs into the block's output, token by token."""
+        x = x + self.branch(out)
+        return x + self.feed(x)
+
+    def qkv(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of the residual stream ``x``."""
+        return self.split(self.project(self.norm(x)), rope)
+
+    def forward(self, x: Tensor, rope: Tensor | None) -> Tensor:
+        """Run the block with fused attention, which never holds the weights."""
+        q, k, v = self.qkv(x, rope)
+        return self.finish(x, F.scaled_dot_product_attention(q, k, v, scale=1.0))
+
+
+@dataclass(frozen=True)
+class MapPool:
+    """Attention pooling: one learnt query looks at all tokens (SigLIP).
+
+    Attributes
+    ----------
+    query : torch.Tensor
+        ``(heads, 1, d)``, scaled.
+    keys_values : callable
+        Residual stream -> keys and values ``(..., heads, N, d)``.
+    finish : callable
+        The heads' outputs ``(..., heads, 1, d)`` -> embedding ``(..., D)``.
+    """
+
+    query: Tensor
+    keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]
+    finish: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A vision transformer in its steps.
+
+    Attributes
+    ----------
+    patch : (int, int)
+        Height and width of a patch in pixels.
+    prefix : int
+        Tokens before the patch tokens (class token, registers).
+    pooling : {"token", "average", "map"}
+        How the tokens become one embedding: the class token, the mean of the patch tokens, or
+        attention pooling.
+    blocks : tuple of Block
+        From the input upward.
+    embed : callable
+        Pixels ``(B, 3, h, w)``, multiples of the patch -> tokens ``(B, N, C)``.
+    rope : callable
+        Grid -> rotary position embedding, or None where the tower has none.
+    head : callable
+        The residual stream after the last block -> embedding ``(..., D)``, as the model does it.
+    head_each : callable
+        Tokens ``(..., n, C)`` -> embeddings ``(..., n, D)``, each token read out by itself.
+    pool : MapPool or None
+        The parts of the attention pooling, where there is one.
+    """
+
+    patch: Grid
+    prefix: int
+    pooling: str
+    blocks: tuple[Block, ...]
+    embed: Callable[[Tensor], Tensor]
+    rope: Callable[[Grid], Tensor | None]
+    head: Callable[[Tensor], Tensor]
+    head_each: Callable[[Tensor], Tensor]
+    pool: MapPool | None = None
+
+    def fit(self, pixels: Tensor) -> tuple[Tensor, Grid]:
+        """Resample pixels to the nearest multiple of the patch; return them and the patch grid."""
+        grid = tuple(
+            max(1, round(n / p)) for n, p in zip(pixels.shape[-2:], self.patch, strict=True)
+        )
+        size = tuple(g * p for g, p in zip(grid, self.patch, strict=True))
+        if tuple(pixels.shape[-2:]) != size:
+            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
+        return pixels, (grid[0], grid[1])
+
+    def patches(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Patch tokens ``(N, C)`` as a picture ``(C, h, w)``, contiguous float32."""
+        return tokens[self.prefix :].T.reshape(-1, *grid).float().contiguous()
+
+
+def resized_positions(positions: Tensor, old: Grid, new: Grid) -> Tensor:
+    """Interpolate a position embedding ``(..., h * w, C)`` bilinearly to another grid."""
+    if old == new:
+        return positions
+    picture = positions.reshape(1, *old, -1).permute(0, 3, 1, 2)
+    picture = F.interpolate(picture, new, mode="bilinear", align_corners=False)
+    return picture.flatten(2).transpose(1, 2).reshape(*positions.shape[:-2], -1, picture.shape[1])

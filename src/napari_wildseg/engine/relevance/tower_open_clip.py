@@ -1,0 +1,99 @@
+"""Towers of ``open_clip.transformer.VisionTransformer``, with both kinds of block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_wildseg.engine.relevance.tower import (
+    Block,
+    Tower,
+    join_heads,
+    resized_positions,
+    split_heads,
+)
+
+
+def open_clip_tower(visual: Any) -> Tower | str:
+    """Take a tower apart, or say in one sentence why that is not possible."""
+    from open_clip.transformer import CustomResidualAttentionBlock, ResidualAttentionBlock
+
+    if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
+        return "Its image tower ends in CoCa's attention pooling, which no relevance method reads."
+    blocks = []
+    for block in visual.transformer.resblocks:
+        if isinstance(block, ResidualAttentionBlock):
+            blocks.append(_residual_block(block))
+        elif isinstance(block, CustomResidualAttentionBlock) and block.attn.logit_scale is None:
+            blocks.append(_custom_block(block))
+        else:
+            return f"Its image tower is built of {type(block).__name__}, which is not supported."
+
+    def embed(pixels: Tensor) -> Tensor:
+        x = visual.conv1(pixels)
+        grid = x.shape[-2:]
+        x = x.flatten(2).transpose(1, 2)
+        places = visual.positional_embedding
+        places = torch.cat(
+            [places[:1], resized_positions(places[1:], visual.grid_size, tuple(grid))]
+        )
+        first = visual.class_embedding.expand(len(x), 1, -1)
+        return visual.ln_pre(torch.cat([first, x], 1) + places)  # type: ignore[no-any-return]
+
+    def project(x: Tensor) -> Tensor:
+        return x if visual.proj is None else x @ visual.proj
+
+    return Tower(
+        patch=tuple(visual.patch_size),
+        prefix=1,
+        pooling="token" if visual.pool_type == "tok" else "average",
+        blocks=tuple(blocks),
+        embed=embed,
+        rope=lambda grid: None,
+        head=lambda x: project(visual._pool(x)[0]),
+        head_each=lambda x: project(visual.ln_post(x)),
+    )
+
+
+def _residual_block(block: Any) -> Block:
+    attn: nn.MultiheadAttention = block.attn
+    heads, scale = attn.num_heads, attn.head_dim**-0.5
+
+    def split(packed: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = (split_heads(part, heads) for part in packed.chunk(3, -1))
+        return q * scale, k, v
+
+    return Block(
+        heads=attn.num_heads,
+        norm=block.ln_1,
+        project=lambda x: F.linear(x, attn.in_proj_weight, attn.in_proj_bias),
+        split=split,
+        branch=lambda out: block.ls_1(attn.out_proj(join_heads(out))),
+        feed=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
+    )
+
+
+def _custom_block(block: Any) -> Block:
+    attn = block.attn
+
+    def split(packed: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = (split_heads(part, attn.num_heads) for part in packed.chunk(3, -1))
+        return attn.ln_q(q) * attn.scale, attn.ln_k(k), v
+
+    def branch(out: Tensor) -> Tensor:
+        if attn.head_scale is not None:
+            out = out * attn.head_scale
+        out = attn.out_proj(attn.ln_inner(join_heads(out)))
+        return block.ls_1(block.ln_attn(out))  # type: ignore[no-any-return]
+
+    return Block(
+        heads=attn.num_heads,
+        norm=block.ln_1,
+        project=lambda x: F.linear(x, attn.in_proj_weight, attn.in_proj_bias),
+        split=split,
+        branch=branch,
+        feed=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
+    )
