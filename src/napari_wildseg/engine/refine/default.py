@@ -3,8 +3,9 @@
 Three steps, each a function of the image, the seeds and all corrections, not of the order in
 which they came: a rerun after a dab gives exactly what a refinement from scratch would give.
 
-1. *Spread.* Relevance (or seeds) is averaged over places that the network and the colours find
-   alike, which fills objects that the relevance map only touched (`spreading`).
+1. *Spread.* Relevance is averaged over places that the network and the colours find alike, which
+   fills objects that the relevance map only touched (`spreading`). Where there are seeds alone,
+   every label learns from its seeds what it looks like (`seeds`).
 2. *Learn.* The labels of the image's superpixels are a Gaussian process that has seen what step 1
    says, as far as it is decided, and the corrections, firmly: a dab moves all that belongs to it
    and was in doubt, and its influence fades with distance and dissimilarity (`learn`).
@@ -34,6 +35,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
 from napari_wildseg.engine.refine.learn import Learner, Learning
 from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.seeds import Seeding, spread_seeds
 from napari_wildseg.engine.refine.spreading import Spreading
 from napari_wildseg.engine.refine.superpixels import Superpixels
 from napari_wildseg.engine.refine.upsample import to_full_resolution
@@ -66,6 +68,8 @@ class DefaultOptions:
         Number of superpixels in step 2.
     learning : Learning
         Settings of step 2.
+    seeding : Seeding
+        Settings of step 1 where there are seeds alone.
     """
 
     temperature: float = 0.1
@@ -78,6 +82,7 @@ class DefaultOptions:
     trust: float = 0.02
     pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
+    seeding: Seeding = field(default_factory=Seeding)
 
 
 class DefaultRefinement:
@@ -136,8 +141,8 @@ class DefaultRefinement:
         if self.relevance is not None and threshold is not None:
             prior = self._from_relevance(threshold, corrections)
         elif seeds is not None:
-            prior = self._from_seeds(seeds)
             held = np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
+            prior = self._from_seeds(held)
         else:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 3, "Learning from corrections")
@@ -153,8 +158,11 @@ class DefaultRefinement:
     @cached_property
     def _learner(self) -> Learner:
         """What learns from corrections; needed once there are any."""
-        pieces = Superpixels.of(self.lab * 100, self.options.pieces)
-        return Learner(pieces, pieces.looks(self.maps), self.options.learning)
+        return Learner(self._pieces, self._pieces.looks(self.maps), self.options.learning)
+
+    @cached_property
+    def _pieces(self) -> Superpixels:
+        return Superpixels.of(self.lab * 100, self.options.pieces)
 
     @cached_property
     def _spreading(self) -> Spreading:
@@ -185,19 +193,13 @@ class DefaultRefinement:
         background = torch.full_like(scores[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
 
-    def _from_seeds(self, seeds: NDArray[np.uint8]) -> Tensor:
-        """Step 1 from seeds alone, background being one of them."""
-        if not (seeds != UNLABELLED).any():
-            return torch.full((self.n_classes + 1, *self.grid), 1 / (self.n_classes + 1))
-        hot = torch.stack(
-            [
-                _resize(torch.from_numpy(seeds == k).float()[None], self.coarse)[0]
-                for k in range(self.n_classes + 1)
-            ]
+    def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
+        """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
+        looks = self._pieces.looks(self.maps) if self.maps else None
+        found = spread_seeds(
+            seeds, self.n_classes, self._pieces, self.lab * 100, looks, self.options.seeding
         )
-        scores = self._spreading(hot)
-        scores = scores / scores.sum(0, keepdim=True).clamp(min=1e-12)
-        return torch.softmax(_resize(scores, self.grid) * self.options.sharpness, dim=0)
+        return self._pieces.paint(found)
 
     def _walk(
         self,

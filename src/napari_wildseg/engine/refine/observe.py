@@ -1,4 +1,4 @@
-"""Corrections as observations on a grid."""
+"""Corrections and seeds as observations, on a grid or on pieces."""
 
 from __future__ import annotations
 
@@ -46,3 +46,40 @@ def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: in
     counts = torch.from_numpy(flat.reshape(n_classes + 1, *grid)).float()
     total = counts.sum(0)
     return Observations(total > 0, counts / total.clamp(min=1))
+
+
+def observe_pieces(
+    labels: NDArray[np.int16],
+    index: NDArray[np.int64],
+    sizes: NDArray[np.float32],
+    n_labels: int,
+) -> tuple[Tensor, Tensor]:
+    """Count labelled pixels piece by piece.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` int16, -1 = no label, else below ``n_labels``.
+    index : ndarray
+        ``(h, w)`` int64: the piece of every pixel, at any resolution that tiles the image.
+    sizes : ndarray
+        ``(n,)`` float32, in pixels of ``index``.
+    n_labels : int
+        How many labels there are.
+
+    Returns
+    -------
+    shares : torch.Tensor
+        ``(n, n_labels)`` float32: share of each label among the piece's labelled pixels.
+    covered : torch.Tensor
+        ``(n,)`` float32: how much of the piece they cover.
+    """
+    rows, columns = np.nonzero(labels >= 0)
+    y = rows * index.shape[0] // labels.shape[0]
+    x = columns * index.shape[1] // labels.shape[1]
+    cell = index[y, x] * n_labels + labels[rows, columns]
+    counts = np.bincount(cell, minlength=len(sizes) * n_labels).reshape(-1, n_labels)
+    total = counts.sum(1)
+    shares = counts / np.maximum(total, 1)[:, None]
+    covered = np.minimum(total / (sizes * (labels.size / index.size)), 1)
+    return torch.from_numpy(shares).float(), torch.from_numpy(covered).float()

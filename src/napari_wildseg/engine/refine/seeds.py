@@ -1,0 +1,125 @@
+"""What seeds alone say about the rest of the image.
+
+The labels of an image's superpixels are a Gaussian process (Rasmussen & Williams, *Gaussian
+Processes for Machine Learning*, 2006, ch. 2) whose kernel joins pieces of like colour and texture
+that lie near each other, and that look alike to the network where its features are given. Seeds
+are its observations. So every label learns its own colours from its seeds, several if need be,
+however few its seeds are beside those of another label; far from all seeds none is preferred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.refine.observe import observe_pieces
+from napari_wildseg.engine.refine.superpixels import Superpixels
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """Settings, chosen by measurement (docs/method.md).
+
+    Attributes
+    ----------
+    colour : float
+        Length scale in CIE Lab.
+    texture : float
+        Length scale of the mean difference between neighbouring pixels, in CIE L.
+    near : float
+        Length scale over the image, in units of its longer side.
+    alike : float
+        Length scale over unit feature vectors of the network.
+    noise : float
+        Variance of seeds that cover their piece.
+    window : int
+        Side of the square on which texture is averaged, in pixels.
+    """
+
+    colour: float = 8.0
+    texture: float = 3.0
+    near: float = 1.5
+    alike: float = 1.0
+    noise: float = 0.05
+    window: int = 7
+
+
+def spread_seeds(
+    seeds: NDArray[np.int16],
+    n_classes: int,
+    pieces: Superpixels,
+    lab: Tensor,
+    looks: Tensor | None = None,
+    options: Seeding | None = None,
+) -> Tensor:
+    """Give every piece probabilities from the seeds.
+
+    Parameters
+    ----------
+    seeds : ndarray
+        ``(H, W)`` int16 over the image: -1 no seed, else 0..K.
+    n_classes : int
+        K.
+    pieces : Superpixels
+        Of the image.
+    lab : torch.Tensor
+        ``(3, h, w)`` float32 CIE Lab on the pixels that the pieces are made of.
+    looks : torch.Tensor, optional
+        ``(n, C)`` float32 unit rows of the network's features (`Superpixels.looks`).
+    options : Seeding, optional
+        Settings.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, K + 1)`` float32, above 0, rows sum to 1; labels without a seed share what the others
+        leave.
+    """
+    options = options or Seeding()
+    shares, covered = observe_pieces(seeds, pieces.index, pieces.sizes, n_classes + 1)
+    seen = covered > 0
+    if not bool(seen.any()):
+        return torch.full_like(shares, 1 / (n_classes + 1))
+    exponent = torch.cdist(pieces.colours, pieces.colours[seen]).square() / options.colour**2
+    exponent += torch.cdist(pieces.places, pieces.places[seen]).square() / options.near**2
+    texture = texture_of(lab, pieces, options.window)
+    exponent += torch.cdist(texture, texture[seen]).square() / options.texture**2
+    if looks is not None:
+        exponent += (2 - 2 * looks @ looks[seen].T).clamp(min=0) / options.alike**2
+    kernel = exponent.mul_(-0.5).exp_()
+    seeded = (shares.sum(0) > 0).float()
+    mean = seeded / seeded.sum()
+    own = kernel[seen] + torch.diag(options.noise / covered[seen])
+    factor = torch.linalg.cholesky(own)
+    found = mean + kernel @ torch.cholesky_solve(shares[seen] - mean, factor)
+    found = found.clamp(min=1e-4)
+    return found / found.sum(1, keepdim=True)
+
+
+def texture_of(lab: Tensor, pieces: Superpixels, window: int) -> Tensor:
+    """Describe how rough the pieces are.
+
+    Parameters
+    ----------
+    lab : torch.Tensor
+        ``(3, h, w)`` float32 CIE Lab.
+    pieces : Superpixels
+        Of the same pixels.
+    window : int
+        Side of the square on which differences are averaged, in pixels.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, 2)`` float32: mean difference between vertical and horizontal neighbours, in CIE L.
+    """
+    light = lab[0]
+    down = F.pad((light[1:] - light[:-1]).abs(), (0, 0, 0, 1))
+    right = F.pad((light[:, 1:] - light[:, :-1]).abs(), (0, 1, 0, 0))
+    rough = torch.stack([down, right])[None]
+    return pieces.average(F.avg_pool2d(rough, window, 1, window // 2)[0])
