@@ -17,7 +17,7 @@ from napari_wildseg.gui.decisions import (
     merge,
 )
 from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.session import TrackedLayer
+from napari_wildseg.gui.tracked import TrackedLayer
 
 PLANE = Plane((None, None))
 

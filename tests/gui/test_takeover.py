@@ -12,8 +12,9 @@ from napari_wildseg.gui import long_write
 from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import Outcome
-from napari_wildseg.gui.session import LABELS, TrackedLayer
+from napari_wildseg.gui.session import LABELS
 from napari_wildseg.gui.takeover import Arrival
+from napari_wildseg.gui.tracked import TrackedLayer
 
 from .test_responsive import Watchdog
 

@@ -54,7 +54,11 @@ class Activity:
             self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
             self._bar.stop = self._cancel
         bar = self._bar
-        # napari processes events while it draws a bar, and the job may end in one of them.
+        # napari processes events while it draws a bar, also a new one, and the job may end in one
+        # of them.
+        if not self._open:
+            self.close()
+            return
         if self._open and bar.total != progress.total:
             bar.total = progress.total
         text = f"{self._title}: {progress.stage}"

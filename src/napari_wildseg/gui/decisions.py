@@ -157,7 +157,9 @@ class Standing:
         """Work out how to come to a baseline and decisions."""
         if not self.leaves_step:
             # Which pixels differ is what takes time and memory; without a step nobody asks.
-            return Plan(self, result, kept, None, not np.array_equal(self.data, result))
+            changes = not np.array_equal(self.data, result)
+            fresh = None if self.there else result.copy()
+            return Plan(self, result, kept, None, changes, fresh)
         pixels = Patch.between(self.data, result)
         same = self.data is self.baseline or np.array_equal(self.data, self.baseline)
         step = Step(
@@ -178,6 +180,9 @@ class Plan:
     step: Step | None
     changes: bool
     """Whether a pixel of the layer changes."""
+    fresh: NDArray[np.uint8] | None = None
+    """The baseline once more, for a layer that is not there yet to hold: of a large plane a copy
+    takes long, and here it is made on the worker."""
 
 
 @dataclass(frozen=True)

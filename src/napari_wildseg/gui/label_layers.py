@@ -19,17 +19,14 @@ from napari_wildseg.gui.layers import (
     set_visible,
 )
 from napari_wildseg.gui.provenance import KEY, Provenance
-from napari_wildseg.gui.session import (
-    LABELS,
-    PSEUDO,
-    ImageSession,
-    SessionStore,
-    TrackedLayer,
-)
+from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.strokes import brushed
+from napari_wildseg.gui.tracked import TrackedLayer
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari import Viewer
+    from numpy.typing import NDArray
 
     from napari_wildseg.gui.decisions import Plan
 
@@ -98,9 +95,10 @@ class LabelLayers:
         visible : bool
             Whether the layer is shown.
         """
-        tracked = self._make(session, image, kind)
+        tracked = self._make(session, image, kind, plan.fresh)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
-        tracked.carry_out(plane, plan)
+        layer = tracked.layer
+        tracked.carry_out(plane, plan, held=layer is not None and layer.data is plan.fresh)
         self._add(tracked, visible=visible)
         return tracked
 
@@ -150,10 +148,18 @@ class LabelLayers:
         if ids:
             layer.selected_label = label if label in ids else ids[0]
 
-    def _make(self, session: ImageSession, image: Image, kind: str) -> TrackedLayer:
+    def _make(
+        self,
+        session: ImageSession,
+        image: Image,
+        kind: str,
+        data: NDArray[np.uint8] | None = None,
+    ) -> TrackedLayer:
         fill = 255 if kind == PSEUDO else 0
         name = image.name + SUFFIX[kind]
-        layer = make_labels(image, name, session.classes, fill=fill, hidden=session.hidden)
+        layer = make_labels(
+            image, name, session.classes, fill=fill, hidden=session.hidden, data=data
+        )
         if not session.followed:
             session.followed = True
             for name in PLACE_EVENTS:

@@ -63,8 +63,9 @@ def make_labels(
     *,
     fill: int = 0,
     hidden: frozenset[int] = frozenset(),
+    data: NDArray[np.uint8] | None = None,
 ) -> Labels:
-    """Return an empty label layer that lies exactly on an image.
+    """Return a label layer that lies exactly on an image, empty unless data is given.
 
     Parameters
     ----------
@@ -78,10 +79,13 @@ def make_labels(
         Label value of every pixel.
     hidden : frozenset of int
         Ids that are not drawn.
+    data : ndarray, optional
+        What the layer holds, if it is of the image's shape; not copied.
     """
     shape = level_shape(image)
-    # zeros takes memory only where something is written: long stacks cost what was segmented.
-    data = np.zeros(shape, np.uint8) if fill == 0 else np.full(shape, fill, np.uint8)
+    if data is None or data.shape != shape:
+        # zeros takes memory only where something is written: long stacks cost what was segmented.
+        data = np.zeros(shape, np.uint8) if fill == 0 else np.full(shape, fill, np.uint8)
     colours, features = colours_and_features(classes, hidden)
     return Labels(data, name=name, colormap=colours, features=features, **place_of(image))
 

@@ -13,7 +13,8 @@ from napari_wildseg.gui.decisions import as_corrections
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.display import Plane
-    from napari_wildseg.gui.session import ImageSession, TrackedLayer
+    from napari_wildseg.gui.session import ImageSession
+    from napari_wildseg.gui.tracked import TrackedLayer
 
 KEY = "wildseg_labels"
 """Where it is in a layer's metadata."""

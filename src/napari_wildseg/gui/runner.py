@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 
 PACE = 300
-"""Milliseconds between two sentences about a job. Each of them has the whole window composed anew,
-which without a graphics card takes as long as a view's forward pass, on the same processor."""
+"""Milliseconds between two sentences about a job, three times as many once it takes long. Each of
+them has the whole window composed anew, which without a graphics card takes as long as a view's
+forward pass, on the same processor."""
+
+LONG = 3.0
+"""Seconds after which a job takes long."""
 
 
 class Runner:
@@ -40,6 +45,7 @@ class Runner:
         self._image: weakref.ref[Image] | None = None
         self._activity: Activity | None = None
         self._latest: Progress | None = None
+        self._since = 0.0
 
     @property
     def running(self) -> bool:
@@ -86,7 +92,7 @@ class Runner:
         job.on_progress = partial(self._on_progress, job)
         job.on_result = partial(self._on_result, job, title, take)
         job.on_error = partial(self._on_error, job, title)
-        self._job, self._title = job, title
+        self._job, self._title, self._since = job, title, time.monotonic()
         self._image = None if image is None else weakref.ref(image)
         if not quiet:
             self._activity = Activity(title, self.cancel)
@@ -117,7 +123,8 @@ class Runner:
         if self._activity is None:
             return
         if self._latest is None:
-            QTimer.singleShot(PACE, partial(self._show_latest, job))
+            slow = time.monotonic() - self._since > LONG
+            QTimer.singleShot(3 * PACE if slow else PACE, partial(self._show_latest, job))
         self._latest = progress
 
     def _show_latest(self, job: Job) -> None:

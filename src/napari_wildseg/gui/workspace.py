@@ -20,13 +20,8 @@ from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
 from napari_wildseg.gui.regions import region_at
 from napari_wildseg.gui.safekeeping import Safekeeping
-from napari_wildseg.gui.session import (
-    LABELS,
-    PSEUDO,
-    ImageSession,
-    SessionStore,
-    TrackedLayer,
-)
+from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, SessionStore
+from napari_wildseg.gui.tracked import TrackedLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
