@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.refine.flips import drop_weak_flips
 from napari_wildseg.engine.refine.learn import Learner, Learning
 from napari_wildseg.engine.refine.reach import find_dabs, shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
@@ -159,39 +158,15 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
     assert beliefs == sorted(set(beliefs), reverse=True)
 
 
-# -- flips
-
-
-def blocks():
-    """A row of six pieces, each ten pixels wide."""
-    index = np.repeat(np.arange(6), 10)[None].repeat(10, axis=0).astype(np.int64)
-    return Superpixels(index, np.full(6, 100, np.float32), torch.zeros(6, 3), torch.zeros(6, 2))
-
-
-def test_pieces_that_touch_are_neighbours():
-    assert blocks().neighbours.tolist() == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
-    assert Superpixels.of(torch.zeros(3, 1, 1), 10).neighbours.shape == (0, 2)
-
-
-def test_a_region_far_from_dabs_changes_only_where_it_is_clear():
-    """Pieces 0 and 1 hold a dab, 3 changes by little, 5 by much."""
-    before = torch.tensor([[0.4, 0.6]]).repeat(6, 1)
-    after = before.clone()
-    after[[0, 1, 3]] = torch.tensor([0.55, 0.45])
-    after[5] = torch.tensor([0.7, 0.3])
-    dabbed = torch.zeros(6, 2, dtype=torch.bool)
-    dabbed[0, 0] = True
-    kept = drop_weak_flips(before, after, blocks(), dabbed, 0.25)
-    assert kept.argmax(1).tolist() == [0, 0, 1, 1, 1, 0]
-    torch.testing.assert_close(kept[3], before[3])
-    torch.testing.assert_close(kept[[0, 1, 5]], after[[0, 1, 5]])
-    assert drop_weak_flips(before, before, blocks(), dabbed, 0.25) is before
-
-
-def test_a_dab_of_another_label_does_not_speak_for_a_region():
-    before = torch.tensor([[0.4, 0.6]]).repeat(6, 1)
-    after = before.clone()
-    after[2] = torch.tensor([0.55, 0.45])
-    dabbed = torch.zeros(6, 2, dtype=torch.bool)
-    dabbed[2, 1] = True
-    assert drop_weak_flips(before, after, blocks(), dabbed, 0.25).argmax(1).tolist() == [1] * 6
+def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
+    """Dabs of background on certain mistakes do not erase a thing of another colour."""
+    learning = learner(loudness=0.0)
+    x = learning.pieces.places[:, 1]
+    mistake, thing = x < 0.2, x > 0.8
+    prior = torch.where(mistake, 0.99, torch.where(thing, 0.7, 0.02))[:, None].repeat(1, 2)
+    prior[:, 0] = 1 - prior[:, 1]
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[5:55:10, 4:14:3] = 0
+    after = prior + learning.change(prior, corrections)
+    assert (after[mistake, 0] > 0.5).all()
+    assert (after[thing, 1] > 0.6).all()

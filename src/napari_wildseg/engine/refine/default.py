@@ -79,7 +79,7 @@ class DefaultOptions:
     bias: float = 0.05
     work_pixels: int = 90_000
     beta: float = 3.0
-    trust: float = 0.02
+    trust: float = 0.004
     pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
     seeding: Seeding = field(default_factory=Seeding)

@@ -1,16 +1,16 @@
 """What corrections teach about the rest of the image.
 
-The labels of an image's pieces (`superpixels`) are a Gaussian process whose kernel joins pieces
-that look alike to the network, have similar colours and lie near each other
-(Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 2). It has seen two
-kinds of observations: what the relevance maps say of each piece, believed the less the less
-decided it is, and what the annotator said of a few, believed firmly. So a dab wins over all that
-looks like it and was in doubt, and over little that was certain; many dabs outweigh the maps.
+How far the relevance maps are wrong about each label of an image's pieces (`superpixels`) is a
+Gaussian process of mean zero, whose kernel joins pieces that look alike to the network, have
+similar colours and lie near each other (Rasmussen & Williams, *Gaussian Processes for Machine
+Learning*, 2006, ch. 2). It has seen two kinds of observations: that the maps are right, piece by
+piece, believed the less the less decided they are, and what the annotator said of a few pieces,
+believed firmly. So a dab wins over all that looks like it and was in doubt, and over little that
+was certain; many dabs outweigh the maps; and what is like no dab keeps the label it had.
 
 How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
 that they are good, one on what they were certain of that they are not, and every further dab that
-something is still wrong. What would change far from every dab of its label must be clearer than
-what changes around one (`flips`).
+something is still wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.refine.flips import drop_weak_flips
 from napari_wildseg.engine.refine.reach import Dabs, find_dabs, shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
@@ -56,8 +55,6 @@ class Learning:
         Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
-    detail : float
-        Share of what the process smooths away in the maps that is put back.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -65,23 +62,19 @@ class Learning:
         How firmly it does at its centre, as the inverse of a variance.
     farthest : float
         Upper limit of that distance, in units of the image's longer side.
-    remote : float
-        Least mean margin of a region that changes its label without holding a dab of it.
     """
 
     alike: float = 1.0
     colour: float = 18.0
     near: float = 1.0
-    doubt: float = 3.0
+    doubt: float = 6.0
     decided: float = 4.0
     surprise: float = 2.0
     insistence: float = 0.5
     noise: float = 0.05
-    detail: float = 0.3
     reach: float = 0.7
-    loudness: float = 1.0
+    loudness: float = 0.5
     farthest: float = 0.07
-    remote: float = 0.25
 
 
 class Learner:
@@ -115,7 +108,7 @@ class Learner:
         Returns
         -------
         torch.Tensor
-            ``(n, K + 1)`` float32; prior and change sum to 1 for each piece.
+            ``(n, K + 1)`` float32, of sum zero for each piece.
         """
         options = self.options
         shares, covered = self._observed(corrections, prior.shape[1])
@@ -125,14 +118,13 @@ class Learner:
         # A piece is one voice among as many as there are, however finely the image is cut.
         trust = margin**options.decided / (options.doubt**2 * len(self.pieces) / 1500)
         trust *= self._belief(prior, dabs)
-        detail = options.detail * (prior - self._posterior(prior, trust, prior.mean(0)))
         votes = shares * (covered / options.noise)[:, None]
         votes += self._around(prior, dabs) * (covered == 0)[:, None]
         firm = votes.sum(1, keepdim=True)
-        total = firm + trust[:, None]
-        said = (votes - firm * detail + trust[:, None] * prior) / total
-        learned = self._posterior(said, total[:, 0], prior.mean(0)) + detail
-        return drop_weak_flips(prior, learned, self.pieces, shares > 0, options.remote) - prior
+        precision = firm + trust[:, None]
+        wrong = (votes - firm * prior) / precision
+        factor = torch.linalg.cholesky(self.kernel + torch.diag(1 / precision[:, 0]))
+        return self.kernel @ torch.cholesky_solve(wrong, factor)
 
     def _find_dabs(self, prior: Tensor, corrections: NDArray[np.int16]) -> Dabs:
         """The strokes of a correction map, on the pixels that the pieces are made of."""
@@ -170,10 +162,6 @@ class Learner:
         exponent += torch.cdist(pieces.colours, pieces.colours).square() / (2 * options.colour**2)
         exponent += torch.cdist(pieces.places, pieces.places).square() / (2 * options.near**2)
         return exponent.neg_().exp_()
-
-    def _posterior(self, said: Tensor, precision: Tensor, mean: Tensor) -> Tensor:
-        factor = torch.linalg.cholesky(self.kernel + torch.diag(1 / precision))
-        return mean + self.kernel @ torch.cholesky_solve(said - mean, factor)
 
     def _observed(self, corrections: NDArray[np.int16], n_labels: int) -> tuple[Tensor, Tensor]:
         """Shares ``(n, K + 1)`` of the labels among each piece's corrected pixels, and how much

@@ -130,15 +130,6 @@ class Superpixels:
         return values.T[:, self._flat].reshape(-1, *self.index.shape)
 
     @cached_property
-    def neighbours(self) -> NDArray[np.int64]:
-        """``(m, 2)``: pairs of pieces that touch along an edge of pixels, the lower first."""
-        index = self.index
-        sides = [(index[1:], index[:-1]), (index[:, 1:], index[:, :-1])]
-        pairs = np.concatenate([np.stack([a[a != b], b[a != b]]) for a, b in sides], axis=1)
-        codes = np.unique(pairs.min(0) * len(self) + pairs.max(0))
-        return np.stack(np.divmod(codes, len(self)), axis=1)
-
-    @cached_property
     def _flat(self) -> Tensor:
         return torch.from_numpy(self.index.ravel())
 
