@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.refine.observe import observe_pieces
 from napari_wildseg.engine.refine.reach import Dabs, find_dabs, shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
@@ -111,7 +112,8 @@ class Learner:
             ``(n, K + 1)`` float32, of sum zero for each piece.
         """
         options = self.options
-        shares, covered = self._observed(corrections, prior.shape[1])
+        index, sizes = self.pieces.index, self.pieces.sizes
+        shares, covered = observe_pieces(corrections, index, sizes, prior.shape[1])
         dabs = self._find_dabs(prior, corrections)
         top = prior.topk(2, dim=1).values
         margin = (top[:, 0] - top[:, 1]).clamp(min=0.1)
@@ -162,19 +164,3 @@ class Learner:
         exponent += torch.cdist(pieces.colours, pieces.colours).square() / (2 * options.colour**2)
         exponent += torch.cdist(pieces.places, pieces.places).square() / (2 * options.near**2)
         return exponent.neg_().exp_()
-
-    def _observed(self, corrections: NDArray[np.int16], n_labels: int) -> tuple[Tensor, Tensor]:
-        """Shares ``(n, K + 1)`` of the labels among each piece's corrected pixels, and how much
-        of it ``(n,)`` they cover.
-        """
-        index = self.pieces.index
-        rows, columns = np.nonzero(corrections >= 0)
-        y = rows * index.shape[0] // corrections.shape[0]
-        x = columns * index.shape[1] // corrections.shape[1]
-        cell = index[y, x] * n_labels + corrections[rows, columns]
-        counts = np.bincount(cell, minlength=len(self.pieces) * n_labels).reshape(-1, n_labels)
-        total = counts.sum(1)
-        pixels = self.pieces.sizes * (corrections.size / index.size)
-        shares = counts / np.maximum(total, 1)[:, None]
-        covered = np.minimum(total / pixels, 1)
-        return torch.from_numpy(shares).float(), torch.from_numpy(covered).float()
