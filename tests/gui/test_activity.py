@@ -23,3 +23,33 @@ def test_a_job_that_ends_while_its_bar_is_made_leaves_none(monkeypatch):
     assert not progress._all_instances
     shown.show(Progress(2, 3, "Encoding"))
     assert not progress._all_instances
+
+
+def test_a_job_that_reports_while_its_bar_is_made_gets_one_bar(monkeypatch):
+    """napari processes events while it makes a bar; reports may be among them."""
+    monkeypatch.setattr(activity, "PATIENCE", 0)
+    made = []
+
+    class Slow:
+        total, desc, n = 3, "", 0
+
+        def __init__(self, **options):
+            made.append(self)
+            self.is_open = True
+            if len(made) == 1:
+                shown.show(Progress(2, 3, "later"))
+
+        def set_description(self, text):
+            self.desc = text
+
+        def update(self, by):
+            self.n += by
+
+        def close(self):
+            self.is_open = False
+
+    monkeypatch.setattr(activity, "_Bar", Slow)
+    shown = activity.Activity("Auto-segment", lambda: None)
+    shown.show(Progress(1, 3, "earlier"))
+    shown.close()
+    assert [bar.is_open for bar in made] == [False]

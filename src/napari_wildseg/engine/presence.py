@@ -33,7 +33,7 @@ from napari_wildseg.engine.views import merge
 ABSENT = -4.5
 """Scores below this: the class is left out."""
 
-PRESENT = -1.0
+PRESENT = -3.5
 """Scores from this: the class competes as if there were no doubt."""
 
 LEAST = 0.2

@@ -43,22 +43,29 @@ class Activity:
         self._cancel = cancel
         self._bar: _Bar | None = None
         self._open = True
+        self._showing = False
         self._from = time.monotonic() + PATIENCE
 
     def show(self, progress: Progress) -> None:
         """Move the bar on."""
-        if not self._open or time.monotonic() < self._from:
+        # napari processes events while it draws a bar, also a new one: the job may report, or end,
+        # in one of them.
+        if not self._open or self._showing or time.monotonic() < self._from:
             return
+        self._showing = True
+        try:
+            self._draw(progress)
+        finally:
+            self._showing = False
+        if not self._open:
+            self.close()
+
+    def _draw(self, progress: Progress) -> None:
         if self._bar is None:
             # A total of 0 shows a moving bar: how long it takes is not known yet.
             self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
             self._bar.stop = self._cancel
         bar = self._bar
-        # napari processes events while it draws a bar, also a new one, and the job may end in one
-        # of them.
-        if not self._open:
-            self.close()
-            return
         if self._open and bar.total != progress.total:
             bar.total = progress.total
         text = f"{self._title}: {progress.stage}"
