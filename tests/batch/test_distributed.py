@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import replace
 
 import pytest
 
 from napari_wildseg.batch import Batch, batch_steps, plan_classes
-from napari_wildseg.batch.distributed import begin_patiently
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import drain
 
@@ -32,12 +32,10 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     whole = replace(batch, folder=batch.folder.with_name("whole"))
     drain(batch_steps(whole))
     with (
-        begin_patiently(
-            lambda: distributed.LocalCluster(
-                n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
-            )
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
         ) as cluster,
-        begin_patiently(lambda: distributed.Client(cluster, set_as_default=False)) as client,
+        distributed.Client(cluster, set_as_default=False) as client,
     ):
         workers = list(client.run(os.getpid).values())
         steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
@@ -52,15 +50,13 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
 @pytest.fixture
 def threads():
     """A scheduler and a worker in this process: quick, and they fail in the same words."""
-    with begin_patiently(
-        lambda: distributed.LocalCluster(
-            n_workers=1,
-            threads_per_worker=2,
-            processes=False,
-            dashboard_address=None,
-            host="127.0.0.1",
-            protocol="tcp://",
-        )
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        dashboard_address=None,
+        host="127.0.0.1",
+        protocol="tcp://",
     ) as cluster:
         yield cluster
 
@@ -77,14 +73,23 @@ def test_cancelled_and_resumed(batch, threads):
     assert (len(report.done), len(report.failed)) == (35, 5)
 
 
-def test_an_event_loop_that_is_slow_to_start_is_waited_for():
-    stalled = iter([True, False])
+def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
+    """Its finalizer would wait for a lock that other clients hold while they start and stop."""
+    from napari_wildseg.batch import distributed as module
 
-    def make():
-        assert not next(stalled)
-        return "client"
-
-    assert begin_patiently(make) == "client"
+    monkeypatch.setattr(module, "_CONNECT", 0.2)
+    before = set(threading.enumerate())
+    with pytest.raises((OSError, TimeoutError)) as caught:
+        module._connect(distributed, "tcp://127.0.0.1:9")
+    assert not [t for t in set(threading.enumerate()) - before if t.name == "IO loop"]
+    clients = [
+        entry.frame.f_locals["self"]
+        for entry in caught.traceback
+        if isinstance(entry.frame.f_locals.get("self"), distributed.Client)
+    ]
+    assert clients
+    with distributed.utils.LoopRunner._lock:
+        clients[0].__del__()
 
 
 def test_errors_that_are_no_images_end_the_batch(batch, threads):

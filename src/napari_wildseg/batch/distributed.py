@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_wildseg.batch.allocator import keep_freed_memory
 from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
@@ -39,8 +39,6 @@ _CONNECT = 20
 
 _POLL = 0.2
 """Seconds after which a waiting batch looks whether it was cancelled."""
-
-Made = TypeVar("Made")
 
 _AHEAD = 4
 """Images handed out for each thread of the workers."""
@@ -88,11 +86,7 @@ def run_distributed(
     cluster = _local_cluster(distributed, address)
     try:
         try:
-            client = begin_patiently(
-                lambda: distributed.Client(
-                    cluster or address, timeout=_CONNECT, set_as_default=False
-                )
-            )
+            client = _connect(distributed, cluster or address)
         except (OSError, TimeoutError) as error:
             raise WildsegError(
                 f"There is no Dask scheduler at {address} ({reason(error)}): start one with "
@@ -313,16 +307,27 @@ def _import() -> Any:
     return distributed
 
 
-def begin_patiently(make: Callable[[], Made]) -> Made:
-    """Start a client or a cluster, and once more if the machine stalled meanwhile.
+def _connect(distributed: Any, where: Any) -> Any:
+    """Connect to a scheduler, leaving nothing behind that closes itself at some later time.
 
-    distributed gives the thread of its event loop ten seconds to come up, then an assertion fails
-    (``distributed.utils.LoopRunner``). A virtual machine that is paused takes longer.
+    A client that could not connect is garbage, and its finalizer takes the lock that every client
+    holds while it starts and stops. Where the collector happens to run meanwhile, both wait for
+    ever, or the new client's event loop is not up in time and an assertion fails.
     """
-    try:
-        return make()
-    except AssertionError:
-        return make()
+
+    class Client(distributed.Client):  # type: ignore[misc]
+        def __init__(self) -> None:
+            try:
+                super().__init__(where, timeout=_CONNECT, set_as_default=False)
+            except BaseException:
+                if hasattr(self, "_loop_runner"):
+                    self._loop_runner.stop()
+                raise
+
+        def __del__(self) -> None:
+            """Do nothing: `run_distributed` closes it."""
+
+    return Client()
 
 
 def _local_cluster(distributed: Any, address: str) -> Any:
@@ -336,13 +341,11 @@ def _local_cluster(distributed: Any, address: str) -> Any:
 
     # Nobody looks at these processes through Dask's dashboard, so none samples what it is doing.
     with dask.config.set({"distributed.worker.profile.enabled": False}):
-        return begin_patiently(
-            lambda: distributed.LocalCluster(
-                n_workers=int(count) if count else default_workers(),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+        return distributed.LocalCluster(
+            n_workers=int(count) if count else default_workers(),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
         )
