@@ -33,7 +33,7 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     drain(batch_steps(whole))
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
@@ -54,7 +54,7 @@ def threads():
         n_workers=1,
         threads_per_worker=2,
         processes=False,
-        dashboard_address=None,
+        dashboard_address=":0",
         host="127.0.0.1",
         protocol="tcp://",
     ) as cluster:
