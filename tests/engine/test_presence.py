@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.engine.presence import ABSENT, LEAST, Presence
+from napari_wildseg.engine.presence import ABSENT, LEAST, Presence, PresenceTest
 from napari_wildseg.engine.pseudo_labels import normalise
 from napari_wildseg.engine.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
@@ -41,10 +41,17 @@ def test_what_is_not_there_gets_no_pixel_and_a_sentence(on_cat):
     assert "dab" in told[0]
 
 
-def test_names_that_are_not_there_change_little_about_those_that_are(on_cat):
-    alone = on_cat.segment("cat").labels
-    among = on_cat.segment("car, airplane, bus, cat").labels
-    assert ((alone == 1) == (among == 4)).mean() > 0.85
+def test_names_that_are_not_there_change_less_about_those_that_are(on_cat, monkeypatch):
+    def overlap():
+        alone = on_cat.segment("cat").labels == 1
+        among = on_cat.segment("car, airplane, bus, cat").labels == 4
+        return (alone & among).sum() / (alone | among).sum()
+
+    judged = overlap()
+    monkeypatch.setattr(
+        PresenceTest, "__call__", lambda self, classes, text: Presence.unknown(len(classes))
+    )
+    assert judged > overlap() + 0.15
 
 
 def test_nothing_that_was_named_is_there(on_cat):

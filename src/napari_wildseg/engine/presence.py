@@ -141,7 +141,7 @@ class PresenceTest:
         """What each text gets at each place: ``(N, D) -> (N, places)``."""
         kept, offset = self._encoding, self._encoding.geometry.offset
         maps = (
-            torch.einsum("nd,dhw->nhw", rows, of_view(self._model, view)) for view in kept.encodings
+            torch.einsum("kd,dhw->khw", rows, of_view(self._model, view)) for view in kept.encodings
         )
         grid = grid_of(kept.shape, GRID)
         return merge(maps, kept.views, kept.shape, grid, offset=(offset, offset)).flatten(1)
