@@ -28,13 +28,12 @@ from skimage.color import rgb2lab
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
 from napari_wildseg.engine.refine.learn import Learner, Learning
-from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.observe import as_corrections, observe
 from napari_wildseg.engine.refine.seeds import Seeding, spread_seeds
 from napari_wildseg.engine.refine.spreading import Spreading
 from napari_wildseg.engine.refine.superpixels import Superpixels
@@ -141,7 +140,7 @@ class DefaultRefinement:
         if self.relevance is not None and threshold is not None:
             prior = self._from_relevance(threshold, corrections)
         elif seeds is not None:
-            held = np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
+            held = as_corrections(seeds)
             prior = self._from_seeds(held)
         else:
             raise ValueError("seeds are needed where there is no relevance")

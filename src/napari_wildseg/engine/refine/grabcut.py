@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.refine.observe import as_corrections
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,7 @@ class GrabCutRefinement:
     ) -> Steps[NDArray[np.uint8]]:
         """Refine; see `napari_wildseg.engine.refine.Refinement.run_steps`."""
         shape = self.image.shape[:2]
-        hints = np.full(shape, -1, np.int16)
-        if seeds is not None:
-            np.copyto(hints, seeds, where=seeds != UNLABELLED, casting="unsafe")
+        hints = np.full(shape, -1, np.int16) if seeds is None else as_corrections(seeds)
         firm = np.zeros(shape, bool)
         if corrections is not None:
             firm = corrections >= 0

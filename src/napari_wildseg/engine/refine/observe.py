@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.classes import UNLABELLED
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -24,6 +26,22 @@ class Observations:
 
     mask: Tensor
     targets: Tensor
+
+
+def as_corrections(seeds: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Write pseudo-labels as corrections are written.
+
+    Parameters
+    ----------
+    seeds : ndarray
+        ``(H, W)`` uint8, 0..K, 255 = not sure.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` int16, 0..K, -1 = not sure.
+    """
+    return np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
 
 
 def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: int) -> Observations:

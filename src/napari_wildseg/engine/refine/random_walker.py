@@ -21,7 +21,7 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.grid import grid_of
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.observe import as_corrections, observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 
 
@@ -74,10 +74,10 @@ class RandomWalkerRefinement:
         """Refine; see `napari_wildseg.engine.refine.Refinement.run_steps`."""
         yield Progress(0, 1, "Walking from the seeds")
         labels = np.full(self.work, UNLABELLED, np.int16)
-        sources = [] if seeds is None else [np.where(seeds == UNLABELLED, -1, seeds.astype(int))]
-        sources += [] if corrections is None else [corrections.astype(int)]
+        sources = [] if seeds is None else [as_corrections(seeds)]
+        sources += [] if corrections is None else [corrections]
         for source in sources:  # corrections last: they win
-            seen = observe(source.astype(np.int16), self.work, self.n_classes)
+            seen = observe(source, self.work, self.n_classes)
             winner = seen.targets.argmax(0).numpy()
             np.copyto(labels, winner, where=seen.mask.numpy(), casting="unsafe")
         present = np.unique(labels[labels != UNLABELLED])
