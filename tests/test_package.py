@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 import tomllib
 from importlib.metadata import entry_points, requires, version
 from importlib.resources import files
@@ -41,8 +41,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_importing_the_package_is_quick():
     code = (
-        "import time; start = time.perf_counter(); import napari_wildseg; "
-        "print(time.perf_counter() - start)"
+        "import time; start = time.process_time(); import napari_wildseg; "
+        "print(time.process_time() - start)"
     )
     assert min(float(run_python(code)) for _ in range(3)) < 0.15
 
@@ -138,10 +138,11 @@ def test_the_manifest_is_seen_at_the_top_of_the_tree():
 
 
 def test_module_and_script_are_the_same():
-    started = time.perf_counter()
+    before = os.times()
     done = subprocess.run(
         [sys.executable, "-m", "napari_wildseg", "--version"], capture_output=True, text=True
     )
     assert done.stdout == f"wildseg {napari_wildseg.__version__}\n"
     assert done.returncode == 0
-    assert time.perf_counter() - started < 5
+    after = os.times()  # the processor's: a busy machine makes no slow command
+    assert after.children_user - before.children_user < 2

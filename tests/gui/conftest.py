@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 # In one process, other tests may draw a canvas before torchvision is first imported, which would
@@ -19,7 +20,19 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
-TIMEOUT = 60_000
+TIMEOUT = 120_000
+"""Milliseconds after which what is waited for will not come; no test is to be lost on a machine
+that is slow or busy with other things."""
+
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """Wait that long unless a test says otherwise, not five seconds."""
+    for name in ("waitUntil", "waitSignal", "waitExposed"):
+        setattr(qtbot, name, partial(getattr(qtbot, name), timeout=TIMEOUT))
+    return qtbot
 
 
 @pytest.fixture
@@ -64,12 +77,35 @@ class Desk:
         self.qtbot.keyClick(line, Qt.Key.Key_Return)
 
     def wait(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.controller.working, timeout=TIMEOUT)
+        self.qtbot.waitUntil(lambda: not self.controller.working)
         # The read-out follows on a timer.
-        self.qtbot.waitUntil(lambda: not self.widget._count.isActive(), timeout=TIMEOUT)
+        self.qtbot.waitUntil(lambda: not self.widget._count.isActive())
+
+    def finish(self) -> None:
+        """Wait until the worker has done, or dropped, whatever it was asked for."""
+        from napari_wildseg.gui.worker import Job, shared_worker
+
+        ended: list[bool] = []
+        shared_worker().submit(Job(lambda: iter(()), on_end=lambda: ended.append(True)))
+        self.qtbot.waitUntil(lambda: bool(ended))
 
     def run(self, name: str) -> None:
         self.click(name)
+        self.wait()
+
+    def slide(self, value: float) -> None:
+        """Move the threshold and see what comes of it; the slider is not at rest until `rest`."""
+        settle = self.widget.run._settle
+        settle.setInterval(HOUR)
+        self.control("threshold").setValue(value)
+        assert settle.isActive()
+        self.wait()
+
+    def rest(self) -> None:
+        """Have the slider at rest, as a quarter of a second without a move does."""
+        settle = self.widget.run._settle
+        settle.start(0)
+        self.qtbot.waitUntil(lambda: not settle.isActive())
         self.wait()
 
     def layer(self, suffix: str = " labels") -> Any:

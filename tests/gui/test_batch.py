@@ -15,8 +15,6 @@ from napari_wildseg.gui.batch_process import as_labels
 
 from ..batch.conftest import write_pictures
 
-TIMEOUT = 120_000
-
 
 def unfold(desk, name):
     heading = desk.control(f"fold_{name}")
@@ -45,9 +43,7 @@ def done(tmp_path, light_model):
 
 def wait_for_item(desk, place):
     reviewer = desk.section("Review").reviewer
-    desk.qtbot.waitUntil(
-        lambda: reviewer.item is not None and reviewer.place == place, timeout=TIMEOUT
-    )
+    desk.qtbot.waitUntil(lambda: reviewer.item is not None and reviewer.place == place)
     desk.wait()
     return reviewer
 
@@ -103,7 +99,7 @@ def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
     fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
     at.click("batch_start")
     at.click("batch_stop")
-    at.qtbot.waitUntil(lambda: not at.section("Batch").process.running, timeout=TIMEOUT)
+    at.qtbot.waitUntil(lambda: not at.section("Batch").process.running)
     assert "stopped" in at.status
     assert at.control("batch_start").isEnabled()
 
@@ -119,7 +115,7 @@ def test_what_is_missing_is_said(desk, tmp_path, light_model):
     at.type_names("cat")
     at.click("batch_start")
     process = at.section("Batch").process
-    at.qtbot.waitUntil(lambda: not process.running, timeout=TIMEOUT)
+    at.qtbot.waitUntil(lambda: not process.running)
     assert "There is no" in at.status
     assert "nowhere" in at.status
 

@@ -173,9 +173,10 @@ def test_the_very_same_state_on_another_day(desk, photo, tmp_path, answers, make
     labelled(d, 2)
     d.run("refine")
     d.layer().paint((60, 60), 1)
-    d.control("threshold").setValue(0.3)
-    d.qtbot.waitUntil(lambda: "Threshold 0.30" in d.status)
-    d.wait()
+    d.slide(0.3)
+    assert "Threshold 0.30" in d.status
+    d.rest()
+    assert "Refined" in d.status
     d.widget.controller.recolour_class(1, (1, 2, 3))
     d.widget.controller.show_class(2, False)
     pseudo = d.layer(" pseudo-labels")

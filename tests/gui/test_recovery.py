@@ -129,6 +129,7 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
     assert second.control("classes").model().rowCount() == 2
     assert not second.control("left_over").isVisibleTo(second.widget)
     assert "restored" in second.status
+    second.wait()
     second.controller.safekeeping.store.flush()
     assert len(list(default_folder().iterdir())) == 1
 

@@ -8,29 +8,35 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.gui import runner
+
 
 class Watchdog:
-    """Measures the longest time in which the event loop did not come round."""
+    """Measures the longest time in which the event loop did not come round.
+
+    Of that time no more counts than this process computed meanwhile: while the processor was with
+    others, or the machine stood still, nothing here held the loop up.
+    """
 
     def __init__(self, parent) -> None:
-        self.longest = 0.0
-        self._last = time.perf_counter()
+        self.reset()
         self._timer = QTimer(parent)
         self._timer.setInterval(2)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self.longest = max(self.longest, now - self._last)
+        now = time.perf_counter(), time.process_time()
+        self.longest = max(self.longest, min(b - a for a, b in zip(self._last, now, strict=True)))
         self._last = now
 
     def reset(self) -> None:
-        self.longest, self._last = 0.0, time.perf_counter()
+        self.longest, self._last = 0.0, (time.perf_counter(), time.process_time())
 
 
 # The promise is 50 ms on a machine that does nothing else (figures: docs/widget.md). Here other
-# tests may run beside this one, so the limit only tells "frozen" from "not frozen".
+# tests may run beside this one, so the limit only tells "frozen" from "not frozen": half a second,
+# or on a machine on which everything takes longer a quarter of the whole run.
 LIMIT = 0.5
 
 
@@ -47,15 +53,18 @@ def test_the_event_loop_keeps_turning(desk, qtbot, record_property):
         if action == "auto_segment":
             d.controller.session.plane_state(d.controller.plane).slot.empty()
         dog.reset()
+        started = time.perf_counter()
         d.run(action)
+        took = time.perf_counter() - started
         record_property(f"longest_gap_{action}", dog.longest)
-        print(f"longest gap while {action} ran: {dog.longest * 1000:.0f} ms")
-        assert dog.longest < LIMIT
+        print(f"longest gap while {action} ran: {dog.longest * 1000:.0f} of {took * 1000:.0f} ms")
+        assert dog.longest < max(LIMIT, took / 4)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_cancel_at_random_moments(desk, photo, qtbot, seed):
+def test_cancel_at_random_moments(desk, photo, qtbot, seed, monkeypatch):
     """Ten runs each, stopped anywhere: nothing changes, the next run works."""
+    monkeypatch.setattr(runner, "PACE", 0)  # moments are told by steps, not by the clock
     rng = np.random.default_rng(seed)
     d = desk(photo, "cup of coffee, spoon, table")
     d.run("auto_segment")
@@ -67,14 +76,11 @@ def test_cancel_at_random_moments(desk, photo, qtbot, seed):
         steps = int(rng.integers(0, 6))
         seen: list[object] = []
         d.controller.runner.status.connect(seen.append)
-        qtbot.waitUntil(
-            lambda n=steps, s=seen: len(s) >= n or not d.controller.working, timeout=60_000
-        )
+        qtbot.waitUntil(lambda n=steps, s=seen: len(s) >= n or not d.controller.working)
         d.controller.runner.status.disconnect(seen.append)
-        started = time.perf_counter()
         if d.controller.runner.running:
             d.click("cancel")
-            assert time.perf_counter() - started < 1
+            assert not d.controller.working, "nobody waits for the step under way"
             assert (labels.data == before).all()
         before = labels.data.copy()
     d.run("refine")

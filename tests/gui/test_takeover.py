@@ -39,7 +39,7 @@ def half_written(qapp, monkeypatch):
 
 def test_the_rest_follows_as_one_undo_step(half_written, qtbot):
     ours, layer, ended = half_written
-    qtbot.waitUntil(lambda: bool(ended), timeout=5000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert ended == [None]
     assert (layer.data == 1).all()
     layer.undo()
@@ -79,7 +79,7 @@ def test_who_asks_for_decisions_half_way_hears_of_none(half_written):
 def test_a_layer_given_other_pixels_half_way_is_left_alone(half_written, qtbot):
     _ours, layer, ended = half_written
     layer.data = np.full((20, 20), 3, np.uint8)
-    qtbot.waitUntil(lambda: bool(ended), timeout=5000)
+    qtbot.waitUntil(lambda: bool(ended))
     assert (layer.data == 3).all()
 
 
@@ -119,7 +119,7 @@ def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property):
         outcome = Outcome(labels, labels, (), {}, {}, "starter")
         done.clear()
         controller.takeover.start(Arrival("Test", session, plane, outcome, done.append))
-        qtbot.waitUntil(lambda: bool(done), timeout=60_000)
+        qtbot.waitUntil(lambda: bool(done))
 
     take(0)
     layer = session.layer(LABELS)

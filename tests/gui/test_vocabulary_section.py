@@ -63,7 +63,7 @@ def test_search_finds_and_adds(desk):
     section = d.control("vocabulary_section")
     section.search.setText("zeb")
     section.search.textEdited.emit("zeb")
-    d.qtbot.waitUntil(lambda: section._found.stringList() == ["zebra"], timeout=10_000)
+    d.qtbot.waitUntil(lambda: section._found.stringList() == ["zebra"])
     section.search.setText("zebra")
     section.search.returnPressed.emit()
     assert [c.name for c in d.controller.classes] == ["zebra"]
@@ -84,9 +84,7 @@ def test_the_auto_switch_names_and_segments(desk, photo):
     d = desk(photo)
     d.control("auto_names").setChecked(True)
     d.click("auto_segment")
-    d.qtbot.waitUntil(
-        lambda: len(d.viewer.layers) == 3 and not d.controller.working, timeout=60_000
-    )
+    d.qtbot.waitUntil(lambda: len(d.viewer.layers) == 3 and not d.controller.working)
     names = {c.name for c in d.controller.classes}
     assert "cup" in names
     there = set(np.unique(d.layer().data).tolist())

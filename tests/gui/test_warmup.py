@@ -76,7 +76,7 @@ def warm(window, clock, monkeypatch, tmp_path):
 def look(warm, qtbot) -> None:
     """Let it look once, and wait for the end of what that started."""
     warm.look()
-    qtbot.waitUntil(lambda: warm._job is None, timeout=10_000)
+    qtbot.waitUntil(lambda: warm._job is None)
 
 
 def test_stage_by_stage_and_garbage_last(warm, clock, qtbot):
@@ -145,7 +145,7 @@ def test_a_run_that_waits_behind_a_stage_says_so(warm, clock, qtbot):
     clock.now += warmup.REST
     warm.look()
     state.working = True
-    qtbot.waitUntil(lambda: warm._job is None, timeout=10_000)
+    qtbot.waitUntil(lambda: warm._job is None)
     assert state.said == ["Loading the libraries ..."]
 
 
@@ -187,7 +187,7 @@ def test_opening_the_widget_loads_nothing_and_can_be_left_alone(desk, photo, mon
     d = desk(photo)
     assert not begun, "the viewer of the tests is not shown"
     d.viewer.window._qt_window.show()
-    d.qtbot.waitUntil(lambda: bool(begun), timeout=10_000)
+    d.qtbot.waitUntil(lambda: bool(begun))
     d.viewer.window._qt_window.hide()
 
 

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QLabel, QShortcut, QWidget
 
 from napari_wildseg.gui import threshold
 from napari_wildseg.gui.export import Choice
 from napari_wildseg.gui.export_dialog import ExportDialog
+from napari_wildseg.gui.jobs import segment_steps
 from napari_wildseg.gui.strokes import brushed
-from napari_wildseg.gui.worker import Job, shared_worker
 
 NAMES = "cup of coffee, spoon, table"
 CONTROLS = (
@@ -252,7 +252,7 @@ def test_confirmed_pixels_survive_a_changed_class_list(desk, photo):
     d.click("confirm_region")
     assert "confirmed" in d.status
     d.type_names("plate, wooden board, milk foam")
-    d.control("threshold").setValue(0.9)
+    d.slide(0.9)
     d.run("auto_segment")
     assert (labels.data[region] == present).all()
     d.click("confirm_region")
@@ -283,10 +283,8 @@ def test_threshold_is_live_and_one_undo_step(desk, photo, qtbot):
     d.run("auto_segment")
     pseudo = d.layer(" pseudo-labels")
     before = pseudo.data.copy()
-    slider = d.control("threshold")
     for value in (0.6, 0.7, 0.8, 0.9):
-        slider.setValue(value)
-        d.wait()
+        d.slide(value)
     changed = pseudo.data.copy()
     assert (changed != before).any()
     assert "Threshold 0.90" in d.status
@@ -302,11 +300,12 @@ def test_large_pseudo_labels_follow_when_the_slider_rests(desk, photo, qtbot, mo
     pseudo = d.layer(" pseudo-labels")
     before = pseudo.data.copy()
     for value in (0.7, 0.9):
-        d.control("threshold").setValue(value)
-        d.wait()
-        if value == 0.7:
-            assert "not sure" in d.status
-    qtbot.waitUntil(lambda: (pseudo.data != before).any() and not d.controller.working)
+        d.slide(value)
+        assert f"Threshold {value:.2f}" in d.status
+        assert "not sure" in d.status
+        assert (pseudo.data == before).all()
+    d.rest()
+    assert (pseudo.data != before).any()
     expected = d.controller.session.plane_state(d.controller.plane).slot.segmenter
     assert (pseudo.data == expected.pseudo_labels(0.9)).all()
     assert "Threshold 0.90" in d.status
@@ -318,7 +317,7 @@ def test_threshold_refines_once_at_rest(desk, photo, qtbot):
     d = desk(photo, NAMES)
     d.run("auto_segment")
     d.control("threshold").setValue(0.8)
-    qtbot.waitUntil(lambda: "Refined" in d.status, timeout=30_000)
+    qtbot.waitUntil(lambda: "Refined" in d.status)
 
 
 def test_picking_a_row_selects_label_and_brush(desk, photo, qtbot):
@@ -475,7 +474,7 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
             pass
 
     press(Dialog())
-    d.qtbot.waitUntil(lambda: bool(asked), timeout=30_000)
+    d.qtbot.waitUntil(lambda: bool(asked))
     d.wait()
     assert asked == ["ViT-B-16/openai"]
 
@@ -517,9 +516,7 @@ def test_the_worker_collects_no_garbage(desk, photo, monkeypatch):
     d.controller.release_model()
     d.wait()
     d.controller.shut_down()
-    finished = threading.Event()
-    shared_worker().submit(Job(lambda: iter(()), on_end=finished.set))
-    d.qtbot.waitUntil(finished.is_set)
+    d.finish()
     assert threads
     assert set(threads) == {threading.main_thread()}
 
@@ -675,17 +672,24 @@ def test_all_planes_of_a_stack(desk, photo):
     stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
     d = desk(stack, NAMES)
     d.controller.auto_segment_planes()
-    d.qtbot.waitUntil(lambda: "3 planes done" in d.status, timeout=120_000)
+    d.qtbot.waitUntil(lambda: "3 planes done" in d.status)
     assert all(plane.any() for plane in d.layer().data)
 
 
 def test_cancel_stops_a_stack_in_between(desk, photo):
     stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
     d = desk(stack, NAMES)
+
+    def cancel_the_second(sentence):
+        if sentence.startswith("Plane 2 of 3"):
+            QTimer.singleShot(0, lambda: d.click("cancel"))
+
+    d.controller.runner.status.connect(cancel_the_second)
     d.controller.auto_segment_planes()
-    d.qtbot.waitUntil(lambda: "Image labels" in d.viewer.layers, timeout=120_000)
-    d.click("cancel")
+    d.qtbot.waitUntil(lambda: "Cancelled" in d.status)
+    d.finish()
     d.wait()
+    assert d.layer().data[0].any()
     assert not d.layer().data[2].any()
 
 
@@ -701,7 +705,7 @@ def test_cancel_changes_nothing(desk, photo, qtbot):
     cancel.click()
     assert not cancel.isEnabled()
     assert "Cancelled" in d.status
-    qtbot.wait(50)
+    d.finish()
     assert len(d.viewer.layers) == 1
     d.run("auto_segment")
     assert len(d.viewer.layers) == 3
@@ -719,18 +723,30 @@ def test_the_latest_run_wins(desk, photo):
 def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import activity, runner
+    from napari_wildseg.gui import activity, controller, runner
+
+    seen = threading.Event()
+
+    def not_over_before_it_is_seen(*args, **kwargs):
+        steps = segment_steps(*args, **kwargs)
+        yield next(steps)
+        seen.wait()
+        return (yield from steps)
 
     monkeypatch.setattr(activity, "PATIENCE", 0)
     monkeypatch.setattr(runner, "PACE", 0)
+    monkeypatch.setattr(controller, "segment_steps", not_over_before_it_is_seen)
     d = desk(photo, NAMES)
     d.click("auto_segment")
-    qtbot.waitUntil(lambda: bool(progress._all_instances), timeout=60_000)
-    bars = [bar for bar in progress._all_instances if bar.desc.startswith("Auto-segment")]
-    assert len(bars) == 1
-    bars[0].cancel()
-    assert not d.controller.runner.running
-    assert not progress._all_instances
+    try:
+        qtbot.waitUntil(lambda: bool(progress._all_instances))
+        bars = [bar for bar in progress._all_instances if bar.desc.startswith("Auto-segment")]
+        assert len(bars) == 1
+        bars[0].cancel()
+        assert not d.controller.runner.running
+        assert not progress._all_instances
+    finally:
+        seen.set()
     d.run("auto_segment")
     assert not progress._all_instances
 
@@ -749,7 +765,7 @@ def test_layers_deleted_in_mid_run(desk, photo, qtbot, which):
     else:
         d.viewer.layers.clear()
     d.wait()
-    qtbot.wait(20)
+    d.finish()
     if which == "labels":
         assert d.layer().data.any()
     else:
@@ -781,6 +797,7 @@ def test_switching_images_in_mid_run(desk, photo):
     d.click("auto_segment")
     d.widget.image.image.value = d.viewer.layers["two"]
     d.wait()
+    d.finish()
     assert len(d.viewer.layers) == 2
     d.run("auto_segment")
     assert "two labels" in d.viewer.layers
@@ -795,6 +812,7 @@ def test_closing_the_dock_in_mid_run(desk, photo, qtbot):
     d.widget.deleteLater()
     QApplication.processEvents()
     qtbot.waitUntil(lambda: not controller.working)
+    d.finish()
     d.viewer.add_image(photo)
     assert len(d.viewer.layers) == 2
 
@@ -884,9 +902,9 @@ def test_keys_are_heard_on_the_canvas(make_napari_viewer, desk, photo, qtbot):
     canvas.setFocus()
     # Without a window manager the window has to ask for the keyboard itself.
     window.windowHandle().requestActivate()
-    qtbot.waitUntil(window.isActiveWindow, timeout=10_000)
+    qtbot.waitUntil(window.isActiveWindow)
     qtbot.keyClick(window.windowHandle(), Qt.Key.Key_A, Qt.KeyboardModifier.AltModifier)
-    assert d.controller.runner.running
+    qtbot.waitUntil(lambda: "Image labels" in d.viewer.layers)
     d.wait()
     labels = d.layer()
     d.viewer.cursor.position = (30.0, 40.0)

@@ -135,14 +135,13 @@ def test_full_disk_is_one_sentence(small_hub, cache):
 
 
 def test_unreachable_hub_is_one_sentence(cache, monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
-    for model in (SMALL, "ViT-B-16/openai"):
-        with pytest.raises(WildsegError, match="cannot be reached") as error:
-            download(model)
-        assert "starter" in sentence(error)
+    with socket.socket() as deaf:  # held meanwhile, so that nobody else listens there
+        deaf.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        for model in (SMALL, "ViT-B-16/openai"):
+            with pytest.raises(WildsegError, match="cannot be reached") as error:
+                download(model)
+            assert "starter" in sentence(error)
 
 
 def test_no_network_at_all_is_one_sentence(cache, monkeypatch):
