@@ -2,6 +2,17 @@
 
 say() { printf '\n== %s\n' "$*"; }
 
+# again COMMAND...: for what needs a network, or a lock that another program may hold for a while.
+again() {
+    local pause
+    for pause in 10 30 60; do
+        "$@" && return
+        say "Failed, once more in $pause seconds: $*" >&2
+        sleep "$pause"
+    done
+    "$@"
+}
+
 # Install Debian packages if some are missing and we may; say what is missing otherwise.
 apt_install() {
     command -v dpkg-query >/dev/null || return 0
@@ -21,10 +32,11 @@ apt_install() {
         fi
     fi
     say "Installing system packages: ${missing[*]}"
-    "${root[@]}" apt-get update -qq
+    local options=(-qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+    again "${root[@]}" apt-get update "${options[@]}"
     # Names differ between releases (libgl1 and the like are stable; t64 packages provide the old).
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    again "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${options[@]}" "${missing[@]}" >/dev/null
 }
 
 install_window_libraries() {
@@ -62,6 +74,7 @@ make_environment() {
         "$python" -m venv "$1"
     fi
     PY="$(cd "$1" && pwd)/bin/python"
-    export PIP_DISABLE_PIP_VERSION_CHECK=1
+    export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+    export PIP_RETRIES="${PIP_RETRIES:-10}" PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}"
     unset PYTHONPATH PYTHONHOME
 }

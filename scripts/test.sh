@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 make_environment "${WILDSEG_VENV:-.venv-test}"
 install_window_libraries
 say "Installing napari-wildseg and the test tools (a few minutes the first time)"
-"$PY" -m pip install --quiet --editable ".[all,test]"
+again "$PY" -m pip install --quiet --editable ".[all,test]"
 
 # Two test processes with one thread each are quicker here than one with two.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,43 @@ def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
     assert clients
     with distributed.utils.LoopRunner._lock:
         clients[0].__del__()
+
+
+def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monkeypatch):
+    def stalls(self, timeout=None):
+        raise TimeoutError
+
+    before = set(threading.enumerate())
+    with monkeypatch.context() as context:
+        context.setattr(distributed.Client, "close", stalls)
+        report = drain(batch_steps(replace(batch, scheduler=threads.scheduler_address)))
+    assert len(report.done) == 35
+    assert not [t for t in set(threading.enumerate()) - before if t.name == "IO loop"]
+
+
+def test_a_worker_that_dies_before_it_told_its_weights_is_left_out(monkeypatch):
+    from napari_wildseg.batch import distributed as module
+    from napari_wildseg.batch.origin import Origin
+
+    class Told:
+        def __init__(self, *answers):
+            self.status, self.answers = "finished", iter(answers)
+
+        def result(self, timeout):
+            for answer in self.answers:
+                return answer
+            self.status = "lost"
+            raise TimeoutError
+
+    monkeypatch.setattr(module, "_POLL", 0)
+    origin = Origin("1", "weights")
+    there, told = iter([{"dead": 1}, {}, {"alive": 1}]), iter([Told(), Told(origin)])
+    client = SimpleNamespace(
+        nthreads=lambda: next(there),
+        submit=lambda *_, **__: next(told),
+        cancel=lambda futures: None,
+    )
+    assert drain(module._prepare(client, "", SimpleNamespace(only=lambda name: None))) == origin
 
 
 def test_errors_that_are_no_images_end_the_batch(batch, threads):

@@ -22,6 +22,7 @@ from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.io import FORMATS, LabelImage, Project, save_project, write_labels
 
 folder, mode = sys.argv[1:]
+os.umask(0o022)
 noise = np.random.default_rng(0).integers(0, 3, (200, 200), np.uint8)
 labels = LabelImage.from_array(noise)
 for format in FORMATS:  # whatever is imported on the way is imported before the limits
@@ -33,11 +34,14 @@ if mode == "full":
 else:
     os.makedirs(f"{folder}/shut")
     os.chmod(f"{folder}/shut", 0o555)
+    os.makedirs(f"{folder}/locked")
+    os.chmod(f"{folder}/locked", 0)  # nor may it be looked into
     if os.getuid() == 0:
         os.setuid(65534)  # root may write anywhere
     folder = f"{folder}/shut"
 for format in FORMATS:
-    for place in (folder, f"{sys.argv[1]}/warm-{format.name}"):
+    locked = [] if mode == "full" else [f"{sys.argv[1]}/locked"]
+    for place in (folder, f"{sys.argv[1]}/warm-{format.name}", *locked):
         path = f"{place}/x{format.suffixes[0]}"
         try:
             write_labels(path, labels.with_labels(2 - noise), overwrite=True)
@@ -80,9 +84,12 @@ def test_a_folder_that_may_not_be_written_is_a_sentence(tmp_path):
         if parent.stat().st_uid == os.getuid() and parent != Path("/tmp"):
             parent.chmod(parent.stat().st_mode | 0o011)
     lines = run_writer(tmp_path, "shut")
+    (tmp_path / "locked").chmod(0o755)
+    assert len(lines) == 3 * len(FORMATS)
     assert {line.split(" ", 1)[1] for line in lines} == {"permission denied."}
     (tmp_path / "shut").chmod(0o755)
-    assert list((tmp_path / "shut").iterdir()) == []
+    for name in ("shut", "locked"):
+        assert list((tmp_path / name).iterdir()) == []
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)

@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,6 +37,9 @@ RETRIES = 2
 
 _CONNECT = 20
 """Seconds to wait for a scheduler."""
+
+_CLOSE = 30
+"""Seconds to wait until connections are closed and processes have ended; it takes less than one."""
 
 _POLL = 0.2
 """Seconds after which a waiting batch looks whether it was cancelled."""
@@ -99,10 +103,11 @@ def run_distributed(
         try:
             yield from _hand_out(client, address, job, todo, begin)
         finally:
-            client.close(timeout=2)
+            _disconnect(client)
     finally:
         if cluster is not None:
-            cluster.close(timeout=5)
+            with suppress(TimeoutError):
+                cluster.close(timeout=_CLOSE)
 
 
 def _hand_out(
@@ -185,7 +190,10 @@ def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin
                     if type(error).__name__ != "KilledWorker":
                         _raise(error)
                 if future.status == "finished":
-                    found: Origin = future.result()
+                    try:
+                        found: Origin = future.result(timeout=_CONNECT)
+                    except TimeoutError:  # it died just after: nobody else has the result
+                        continue
                     origin = origin or found
                     _check_alike(found, origin)
                 if future.status != "pending" or worker not in there:
@@ -328,6 +336,14 @@ def _connect(distributed: Any, where: Any) -> Any:
             """Do nothing: `run_distributed` closes it."""
 
     return Client()
+
+
+def _disconnect(client: Any) -> None:
+    """Close a client; one that does not come to an end in time is no failure of the batch."""
+    try:
+        client.close(timeout=_CLOSE)
+    except TimeoutError:
+        client._loop_runner.stop()
 
 
 def _local_cluster(distributed: Any, address: str) -> Any:

@@ -50,9 +50,7 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             _rename_new(temporary, path)
     except OSError as error:
-        raise WildsegError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         with suppress(OSError):  # gone already, or its folder is
             temporary.unlink()
@@ -99,9 +97,10 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         If it cannot be written.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
+    there, folder = _look(path)
+    if there and not folder:
         raise InputError(f"{path} is a file: choose another name.")
-    if path.exists() and not overwrite:
+    if there and not overwrite:
         raise InputError(
             f"{path} is already there: choose another place, or allow it to be overwritten."
         )
@@ -120,9 +119,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     except OSError as error:
         if old.exists() and not path.exists():
             old.replace(path)
-        raise WildsegError(
-            f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -148,6 +145,8 @@ def remove_left_over(folder: Path) -> None:
 def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
     """Raise `InputError` if a path cannot be written to because of what is there.
 
+    Where one cannot even look, `WildsegError`.
+
     Parameters
     ----------
     paths : list of Path
@@ -158,9 +157,10 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
     for path in paths:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r} cannot be a file's name.")
-        if path.is_dir():
+        there, folder = _look(path)
+        if folder:
             raise InputError(f"{path} is a folder: choose another name.")
-        if not overwrite and path.exists():
+        if there and not overwrite:
             raise InputError(
                 f"{path} is already there: choose another place, or allow it to be overwritten."
             )
@@ -179,6 +179,18 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _look(path: Path) -> tuple[bool, bool]:
+    """Return whether something is there, and whether it is a folder."""
+    try:
+        return path.exists(), path.is_dir()
+    except OSError as error:  # in a folder that may not even be looked into
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> WildsegError:
+    return WildsegError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.")
 
 
 def _rename_new(temporary: Path, path: Path) -> None:
