@@ -10,6 +10,12 @@ import torch
 from .small_models import make_model
 
 
+@pytest.fixture(autouse=True)
+def same_numbers():
+    """PyTorch's random numbers are the same in a test whatever ran before it, or nothing did."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def small_model():
     """``small_model(kind)``: a small convolutional model, made once; nobody changes it."""
