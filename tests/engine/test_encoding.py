@@ -144,6 +144,9 @@ def test_relevance_and_features_are_merged_on_the_grid():
     assert maps[0, 20, 5] == pytest.approx(-0.6, abs=0.02)
     assert maps[0, 20, 55] == pytest.approx(1, abs=0.02)
     features = encoding.features()
+    assert not features._merged  # nobody looked yet
+    assert len(features[-1:]) == 1
+    assert list(features._merged) == [1]
     assert [f.shape for f in features] == [(3, 40, 60), (1, 40, 60)]
     np.testing.assert_allclose(features[1][0], maps[0], atol=1e-6)
     assert encoding.features() is features

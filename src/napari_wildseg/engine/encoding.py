@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import overload
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ class ImageEncoding:
         What the encodings were made for.
     geometry : Geometry
         Of the model's image tower.
+    places : torch.Tensor or None
+        What `tagging.places` made of the encodings, once it was asked.
     """
 
     shape: tuple[int, int]
@@ -50,7 +53,8 @@ class ImageEncoding:
     encodings: list[ViewEncoding]
     method: RelevanceMethod
     geometry: Geometry
-    _features: list[NDArray[np.float32]] = field(default_factory=list, repr=False)
+    places: Tensor | None = field(default=None, repr=False)
+    _features: _Features | None = field(default=None, repr=False)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -128,26 +132,37 @@ class ImageEncoding:
     ) -> Tensor:
         maps = (self.method.relevance(model, self.encodings[i], text, background) for i in chosen)
         views = [self.views[i] for i in chosen]
-        return merge(maps, views, self.shape, grid, offset=self._offset)
+        return self._merge(maps, views, grid).contiguous()
 
-    def features(self) -> list[NDArray[np.float32]]:
+    def features(self) -> Sequence[NDArray[np.float32]]:
         """Local features of the network, averaged over the views.
 
         Returns
         -------
-        list of ndarray
-            Each ``(C, gh, gw)`` float32.
+        sequence of ndarray
+            Each ``(C, gh, gw)`` float32, averaged when it is first asked for.
         """
-        if not self._features:
-            for level in range(len(self.encodings[0].features)):
-                maps = (e.features[level] for e in self.encodings)
-                merged = merge(maps, self.views, self.shape, self.grid, offset=self._offset)
-                self._features.append(merged.numpy())
+        if self._features is None:
+            self._features = _Features(self)
         return self._features
 
-    @property
-    def _offset(self) -> tuple[float, float]:
-        return (self.geometry.offset, self.geometry.offset)
+    def merged(self, maps: Iterable[Tensor], grid: tuple[int, int] | None = None) -> Tensor:
+        """Average one map a view: `views.merge` with what is known of this image.
+
+        Parameters
+        ----------
+        maps : iterable of torch.Tensor
+            ``(C, h, w)`` each, in the order of the views.
+        grid : tuple of int, optional
+            Cells of the result, if not `grid`.
+        """
+        return self._merge(maps, self.views, grid or self.grid)
+
+    def _merge(
+        self, maps: Iterable[Tensor], views: Sequence[View], grid: tuple[int, int]
+    ) -> Tensor:
+        offset = (self.geometry.offset, self.geometry.offset)
+        return merge(maps, views, self.shape, grid, offset=offset)
 
     def _sizes(self) -> list[list[int]]:
         """Indices of the views that show the image at one size, mirrored or not, in any light."""
@@ -164,6 +179,32 @@ class ImageEncoding:
             size = (view.height, view.width, view.bottom - view.top, view.right - view.left)
             groups.setdefault((*size, *kind(view)), []).append(i)
         return list(groups.values())
+
+
+class _Features(Sequence[NDArray[np.float32]]):
+    """The levels of `ImageEncoding.features`; a first segmentation needs only the last."""
+
+    def __init__(self, encoding: ImageEncoding) -> None:
+        self._encoding = encoding
+        self._merged: dict[int, NDArray[np.float32]] = {}
+
+    def __len__(self) -> int:
+        return len(self._encoding.encodings[0].features)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.float32]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.float32]]: ...
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        chosen = range(len(self))[index]
+        if isinstance(chosen, range):
+            return [self[level] for level in chosen]
+        if chosen not in self._merged:
+            maps = (view.features[chosen] for view in self._encoding.encodings)
+            self._merged[chosen] = self._encoding.merged(maps).numpy()
+        return self._merged[chosen]
 
 
 def agreement(maps: Tensor) -> Tensor:

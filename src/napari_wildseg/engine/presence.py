@@ -24,11 +24,9 @@ from torch import Tensor
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.encoding import ImageEncoding
 from napari_wildseg.engine.familiarity import LITTLE, familiarity
-from napari_wildseg.engine.grid import grid_of
 from napari_wildseg.engine.models.base import CLIPModel
-from napari_wildseg.engine.tagging.places import GRID, of_view
+from napari_wildseg.engine.tagging.places import place_embeddings
 from napari_wildseg.engine.tagging.scores import best, reach, shares_of
-from napari_wildseg.engine.views import merge
 
 ABSENT = -4.5
 """Scores below this: the class is left out."""
@@ -139,9 +137,4 @@ class PresenceTest:
 
     def _evidence(self, rows: Tensor) -> Tensor:
         """What each text gets at each place: ``(N, D) -> (N, places)``."""
-        kept, offset = self._encoding, self._encoding.geometry.offset
-        maps = (
-            torch.einsum("kd,dhw->khw", rows, of_view(self._model, view)) for view in kept.encodings
-        )
-        grid = grid_of(kept.shape, GRID)
-        return merge(maps, kept.views, kept.shape, grid, offset=(offset, offset)).flatten(1)
+        return rows.cpu() @ place_embeddings(self._encoding, self._model).flatten(1)

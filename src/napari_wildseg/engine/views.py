@@ -214,10 +214,12 @@ def merge(
     Returns
     -------
     torch.Tensor
-        ``(K, gh, gw)`` float32.
+        ``(K, gh, gw)`` float32; in memory, channels lie last.
     """
-    total: Tensor | None = None
     weight = torch.zeros(grid)
+    total: Tensor | None = None
+    box = (0, 0, 0, 0)
+    waiting: list[tuple[Tensor, Tensor, Tensor]] = []
     for values, view in zip(maps, views, strict=True):
         y = (torch.arange(grid[0]) + 0.5) * (shape[0] / grid[0])
         x = (torch.arange(grid[1]) + 0.5) * (shape[1] / grid[1])
@@ -228,23 +230,46 @@ def merge(
         rows, cols = torch.nonzero(fade_y)[:, 0], torch.nonzero(fade_x)[:, 0]
         if not len(rows) or not len(cols):
             continue
-        inside = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-        fade_y, fade_x = fade_y[inside[0]], fade_x[inside[1]]
-        u = 1 - u if view.flip else u
-        # Reading a grid bilinearly is two products of matrices, many times as fast as by point;
-        # with rows first and channels second, each is a single one.
-        read_y = _reading(v[inside[0]], values.shape[1], offset[0]) * fade_y[:, None]
-        read_x = _reading(u[inside[1]], values.shape[2], offset[1]) * fade_x[:, None]
         count, height, width = values.shape
         if total is None:
-            total = torch.zeros(grid[0], count, grid[1])
-        by_row = values.float().cpu().transpose(0, 1).reshape(height, count * width)
-        read = (read_y @ by_row).view(-1, width) @ read_x.T
-        total[inside[0], :, inside[1]] += read.view(len(read_y), count, -1)
-        weight[inside] += fade_y[:, None] * fade_x
+            total = torch.zeros(*grid, count)
+        seen = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+        if waiting and seen != box:
+            _add(total, box, waiting)
+            waiting = []
+        box = seen
+        in_y, in_x = slice(*box[:2]), slice(*box[2:])
+        fade_y, fade_x = fade_y[in_y], fade_x[in_x]
+        weight[in_y, in_x] += fade_y[:, None] * fade_x
+        u = 1 - u if view.flip else u
+        read_y = _reading(v[in_y], height, offset[0]) * fade_y[:, None]
+        read_x = _reading(u[in_x], width, offset[1]) * fade_x[:, None]
+        waiting.append((values, read_y, read_x))
     if total is None:
         raise ValueError("merge needs at least one map")
-    return (total / weight.clamp(min=1e-6)[:, None]).transpose(0, 1).contiguous()
+    _add(total, box, waiting)
+    return total.div_(weight.clamp_(min=1e-6)[:, :, None]).permute(2, 0, 1)
+
+
+def _add(
+    total: Tensor, box: tuple[int, int, int, int], maps: Sequence[tuple[Tensor, Tensor, Tensor]]
+) -> None:
+    """Add maps of views that show one box to ``(gh, gw, K)``, read at the cells' centres.
+
+    Reading bilinearly is two products of matrices, many times as fast as by point. Channels stay
+    last, as the networks leave them, and the second product is one of all views.
+    """
+    top, bottom, left, right = box
+    columns, channels = right - left, total.shape[2]
+    by_column = torch.empty(sum(values.shape[1] for values, _, _ in maps), columns, channels)
+    start = 0
+    for values, _, read_x in maps:
+        rows = values.float().cpu().permute(1, 2, 0)
+        part = by_column[start : start + len(rows)]
+        torch.bmm(read_x.expand(len(rows), -1, -1), rows, out=part)
+        start += len(rows)
+    read = torch.cat([read_y for _, read_y, _ in maps], dim=1) @ by_column.flatten(1)
+    total[top:bottom, left:right] += read.view(bottom - top, columns, channels)
 
 
 def _reading(position: Tensor, cells: int, offset: float) -> Tensor:

@@ -94,3 +94,15 @@ def test_operators_that_fail_are_done_without(layer, monkeypatch):
         assert torch.equal(layer(x), expected)
         assert torch.equal(layer(x), expected)
     assert not linears._works
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_packed_matrix_gives_the_usual_product(works, monkeypatch):
+    if not works:
+        monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", None, raising=False)
+    matrix = torch.randn(300, 200, generator=torch.Generator().manual_seed(0))
+    product = packed.PackedMatrix(matrix, rows=5)
+    assert (product._packed is None) == (not works)
+    for count in (1, 5, 70):
+        rows = torch.randn(count, 200, generator=torch.Generator().manual_seed(count))
+        torch.testing.assert_close(product(rows), rows @ matrix.T, rtol=1e-5, atol=1e-4)

@@ -28,6 +28,41 @@ _ROWS = 256
 """Rows that the layout is chosen for; the same always, so that sums are taken in one order."""
 
 
+class PackedMatrix:
+    """A matrix on the CPU that few rows are multiplied by, again and again.
+
+    With five rows and 1300 columns oneDNN takes a third of the time that MKL takes.
+
+    Parameters
+    ----------
+    matrix : torch.Tensor
+        ``(N, M)`` float32.
+    rows : int
+        About how many rows a product has.
+    """
+
+    def __init__(self, matrix: Tensor, rows: int) -> None:
+        self._matrix = matrix.detach()
+        self._packed: Tensor | None = None
+        try:
+            packed = torch.ops.mkldnn._reorder_linear_weight(self._matrix, rows)
+            self._product(matrix.new_zeros(rows, matrix.shape[1]), packed)
+        except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+            return
+        self._packed = packed
+        self._matrix = matrix.new_empty(0)  # not held twice
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Multiply ``(R, M)`` float32 rows by the transposed matrix: ``(R, N)``."""
+        if self._packed is None:
+            return F.linear(rows, self._matrix)
+        return self._product(rows, self._packed)
+
+    @staticmethod
+    def _product(rows: Tensor, packed: Tensor) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")  # type: ignore[no-any-return]
+
+
 class PackedLinears(TorchFunctionMode):
     """While this is active, ``linear`` of large float32 arrays on the CPU uses packed weights.
 

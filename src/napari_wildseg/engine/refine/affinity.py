@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -77,13 +77,14 @@ def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tenso
     return nodes @ nodes.T / temperature - distance
 
 
-def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:
+def spread(affinity: Callable[[Tensor], Tensor], maps: Tensor, rounds: int) -> Tensor:
     """Average every map over similar places, again and again.
 
     Parameters
     ----------
-    affinity : torch.Tensor
-        ``(N, N)``, rows sum to 1.
+    affinity : callable
+        Multiplies rows by the transposed ``(N, N)`` affinity, whose rows sum to 1
+        (`models.packed.PackedMatrix`).
     maps : torch.Tensor
         ``(K, h, w)`` with ``h * w = N``.
     rounds : int
@@ -97,5 +98,5 @@ def spread(affinity: Tensor, maps: Tensor, rounds: int) -> Tensor:
     # Maps as rows: with places as rows, the few columns make each product three times slower.
     values = maps.flatten(1)
     for _ in range(rounds):
-        values = F.linear(values, affinity)
+        values = affinity(values)
     return values.reshape(maps.shape)

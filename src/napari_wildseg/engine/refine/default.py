@@ -116,7 +116,7 @@ class DefaultRefinement:
         self.image = image
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
-        self.maps = [torch.from_numpy(f) for f in features]
+        self.features = features
         shape = (image.shape[0], image.shape[1])
         self.work = grid_of(shape, math.sqrt(self.options.work_pixels))
         self.grid = grid_of(shape, GRID_SIDE)
@@ -155,6 +155,11 @@ class DefaultRefinement:
         return keep_corrections(self._walk(fine, corrections, held), corrections)
 
     @cached_property
+    def maps(self) -> list[Tensor]:
+        """All features; spreading alone needs but the last."""
+        return [torch.from_numpy(f) for f in self.features]
+
+    @cached_property
     def _learner(self) -> Learner:
         """What learns from corrections; needed once there are any."""
         return Learner(self._pieces, self._pieces.looks(self.maps), self.options.learning)
@@ -165,7 +170,8 @@ class DefaultRefinement:
 
     @cached_property
     def _spreading(self) -> Spreading:
-        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
+        last = [torch.from_numpy(f) for f in self.features[-1:]]
+        nodes = node_features(last or [self.lab], self.coarse)
         colours = _resize(self.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
         similarity = affinity_logits(nodes, self.options.temperature, colours)
         return Spreading(similarity, rounds=self.options.rounds)

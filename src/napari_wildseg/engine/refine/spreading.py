@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.refine.affinity import spread
 
 CONTRAST = 0.8
@@ -32,7 +33,7 @@ class Spreading:
 
     similarity: Tensor
     rounds: int = 48
-    _affinity: Tensor | None = field(default=None, repr=False)
+    _affinity: PackedMatrix | None = field(default=None, repr=False)
 
     def __call__(self, start: Tensor) -> Tensor:
         """Spread maps, each until it would lose its contrast.
@@ -51,7 +52,7 @@ class Spreading:
             ``(C, h, w)`` float32.
         """
         if self._affinity is None:
-            self._affinity = torch.softmax(self.similarity, dim=1)
+            self._affinity = PackedMatrix(torch.softmax(self.similarity, dim=1), len(start))
         values = settled = start
         rounds = 0
         for stop in [2**k for k in range(1, 16) if 2**k < self.rounds] + [self.rounds]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _LOOK_EVERY = 4
 """Steps of conjugate gradients from one look at the residual to the next."""
@@ -118,43 +119,67 @@ def random_walk(
     torch.Tensor
         ``(K, H, W)`` float32.
     """
-    down, right = edges
     degree = degree_of(trust, edges)
-    free = None if fixed is None else (~fixed).float()
-
-    # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
-    def laplacian(x: Tensor) -> Tensor:
-        y = degree * x
-        y[:, 1:].addcmul_(down, x[:, :-1], value=-1)
-        y[:, :-1].addcmul_(down, x[:, 1:], value=-1)
-        y[:, :, 1:].addcmul_(right, x[:, :, :-1], value=-1)
-        y[:, :, :-1].addcmul_(right, x[:, :, 1:], value=-1)
-        return y if free is None else y.mul_(free)
-
-    def dot(a: Tensor, b: Tensor) -> Tensor:
-        product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
-        return product[:, None, None]
-
+    pull = trust * prior
+    goal = tolerance**2 * pull.square().sum().clamp(min=1e-12)
     x = (prior if start is None else start).clone()
+    scale = degree.rsqrt()
     if fixed is not None:
         x = torch.where(fixed, prior, x)
-    pull = trust * prior
-    residual = pull if free is None else pull * free
-    residual = residual - laplacian(x)
-    goal = tolerance**2 * pull.square().sum().clamp(min=1e-12)
-    z = residual / degree
-    direction = z.clone()
-    rz = dot(residual, z)
+        scale.masked_fill_(fixed, 0)
+
+    # Divided by the root of the degree on both sides, the system has ones on its diagonal (and
+    # nothing at fixed pixels): Jacobi's preconditioner is then the identity. Pixels lie in one
+    # row a class, so that a neighbour is a shift along it.
+    count, width = len(x), x.shape[2]
+    residual = (pull - _product(x, degree, edges)).mul_(scale).view(count, -1)
+    down, right = _scaled(edges, scale)
+    direction = residual.clone()
+    applied, change = torch.empty_like(residual), torch.zeros_like(residual)
+    shifts = [(_pairs(applied, n), _pairs(direction, n), w) for n, w in ((width, down), (1, right))]
+    squares = _dot(residual, residual)
+    # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
     for number in range(iterations):
         # Looking whether it is done costs as much as a tenth of a step.
-        if number % _LOOK_EVERY == 0 and dot(residual, residual).sum() <= goal:
-            break
-        applied = laplacian(direction)
-        alpha = rz / dot(direction, applied).clamp(min=1e-20)
-        x.addcmul_(alpha, direction)
+        if number % _LOOK_EVERY == 0:
+            left = residual.square().sum(0).dot(degree.view(-1))
+            if left <= goal:
+                break
+        applied.copy_(direction)
+        for (before, after), (first, second), weights in shifts:
+            after.addcmul_(weights, first, value=-1)
+            before.addcmul_(weights, second, value=-1)
+        alpha = squares / _dot(direction, applied).clamp(min=1e-20)
+        change.addcmul_(alpha, direction)
         residual.addcmul_(alpha, applied, value=-1)
-        torch.div(residual, degree, out=z)
-        rz_next = dot(residual, z)
-        direction.mul_(rz_next / rz.clamp(min=1e-20)).add_(z)
-        rz = rz_next
-    return x
+        squares, last = _dot(residual, residual), squares
+        torch.addcmul(residual, squares / last.clamp(min=1e-20), direction, out=direction)
+    return x.addcmul_(change.view_as(x), scale)
+
+
+def _product(x: Tensor, degree: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
+    """Apply the system to ``(K, H, W)``."""
+    down, right = edges
+    y = degree * x
+    y[:, 1:].addcmul_(down, x[:, :-1], value=-1)
+    y[:, :-1].addcmul_(down, x[:, 1:], value=-1)
+    y[:, :, 1:].addcmul_(right, x[:, :, :-1], value=-1)
+    y[:, :, :-1].addcmul_(right, x[:, :, 1:], value=-1)
+    return y
+
+
+def _scaled(edges: tuple[Tensor, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Multiply each edge by the scale of both its pixels; flat, 0 from one row to the next."""
+    down, right = edges
+    across = F.pad(right * scale[:, 1:] * scale[:, :-1], (0, 1)).view(-1)
+    return (down * scale[1:] * scale[:-1]).view(-1), across[:-1]
+
+
+def _pairs(rows: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    """Views of ``(K, N)``: every place that has another so far behind it, and that other."""
+    return rows[:, : rows.shape[1] - shift], rows[:, shift:]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    product: Tensor = torch.linalg.vecdot(a, b)
+    return product[:, None]

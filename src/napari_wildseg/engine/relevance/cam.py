@@ -62,7 +62,7 @@ class CamRelevance:
         embedding = F.normalize(tower.head(last).float(), dim=-1)
         return [
             ViewEncoding(
-                tensors={"last": last[b].float().contiguous()},
+                tensors={"last": last[b].float()},
                 features=[f[b].float() for f in earlier],
                 embedding=embedding[b],
             )
@@ -76,7 +76,7 @@ class CamRelevance:
         tower = _tower(model, self.dilate)
         last = encoding.tensors["last"]
         if tower.linear is not None:
-            weights = text @ tower.linear
+            weights = text if tower.plain else text @ tower.linear
             return torch.einsum("kc,chw->khw", weights, last)
         with torch.enable_grad():
             leaf = last[None].clone().requires_grad_()
@@ -96,6 +96,7 @@ class _Tower:
     trunk: Callable[[Tensor], tuple[Tensor, list[Tensor]]]
     head: Callable[[Tensor], Tensor]
     linear: Tensor | None  # (D, C) where embedding = linear @ mean(features), else None
+    plain: bool = False  # the linear map changes nothing
 
 
 _TOWERS: weakref.WeakKeyDictionary[nn.Module, dict[bool, _Tower]] = weakref.WeakKeyDictionary()
@@ -157,7 +158,12 @@ def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
             linear = torch.eye(int(trunk.num_features), device=next(trunk.parameters()).device)  # type: ignore
         elif len(layers) == 1 and layers[0].bias is None:
             linear = layers[0].weight.detach()
-    return _Tower(forward, head, linear)
+    return _Tower(forward, head, linear, linear is not None and _is_identity(linear))
+
+
+def _is_identity(matrix: Tensor) -> bool:
+    rows, columns = matrix.shape
+    return rows == columns and torch.equal(matrix, torch.eye(rows, device=matrix.device))
 
 
 def _only_averages(trunk: nn.Module) -> bool:
@@ -217,9 +223,13 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
     return _Tower(forward, head, None)
 
 
-def linear_of(model: CLIPModel) -> Tensor | None:
-    """Return ``(D, C)`` where a tower's embedding is this times the mean feature, else None."""
-    return _tower(model, dilate=True).linear
+def linear_of(model: CLIPModel) -> tuple[Tensor | None, bool]:
+    """Return ``(D, C)`` where a tower's embedding is this times the mean feature, else None.
+
+    And whether it is the identity.
+    """
+    tower = _tower(model, dilate=True)
+    return tower.linear, tower.plain
 
 
 def head_of(model: CLIPModel) -> Callable[[Tensor], Tensor]:

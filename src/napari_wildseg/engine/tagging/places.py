@@ -23,7 +23,6 @@ from napari_wildseg.engine.encoding import ImageEncoding
 from napari_wildseg.engine.grid import grid_of
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.views import merge
 
 GRID = 16
 """Geometric mean of the sides of the grid on which places are looked at, in cells."""
@@ -31,7 +30,7 @@ GRID = 16
 
 @torch.no_grad()
 def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
-    """Embed the places of an image, averaged over its views.
+    """Embed the places of an image, averaged over its views; worked out once an image.
 
     Parameters
     ----------
@@ -45,14 +44,10 @@ def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
     torch.Tensor
         ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
     """
-    shift = encoding.geometry.offset
-    return merge(
-        (of_view(model, view) for view in encoding.encodings),
-        encoding.views,
-        encoding.shape,
-        grid_of(encoding.shape, GRID),
-        offset=(shift, shift),
-    )
+    if encoding.places is None:
+        maps = (of_view(model, view) for view in encoding.encodings)
+        encoding.places = encoding.merged(maps, grid_of(encoding.shape, GRID))
+    return encoding.places
 
 
 def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
@@ -82,10 +77,10 @@ def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
 def _convolutional(model: CLIPModel, last: Tensor) -> Tensor:
     from napari_wildseg.engine.relevance.cam import head_of, linear_of
 
-    linear = linear_of(model)
+    linear, plain = linear_of(model)
+    if plain:
+        return last
     if linear is not None:
-        if linear.shape[0] == linear.shape[1] and _is_identity(linear):
-            return last
         return torch.einsum("dc,chw->dhw", linear, last)
     cells = last.flatten(1).T[:, :, None, None]
     return _picture(F.normalize(head_of(model)(cells).float(), dim=-1), last.shape[-2:])
@@ -109,9 +104,3 @@ def _transformer(model: CLIPModel, view: ViewEncoding) -> Tensor:
 
 def _picture(rows: Tensor, grid: tuple[int, ...]) -> Tensor:
     return rows.T.reshape(rows.shape[1], *grid)
-
-
-def _is_identity(square: Tensor) -> bool:
-    """Whether a square matrix changes nothing; no second one is made, since every view asks."""
-    ones = bool((square.diagonal() == 1).all())
-    return ones and int(square.count_nonzero()) == len(square)
