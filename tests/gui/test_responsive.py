@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 
 import numpy as np
@@ -59,6 +61,24 @@ def test_the_event_loop_keeps_turning(desk, qtbot, record_property):
         record_property(f"longest_gap_{action}", dog.longest)
         print(f"longest gap while {action} ran: {dog.longest * 1000:.0f} of {took * 1000:.0f} ms")
         assert dog.longest < max(LIMIT, took / 4)
+
+
+def test_the_window_does_not_wait_for_the_disk(desk, photo, monkeypatch):
+    """Which would take no time of the processor, so the watchdog would not see it."""
+    at, fsync = [], os.fsync
+
+    def noted(descriptor):
+        at.append(threading.current_thread())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    d = desk(photo, "cup of coffee, table")
+    d.run("auto_segment")
+    d.layer().paint((30, 40), 2)
+    d.run("refine")
+    d.controller.safekeeping.store.flush()
+    assert at, "what was painted was kept safe"
+    assert threading.main_thread() not in at
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -159,6 +159,8 @@ def test_hands_listen_no_more_when_let_go(window, clock, qtbot):
 
 def test_the_starter_is_tried_once(qtbot, starter, monkeypatch):
     """It is in the pool, as a run leaves it; where a run was quicker, nothing happens."""
+    import napari_wildseg.engine.segmenter  # noqa: F401 - first imported below, it would keep what is put in
+
     monkeypatch.setattr("napari_wildseg.engine.models.load_model", lambda spec: starter)
     pool = EnginePool()
     stages = [progress.stage for progress in warmup._model_steps(pool)]

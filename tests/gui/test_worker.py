@@ -63,7 +63,7 @@ def test_cancel_stops_at_the_next_step_and_closes_the_generator(worker, qtbot):
     job = Job(endless, on_progress=told.append, on_result=told.append)
     job.on_end = lambda: ended.append(True)
     worker.submit(job)
-    begun.wait()
+    assert begun.wait(60)
     job.cancel()
     go.set()
     qtbot.waitUntil(lambda: bool(ended))
