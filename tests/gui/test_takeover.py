@@ -12,7 +12,7 @@ from napari_wildseg.gui import long_write
 from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import Outcome
-from napari_wildseg.gui.session import LABELS
+from napari_wildseg.gui.session import LABELS, ImageSession
 from napari_wildseg.gui.takeover import Arrival
 from napari_wildseg.gui.tracked import TrackedLayer
 
@@ -133,3 +133,15 @@ def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property):
     assert layer.data[50, 50] == 1
     # A ratio, so that a busy machine does not matter; on an idle one the gap is 40 ms of 800.
     assert dog.longest < max(0.25, took / 2)
+
+
+def test_a_run_that_nobody_disturbs_notes_the_plane_once(desk, photo, monkeypatch):
+    """Of a large plane, each note is a copy of many megabytes on the GUI thread."""
+    d = desk(photo, "cup of coffee, table")
+    d.run("auto_segment")
+    noted, note = [], ImageSession.standings
+    monkeypatch.setattr(
+        ImageSession, "standings", lambda self, plane: noted.append(plane) or note(self, plane)
+    )
+    d.run("refine")
+    assert len(noted) == 1

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QApplication, QLabel, QShortcut, QWidget
+from qtpy.QtGui import QAction, QPalette
+from qtpy.QtWidgets import QApplication, QLabel, QPushButton, QShortcut, QWidget
 
 from napari_wildseg.gui import threshold
 from napari_wildseg.gui.export import Choice
@@ -568,6 +568,19 @@ def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):
     buttons[0].click()
     assert d.control("classes").model().rowCount() == 1
     assert not buttons[0].isEnabled()
+    d.controller.remove_class(1)
+    assert buttons[0].isEnabled()
+
+
+def test_suggested_names_that_are_typed_are_not_offered(desk, photo):
+    d = desk(photo)
+    bar = d.control("suggestions")
+    d.controller.session.suggestions = [("cup", 0.9), ("spoon", 0.4)]
+    d.controller.add_classes("Cup")
+    offered = {b.text(): b.isEnabled() for b in bar.findChildren(QPushButton) if not b.isHidden()}
+    assert offered == {"+ cup": False, "+ spoon": True}
+    d.controller.add_classes("spoon, table")
+    assert bar.isHidden()
 
 
 def test_relevance_map_lies_on_the_image(desk, photo):
@@ -915,25 +928,29 @@ def test_keys_are_heard_on_the_canvas(make_napari_viewer, desk, photo, qtbot):
     assert "Refined" in d.status
 
 
+def contrast(one, other):
+    """Contrast of two RGB colours from 0 to 255 (WCAG)."""
+
+    def luminance(colour):
+        parts = np.array(colour[:3]) / 255
+        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_text_and_icons_stand_out(theme):
     """The widget's own colours are the theme's: 4.5 to 1 for text, 3 to 1 for icons (WCAG AA)."""
     from napari.utils.theme import get_theme
 
-    def luminance(colour):
-        parts = np.array(colour.as_rgb_tuple()[:3]) / 255
-        linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-        return float(linear @ (0.2126, 0.7152, 0.0722))
-
-    def contrast(one, other):
-        dark, light = sorted((luminance(one), luminance(other)))
-        return (light + 0.05) / (dark + 0.05)
-
     colours = get_theme(theme)
     # What is behind the controls: the dock, fields and buttons, pressed, hovered, chosen.
     for ground in ("background", "foreground", "primary", "secondary", "highlight"):
-        assert contrast(colours.text, getattr(colours, ground)) >= 4.5, ground
-        assert contrast(colours.icon, getattr(colours, ground)) >= 3, ground
+        behind = getattr(colours, ground).as_rgb_tuple()
+        assert contrast(colours.text.as_rgb_tuple(), behind) >= 4.5, ground
+        assert contrast(colours.icon.as_rgb_tuple(), behind) >= 3, ground
 
 
 def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
@@ -943,6 +960,11 @@ def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
     for theme in ("light", "dark"):
         d.viewer.theme = theme
         QApplication.processEvents()
+        palette = d.control("new_class").palette()
+        *hint, opacity = palette.color(QPalette.ColorRole.PlaceholderText).getRgb()
+        ground = np.array(palette.color(QPalette.ColorRole.Base).getRgb()[:3])
+        seen = np.array(hint) * opacity / 255 + ground * (1 - opacity / 255)
+        assert contrast(seen, ground) >= 4.5
     d.viewer.layers["Image"].name = "a very long name of a layer " * 4
     assert d.widget.minimumSizeHint().width() <= 250
     # The sections never scroll sideways, not even beside a vertical scroll bar.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
+from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.gui.as_typed import quoted
 
@@ -36,6 +37,8 @@ class SuggestionBar(QWidget):
         self.setObjectName("suggestions")
         self.setToolTip("Names that may fit the image: click one to add it.")
         self._names: list[tuple[str, float | None]] = []
+        self._buttons: dict[str, QPushButton] = {}
+        self._taken: frozenset[str] = frozenset()
         self._flow = _Flow(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -52,6 +55,7 @@ class SuggestionBar(QWidget):
         if list(names) == self._names:
             return
         self._names = list(names)
+        self._buttons.clear()
         while (item := self._flow.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -67,8 +71,22 @@ class SuggestionBar(QWidget):
             button.setToolTip(f"Add {name} to the classes{fit}.")
             button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
             self._flow.addWidget(button)
+            self._buttons[fold(name)] = button
             button.show()  # the flow gives no room to what Qt has not shown yet
-        self.setVisible(bool(names))
+        self.mark(self._taken)
+
+    def mark(self, taken: Iterable[str]) -> None:
+        """Grey out the names that are classes already; hide the bar where all of them are.
+
+        Parameters
+        ----------
+        taken : iterable of str
+            Names of the classes.
+        """
+        self._taken = frozenset(fold(name) for name in taken)
+        for name, button in self._buttons.items():
+            button.setEnabled(name not in self._taken)
+        self.setVisible(not self._taken.issuperset(self._buttons))
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Step
+from napari_wildseg.gui.scratch import same
 
 
 class Tracker:
@@ -51,12 +52,12 @@ class Tracker:
         return (
             self.baseline is standing.baseline
             and self.kept is standing.kept
-            and np.array_equal(data, standing.data)
+            and same(data, standing.data)
         )
 
     def has_decisions(self, data: NDArray[np.integer]) -> bool:
         """Whether the annotator decided anything; much quicker than asking what."""
-        return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
+        return not same(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return what the annotator decided so far, see `Standing.decided`.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.gui.scratch import Scratch, same
 
 UNLABELLED = 255
 """Label value that decides nothing; inside the trackers also "not corrected"."""
@@ -157,14 +158,16 @@ class Standing:
         """Work out how to come to a baseline and decisions."""
         if not self.leaves_step:
             # Which pixels differ is what takes time and memory; without a step nobody asks.
-            changes = not np.array_equal(self.data, result)
-            fresh = None if self.there else result.copy()
-            return Plan(self, result, kept, None, changes, fresh)
+            changes = not same(self.data, result)
+            if self.there:
+                return Plan(self, result, kept, None, changes)
+            scratch = Scratch()
+            scratch.copy(result)
+            return Plan(self, result, kept, None, changes, result.copy(), scratch)
         pixels = Patch.between(self.data, result)
-        same = self.data is self.baseline or np.array_equal(self.data, self.baseline)
         step = Step(
             pixels,
-            pixels if same else Patch.between(self.baseline, result),
+            pixels if same(self.data, self.baseline) else Patch.between(self.baseline, result),
             Patch.between(self.kept, kept),
         )
         return Plan(self, result, kept, step, bool(pixels.where.size))
@@ -183,6 +186,8 @@ class Plan:
     fresh: NDArray[np.uint8] | None = None
     """The baseline once more, for a layer that is not there yet to hold: of a large plane a copy
     takes long, and here it is made on the worker."""
+    scratch: Scratch | None = None
+    """Memory for noting how such a layer stands, for the same reason."""
 
 
 @dataclass(frozen=True)

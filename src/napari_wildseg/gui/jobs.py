@@ -113,6 +113,8 @@ class Outcome:
     seconds: dict[str, float]
     settings: dict[str, Any]
     model: str
+    standings: Standings | None = None
+    """What the job started from: how the plane still stands, unless somebody painted since."""
 
 
 def segment_steps(request: Request, standings: Standings, *, refine: bool) -> Steps[Outcome]:
@@ -138,7 +140,7 @@ def segment_steps(request: Request, standings: Standings, *, refine: bool) -> St
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
         result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=refine)
+    return _outcome(result, refined=refine, standings=standings)
 
 
 def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
@@ -162,7 +164,7 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
         yield from _segment(request, segmenter, refine=False)
     segmenter.threshold = request.threshold
     result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=True)
+    return _outcome(result, refined=True, standings=standings)
 
 
 def carry_steps(
@@ -198,7 +200,7 @@ def carry_steps(
     result = yield from carried_steps(
         cast("Segmenter", segmenter), looks, request.classes, corrections
     )
-    return _outcome(result, refined=True)
+    return _outcome(result, refined=True, standings=standings)
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
@@ -305,7 +307,7 @@ def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Result, *, refined: bool) -> Outcome:
+def _outcome(result: Result, *, refined: bool, standings: Standings) -> Outcome:
     return Outcome(
         pseudo_labels=result.pseudo_labels,
         labels=result.labels if refined else None,
@@ -313,4 +315,5 @@ def _outcome(result: Result, *, refined: bool) -> Outcome:
         seconds=dict(result.seconds),
         settings=dict(result.settings),
         model=result.model,
+        standings=standings,
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.runner import Runner
     from napari_wildseg.gui.session import ImageSession
 
-PATIENCE = 3
+PATIENCE = 4
 """So many notes may turn out stale; after that the work is done on the GUI thread."""
 
 FILL = {PSEUDO: UNLABELLED, LABELS: 0}
@@ -124,10 +124,12 @@ class Takeover:
             return
         there = session.layer(PSEUDO) is not None
         before = session.plane_state(arrival.plane).pseudo_labels if not arrival.pseudo else None
+        # The run's own note first: of a large plane, a new one is a copy of a hundred megabytes.
+        noted = arrival.outcome.standings if patience == PATIENCE else None
         steps = partial(
             _fit_steps,
             arrival.outcome,
-            session.standings(arrival.plane),
+            noted or session.standings(arrival.plane),
             pseudo=arrival.pseudo or there,
             before=before,
         )

@@ -19,6 +19,7 @@ from napari_wildseg.gui.decisions import (
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.layers import read_plane
 from napari_wildseg.gui.long_write import LongWrite
+from napari_wildseg.gui.scratch import Scratch
 
 
 class TrackedLayer:
@@ -49,6 +50,7 @@ class TrackedLayer:
         self._previewed: Plane | None = None
         self._has_history = False
         self._long: LongWrite | None = None
+        self._scratch = Scratch()
 
     @property
     def layer(self) -> Labels | None:
@@ -93,7 +95,8 @@ class TrackedLayer:
         # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
         seen = layer.visible or self._has_history
         data = read_plane(layer, plane)
-        return self.tracker(plane).standing(data.copy() if seen else data, leaves_step=seen)
+        noted = self._scratch.copy(data) if seen else data
+        return self.tracker(plane).standing(noted, leaves_step=seen)
 
     def stands(self, plane: Plane, standing: Standing) -> bool:
         """Whether a plane still stands as noted."""
@@ -134,6 +137,8 @@ class TrackedLayer:
         self._previewed = None
         self.unsaved = True
         tracker.accept(plan)
+        if plan.scratch is not None:
+            self._scratch = plan.scratch
         if plan.step is None:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
             if not held:

@@ -137,7 +137,7 @@ def random_walk(
     direction = residual.clone()
     applied, change = torch.empty_like(residual), torch.zeros_like(residual)
     shifts = [(_pairs(applied, n), _pairs(direction, n), w) for n, w in ((width, down), (1, right))]
-    squares = _dot(residual, residual)
+    squares = _squares(residual)
     # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
     for number in range(iterations):
         # Looking whether it is done costs as much as a tenth of a step.
@@ -152,7 +152,7 @@ def random_walk(
         alpha = squares / _dot(direction, applied).clamp(min=1e-20)
         change.addcmul_(alpha, direction)
         residual.addcmul_(alpha, applied, value=-1)
-        squares, last = _dot(residual, residual), squares
+        squares, last = _squares(residual), squares
         torch.addcmul(residual, squares / last.clamp(min=1e-20), direction, out=direction)
     return x.addcmul_(change.view_as(x), scale)
 
@@ -183,3 +183,9 @@ def _pairs(rows: Tensor, shift: int) -> tuple[Tensor, Tensor]:
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     product: Tensor = torch.linalg.vecdot(a, b)
     return product[:, None]
+
+
+def _squares(a: Tensor) -> Tensor:
+    """As ``_dot(a, a)``, in half the time."""
+    length: Tensor = torch.linalg.vector_norm(a, dim=1, keepdim=True)
+    return length.square_()

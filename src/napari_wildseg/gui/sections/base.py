@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wildseg.gui.controller import Controller
+from napari_wildseg.gui.line import Line
 
 
 class Section(QWidget):
@@ -84,7 +85,7 @@ class Section(QWidget):
 
     def line(self, name: str, tooltip: str) -> QLineEdit:
         """Return a line to type in with an object name and a tooltip, not laid out yet."""
-        line = QLineEdit(self)
+        line = Line(self)
         line.setObjectName(name)
         line.setToolTip(tooltip)
         return line

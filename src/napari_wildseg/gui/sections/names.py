@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QHBoxLayout, QLineEdit
+from qtpy.QtWidgets import QColorDialog, QHBoxLayout
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.bars import SuggestionBar
 from napari_wildseg.gui.class_table import ClassTable
+from napari_wildseg.gui.line import Line
 from napari_wildseg.gui.marks import unfamiliar
 from napari_wildseg.gui.sections.base import Section
 
@@ -18,7 +19,7 @@ class NamesSection(Section):
     def build(self) -> None:
         """Make the controls and connect them."""
         controller = self.controller
-        self.new_class = QLineEdit(self)
+        self.new_class = Line(self)
         self.new_class.setObjectName("new_class")
         self.new_class.setAccessibleName("New class names")
         self.new_class.setPlaceholderText("cat, cup of coffee=cup|mug")
@@ -103,6 +104,7 @@ class NamesSection(Section):
         self.table.classes.show(self.controller.classes, hidden, notices)
         self.table.select_class(self.controller.selected_class)
         self.suggestions.show_names([] if session is None else session.suggestions)
+        self.suggestions.mark(info.name for info in self.controller.classes)
 
     def _current(self) -> ClassInfo | None:
         info = self.table.current_class()

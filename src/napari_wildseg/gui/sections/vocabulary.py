@@ -12,13 +12,13 @@ from qtpy.QtWidgets import (
     QCompleter,
     QFileDialog,
     QGridLayout,
-    QLineEdit,
 )
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.vocabularies import VOCABULARIES, load_vocabulary, search_names
 from napari_wildseg.gui.as_typed import quoted
 from napari_wildseg.gui.class_sets import load_classes, save_classes
+from napari_wildseg.gui.line import Line
 from napari_wildseg.gui.sections.base import Section
 from napari_wildseg.gui.worker import Job, shared_worker
 
@@ -57,7 +57,7 @@ class VocabularySection(Section):
         self._show(self.controller.vocabulary)
         self.vocabulary.activated.connect(lambda _: self._choose())
 
-        self.search = QLineEdit(self)
+        self.search = Line(self)
         self.search.setObjectName("search_names")
         self.search.setPlaceholderText("Search the vocabulary")
         self.search.setClearButtonEnabled(True)
