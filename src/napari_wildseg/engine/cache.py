@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 
-_FORMAT = "2"
+_FORMAT = "3"
 """Changes when what a method keeps changes, so that old files are not read."""
 
 
@@ -53,6 +55,10 @@ def encoding_key(
     digest.update(repr(parts).encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
+
+
+_CHANNELS_LAST = ":channels last"
+"""Added to the name of an array whose channels lie last in memory."""
 
 
 class EncodingCache:
@@ -186,9 +192,25 @@ def _write(path: Path, views: Sequence[ViewEncoding]) -> None:
         tensors[f"{i}/embedding/"] = view.embedding
     # clones, since safetensors refuses tensors that share memory
     try:
-        save_file({n: t.detach().cpu().clone().contiguous() for n, t in tensors.items()}, path)
+        save_file(dict(_packed(name, tensor) for name, tensor in tensors.items()), path)
     except SafetensorError as error:  # a full disk, in the library's words
         raise OSError(str(error)) from error
+
+
+def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return what is written: sums are taken in the order of the memory, so that is kept too."""
+    tensor = tensor.detach().cpu()
+    if tensor.ndim == 3 and not tensor.is_contiguous():
+        by_place = tensor.permute(1, 2, 0)
+        if by_place.is_contiguous():
+            return name + _CHANNELS_LAST, by_place.clone()
+    return name, tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _unpacked(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    if name.endswith(_CHANNELS_LAST):
+        return name.removesuffix(_CHANNELS_LAST), tensor.permute(2, 0, 1)
+    return name, tensor
 
 
 def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
@@ -196,7 +218,7 @@ def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
 
     views: dict[int, ViewEncoding] = {}
     features: dict[int, dict[int, Any]] = {}
-    for key, tensor in load_file(path).items():
+    for key, tensor in (_unpacked(*item) for item in load_file(path).items()):
         index, kind, name = key.split("/", 2)
         tensor = tensor.to(device)
         view = views.setdefault(int(index), ViewEncoding({}, [], tensor))
