@@ -159,7 +159,7 @@ def stack() -> None:
     desk = Desk()
     desk.viewer.add_image(planes, name="stack", scale=(5, 0.5, 0.5), units=("um", "um", "um"))
     desk.viewer.scale_bar.visible = True
-    desk.names("cup of coffee, spoon, table")
+    desk.names("cup of coffee, table")
     desk.viewer.dims.set_current_step(0, 2)
     desk.press("auto_segment")
     desk.shoot("stack")

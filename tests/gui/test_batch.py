@@ -91,6 +91,7 @@ def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_mo
     assert len(reviewer.queue.records) == 3
     assert len(reviewer.queue.report.failed) == 1
     assert at.control("review_where").text().startswith("1 of 3, uncertainty 0.")
+    assert not at.section("Review").isHidden()  # where "Next" is
 
 
 def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):

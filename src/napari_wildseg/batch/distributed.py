@@ -180,7 +180,8 @@ def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin
                     for worker in there
                 }
             if loading:
-                yield f"Loading the model on {len(loading)} workers"
+                some = "1 worker" if len(loading) == 1 else f"{len(loading)} workers"
+                yield f"Loading the model on {some}"
             else:
                 yield f"Waiting for a worker to join {address}"
             time.sleep(_POLL)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QShortcut,
     QToolButton,
     QVBoxLayout,
@@ -40,6 +41,8 @@ class Section(QWidget):
     """The heading under which the section can be folded; those of the main loop have none."""
     about: ClassVar[str] = ""
     """Tooltip of the heading."""
+    unfold_asked = Signal()
+    """There is something to do in the section now."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -148,11 +151,24 @@ class Folded(QWidget):
         column.setSpacing(4)
         column.addWidget(self.heading)
         column.addWidget(section)
+        self._laid_out = timer(self, 0, self._into_view)
+        section.unfold_asked.connect(self._unfold)
         self._fold(False)
 
     def _fold(self, shown: bool) -> None:
         self.heading.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self.section.setVisible(shown)
+
+    def _unfold(self) -> None:
+        self.heading.setChecked(True)
+        self._laid_out.start()
+
+    def _into_view(self) -> None:
+        above = self.parentWidget()
+        while above is not None and not isinstance(above, QScrollArea):
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(self.section)
 
 
 def timer(parent: QWidget, milliseconds: int, slot: Callable[[], object]) -> QTimer:

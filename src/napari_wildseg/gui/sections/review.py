@@ -56,7 +56,7 @@ class ReviewSection(Section):
         self.column.addWidget(self.open)
         self.column.addWidget(self.where)
         self.column.addLayout(row)
-        self.controller.batch_done.connect(self.reviewer.open)
+        self.controller.batch_done.connect(self._begin)
         self.controller.runner.busy.connect(self._busy)
 
     def ask(self) -> None:
@@ -64,6 +64,11 @@ class ReviewSection(Section):
         folder = QFileDialog.getExistingDirectory(self, "The output folder of a batch")
         if folder:
             self.reviewer.open(folder)
+
+    def _begin(self, folder: str) -> None:
+        """Open a batch that was just done; "Next" is where it is looked for."""
+        self.reviewer.open(folder)
+        self.unfold_asked.emit()
 
     def _moved(self) -> None:
         self.where.setText(self.reviewer.about)
