@@ -74,7 +74,8 @@ def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tenso
         ``(N, N)`` float32.
     """
     distance: Tensor = torch.cdist(colours, colours)
-    return nodes @ nodes.T / temperature - distance
+    # One pass over the (N, N) numbers instead of three.
+    return torch.addmm(distance, nodes / temperature, nodes.T, beta=-1)
 
 
 def spread(affinity: Callable[[Tensor], Tensor], maps: Tensor, rounds: int) -> Tensor:
