@@ -1,6 +1,6 @@
-"""The default refiner: spread over the network's affinity, learn from dabs, walk to the edges.
+"""The default refiner: spread over the network's affinity, learn from dabs, agree, find the edges.
 
-Three steps, each a function of the image, the seeds and all corrections, not of the order in
+Four steps, each a function of the image, the seeds and all corrections, not of the order in
 which they came: a rerun after a dab gives exactly what a refinement from scratch would give.
 
 1. *Spread.* Relevance is averaged over places that the network and the colours find alike, which
@@ -9,7 +9,8 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 2. *Learn.* The labels of the image's superpixels are a Gaussian process that has seen what step 1
    says, as far as it is decided, and the corrections, firmly: a dab moves all that belongs to it
    and was in doubt, and its influence fades with distance and dissimilarity (`learn`).
-3. *Walk.* A random walk with priors (`walk.random_walk`) on the pixels, with corrections as seeds,
+3. *Agree.* Pieces that look alike and lie near each other settle on a label (`agreement`).
+4. *Walk.* A random walk with priors (`walk.random_walk`) on the pixels, with corrections as seeds,
    moves the boundaries to the image's edges; a joint bilateral step carries them to full
    resolution (Kopf et al., SIGGRAPH 2007).
 """
@@ -32,6 +33,7 @@ from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
+from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
 from napari_wildseg.engine.refine.learn import Learner, Learning
 from napari_wildseg.engine.refine.observe import as_corrections, observe
 from napari_wildseg.engine.refine.seeds import Seeding, spread_seeds
@@ -58,15 +60,17 @@ class DefaultOptions:
     bias : float
         Added to the threshold: spread maps lie higher than relevance maps.
     work_pixels : int
-        Resolution of step 3.
+        Resolution of step 4.
     beta : float
-        Contrast of the edges in step 3.
+        Contrast of the edges in step 4.
     trust : float
-        Weight of the prior in step 3.
+        Weight of the prior in step 4.
     pieces : int
-        Number of superpixels in step 2.
+        Number of superpixels in steps 2 and 3.
     learning : Learning
         Settings of step 2.
+    agreement : Agreement
+        Settings of step 3.
     seeding : Seeding
         Settings of step 1 where there are seeds alone.
     """
@@ -81,6 +85,7 @@ class DefaultOptions:
     trust: float = 0.004
     pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
+    agreement: Agreement = field(default_factory=Agreement)
     seeding: Seeding = field(default_factory=Seeding)
 
 
@@ -135,7 +140,7 @@ class DefaultRefinement:
         """Refine; see `napari_wildseg.engine.refine.Refinement.run_steps`."""
         if corrections is not None and not (corrections >= 0).any():
             corrections = None
-        yield Progress(0, 3, "Spreading over similar places")
+        yield Progress(0, 4, "Spreading over similar places")
         held = None
         if self.relevance is not None and threshold is not None:
             prior = self._from_relevance(threshold, corrections)
@@ -144,14 +149,17 @@ class DefaultRefinement:
             prior = self._from_seeds(held)
         else:
             raise ValueError("seeds are needed where there is no relevance")
-        yield Progress(1, 3, "Learning from corrections")
-        fine = _resize(prior, self.work)
+        yield Progress(1, 4, "Learning from corrections")
+        pieces = self._pieces
+        before = after = pieces.average(prior)
         if corrections is not None:
-            pieces = self._learner.pieces
-            change = self._learner.change(pieces.average(prior), corrections)
-            fine = (fine + pieces.paint(change)).clamp_(1e-4)
-            fine /= fine.sum(0)
-        yield Progress(2, 3, "Finding the edges")
+            after = before + self._learner.change(before, corrections)
+        if self.relevance is not None:
+            yield Progress(2, 4, "Letting like places agree")
+            after = self._crf(after)
+        fine = (_resize(prior, self.work) + pieces.paint(after - before)).clamp_(1e-4)
+        fine /= fine.sum(0)
+        yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held), corrections)
 
     @cached_property
@@ -162,11 +170,19 @@ class DefaultRefinement:
     @cached_property
     def _learner(self) -> Learner:
         """What learns from corrections; needed once there are any."""
-        return Learner(self._pieces, self._pieces.looks(self.maps), self.options.learning)
+        return Learner(self._pieces, self._looks, self.options.learning)
+
+    @cached_property
+    def _crf(self) -> DenseCRF:
+        return DenseCRF(self._pieces, self._looks, self.options.agreement)
 
     @cached_property
     def _pieces(self) -> Superpixels:
         return Superpixels.of(self.lab * 100, self.options.pieces)
+
+    @cached_property
+    def _looks(self) -> Tensor:
+        return self._pieces.looks(self.maps)
 
     @cached_property
     def _spreading(self) -> Spreading:
@@ -200,7 +216,7 @@ class DefaultRefinement:
 
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
-        looks = self._pieces.looks(self.maps) if self.maps else None
+        looks = self._looks if self.maps else None
         found = spread_seeds(
             seeds, self.n_classes, self._pieces, self.lab * 100, looks, self.options.seeding
         )
@@ -212,7 +228,7 @@ class DefaultRefinement:
         corrections: NDArray[np.int16] | None,
         held: NDArray[np.int16] | None,
     ) -> NDArray[np.uint8]:
-        """Step 3: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
+        """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
         top = prior.topk(2, dim=0).values
         trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
         if held is not None:

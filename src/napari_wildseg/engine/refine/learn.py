@@ -94,7 +94,9 @@ class Learner:
     def __init__(self, pieces: Superpixels, looks: Tensor, options: Learning | None = None) -> None:
         self.pieces = pieces
         self.options = options or Learning()
-        self.kernel = self._kernel(looks)
+        self.kernel = pieces.kernel(
+            looks, alike=self.options.alike, colour=self.options.colour, near=self.options.near
+        )
 
     def change(self, prior: Tensor, corrections: NDArray[np.int16]) -> Tensor:
         """Say by how much corrections change the probabilities of every piece.
@@ -157,10 +159,3 @@ class Learner:
         away = torch.cdist(self.pieces.places, centres) / radii.clamp(min=1e-6)
         loud = self.options.loudness * torch.exp(-away.square())
         return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
-
-    def _kernel(self, looks: Tensor) -> Tensor:
-        options, pieces = self.options, self.pieces
-        exponent = (2 - 2 * looks @ looks.T).clamp(min=0) / (2 * options.alike**2)
-        exponent += torch.cdist(pieces.colours, pieces.colours).square() / (2 * options.colour**2)
-        exponent += torch.cdist(pieces.places, pieces.places).square() / (2 * options.near**2)
-        return exponent.neg_().exp_()

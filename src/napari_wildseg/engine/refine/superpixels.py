@@ -94,6 +94,32 @@ class Superpixels:
             return torch.ones(len(self), 1)
         return unit_rows([self.average(values) for values in maps])
 
+    def kernel(self, looks: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
+        """Say how much each piece is like every other: a Gaussian of how far they are apart.
+
+        Parameters
+        ----------
+        looks : torch.Tensor
+            ``(n, C)`` float32 unit rows (`looks`).
+        alike : float
+            Length scale over them.
+        colour : float
+            Length scale in CIE Lab.
+        near : float
+            Length scale over the image, in units of its longer side.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, n)`` float32 in [0, 1], 1 for equal pieces.
+        """
+        # One product serves all three: their squared distances add up.
+        colours = self.colours - self.colours.mean(0)
+        points = torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
+        half = points.square().sum(1) / 2
+        exponent = (points @ points.T).sub_(half[:, None]).sub_(half)
+        return exponent.clamp_(max=0).exp_()
+
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.
 
@@ -107,7 +133,10 @@ class Superpixels:
         torch.Tensor
             ``(n, C)`` float32.
         """
-        pool = self._pooling((maps.shape[1], maps.shape[2]))
+        grid = (maps.shape[1], maps.shape[2])
+        if grid not in self._pools:
+            self._pools[grid] = self._pooling(grid)
+        pool = self._pools[grid]
         return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
 
     def _pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
@@ -128,6 +157,11 @@ class Superpixels:
     def paint(self, values: Tensor) -> Tensor:
         """Give every pixel its piece's values: ``(n, C)`` -> ``(C, h, w)``."""
         return values.T[:, self._flat].reshape(-1, *self.index.shape)
+
+    @cached_property
+    def _pools(self) -> dict[tuple[int, int], sparse.csr_matrix]:
+        """`_pooling` by grid; maps of one image lie on few."""
+        return {}
 
     @cached_property
     def _flat(self) -> Tensor:

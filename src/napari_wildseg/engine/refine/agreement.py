@@ -1,0 +1,91 @@
+"""Pieces that look alike and lie near each other agree on a label.
+
+A dense conditional random field over an image's superpixels, solved by mean field (Krähenbühl &
+Koltun, *Efficient inference in fully connected CRFs with Gaussian edge potentials*, NIPS 2011).
+There are few enough superpixels for the sums over all pairs to be exact. So water that an arm
+encloses becomes background with the rest of the water, and an arm that the maps missed follows
+the body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_wildseg.engine.refine.superpixels import Superpixels
+
+_LEAST = 1e-3
+"""No label is less likely to a piece before it hears the others."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Settings, chosen by measurement (docs/method.md).
+
+    Attributes
+    ----------
+    weight : float
+        How much the opinion of all others weighs, in units of log-probability.
+    alike : float
+        Length scale over unit feature vectors.
+    colour : float
+        Length scale in CIE Lab.
+    near : float
+        Length scale over the image, in units of its longer side.
+    rounds : int
+        Mean-field updates.
+    """
+
+    weight: float = 2.5
+    alike: float = 0.8
+    colour: float = 5.0
+    near: float = 0.1
+    rounds: int = 5
+
+
+class DenseCRF:
+    """Lets the pieces of one image agree.
+
+    Parameters
+    ----------
+    pieces : Superpixels
+        Of the image.
+    looks : torch.Tensor
+        ``(n, C)`` float32 unit rows (`Superpixels.looks`).
+    options : Agreement, optional
+        Settings.
+    """
+
+    def __init__(
+        self, pieces: Superpixels, looks: Tensor, options: Agreement | None = None
+    ) -> None:
+        self.options = options = options or Agreement()
+        kernel = pieces.kernel(
+            looks, alike=options.alike, colour=options.colour, near=options.near
+        ).fill_diagonal_(0)
+        kernel *= torch.from_numpy(pieces.sizes)
+        self._weights = kernel.div_(kernel.sum(1, keepdim=True).clamp_(min=1e-6))
+
+    def __call__(self, probabilities: Tensor) -> Tensor:
+        """Return what the pieces hold after hearing each other.
+
+        Parameters
+        ----------
+        probabilities : torch.Tensor
+            ``(n, K + 1)`` float32, what each holds alone; rows need not sum to 1, and values may
+            be below 0.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, K + 1)`` float32, rows sum to 1.
+        """
+        alone = probabilities.clamp(min=_LEAST)
+        alone /= alone.sum(1, keepdim=True)
+        unary, found = alone.log(), alone
+        for _ in range(self.options.rounds):
+            heard = self._weights @ found
+            found = torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=1)
+        return found

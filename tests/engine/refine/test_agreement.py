@@ -1,0 +1,73 @@
+"""Alike and near pieces settle on one label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_wildseg.engine.progress import drain
+from napari_wildseg.engine.refine import start_refinement
+from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
+from napari_wildseg.engine.refine.superpixels import Superpixels
+
+
+@pytest.fixture
+def pieces():
+    """Each of 8 x 8 pixels is one: 32 of one grey on the left, 32 of another on the right."""
+    lab = torch.zeros(3, 8, 8)
+    lab[0, :, 4:] = 60.0
+    return Superpixels.of(lab, 64)
+
+
+def test_the_kernel_is_a_gaussian_of_all_three(pieces):
+    looks = torch.nn.functional.normalize(torch.randn(64, 5), dim=1)
+    apart = torch.cdist(looks, looks).square() / 0.5**2
+    apart += torch.cdist(pieces.colours, pieces.colours).square() / 40**2
+    apart += torch.cdist(pieces.places, pieces.places).square() / 0.3**2
+    found = pieces.kernel(looks, alike=0.5, colour=40, near=0.3)
+    np.testing.assert_allclose(found, torch.exp(-apart / 2), atol=1e-5)
+
+
+def test_one_that_is_alone_in_its_opinion_gives_in_to_its_like(pieces):
+    held = torch.tensor([[0.9, 0.1]]).repeat(64, 1)
+    held[pieces.index[:, 4:].ravel()] = torch.tensor([0.1, 0.9])
+    odd = [int(pieces.index[3, 1]), int(pieces.index[3, 6])]
+    held[odd] = torch.tensor([0.5, 0.5])
+    found = DenseCRF(pieces, torch.ones(64, 1))(held)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    expected = torch.zeros(8, 8, dtype=torch.int64)
+    expected[:, 4:] = 1
+    np.testing.assert_array_equal(found.argmax(1).reshape(8, 8), expected)
+
+
+def test_what_is_certain_stays(pieces):
+    held = torch.tensor([[0.9, 0.1]]).repeat(64, 1)
+    held[10] = torch.tensor([0.0, 1.0])
+    assert DenseCRF(pieces, torch.ones(64, 1))(held)[10].argmax() == 1
+
+
+def test_looks_keep_pieces_of_one_colour_apart(pieces):
+    looks = torch.eye(2)[torch.arange(64) % 2]
+    held = torch.eye(2)[torch.arange(64) % 2] * 0.2 + 0.4
+    found = DenseCRF(pieces, looks, Agreement(alike=0.2))(held)
+    np.testing.assert_array_equal(found.argmax(1), torch.arange(64) % 2)
+    assert found.amax(1).min() > 0.6
+
+
+@pytest.mark.parametrize("weight", [0.0, 50.0])
+def test_the_refiner_asks_for_agreement_and_keeps_corrections(weight):
+    """Were all pieces alike to each other, the majority would have the image."""
+    image = np.full((60, 60, 3), 60, np.uint8)
+    image[20:40, 20:40] = 180
+    relevance = (image[None, ::4, ::4, 0] > 100).astype(np.float32)
+    agreement = Agreement(weight, alike=100.0, colour=1000.0, near=10.0)
+    refinement = start_refinement(image, 1, relevance=relevance, agreement=agreement)
+    labels = drain(refinement.run_steps(None, None, 0.5))
+    assert labels[30, 30] == (weight == 0)
+    assert labels[5, 5] == 0
+    corrections = np.full((60, 60), -1, np.int16)
+    corrections[28:32, 28:32] = 1
+    labels = drain(refinement.run_steps(None, corrections, 0.5))
+    assert (labels[28:32, 28:32] == 1).all()
+    assert labels[5, 5] == 0
