@@ -47,6 +47,15 @@ def test_what_is_certain_stays(pieces):
     assert DenseCRF(pieces, torch.ones(64, 1))(held)[10].argmax() == 1
 
 
+def test_a_small_class_is_heard_beside_a_large_one(pieces):
+    held = torch.tensor([[0.01, 0.89, 0.1]]).repeat(64, 1)
+    few = pieces.index[6:, :2].ravel()
+    held[few] = torch.tensor([0.01, 0.29, 0.7])
+    found = DenseCRF(pieces, torch.ones(64, 1), Agreement(colour=1000.0, near=0.3))(held)
+    assert (found[few].argmax(1) == 2).all()
+    assert int((found.argmax(1) == 1).sum()) > 40
+
+
 def test_looks_keep_pieces_of_one_colour_apart(pieces):
     looks = torch.eye(2)[torch.arange(64) % 2]
     held = torch.eye(2)[torch.arange(64) % 2] * 0.2 + 0.4

@@ -111,14 +111,15 @@ class Superpixels:
         Returns
         -------
         torch.Tensor
-            ``(n, n)`` float32 in [0, 1], 1 for equal pieces.
+            ``(n, n)`` float32 in (0, 1], 1 for equal pieces.
         """
         # One product serves all three: their squared distances add up.
         colours = self.colours - self.colours.mean(0)
         points = torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
         half = points.square().sum(1) / 2
         exponent = (points @ points.T).sub_(half[:, None]).sub_(half)
-        return exponent.clamp_(max=0).exp_()
+        # Lower exponents end in numbers that processors are slow with, and mean nothing.
+        return exponent.clamp_(-40, 0).exp_()
 
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.
