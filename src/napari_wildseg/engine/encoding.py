@@ -182,7 +182,7 @@ class ImageEncoding:
 
 
 class _Features(Sequence[NDArray[np.float32]]):
-    """The levels of `ImageEncoding.features`; a first segmentation needs only the last."""
+    """The levels of `ImageEncoding.features`; pseudo-labels alone need none of them."""
 
     def __init__(self, encoding: ImageEncoding) -> None:
         self._encoding = encoding

@@ -157,14 +157,16 @@ class DefaultRefinement:
         if self.relevance is not None:
             yield Progress(2, 4, "Letting like places agree")
             after = self._crf(after)
-        fine = (_resize(prior, self.work) + pieces.paint(after - before)).clamp_(1e-4)
-        fine /= fine.sum(0)
+        fine = _resize(prior, self.work)
+        if after is not before:
+            fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
+            fine /= fine.sum(0)
         yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held), corrections)
 
     @cached_property
     def maps(self) -> list[Tensor]:
-        """All features; spreading alone needs but the last."""
+        """All features; read when they are needed, since to merge them takes time."""
         return [torch.from_numpy(f) for f in self.features]
 
     @cached_property
@@ -186,8 +188,7 @@ class DefaultRefinement:
 
     @cached_property
     def _spreading(self) -> Spreading:
-        last = [torch.from_numpy(f) for f in self.features[-1:]]
-        nodes = node_features(last or [self.lab], self.coarse)
+        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
         colours = _resize(self.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
         similarity = affinity_logits(nodes, self.options.temperature, colours)
         return Spreading(similarity, rounds=self.options.rounds)
