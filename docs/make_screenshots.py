@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # The annotator's own napari settings, and corrections left over, would change the pictures.
 os.environ["NAPARI_CONFIG"] = ""
@@ -95,6 +96,12 @@ class Desk:
         QApplication.processEvents()
 
 
+def scale_bar(viewer: napari.Viewer) -> Any:
+    """Return the scale bar, where napari has it since 0.9 or where it was before."""
+    overlays = getattr(getattr(viewer, "canvas", None), "overlays", None)
+    return viewer.scale_bar if overlays is None else overlays.scale_bar
+
+
 def compact(picture: Image.Image, exact: list[tuple[int, int, int]]) -> Image.Image:
     """Return a picture in 256 colours, in less than half the bytes; some colours stay exact.
 
@@ -158,7 +165,7 @@ def stack() -> None:
     planes = np.stack([np.roll(photo, shift, axis=1) for shift in (0, 20, 40, 60, 80)])
     desk = Desk()
     desk.viewer.add_image(planes, name="stack", scale=(5, 0.5, 0.5), units=("um", "um", "um"))
-    desk.viewer.scale_bar.visible = True
+    scale_bar(desk.viewer).visible = True
     desk.names("cup of coffee, table")
     desk.viewer.dims.set_current_step(0, 2)
     desk.press("auto_segment")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
@@ -26,6 +27,7 @@ from napari_wildseg.gui.jobs import (
 )
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.models import download_button
+from napari_wildseg.gui.new_layer import TURN, add_in_turns
 from napari_wildseg.gui.runner import Runner
 from napari_wildseg.gui.session import ImageSession
 from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
@@ -58,12 +60,13 @@ class Controller(Workspace):
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
         self.automatic = AutoNames(self)
-        self.live_threshold = LiveThreshold(self)
         self.pool = EnginePool()
         self._planes_left: list[Plane] = []
         self._planes_total = 0
+        self._adding = False
         self.runner = Runner()
         self.takeover = Takeover(self.runner, self.layers)
+        self.live_threshold = LiveThreshold(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -72,7 +75,17 @@ class Controller(Workspace):
     @property
     def working(self) -> bool:
         """Whether a run, or the writing of its result, is under way."""
-        return self.runner.running or self.takeover.writing
+        return self.runner.running or self.takeover.writing or self._adding
+
+    @property
+    def in_sequence(self) -> bool:
+        """Whether planes of a stack are left to a run that does one after the other."""
+        return bool(self._planes_left)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the widget is gone."""
+        return self._closed
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
@@ -195,6 +208,7 @@ class Controller(Workspace):
         """Stop the running job at its next step."""
         in_between = bool(self._planes_left)
         self._planes_left, self._planes_total = [], 0
+        self.live_threshold.forget()
         if self.runner.cancel() or in_between:
             self.status.emit(why)
 
@@ -277,7 +291,7 @@ class Controller(Workspace):
         image = session.image
         if image is None or image not in self.viewer.layers:
             return
-        self.viewer.add_image(
+        layer = Image(
             plane.embed(relevance),
             name=f"{image.name} relevance of {name}",
             colormap="magma",
@@ -287,6 +301,17 @@ class Controller(Workspace):
             metadata={"wildseg": "relevance"},
             **place_of(image, plane),
         )
+        self._adding = True
+        QTimer.singleShot(TURN, partial(self._add_relevance, session, layer, name))
+
+    def _add_relevance(self, session: ImageSession, layer: Image, name: str) -> None:
+        if session.image in self.viewer.layers and not self._closed:
+            add_in_turns(self.viewer, layer, partial(self._relevance_shown, session, name))
+        else:
+            self._adding = False
+
+    def _relevance_shown(self, session: ImageSession, name: str) -> None:
+        self._adding = False
         self.layers.activate(session, self.selected_class)
         self.status.emit(
             f"Bright where the model sees {name}. Delete the layer when you have seen it."

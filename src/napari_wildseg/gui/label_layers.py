@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
+from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.display import Plane, current_plane
 from napari_wildseg.gui.layers import (
     LABELS_SUFFIX,
@@ -18,6 +19,7 @@ from napari_wildseg.gui.layers import (
     read_plane,
     set_visible,
 )
+from napari_wildseg.gui.new_layer import add_in_turns
 from napari_wildseg.gui.provenance import KEY, Provenance
 from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.strokes import brushed
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of an image that says it lies elsewhere now; its labels follow."""
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
+FILL = {LABELS: 0, PSEUDO: UNLABELLED}
+"""What a new label layer holds."""
 
 
 class LabelLayers:
@@ -49,6 +53,8 @@ class LabelLayers:
 
     edited = Signal(ImageSession, object)
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
+    travelled = Signal(ImageSession, str)
+    """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
     label_selected = Signal(ImageSession, int)
 
     def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
@@ -64,21 +70,15 @@ class LabelLayers:
         tracked = session.tracked.get(kind)
         if tracked is not None and self.there(tracked.layer):
             return tracked
-        tracked = self._make(session, image, kind)
-        self._add(tracked)
+        layer = self._new(session, image, kind)
+        tracked = self._track(session, image, kind, layer)
+        self._prepare(layer)
+        self._viewer.add_layer(layer)
+        self._listen(tracked, layer)
         return tracked
 
-    def add(
-        self,
-        session: ImageSession,
-        image: Image,
-        kind: str,
-        plane: Plane,
-        plan: Plan,
-        *,
-        visible: bool,
-    ) -> TrackedLayer:
-        """Add one of the two layers of an image that is not there yet, with a result in it.
+    def make(self, session: ImageSession, image: Image, kind: str, plan: Plan) -> Labels:
+        """Return one of the two layers of an image with a result in it, for `add`.
 
         Parameters
         ----------
@@ -88,19 +88,51 @@ class LabelLayers:
             The image.
         kind : str
             `LABELS` or `PSEUDO`.
+        plan : Plan
+            Made from `Standing.blank`.
+        """
+        return self._new(session, image, kind, plan.fresh)
+
+    def add(
+        self,
+        session: ImageSession,
+        image: Image,
+        kind: str,
+        layer: Labels,
+        plane: Plane,
+        plan: Plan,
+        *,
+        visible: bool,
+        then: Callable[[], object],
+    ) -> None:
+        """Add one of the two layers of an image that is not there yet.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        image : napari.layers.Image
+            The image.
+        kind : str
+            `LABELS` or `PSEUDO`.
+        layer : napari.layers.Labels
+            From `make`.
         plane : Plane
             Where the result belongs.
         plan : Plan
-            Made from `Standing.blank`.
+            What `make` was told.
         visible : bool
             Whether the layer is shown.
+        then : callable
+            Called some turns of the event loop later, when napari has drawn it. It is in the
+            viewer, and listened to, when this returns.
         """
-        tracked = self._make(session, image, kind, plan.fresh)
+        tracked = self._track(session, image, kind, layer)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
-        layer = tracked.layer
-        tracked.carry_out(plane, plan, held=layer is not None and layer.data is plan.fresh)
-        self._add(tracked, visible=visible)
-        return tracked
+        tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
+        self._prepare(layer, visible=visible)
+        add_in_turns(self._viewer, layer, then)
+        self._listen(tracked, layer)
 
     def dress(self, session: ImageSession) -> None:
         """Give the layers of an image the names and colours of its classes."""
@@ -148,33 +180,38 @@ class LabelLayers:
         if ids:
             layer.selected_label = label if label in ids else ids[0]
 
-    def _make(
-        self,
+    @staticmethod
+    def _new(
         session: ImageSession,
         image: Image,
         kind: str,
         data: NDArray[np.uint8] | None = None,
-    ) -> TrackedLayer:
-        fill = 255 if kind == PSEUDO else 0
-        name = image.name + SUFFIX[kind]
-        layer = make_labels(
-            image, name, session.classes, fill=fill, hidden=session.hidden, data=data
+    ) -> Labels:
+        return make_labels(
+            image,
+            image.name + SUFFIX[kind],
+            session.classes,
+            fill=FILL[kind],
+            hidden=session.hidden,
+            data=data,
         )
+
+    def _track(self, session: ImageSession, image: Image, kind: str, layer: Labels) -> TrackedLayer:
         if not session.followed:
             session.followed = True
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
-        tracked = session.tracked[kind] = TrackedLayer(layer, fill)
+        tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
         layer.metadata[KEY] = Provenance(session, tracked)
         return tracked
 
-    def _add(self, tracked: TrackedLayer, *, visible: bool = True) -> None:
-        layer = tracked.layer
-        assert layer is not None  # it was made just now
+    @staticmethod
+    def _prepare(layer: Labels, *, visible: bool = True) -> None:
         # napari slices no hidden layer, and its thumbnail would show nothing.
         layer.refresh()
         set_visible(layer, visible)
-        self._viewer.add_layer(layer)
+
+    def _listen(self, tracked: TrackedLayer, layer: Labels) -> None:
         tracked.watch_history()
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
@@ -254,6 +291,8 @@ class LabelLayers:
         if owner is not None and not owner[1].writing:
             session, tracked = owner
             moved = tracked.note_refresh()
+            if moved and tracked.in_history:
+                self.travelled.emit(session, tracked.in_history)
             # A slider that moves refreshes as well, and must not have a whole stack looked through.
             here = self._in_view(session)
             planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}

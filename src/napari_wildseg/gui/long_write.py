@@ -21,6 +21,7 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.gui.decisions import Patch
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.layers import set_visible
+from napari_wildseg.gui.new_layer import TURN
 
 BAND = 1_000_000
 """Pixels that are written in one turn, some 20 ms."""
@@ -90,7 +91,7 @@ class LongWrite:
         if not self._ended:
             self._write_band()
         if not self._ended:
-            QTimer.singleShot(0, self._turn)
+            QTimer.singleShot(TURN, self._turn)
 
     def _after(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.finish()

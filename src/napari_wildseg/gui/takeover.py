@@ -17,9 +17,12 @@ from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in
+from napari_wildseg.gui.label_layers import FILL
+from napari_wildseg.gui.new_layer import TURN
 from napari_wildseg.gui.session import LABELS, PSEUDO
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_wildseg.gui.display import Plane
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 4
 """So many notes may turn out stale; after that the work is done on the GUI thread."""
-
-FILL = {PSEUDO: UNLABELLED, LABELS: 0}
-"""What a new label layer holds."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ class Takeover:
         """Write one layer after the other."""
         session, plane, image = arrival.session, arrival.plane, arrival.session.image
         if error is not None or image is None or not plans:
-            self.writing = False
-            self._runner.busy.emit(self._runner.running)
+            self._end()
             if error is not None:
                 self._runner.fail(arrival.title, error)
             elif image is not None:
@@ -179,10 +178,44 @@ class Takeover:
         if plan.standing.there:
             session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, rest, taken))
         else:
-            shown = arrival.shown or kind == LABELS
-            self._layers.add(session, image, kind, plane, plan, visible=shown)
-            # napari takes a while to draw a new layer; the window answers before the next one.
-            QTimer.singleShot(0, partial(self._next, arrival, rest, taken))
+            # napari takes a while for a new layer; the window answers before each part of it.
+            layer = self._layers.make(session, image, kind, plan)
+            look = (session.classes, session.hidden)
+            QTimer.singleShot(TURN, partial(self._add, arrival, plans, taken, layer, look))
+
+    def _end(self) -> None:
+        self.writing = False
+        self._runner.busy.emit(self._runner.running)
+
+    def _add(
+        self,
+        arrival: Arrival,
+        plans: list[tuple[str, Plan]],
+        taken: Taken,
+        layer: Labels,
+        look: tuple[object, ...],
+    ) -> None:
+        """Add a new layer, unless what happened since it was made is against it."""
+        session, image = arrival.session, arrival.session.image
+        (kind, plan), rest = plans[0], plans[1:]
+        if image is None or not self._layers.there(image):
+            self._end()  # there is nothing left to show it on
+        elif self._layers.there(session.layer(kind)):
+            self._end()
+            self.start(arrival, PATIENCE - 1)
+        else:
+            self._layers.add(
+                session,
+                image,
+                kind,
+                layer,
+                arrival.plane,
+                plan,
+                visible=arrival.shown or kind == LABELS,
+                then=partial(self._next, arrival, rest, taken),
+            )
+            if look != (session.classes, session.hidden):
+                self._layers.dress(session)
 
 
 def _fit_steps(

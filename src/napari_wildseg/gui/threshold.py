@@ -1,5 +1,8 @@
 """The threshold slider: pseudo-labels that follow while it is dragged, one undo step a drag.
 
+While another run is under way, the slider changes nothing but the threshold of what that run asks
+for next; the plane in view follows when the run is over.
+
 Of a large plane too many pixels change to be written at each move: there the state line follows,
 and the pseudo-labels once the slider rests.
 """
@@ -8,6 +11,8 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.jobs import threshold_steps
@@ -24,6 +29,8 @@ LIVE = 4_000_000
 """Most pixels of a plane whose pseudo-labels follow at every move."""
 
 TITLE = "Threshold"
+REFINE = "Refine"
+"""Title of the run that a slider at rest asks for; an earlier one need not be waited for."""
 
 
 class LiveThreshold:
@@ -39,6 +46,8 @@ class LiveThreshold:
         self._controller = controller
         self._resting = False
         self._waiting: Arrival | None = None
+        self._due = False
+        controller.runner.busy.connect(self._on_busy)
 
     def move(self) -> None:
         """Look for the pseudo-labels at the controller's threshold."""
@@ -59,6 +68,12 @@ class LiveThreshold:
         session, plane = controller.session, controller.plane
         if session is None or plane is None or not session.plane_state(plane).segmented:
             return
+        runner = controller.runner
+        mine = runner.is_free_for(TITLE) or runner.is_free_for(REFINE)
+        if not mine or controller.takeover.writing or controller.in_sequence:
+            self._due = True
+            return
+        self._due = False
         if (tracked := session.tracked.get(PSEUDO)) is not None:
             tracked.end_preview()
         if controller.refine_at_once:
@@ -68,6 +83,23 @@ class LiveThreshold:
         self._resting = True
         if self._waiting is not None and not controller.runner.running:
             self._show()
+
+    def forget(self) -> None:
+        """Leave the labels as they are when the run under way was cancelled."""
+        self._due = False
+
+    def _on_busy(self, busy: bool) -> None:
+        if self._due and not busy:
+            # What comes next of the same run is asked for in this turn of the event loop.
+            QTimer.singleShot(0, self._over)
+
+    def _over(self) -> None:
+        controller = self._controller
+        if not self._due or controller.working or controller.in_sequence or controller.closed:
+            return
+        if not controller.refine_at_once:
+            self.move()
+        self.rest()
 
     def _take(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         controller = self._controller
@@ -79,6 +111,8 @@ class LiveThreshold:
             session.plane_state(plane).pseudo_labels = outcome.pseudo_labels
             if pseudo is not None and there:
                 pseudo.write(plane, outcome.pseudo_labels, preview=True)
+                if self._resting:
+                    pseudo.end_preview()
         elif there and not controller.refine_at_once:
             shown = partial(self._shown, message)
             self._waiting = Arrival(TITLE, session, plane, outcome, shown)

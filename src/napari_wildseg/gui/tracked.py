@@ -41,8 +41,8 @@ class TrackedLayer:
         self.writing = False
         self.in_stroke = False
         """Whether the mouse button is held down on a brush."""
-        self.in_history = False
-        """Whether an undo or a redo is under way."""
+        self.in_history = ""
+        """``"undo"`` or ``"redo"`` while one is under way."""
         self.painted: set[Plane] = set()
         """Planes in which the annotator painted; an undo may change any of them."""
         self.unsaved = True
@@ -262,7 +262,7 @@ class TrackedLayer:
         moved = [p for p, t in self.trackers.items() if t.follow_history(read_plane(layer, p))]
         if moved:
             self._previewed = None
-        self.unsaved |= self.in_history
+        self.unsaved |= bool(self.in_history)
         return moved
 
     def watch_history(self) -> None:
@@ -276,9 +276,9 @@ class TrackedLayer:
         layer = self.layer
         if layer is None:
             return
-        self.in_history = True
+        self.in_history = name
         try:
             # The method of the class: a layer that held its own would not be freed at once.
             getattr(Labels, name)(layer)
         finally:
-            self.in_history = False
+            self.in_history = ""

@@ -57,6 +57,7 @@ class Workspace:
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
         self.layers.label_selected.connect(self._on_label_selected)
+        self.layers.travelled.connect(self._on_travelled)
         self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
@@ -379,6 +380,18 @@ class Workspace:
         if session is self.session:
             self.selected_class = label
             self.class_picked.emit(label)
+
+    def _on_travelled(self, session: ImageSession, direction: str) -> None:
+        if session is not self.session:
+            return
+        if direction == "undo":
+            message = (
+                "Undone: the labels are as before that result. Paint what is wrong, then press "
+                "Refine; Ctrl+Shift+Z brings the result back."
+            )
+        else:
+            message = "Redone: the result is back. Paint what is wrong, then press Refine."
+        self.status.emit(message)
 
     def tell(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout
-from superqt import QLabeledDoubleSlider
 
 from napari_wildseg.gui.sections.base import Section, timer
+from napari_wildseg.gui.slider import Slider
 
 AUTO_SEGMENT_KEY = "Alt+A"
 """Free in napari, whose own Alt shortcuts are Alt+C, S, T and the initials of its menus."""
@@ -48,7 +48,7 @@ class RunSection(Section):
             controller.release_model,
         )
 
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal, self)
+        self.threshold = Slider(self)
         self.threshold.setObjectName("threshold")
         self.threshold.setRange(0.0, 1.0)
         self.threshold.setSingleStep(0.01)  # type: ignore[arg-type]

@@ -1,0 +1,99 @@
+"""Adding a layer over several turns of the event loop, with the window answering in between.
+
+What napari does about a new layer takes a tenth of a second: it makes the layer's visual, the
+visuals of its overlays and its controls, selects it, shows other controls, and draws the window.
+None of these parts can be divided from outside, but they need not follow each other at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QMainWindow
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+TURN = 1
+"""Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
+
+
+def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> None:
+    """Add a layer; the selection stays as it is, unless nothing or several layers are selected.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    layer : napari.layers.Layer
+        The layer. It is in the viewer when this returns.
+    then : callable
+        Called some turns of the event loop later, when the layer is complete and drawn; also if
+        it was removed meanwhile.
+    """
+    turns = _turns(viewer, layer)
+
+    def turn() -> None:
+        for _ in turns:
+            QTimer.singleShot(TURN, turn)
+            return
+        then()
+
+    turn()
+
+
+def _turns(viewer: Viewer, layer: Layer) -> Iterator[None]:
+    windows = _hold_painting()
+    try:
+        overlays = _cover(layer)
+        with _same_selection(viewer):
+            viewer.add_layer(layer)
+        for overlay in overlays:
+            yield
+            if layer in viewer.layers:  # else a viewer that let it go would look at it again
+                overlay.visible = True
+        yield
+    finally:
+        for window in windows:
+            with suppress(RuntimeError):  # closed meanwhile
+                window.setUpdatesEnabled(True)
+    yield  # it is drawn
+
+
+def _hold_painting() -> list[QMainWindow]:
+    """Have no window painted: drawing is a turn of its own. Returns those that were."""
+    windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow)]
+    held = [window for window in windows if window.isVisible() and window.updatesEnabled()]
+    for window in held:
+        window.setUpdatesEnabled(False)
+    return held
+
+
+@contextmanager
+def _same_selection(viewer: Viewer) -> Iterator[None]:
+    """Keep a new layer from being selected, which has its controls shown and drawn."""
+    selection = viewer.layers.selection
+    active = selection.active
+    if active is None:
+        yield
+        return
+    with selection.events.blocker_all():
+        try:
+            yield
+        finally:
+            selection.active = active
+
+
+def _cover(layer: Layer) -> list[Any]:
+    """Hide the overlays of a layer, so that napari makes their visuals later, one at a time.
+
+    napari has no public name for them; where they are not found, they are made at once.
+    """
+    overlays = [o for o in getattr(layer, "_overlays", {}).values() if getattr(o, "visible", False)]
+    for overlay in overlays:
+        overlay.visible = False
+    return overlays

@@ -1,0 +1,136 @@
+"""A new layer comes over several turns of the event loop, and is as any other afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
+
+from napari_wildseg.gui.label_layers import LabelLayers
+from napari_wildseg.gui.new_layer import add_in_turns
+
+
+def shown_overlays(layer) -> int:
+    return sum(bool(overlay.visible) for overlay in layer._overlays.values())
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A viewer whose window is shown, and an image in it."""
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.zeros((40, 50)), name="Image")
+    return viewer
+
+
+def painted(viewer) -> bool:
+    window = viewer.window._qt_window
+    assert window.isVisible()
+    return window.updatesEnabled()
+
+
+def labels() -> Labels:
+    return Labels(np.zeros((40, 50), np.uint8), name="new")
+
+
+def test_the_event_loop_comes_round_between_the_parts(viewer, qtbot):
+    image, layer = viewer.layers[0], labels()
+    complete = shown_overlays(layer)
+    assert complete >= 2
+    done: list[bool] = []
+    seen: list[tuple[Any, ...]] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: seen.append((shown_overlays(layer), painted(viewer), bool(done))))
+    timer.start(0)
+    add_in_turns(viewer, layer, lambda: done.append(True))
+    assert layer in viewer.layers
+    assert viewer.layers.selection.active is image, "its controls need not be shown"
+    qtbot.waitUntil(lambda: bool(done))
+    timer.stop()
+    assert {count for count, *_ in seen} >= set(range(complete)), "one part a turn"
+    assert all(count == complete for count, drawn, _ in seen if drawn)
+    assert (complete, True, False) in seen, "it was drawn before the next thing is done"
+    viewer.layers.selection.active = layer
+    assert viewer.layers.selection.active is layer
+
+
+def test_a_layer_that_is_removed_at_once_leaves_the_window_in_order(viewer, qtbot):
+    layer = labels()
+    done: list[bool] = []
+    add_in_turns(viewer, layer, lambda: done.append(True))
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: bool(done))
+    assert painted(viewer)
+    assert list(viewer.layers.selection) == [viewer.layers[0]]
+
+
+def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeypatch):
+
+    def refuse(layer):
+        raise ValueError("no")
+
+    monkeypatch.setattr(type(viewer), "add_layer", lambda self, layer: refuse(layer))
+    with pytest.raises(ValueError, match="no"):
+        add_in_turns(viewer, labels(), lambda: None)
+    assert painted(viewer)
+    assert not viewer.layers.selection.events.active.blocked()
+
+
+def test_where_nothing_is_selected_napari_selects(viewer, qtbot):
+    viewer.layers.selection.clear()
+    layer = Image(np.zeros((40, 50)))
+    done: list[bool] = []
+    add_in_turns(viewer, layer, lambda: done.append(True))
+    assert viewer.layers.selection.active is layer
+    qtbot.waitUntil(lambda: bool(done))
+
+
+def after_make(monkeypatch, what) -> None:
+    """Have something happen between the making of a label layer and its coming."""
+    make = LabelLayers.make
+
+    def made(self, session, image, kind, plan):
+        layer = make(self, session, image, kind, plan)
+        what(self, session, image, kind)
+        return layer
+
+    monkeypatch.setattr(LabelLayers, "make", made)
+
+
+def test_a_colour_chosen_meanwhile_counts(desk, photo, monkeypatch):
+    d = desk(photo, "cup of coffee, table")
+    after_make(monkeypatch, lambda *_: d.controller.recolour_class(1, (9, 99, 199)))
+    d.run("auto_segment")
+    for suffix in (" labels", " pseudo-labels"):
+        np.testing.assert_allclose(
+            d.layer(suffix).colormap.color_dict[1][:3], np.array((9, 99, 199)) / 255, atol=1e-6
+        )
+
+
+def test_a_label_layer_restored_meanwhile_is_used(desk, photo, monkeypatch):
+    d = desk(photo, "cup of coffee, table")
+    after_make(
+        monkeypatch,
+        lambda layers, session, image, kind: layers.tracked(session, image, kind),
+    )
+    d.run("auto_segment")
+    assert [layer.name for layer in d.viewer.layers] == [
+        "Image",
+        "Image pseudo-labels",
+        "Image labels",
+    ]
+    assert d.layer().data.any()
+
+
+def test_an_image_removed_meanwhile_gets_no_labels(desk, photo, monkeypatch):
+    d = desk(photo, "cup of coffee, table")
+
+    def remove(layers, session, image, kind):
+        d.viewer.layers.remove(image)
+
+    after_make(monkeypatch, remove)
+    d.run("auto_segment")
+    assert not d.viewer.layers
+    assert not d.control("cancel").isEnabled()
