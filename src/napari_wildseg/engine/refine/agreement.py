@@ -16,12 +16,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST = 1e-3
 """No label is less likely to a piece before it hears the others."""
+
+_LABELS = 8
+"""What the products are laid out for; any number of labels is right."""
 
 _FAINTEST = 0.05
 """A class that is heard less than this even where it is heard best is not made up for entirely."""
@@ -73,7 +76,8 @@ class DenseCRF:
             looks, alike=options.alike, colour=options.colour, near=options.near
         ).fill_diagonal_(0)
         kernel *= torch.from_numpy(pieces.sizes)
-        self._weights = kernel.div_(kernel.sum(1, keepdim=True).clamp_(min=1e-6))
+        kernel /= kernel.sum(1, keepdim=True).clamp_(min=1e-6)
+        self._weights = PackedMatrix(kernel, _LABELS)
 
     def __call__(self, probabilities: Tensor) -> Tensor:
         """Return what the pieces hold after hearing each other.
@@ -94,7 +98,7 @@ class DenseCRF:
         found = (alone / alone.sum(1, keepdim=True)).T.contiguous()
         unary = found.log()
         for _ in range(self.options.rounds):
-            heard = F.linear(found, self._weights)
+            heard = self._weights(found)
             if len(heard) > 2:
                 loudest = heard[1:].amax(1, keepdim=True)
                 heard[1:] *= loudest.amax() / loudest.clamp(min=_FAINTEST)

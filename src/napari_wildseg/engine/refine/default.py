@@ -42,6 +42,9 @@ from napari_wildseg.engine.refine.superpixels import Superpixels
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, random_walk
 
+_TIE = 1e-5
+"""Probabilities that differ by less are equal."""
+
 
 @dataclass(frozen=True)
 class DefaultOptions:
@@ -245,8 +248,10 @@ class DefaultRefinement:
             seen = observe(corrections, self.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)
-        walked = random_walk(prior, trust, self.edges, fixed=fixed)
-        return to_full_resolution(walked, self.image)
+        # The background is what the classes leave, so it need not be solved for. It wins a tie.
+        walked = random_walk(prior[1:], trust, self.edges, fixed=fixed)
+        background = 1 + _TIE - walked.sum(0, keepdim=True)
+        return to_full_resolution(torch.cat([background, walked]), self.image)
 
 
 def _resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
