@@ -134,26 +134,32 @@ class Superpixels:
         torch.Tensor
             ``(n, C)`` float32.
         """
-        grid = (maps.shape[1], maps.shape[2])
-        if grid not in self._pools:
-            self._pools[grid] = self._pooling(grid)
-        pool = self._pools[grid]
+        pool = self.pooling((maps.shape[1], maps.shape[2]))
         return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
 
+    def pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
+        """``(n, gh * gw)``: the share of each cell in each piece; kept, grids being few."""
+        if grid not in self._pools:
+            self._pools[grid] = self._pooling(grid)
+        return self._pools[grid]
+
     def _pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
-        """``(n, gh * gw)``: the share of each cell in each piece."""
+        # A product of two matrices that need no sorting: pieces by pixels, pixels by cells.
         height, width = self.index.shape
-        pieces, cells, shares = [], [], []
-        for y, share_y in _taps(height, grid[0]):
-            for x, share_x in _taps(width, grid[1]):
-                pieces.append(self.index.ravel())
-                cells.append((y[:, None] * grid[1] + x).ravel())
-                shares.append((share_y[:, None] * share_x).ravel())
-        rows = np.concatenate(pieces)
-        values = np.concatenate(shares).astype(np.float32) / self.sizes[rows]
-        return sparse.csr_matrix(
-            (values, (rows, np.concatenate(cells))), shape=(len(self), grid[0] * grid[1])
+        rows, share_y = _taps(height, grid[0])
+        columns, share_x = _taps(width, grid[1])
+        cells = rows[:, None, :, None] * grid[1] + columns[None, :, None, :]
+        shares = share_y[:, None, :, None] * share_x[None, :, None, :]
+        read = sparse.csr_matrix(
+            (shares.ravel(), cells.ravel(), np.arange(0, shares.size + 1, 4)),
+            shape=(height * width, grid[0] * grid[1]),
         )
+        index = self.index.ravel()
+        mean = sparse.csc_matrix(
+            (1 / self.sizes[index], index, np.arange(index.size + 1)),
+            shape=(len(self), index.size),
+        )
+        return mean.tocsr() @ read
 
     def paint(self, values: Tensor) -> Tensor:
         """Give every pixel its piece's values: ``(n, C)`` -> ``(C, h, w)``."""
@@ -161,7 +167,7 @@ class Superpixels:
 
     @cached_property
     def _pools(self) -> dict[tuple[int, int], sparse.csr_matrix]:
-        """`_pooling` by grid; maps of one image lie on few."""
+        """`pooling` by grid."""
         return {}
 
     @cached_property
@@ -169,11 +175,9 @@ class Superpixels:
         return torch.from_numpy(self.index.ravel())
 
 
-def _taps(pixels: int, cells: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Both cells that each pixel centre lies between, and their bilinear weights."""
+def _taps(pixels: int, cells: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Both cells that each pixel centre lies between, and their bilinear weights: ``(n, 2)``."""
     at = (np.arange(pixels) + 0.5) * (cells / pixels) - 0.5
-    low = np.floor(at).astype(np.int64)
-    return [
-        (low.clip(0, cells - 1), 1 - (at - low)),
-        ((low + 1).clip(0, cells - 1), at - low),
-    ]
+    low = np.floor(at)
+    both = np.stack([low, low + 1], axis=1).clip(0, cells - 1).astype(np.int32)
+    return both, np.stack([1 - (at - low), at - low], axis=1).astype(np.float32)
