@@ -8,8 +8,9 @@ memory the process had at most. The first Auto-segment of a process is its own c
 is asked for at once, with ``--wait 10`` after ten seconds in which nobody touched the window, and
 then "getting ready" is what the plugin did meanwhile. With ``--stacks``, what the GUI thread was
 doing during the longest gap of each action goes to stderr. ``--lazy`` opens the picture as a dask
-array, and ``--views single`` makes large ones quicker. The picture is made of a sample photograph,
-so no data set is needed.
+array, ``--views single`` makes large ones quicker, and ``--brief`` leaves out what asks the model
+about the whole plane again. Each figure is on stderr as soon as it is there. The picture is made of
+a sample photograph, so no data set is needed.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="times to paint and refine")
     parser.add_argument("--views", default="default")
     parser.add_argument("--lazy", action="store_true")
+    parser.add_argument("--brief", action="store_true", help="first run, refine, undo, map")
     parser.add_argument("--wait", type=float, default=0.0, help="seconds before the first run")
     args = parser.parse_args()
     width = args.width or (640 if args.height == 480 else args.height)
@@ -119,6 +121,7 @@ def main() -> None:
     _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
     opened = time.perf_counter() - started
     image = picture(args.height, width)
+    print("the picture is made", file=sys.stderr, flush=True)
     if args.lazy:
         import dask.array
 
@@ -152,6 +155,7 @@ def main() -> None:
     def note(name: str, took: float) -> None:
         longest = max(dog.gaps, default=0.0)
         found[name] = {"seconds": round(took, 2), "longest_gap_ms": round(longest * 1000)}
+        print(name, found[name], file=sys.stderr, flush=True)
         late = [round(g * 1000) for g in sorted(dog.gaps, reverse=True)[:5]]
         if args.stacks:
             print(f"== {name}: {took:.2f} s, gaps {late} ms", file=sys.stderr)
@@ -161,6 +165,7 @@ def main() -> None:
                     print("   ", line, file=sys.stderr)
 
     settle(0.5)  # the window is drawn
+    print("the window is drawn", file=sys.stderr, flush=True)
     if args.wait:
         dog.reset()
         settle(args.wait)
@@ -178,10 +183,11 @@ def main() -> None:
         labels.brush_size = max(10, args.height // 60)
         labels.paint(tuple(at), 2 + number % 2)
         run(f"refine {number + 1}", controller.refine)
-    controller.session.plane_state(controller.plane).slot.empty()
-    run("auto-segment again", controller.auto_segment)
-    run("threshold", lambda: controller.set_threshold(0.4))
-    run("threshold settled", controller.settle_threshold)
+    if not args.brief:
+        controller.session.plane_state(controller.plane).slot.empty()
+        run("auto-segment again", controller.auto_segment)
+        run("threshold", lambda: controller.set_threshold(0.4))
+        run("threshold settled", controller.settle_threshold)
     run("undo", labels.undo)
     run("refine after undo", controller.refine)
     run("relevance map", lambda: controller.show_relevance(1))

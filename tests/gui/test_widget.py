@@ -768,9 +768,32 @@ def test_cancel_stops_a_stack_in_between(desk, photo):
     d.controller.runner.status.connect(cancel_the_second)
     d.controller.auto_segment_planes()
     d.qtbot.waitUntil(lambda: "Cancelled" in d.status)
+    assert "the finished plane keeps its labels" in d.status
     d.finish()
     d.wait()
     assert d.layer().data[0].any()
+    assert not d.layer().data[2].any()
+
+
+def test_another_run_ends_that_of_a_stack(desk, photo):
+    stack = np.stack([photo, photo[::-1], photo[:, ::-1]])
+    d = desk(stack, NAMES)
+    d.viewer.dims.set_current_step(0, 0)
+    asked = []
+
+    def refine_in_the_second(sentence):
+        if sentence.startswith("Plane 2 of 3") and not asked:
+            asked.append(True)
+            QTimer.singleShot(0, lambda: d.click("refine"))
+
+    d.controller.runner.status.connect(refine_in_the_second)
+    d.controller.auto_segment_planes()
+    d.qtbot.waitUntil(lambda: "Refined" in d.status)
+    d.wait()
+    assert not d.controller.in_sequence, "a slider at rest would wait for ever"
+    d.slide(0.6)
+    d.rest()
+    assert "Refined" in d.status
     assert not d.layer().data[2].any()
 
 

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 
 from napari.utils import cancelable_progress
+from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui.painting import TURN, hold_painting
 
 
 class _Bar(cancelable_progress):  # type: ignore[misc]
@@ -62,8 +64,12 @@ class Activity:
 
     def _draw(self, progress: Progress) -> None:
         if self._bar is None:
-            # A total of 0 shows a moving bar: how long it takes is not known yet.
-            self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
+            go_on = hold_painting()
+            try:
+                # A total of 0 shows a moving bar: how long it takes is not known yet.
+                self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
+            finally:
+                QTimer.singleShot(TURN, go_on)
             self._bar.stop = self._cancel
         bar = self._bar
         if self._open and bar.total != progress.total:

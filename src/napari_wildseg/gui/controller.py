@@ -27,7 +27,8 @@ from napari_wildseg.gui.jobs import (
 )
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.models import download_button
-from napari_wildseg.gui.new_layer import TURN, add_in_turns
+from napari_wildseg.gui.new_layer import add_in_turns
+from napari_wildseg.gui.painting import TURN
 from napari_wildseg.gui.runner import Runner
 from napari_wildseg.gui.session import ImageSession
 from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
@@ -39,6 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari import Viewer
+
+_DONE = "Paint what is wrong, then press Refine."
+_ROUGH = "Grey is not sure. Paint what is wrong; Refine decides the rest."
+_SUGGESTED = "Click a name to add it."
+_NOTHING_SUGGESTED = (
+    "No name of the list fits this image well: type what you see, or choose another list under "
+    "Vocabulary."
+)
 
 
 class Controller(Workspace):
@@ -63,6 +72,8 @@ class Controller(Workspace):
         self.pool = EnginePool()
         self._planes_left: list[Plane] = []
         self._planes_total = 0
+        self.planes_done = 0
+        """Planes of a stack that a run has labelled so far and that stay if it is cancelled."""
         self._adding = False
         self.runner = Runner()
         self.takeover = Takeover(self.runner, self.layers)
@@ -93,10 +104,10 @@ class Controller(Workspace):
             self.cancel("The image was changed, so the run was cancelled.")
         super().choose_image(image)
 
-    def say_what_next(self) -> None:
+    def say_what_next(self, *, added: bool = False) -> None:
         """Say what the annotator can do now, unless a run is saying what it does."""
         if not self.runner.running:
-            super().say_what_next()
+            super().say_what_next(added=added)
 
     # ------------------------------------------------------------------ asking
 
@@ -128,6 +139,7 @@ class Controller(Workspace):
     def _next_plane(self, session: ImageSession, image: Image) -> None:
         plane = self._planes_left.pop(0)
         number = self._planes_total - len(self._planes_left)
+        self.planes_done = number - 1
         request = self.request(session, image, plane)
         steps = partial(
             segment_steps, request, session.standings(plane), refine=self.refine_at_once
@@ -204,13 +216,24 @@ class Controller(Workspace):
                 partial(self._take_relevance, session, plane, name),
             )
 
-    def cancel(self, why: str = "Cancelled: nothing was changed.") -> None:
-        """Stop the running job at its next step."""
-        in_between = bool(self._planes_left)
-        self._planes_left, self._planes_total = [], 0
+    def cancel(self, why: str = "") -> None:
+        """Stop the running job at its next step; planes of a stack that are done stay.
+
+        Parameters
+        ----------
+        why : str
+            What to say; by default, what the cancelling comes to.
+        """
+        in_between, done = self.in_sequence, self.planes_done
+        self._leave_sequence()
         self.live_threshold.forget()
-        if self.runner.cancel() or in_between:
-            self.status.emit(why)
+        if not self.runner.cancel() and not in_between:
+            return
+        if done:
+            planes = "the finished plane keeps its" if done == 1 else f"{done} planes keep their"
+            self.status.emit(why or f"Cancelled: {planes} labels, the others are as before.")
+        else:
+            self.status.emit(why or "Cancelled: nothing was changed.")
 
     # ------------------------------------------------------------------ taking
 
@@ -234,6 +257,7 @@ class Controller(Workspace):
         then : callable, optional
             Called when they are shown.
         """
+        hide = outcome.labels is not None and self.refine_at_once
 
         def shown(taken: Taken) -> None:
             state = session.plane_state(plane)
@@ -242,12 +266,11 @@ class Controller(Workspace):
             self.layers.activate(session, self.selected_class)
             dropped = self.automatic.finish(taken.there, session)
             seconds = sum(outcome.seconds.values())
-            done = f"Done in {seconds:.1f} s. Paint what is wrong, then press Refine."
+            done = f"Done in {seconds:.1f} s. {_DONE if hide else _ROUGH}"
             self._after(outcome, f"{dropped} {done}".strip())
             if then is not None:
                 then()
 
-        hide = outcome.labels is not None and self.refine_at_once
         self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
 
     def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
@@ -259,6 +282,7 @@ class Controller(Workspace):
             self._next_plane(session, image)
         elif self._planes_total:
             self.status.emit(f"{self._planes_total} planes done. Paint what is wrong, then Refine.")
+            self._leave_sequence()
 
     def _take_download(self, model: str) -> None:
         self.status.emit(f"{model} is on this machine now.")
@@ -274,16 +298,18 @@ class Controller(Workspace):
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         def shown(taken: Taken) -> None:
             self.apply_visibility()
-            what = "Refined" if taken.changed else "Refined; nothing changed"
-            kept = f"{taken.kept:,} corrected pixels kept"
-            self._after(outcome, f"{what}: {kept}. Ctrl+Z brings back the state before.")
+            kept = f": {taken.kept:,} corrected pixels kept" if taken.kept else ""
+            if taken.changed:
+                self._after(outcome, f"Refined{kept}. Ctrl+Z brings back the state before.")
+            else:
+                self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")
 
         self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
 
     def _take_suggestions(self, session: ImageSession, names: list[tuple[str, float]]) -> None:
         session.suggestions = list(names)
         self.suggested.emit(session.suggestions)
-        self.status.emit("Click a name to add it." if names else "No name fits this image well.")
+        self.status.emit(_SUGGESTED if names else _NOTHING_SUGGESTED)
 
     def _take_relevance(
         self, session: ImageSession, plane: Plane, name: str, relevance: Any
@@ -324,12 +350,19 @@ class Controller(Workspace):
     # ------------------------------------------------------------------ inside
 
     def ready(self) -> tuple[ImageSession, Image, Plane] | None:
-        """Return what a run needs, or say what is missing and return None."""
+        """Return what a run needs, or say what is missing and return None.
+
+        Whatever it is for, planes that were left to an earlier run are no longer wanted.
+        """
+        self._leave_sequence()
         session, plane = self.session, self.plane
         if self._image is None or session is None or plane is None or not session.classes:
             self.say_what_next()
             return None
         return session, self._image, plane
+
+    def _leave_sequence(self) -> None:
+        self._planes_left, self._planes_total, self.planes_done = [], 0, 0
 
     def request(self, session: ImageSession, image: Image, plane: Plane) -> Request:
         """Note what a job needs to know about a plane."""
@@ -344,7 +377,7 @@ class Controller(Workspace):
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:
-        self._planes_left = []
+        self._leave_sequence()
         if isinstance(error, NotDownloadedError):
             self.status.emit(message)
             notices.offer(

@@ -21,7 +21,7 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.gui.decisions import Patch
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.layers import set_visible
-from napari_wildseg.gui.new_layer import TURN
+from napari_wildseg.gui.painting import TURN
 
 BAND = 1_000_000
 """Pixels that are written in one turn, some 20 ms."""

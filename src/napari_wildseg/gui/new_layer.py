@@ -8,18 +8,16 @@ None of these parts can be divided from outside, but they need not follow each o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QMainWindow
+
+from napari_wildseg.gui.painting import TURN, hold_painting
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
-
-TURN = 1
-"""Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
 
 
 def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> None:
@@ -47,7 +45,7 @@ def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> No
 
 
 def _turns(viewer: Viewer, layer: Layer) -> Iterator[None]:
-    windows = _hold_painting()
+    go_on = hold_painting()
     try:
         overlays = _cover(layer)
         with _same_selection(viewer):
@@ -58,19 +56,8 @@ def _turns(viewer: Viewer, layer: Layer) -> Iterator[None]:
                 overlay.visible = True
         yield
     finally:
-        for window in windows:
-            with suppress(RuntimeError):  # closed meanwhile
-                window.setUpdatesEnabled(True)
+        go_on()
     yield  # it is drawn
-
-
-def _hold_painting() -> list[QMainWindow]:
-    """Have no window painted: drawing is a turn of its own. Returns those that were."""
-    windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow)]
-    held = [window for window in windows if window.isVisible() and window.updatesEnabled()]
-    for window in held:
-        window.setUpdatesEnabled(False)
-    return held
 
 
 @contextmanager

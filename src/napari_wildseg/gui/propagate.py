@@ -103,6 +103,7 @@ class Propagator:
     ) -> None:
         plane = todo[0]
         controller = self._controller
+        controller.planes_done = total - len(todo)
         request = controller.request(session, image, plane)
         title = f"Plane {total - len(todo) + 1} of {total}" if total > 1 else "Carry to the plane"
         controller.runner.run(
@@ -142,6 +143,7 @@ class Propagator:
             known = [known[0], self._known(session, image, plane)][-KEPT:]
             self._next(session, image, known, rest, total, axis)
             return
+        controller.planes_done = 0
         what = "this plane" if total == 1 else f"{total} planes"
         controller.status.emit(f"Labels carried to {what}: correct what is wrong, then carry on.")
 

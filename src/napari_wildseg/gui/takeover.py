@@ -18,7 +18,7 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in
 from napari_wildseg.gui.label_layers import FILL
-from napari_wildseg.gui.new_layer import TURN
+from napari_wildseg.gui.painting import TURN
 from napari_wildseg.gui.session import LABELS, PSEUDO
 
 if TYPE_CHECKING:

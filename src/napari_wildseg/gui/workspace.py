@@ -163,7 +163,7 @@ class Workspace:
         except WildsegError as error:
             self.tell(str(error))
             return False
-        self.say_what_next()
+        self.say_what_next(added=True)
         return True
 
     def rename_class(self, class_id: int, text: str) -> bool:
@@ -331,14 +331,16 @@ class Workspace:
         counts = np.bincount(pixels[::step, ::step].ravel())
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
-    def say_what_next(self) -> None:
-        """Say what the annotator can do now."""
+    def say_what_next(self, *, added: bool = False) -> None:
+        """Say what the annotator can do now, perhaps having added a class."""
         if self._image is None:
             message = "Open an image first (File > Open, or File > Open Sample)."
         elif not self.classes:
             message = "Type what is in the image, for example: cup of coffee, spoon, table."
         elif not self._segmented():
             message = "Ready: press Auto-segment."
+        elif added:
+            message = "Added: press Auto-segment to look for it, or paint it and Refine."
         else:
             message = "Pick a class and paint what is wrong, then press Refine."
         self.status.emit(message)
