@@ -399,6 +399,7 @@ class Segmenter:
                     method=self.refiner,
                     features=encoding.features(),
                     relevance=state.grid_relevance.numpy(),
+                    like=self._segmentation.refinement if self._segmentation else None,
                 )
             labels = yield from state.refinement.run_steps(seeds, corrections, made_with)
         else:

@@ -11,7 +11,7 @@ from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.source import LargeImage
 from napari_wildseg.engine.large.tile import HALO, domain_of, refine_tile, sample_contrast
-from napari_wildseg.engine.refine.default import DefaultOptions
+from napari_wildseg.engine.refine.options import DefaultOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,6 +7,7 @@ import pytest
 
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine import start_refinement
+from napari_wildseg.engine.refine.superpixels import Superpixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -172,3 +173,27 @@ def test_nothing_sure_is_background():
     image, _, _ = scene()
     kept = start_refinement(image, 2)
     assert not drain(kept.run_steps(np.full(SHAPE, 255, np.uint8), None, None)).any()
+
+
+def test_what_is_known_of_the_image_serves_other_classes(monkeypatch):
+    """Other names for the same image: no superpixels are cut again, and the result is the same."""
+    image, disc, box = scene()
+    seeds = np.full(SHAPE, 255, np.uint8)
+    corrections = nothing()
+    dab(corrections, 47, 99, 0)
+    first = start_refinement(image, 1, relevance=blurred(disc))
+    before = drain(first.run_steps(seeds, corrections, 0.5))
+    fresh = start_refinement(image, 2, relevance=blurred(box, disc))
+    expected = drain(fresh.run_steps(seeds, corrections, 0.5))
+    monkeypatch.setattr(Superpixels, "of", None)
+    other = start_refinement(image, 2, relevance=blurred(box, disc), like=first)
+    np.testing.assert_array_equal(drain(other.run_steps(seeds, corrections, 0.5)), expected)
+    np.testing.assert_array_equal(drain(first.run_steps(seeds, corrections, 0.5)), before)
+
+
+def test_another_method_has_nothing_to_share():
+    image, disc, _ = scene()
+    first = start_refinement(image, 1, relevance=blurred(disc))
+    assert start_refinement(image, 1, method="random_walker", like=first).name == "random_walker"
+    walker = start_refinement(image, 1, method="random_walker")
+    assert start_refinement(image, 2, method="random_walker", like=walker) is not walker

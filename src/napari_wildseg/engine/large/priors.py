@@ -27,8 +27,8 @@ from napari_wildseg.engine.large.source import shrink
 from napari_wildseg.engine.large.windows import LargeEncoding
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
-from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.refine.learn import Learner
+from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.spreading import Spreading
 from napari_wildseg.engine.refine.superpixels import Superpixels
 

@@ -27,7 +27,7 @@ from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
-from napari_wildseg.engine.refine.default import DefaultOptions
+from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import nothing_notice
 from napari_wildseg.engine.tagging import everyday_rivals

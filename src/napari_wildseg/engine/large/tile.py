@@ -20,8 +20,8 @@ from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.layout import Box
 from napari_wildseg.engine.large.source import LargeImage, shrink
 from napari_wildseg.engine.large.walk import REACH, local_walk, undecided
-from napari_wildseg.engine.refine.default import DefaultOptions
 from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, mean_contrast
 

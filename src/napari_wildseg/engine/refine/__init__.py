@@ -66,6 +66,7 @@ def start_refinement(
     method: str = "default",
     features: Sequence[NDArray[np.float32]] = (),
     relevance: NDArray[np.float32] | None = None,
+    like: Refinement | None = None,
     **options: Any,
 ) -> Refinement:
     """Prepare the refinement of one image.
@@ -82,6 +83,9 @@ def start_refinement(
         The network's local features, each ``(C, h, w)`` float32.
     relevance : ndarray, optional
         ``(K, gh, gw)`` float32 in [0, 1].
+    like : Refinement, optional
+        One of the same image, features and options: what it knows of the image is used again,
+        where the method is the same and has an ``again``. The result is the same without it.
     **options
         Settings of the refiner, for example ``iterations=50`` of ``"kim2020"``.
 
@@ -98,9 +102,11 @@ def start_refinement(
         settings = getattr(module, options_name)(**options)
     except TypeError as error:
         raise InputError(f'The refiner "{method}" has no such setting: {error}.') from None
-    refinement: Refinement = getattr(module, class_name)(
-        image, n_classes, features, relevance, settings
-    )
+    refinement: Refinement
+    if like is not None and like.name == method and hasattr(like, "again"):
+        refinement = like.again(n_classes, relevance)
+    else:
+        refinement = getattr(module, class_name)(image, n_classes, features, relevance, settings)
     return refinement
 
 

@@ -17,83 +17,30 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import copy
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
-from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
-from napari_wildseg.engine.refine.learn import Learner, Learning
 from napari_wildseg.engine.refine.observe import as_corrections, observe
-from napari_wildseg.engine.refine.seeds import Seeding, spread_seeds
-from napari_wildseg.engine.refine.spreading import Spreading
-from napari_wildseg.engine.refine.superpixels import Superpixels
+from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.refine.scene import Scene, resize
+from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import edge_weights, random_walk
+from napari_wildseg.engine.refine.walk import random_walk
 
 _TIE = 1e-5
 """Probabilities that differ by less are equal."""
 
 
-@dataclass(frozen=True)
-class DefaultOptions:
-    """Settings of the default refiner, chosen by measurement (docs/method.md).
-
-    Attributes
-    ----------
-    temperature : float
-        Cosine of network features that weighs a factor e in step 1.
-    colour : float
-        CIE Lab difference that weighs a factor e in step 1.
-    rounds : int
-        How often values are handed on in step 1.
-    sharpness : float
-        Turns the scores of step 1 into probabilities.
-    bias : float
-        Added to the threshold: spread maps lie higher than relevance maps.
-    work_pixels : int
-        Resolution of step 4.
-    beta : float
-        Contrast of the edges in step 4.
-    trust : float
-        Weight of the prior in step 4.
-    pieces : int
-        Number of superpixels in steps 2 and 3.
-    learning : Learning
-        Settings of step 2.
-    agreement : Agreement
-        Settings of step 3.
-    seeding : Seeding
-        Settings of step 1 where there are seeds alone.
-    """
-
-    temperature: float = 0.1
-    colour: float = 15.0
-    rounds: int = 48
-    sharpness: float = 10.0
-    bias: float = 0.05
-    work_pixels: int = 90_000
-    beta: float = 3.0
-    trust: float = 0.004
-    pieces: int = 2500
-    learning: Learning = field(default_factory=Learning)
-    agreement: Agreement = field(default_factory=Agreement)
-    seeding: Seeding = field(default_factory=Seeding)
-
-
 class DefaultRefinement:
-    """Refines one image again and again; what depends on the image alone is computed once.
+    """Refines one image again and again; what depends on it alone is computed once (`Scene`).
 
     Parameters
     ----------
@@ -121,18 +68,19 @@ class DefaultRefinement:
         options: DefaultOptions | None = None,
     ) -> None:
         self.options = options or DefaultOptions()
-        self.image = image
+        self._scene = Scene(image, features, self.options)
+        self._ask(n_classes, relevance)
+
+    def _ask(self, n_classes: int, relevance: NDArray[np.float32] | None) -> None:
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
-        self.features = features
-        shape = (image.shape[0], image.shape[1])
-        self.work = grid_of(shape, math.sqrt(self.options.work_pixels))
-        self.grid = grid_of(shape, GRID_SIDE)
-        self.coarse = grid_of(shape, GRID_SIDE / 2)
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
-        lab = rgb2lab(_resize(pixels, self.work).permute(1, 2, 0).numpy() / 255)
-        self.lab = torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
-        self.edges = edge_weights(self.lab, self.options.beta)
+
+    def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
+        """Begin with other classes; what is known of the image alone is shared, not copied."""
+        other = copy(self)
+        other.__dict__.pop("_settled", None)
+        other._ask(n_classes, relevance)
+        return other
 
     def run_steps(
         self,
@@ -153,14 +101,15 @@ class DefaultRefinement:
         else:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 4, "Learning from corrections")
-        pieces = self._pieces
+        scene = self._scene
+        pieces = scene.pieces
         before = after = pieces.average(prior)
         if corrections is not None:
-            after = before + self._learner.change(before, corrections)
+            after = before + scene.learner.change(before, corrections)
         if self.relevance is not None:
             yield Progress(2, 4, "Letting like places agree")
-            after = self._crf(after)
-        fine = _resize(prior, self.work)
+            after = scene.crf(after)
+        fine = resize(prior, scene.work)
         if after is not before:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
             fine /= fine.sum(0)
@@ -168,39 +117,10 @@ class DefaultRefinement:
         return keep_corrections(self._walk(fine, corrections, held), corrections)
 
     @cached_property
-    def maps(self) -> list[Tensor]:
-        """All features; read when they are needed, since to merge them takes time."""
-        return [torch.from_numpy(f) for f in self.features]
-
-    @cached_property
-    def _learner(self) -> Learner:
-        """What learns from corrections; needed once there are any."""
-        return Learner(self._pieces, self._looks, self.options.learning)
-
-    @cached_property
-    def _crf(self) -> DenseCRF:
-        return DenseCRF(self._pieces, self._looks, self.options.agreement)
-
-    @cached_property
-    def _pieces(self) -> Superpixels:
-        return Superpixels.of(self.lab * 100, self.options.pieces)
-
-    @cached_property
-    def _looks(self) -> Tensor:
-        return self._pieces.looks(self.maps)
-
-    @cached_property
-    def _spreading(self) -> Spreading:
-        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
-        colours = _resize(self.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
-        similarity = affinity_logits(nodes, self.options.temperature, colours)
-        return Spreading(similarity, rounds=self.options.rounds)
-
-    @cached_property
     def _settled(self) -> Tensor:
         """Relevance after step 1 without corrections, ``(K, h, w)``."""
         assert self.relevance is not None
-        return self._spreading(_resize(self.relevance, self.coarse))
+        return self._scene.spreading(resize(self.relevance, self._scene.coarse))
 
     def _from_relevance(self, threshold: float, corrections: NDArray[np.int16] | None) -> Tensor:
         """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first.
@@ -214,17 +134,18 @@ class DefaultRefinement:
         peak = self.relevance.amax((1, 2), keepdim=True)
         if corrections is not None:
             peak[[place - 1 for place in np.unique(corrections).tolist() if place > 0]] = 1.0
-        scores = _resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self.grid)
+        scores = resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self._scene.grid)
         background = torch.full_like(scores[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
 
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
-        looks = self._looks if self.maps else None
+        scene = self._scene
+        looks = scene.looks if scene.maps else None
         found = spread_seeds(
-            seeds, self.n_classes, self._pieces, self.lab * 100, looks, self.options.seeding
+            seeds, self.n_classes, scene.pieces, scene.lab * 100, looks, self.options.seeding
         )
-        return self._pieces.paint(found)
+        return scene.pieces.paint(found)
 
     def _walk(
         self,
@@ -236,7 +157,7 @@ class DefaultRefinement:
         top = prior.topk(2, dim=0).values
         trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
         if held is not None:
-            seeds = observe(held, self.work, self.n_classes)
+            seeds = observe(held, self._scene.work, self.n_classes)
             firm = seeds.mask
             if corrections is not None:
                 # Corrections that contradict seeds drop the seeds around them.
@@ -245,20 +166,10 @@ class DefaultRefinement:
             trust = torch.where(firm, 1.0, trust)
         fixed = None
         if corrections is not None:
-            seen = observe(corrections, self.work, self.n_classes)
+            seen = observe(corrections, self._scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)
         # The background is what the classes leave, so it need not be solved for. It wins a tie.
-        walked = random_walk(prior[1:], trust, self.edges, fixed=fixed)
+        walked = random_walk(prior[1:], trust, self._scene.edges, fixed=fixed)
         background = 1 + _TIE - walked.sum(0, keepdim=True)
-        return to_full_resolution(torch.cat([background, walked]), self.image)
-
-
-def _resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(
-        maps[None],
-        shape,
-        mode="bilinear",
-        align_corners=False,
-        antialias=maps.shape[-1] > shape[1],
-    )[0]
+        return to_full_resolution(torch.cat([background, walked]), self._scene.image)

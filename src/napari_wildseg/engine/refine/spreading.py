@@ -15,6 +15,9 @@ from torch import Tensor
 from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.refine.affinity import spread
 
+_MAPS = 8
+"""What the products are laid out for; any number of maps is right, and gives the same sums."""
+
 CONTRAST = 0.8
 """Least difference between a spread map's ends, as a share of its upper end."""
 
@@ -52,7 +55,7 @@ class Spreading:
             ``(C, h, w)`` float32.
         """
         if self._affinity is None:
-            self._affinity = PackedMatrix(torch.softmax(self.similarity, dim=1), len(start))
+            self._affinity = PackedMatrix(torch.softmax(self.similarity, dim=1), _MAPS)
         values = settled = start
         rounds = 0
         for stop in [2**k for k in range(1, 16) if 2**k < self.rounds] + [self.rounds]:

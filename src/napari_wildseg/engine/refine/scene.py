@@ -1,0 +1,116 @@
+"""What the default refiner knows of an image whatever the classes are.
+
+All of it is worked out when it is first needed, and kept: other class names for the same image, or
+more corrections, find it there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.color import rgb2lab
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.grid import GRID_SIDE, grid_of
+from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
+from napari_wildseg.engine.refine.agreement import DenseCRF
+from napari_wildseg.engine.refine.learn import Learner
+from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.refine.spreading import Spreading
+from napari_wildseg.engine.refine.superpixels import Superpixels
+from napari_wildseg.engine.refine.walk import edge_weights
+
+
+class Scene:
+    """Colours, edges, superpixels and affinities of one image.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``(H, W, 3)`` uint8.
+    features : sequence of ndarray
+        The network's local features, each ``(C, h, w)`` float32, the most abstract last.
+    options : DefaultOptions
+        Settings.
+
+    Attributes
+    ----------
+    work, grid, coarse : tuple of int
+        ``(h, w)`` of the pixels that are walked on, of the prior, and of spreading.
+    """
+
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        features: Sequence[NDArray[np.float32]],
+        options: DefaultOptions,
+    ) -> None:
+        self.image = image
+        self._features = features
+        self._options = options
+        shape = (image.shape[0], image.shape[1])
+        self.work = grid_of(shape, math.sqrt(options.work_pixels))
+        self.grid = grid_of(shape, GRID_SIDE)
+        self.coarse = grid_of(shape, GRID_SIDE / 2)
+
+    @cached_property
+    def lab(self) -> Tensor:
+        """``(3, h, w)`` float32 CIE Lab divided by 100, of the `work` pixels."""
+        pixels = torch.from_numpy(np.array(self.image)).permute(2, 0, 1).float()
+        lab = rgb2lab(resize(pixels, self.work).permute(1, 2, 0).numpy() / 255)
+        return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
+
+    @cached_property
+    def edges(self) -> tuple[Tensor, Tensor]:
+        """Between neighbouring `work` pixels (`walk.edge_weights`)."""
+        return edge_weights(self.lab, self._options.beta)
+
+    @cached_property
+    def maps(self) -> list[Tensor]:
+        """All features; read when they are needed, since to merge them takes time."""
+        return [torch.from_numpy(f) for f in self._features]
+
+    @cached_property
+    def pieces(self) -> Superpixels:
+        """The image's superpixels."""
+        return Superpixels.of(self.lab * 100, self._options.pieces)
+
+    @cached_property
+    def looks(self) -> Tensor:
+        """``(n, C)``, how they look to the network."""
+        return self.pieces.looks(self.maps)
+
+    @cached_property
+    def learner(self) -> Learner:
+        """What learns from corrections; needed once there are any."""
+        return Learner(self.pieces, self.looks, self._options.learning)
+
+    @cached_property
+    def crf(self) -> DenseCRF:
+        """What lets the superpixels agree."""
+        return DenseCRF(self.pieces, self.looks, self._options.agreement)
+
+    @cached_property
+    def spreading(self) -> Spreading:
+        """What spreads maps on the `coarse` grid over similar places."""
+        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
+        colours = resize(self.lab, self.coarse).flatten(1).T * (100 / self._options.colour)
+        similarity = affinity_logits(nodes, self._options.temperature, colours)
+        return Spreading(similarity, rounds=self._options.rounds)
+
+
+def resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Read ``(C, h, w)`` maps on another grid, bilinearly."""
+    return F.interpolate(
+        maps[None],
+        shape,
+        mode="bilinear",
+        align_corners=False,
+        antialias=maps.shape[-1] > shape[1],
+    )[0]
