@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from napari_wildseg.gui.brush import without_box
 from napari_wildseg.gui.controller import Controller
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.base import Folded, Section, timer
@@ -37,6 +38,7 @@ class WildsegWidget(QWidget):
         # is kept per layer object, so the objects themselves are needed; only their public side
         # is used.
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        without_box(viewer)
         self.controller = controller = Controller(viewer)
         self.image = ImageSection(controller, self)
         self.names = NamesSection(controller, self)
