@@ -19,5 +19,5 @@ def without_box(viewer: Viewer) -> None:
     """
     canvas = getattr(viewer, "canvas", None)
     circle = getattr(getattr(canvas, "overlays", None), "_brush_circle", None)
-    if getattr(circle, "box", False):
+    if circle is not None and getattr(circle, "box", False):
         circle.box = False
