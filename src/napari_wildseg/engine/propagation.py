@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
 from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
+from napari_wildseg.engine.pixels import lab_of
 
 NEIGHBOURS = 12
 """Places of the known planes that have a say in what a place is."""
@@ -78,12 +78,11 @@ def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -
     grid = grid_of(shape, GRID_SIDE)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     small = F.interpolate(pixels, grid, mode="area")[0].permute(1, 2, 0).numpy()
-    colours = torch.from_numpy(rgb2lab(small / 255).astype(np.float32)).permute(2, 0, 1)
     groups = [torch.zeros(0, *grid)]
     for values in features:
         sized = F.interpolate(torch.from_numpy(values)[None], grid, mode="bilinear")[0]
         groups.append(sized / sized.square().sum(0).mean().sqrt().clamp(min=1e-6))
-    return Look(shape, torch.cat(groups), colours)
+    return Look(shape, torch.cat(groups), lab_of(small))
 
 
 def carry(

@@ -13,10 +13,7 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from skimage.color import rgb2lab
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,8 +22,8 @@ from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.layout import OVERLAP, Box
 from napari_wildseg.engine.large.source import shrink
 from napari_wildseg.engine.large.windows import LargeEncoding
+from napari_wildseg.engine.pixels import lab_of, resize
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
 from napari_wildseg.engine.refine.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.spreading import Spreading
@@ -174,7 +171,7 @@ class WindowPriors:
     ) -> Tensor:
         low, high = self._range
         scaled = (self._settled[index] - low) / (high - low).clamp(min=1e-6)
-        scaled = _resize(scaled.clamp(max=1), self.grid)
+        scaled = resize(scaled.clamp(max=1), self.grid)
         background = torch.full_like(scaled[:1], threshold + self.options.bias)
         prior = torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
         fixed = None if corrections is None else corrections.read(self.boxes[index])
@@ -182,7 +179,7 @@ class WindowPriors:
             return prior
         learner = self._learner(index)
         pieces = learner.pieces
-        fine = _resize(prior, (pieces.index.shape[0], pieces.index.shape[1]))
+        fine = resize(prior, (pieces.index.shape[0], pieces.index.shape[1]))
         change = learner.change(pieces.average(prior), fixed)
         fine = (fine + pieces.paint(change)).clamp_(1e-4)
         return fine.div_(fine.sum(0))
@@ -208,11 +205,15 @@ class WindowPriors:
         return self._learners[index]
 
     def _spreading(self, index: int) -> Spreading:
-        window = self._window(index)
-        nodes = node_features(window.features[-1:] or [window.lab], self.coarse)
-        colours = _resize(window.lab, self.coarse).flatten(1).T * (100 / self.options.colour)
-        similarity = affinity_logits(nodes, self.options.temperature, colours)
-        return Spreading(similarity, rounds=self.options.rounds)
+        window, options = self._window(index), self.options
+        return Spreading.over(
+            window.lab,
+            window.features,
+            self.coarse,
+            temperature=options.temperature,
+            colour=options.colour,
+            rounds=options.rounds,
+        )
 
     def _window(self, index: int) -> _Window:
         level = self.encoding.levels[-1]
@@ -220,7 +221,7 @@ class WindowPriors:
         pixels = self.encoding.reduced[box.reduced(level.step).slices]
         rows, columns = grid_of(box.shape, math.sqrt(self.options.work_pixels))
         small = shrink(pixels, (min(rows, pixels.shape[0]), min(columns, pixels.shape[1])))
-        return _Window(_lab(small), level.store.features(index))
+        return _Window(lab_of(small) / 100, level.store.features(index))
 
 
 def _along(
@@ -245,20 +246,4 @@ def _sample(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
     points = torch.stack(torch.meshgrid(y * 2 - 1, x * 2 - 1, indexing="ij")[::-1], dim=-1)
     return F.grid_sample(
         maps[None], points[None], mode="bilinear", padding_mode="border", align_corners=False
-    )[0]
-
-
-def _lab(pixels: NDArray[np.uint8]) -> Tensor:
-    """``(3, h, w)`` CIE Lab divided by 100."""
-    lab = rgb2lab(pixels.astype(np.float32) / 255)
-    return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
-
-
-def _resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(
-        maps[None],
-        shape,
-        mode="bilinear",
-        align_corners=False,
-        antialias=maps.shape[-1] > shape[1],
     )[0]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
 from torch import Tensor
 
 from napari_wildseg.engine.corrections import keep_corrections
@@ -20,6 +19,7 @@ from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.layout import Box
 from napari_wildseg.engine.large.source import LargeImage, shrink
 from napari_wildseg.engine.large.walk import REACH, local_walk, undecided
+from napari_wildseg.engine.pixels import lab_of
 from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.upsample import to_full_resolution
@@ -163,8 +163,7 @@ def _solve(
 def _colours(pixels: NDArray[np.uint8]) -> Tensor:
     """Return the mean colours of the cells, CIE Lab divided by 100: ``(3, rows, columns)``."""
     shape = (max(1, pixels.shape[0] // WALK_STEP), max(1, pixels.shape[1] // WALK_STEP))
-    lab = rgb2lab(shrink(pixels, shape).astype(np.float32) / 255)
-    return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
+    return lab_of(shrink(pixels, shape)) / 100
 
 
 def _grid(box: Box) -> tuple[int, int]:

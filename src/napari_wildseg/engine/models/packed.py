@@ -24,6 +24,9 @@ MOST_BYTES = 2**29
 FEWEST_ROWS = 64
 """Products of fewer rows are not worth it."""
 
+_FEW = 8
+"""Rows that the layout of a `PackedMatrix` is chosen for: the classes of an image, say."""
+
 _ROWS = 256
 """Rows that the layout is chosen for; the same always, so that sums are taken in one order."""
 
@@ -38,10 +41,11 @@ class PackedMatrix:
     matrix : torch.Tensor
         ``(N, M)`` float32.
     rows : int
-        About how many rows a product has.
+        About how many rows a product has. Any number is right; the sums are taken in the order
+        of this one, so it should not depend on what is multiplied.
     """
 
-    def __init__(self, matrix: Tensor, rows: int) -> None:
+    def __init__(self, matrix: Tensor, rows: int = _FEW) -> None:
         self._matrix = matrix.detach()
         self._packed: Tensor | None = None
         try:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.pixels import resize
+
 
 def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     """Describe every cell of a grid by unit vectors, one group a map.
@@ -25,17 +27,7 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     torch.Tensor
         ``(gh * gw, sum of C)`` float32; the dot product of two rows is their mean cosine.
     """
-    rows = []
-    for values in maps:
-        sized = F.interpolate(
-            values[None],
-            grid,
-            mode="bilinear",
-            align_corners=False,
-            antialias=values.shape[-1] > grid[1],
-        )[0]
-        rows.append(sized.flatten(1).T)
-    return unit_rows(rows)
+    return unit_rows([resize(values, grid).flatten(1).T for values in maps])
 
 
 def unit_rows(groups: Sequence[Tensor]) -> Tensor:

@@ -23,9 +23,6 @@ from napari_wildseg.engine.refine.superpixels import Superpixels
 _LEAST = 1e-3
 """No label is less likely to a piece before it hears the others."""
 
-_LABELS = 8
-"""What the products are laid out for; any number of labels is right."""
-
 _FAINTEST = 0.05
 """A class that is heard less than this even where it is heard best is not made up for entirely."""
 
@@ -77,7 +74,7 @@ class DenseCRF:
         ).fill_diagonal_(0)
         kernel *= torch.from_numpy(pieces.sizes)
         kernel /= kernel.sum(1, keepdim=True).clamp_(min=1e-6)
-        self._weights = PackedMatrix(kernel, _LABELS)
+        self._weights = PackedMatrix(kernel)
 
     def __call__(self, probabilities: Tensor) -> Tensor:
         """Return what the pieces hold after hearing each other.

@@ -18,7 +18,6 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -27,10 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.corrections import keep_corrections
+from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.observe import as_corrections, observe
 from napari_wildseg.engine.refine.options import DefaultOptions
-from napari_wildseg.engine.refine.scene import Scene, resize
+from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import random_walk
@@ -55,6 +55,8 @@ class DefaultRefinement:
         ``(K, gh, gw)`` float32 in [0, 1]; None to work from the seeds alone.
     options : DefaultOptions, optional
         Settings.
+    scene : Scene, optional
+        Of the image, its features and these settings; made here if not given.
     """
 
     name = "default"
@@ -66,21 +68,17 @@ class DefaultRefinement:
         features: Sequence[NDArray[np.float32]],
         relevance: NDArray[np.float32] | None,
         options: DefaultOptions | None = None,
+        scene: Scene | None = None,
     ) -> None:
         self.options = options or DefaultOptions()
-        self._scene = Scene(image, features, self.options)
-        self._ask(n_classes, relevance)
-
-    def _ask(self, n_classes: int, relevance: NDArray[np.float32] | None) -> None:
+        self._scene = scene or Scene(image, features, self.options)
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
 
     def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
-        other = copy(self)
-        other.__dict__.pop("_settled", None)
-        other._ask(n_classes, relevance)
-        return other
+        scene = self._scene
+        return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)
 
     def run_steps(
         self,

@@ -13,12 +13,10 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
-from napari_wildseg.engine.refine.affinity import affinity_logits, node_features
+from napari_wildseg.engine.pixels import lab_of, resize
 from napari_wildseg.engine.refine.agreement import DenseCRF
 from napari_wildseg.engine.refine.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
@@ -63,8 +61,7 @@ class Scene:
     def lab(self) -> Tensor:
         """``(3, h, w)`` float32 CIE Lab divided by 100, of the `work` pixels."""
         pixels = torch.from_numpy(np.array(self.image)).permute(2, 0, 1).float()
-        lab = rgb2lab(resize(pixels, self.work).permute(1, 2, 0).numpy() / 255)
-        return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1) / 100
+        return lab_of(resize(pixels, self.work).permute(1, 2, 0).numpy()) / 100
 
     @cached_property
     def edges(self) -> tuple[Tensor, Tensor]:
@@ -99,18 +96,12 @@ class Scene:
     @cached_property
     def spreading(self) -> Spreading:
         """What spreads maps on the `coarse` grid over similar places."""
-        nodes = node_features(self.maps[-1:] or [self.lab], self.coarse)
-        colours = resize(self.lab, self.coarse).flatten(1).T * (100 / self._options.colour)
-        similarity = affinity_logits(nodes, self._options.temperature, colours)
-        return Spreading(similarity, rounds=self._options.rounds)
-
-
-def resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Read ``(C, h, w)`` maps on another grid, bilinearly."""
-    return F.interpolate(
-        maps[None],
-        shape,
-        mode="bilinear",
-        align_corners=False,
-        antialias=maps.shape[-1] > shape[1],
-    )[0]
+        options = self._options
+        return Spreading.over(
+            self.lab,
+            self.maps,
+            self.coarse,
+            temperature=options.temperature,
+            colour=options.colour,
+            rounds=options.rounds,
+        )

@@ -7,26 +7,23 @@ rounds whole objects carry what single spots carried before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from napari_wildseg.engine.models.packed import PackedMatrix
-from napari_wildseg.engine.refine.affinity import spread
-
-_MAPS = 8
-"""What the products are laid out for; any number of maps is right, and gives the same sums."""
+from napari_wildseg.engine.pixels import resize
+from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
 
 CONTRAST = 0.8
 """Least difference between a spread map's ends, as a share of its upper end."""
 
 
-@dataclass
 class Spreading:
     """Spreads maps over one image.
 
-    Attributes
+    Parameters
     ----------
     similarity : torch.Tensor
         ``(N, N)`` logits of the affinity.
@@ -34,9 +31,37 @@ class Spreading:
         How often values are handed on.
     """
 
-    similarity: Tensor
-    rounds: int = 48
-    _affinity: PackedMatrix | None = field(default=None, repr=False)
+    def __init__(self, similarity: Tensor, rounds: int) -> None:
+        self.rounds = rounds
+        self._affinity = PackedMatrix(torch.softmax(similarity, dim=1))
+
+    @classmethod
+    def over(
+        cls,
+        lab: Tensor,
+        features: Sequence[Tensor],
+        grid: tuple[int, int],
+        *,
+        temperature: float,
+        colour: float,
+        rounds: int,
+    ) -> Spreading:
+        """Tie the places of a grid to those that look alike.
+
+        Parameters
+        ----------
+        lab : torch.Tensor
+            ``(3, h, w)`` float32 CIE Lab divided by 100.
+        features : sequence of torch.Tensor
+            Of the network, the most abstract last, which is used; colours where there are none.
+        grid : tuple of int
+            ``(gh, gw)``, of the maps to be spread.
+        temperature, colour, rounds : float, float, int
+            See `options.DefaultOptions`.
+        """
+        nodes = node_features(features[-1:] or [lab], grid)
+        colours = resize(lab, grid).flatten(1).T * (100 / colour)
+        return cls(affinity_logits(nodes, temperature, colours), rounds)
 
     def __call__(self, start: Tensor) -> Tensor:
         """Spread maps, each until it would lose its contrast.
@@ -54,8 +79,6 @@ class Spreading:
         torch.Tensor
             ``(C, h, w)`` float32.
         """
-        if self._affinity is None:
-            self._affinity = PackedMatrix(torch.softmax(self.similarity, dim=1), _MAPS)
         values = settled = start
         rounds = 0
         for stop in [2**k for k in range(1, 16) if 2**k < self.rounds] + [self.rounds]:

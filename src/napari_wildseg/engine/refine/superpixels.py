@@ -134,16 +134,14 @@ class Superpixels:
         torch.Tensor
             ``(n, C)`` float32.
         """
-        pool = self.pooling((maps.shape[1], maps.shape[2]))
-        return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
-
-    def pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
-        """``(n, gh * gw)``: the share of each cell in each piece; kept, grids being few."""
+        grid = (maps.shape[1], maps.shape[2])
         if grid not in self._pools:
             self._pools[grid] = self._pooling(grid)
-        return self._pools[grid]
+        pool = self._pools[grid]
+        return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
 
     def _pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
+        """``(n, gh * gw)``: the share of each cell in each piece."""
         # A product of two matrices that need no sorting: pieces by pixels, pixels by cells.
         height, width = self.index.shape
         rows, share_y = _taps(height, grid[0])
@@ -167,7 +165,7 @@ class Superpixels:
 
     @cached_property
     def _pools(self) -> dict[tuple[int, int], sparse.csr_matrix]:
-        """`pooling` by grid."""
+        """`_pooling` by grid; maps of one image lie on few."""
         return {}
 
     @cached_property
