@@ -23,6 +23,7 @@ from pathlib import Path
 
 from napari_wildseg.engine.import_guard import keep_out_triton
 from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.gui.garbage import set_aside
 
 MODULES = (
     "torch",
@@ -57,17 +58,14 @@ def import_steps(names: Sequence[str] = MODULES) -> Steps[None]:
 def _uncollected() -> Iterator[None]:
     """Collect no garbage meanwhile: what an import makes stays.
 
-    Afterwards it counts as old, so that the frequent collections of young objects, which would
-    look at every one of them first, do not. Nothing is kept from the full ones.
+    Afterwards it is set aside, before a collection has looked at it.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:  # else it is somebody's own arrangement
-            gc.freeze()
-            gc.unfreeze()
+        set_aside()
         if enabled:
             gc.enable()
 

@@ -6,16 +6,10 @@ small; larger models wait until they are asked for) and has it look at a tiny pi
 in what the libraries themselves import late. It goes on stage by stage: as soon as the mouse moves
 or a key is pressed, the next stage waits. A run that is asked for meanwhile queues behind the
 stage under way and makes the rest ready itself.
-
-Until then full garbage collections are put off. At last there is one, on the GUI thread (see
-`Controller._take_release` for why there): it takes a third of a second, and here nobody waits.
-After it the collector has counted what the libraries made, and comes back to it only when a
-quarter as many objects are new.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +19,6 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.garbage import PutOff
 from napari_wildseg.gui.idle import Hands
 from napari_wildseg.gui.imports import MODULES, import_steps
 from napari_wildseg.gui.worker import Job, shared_worker
@@ -72,8 +65,6 @@ class WarmUp(QObject):
         self._job: Job | None = None
         self._done: set[str] = set()
         self._over = False
-        self._full_collections = PutOff()
-        widget.destroyed.connect(self._full_collections.end)
         self._timer = QTimer(self)
         self._timer.setInterval(200)
         self._timer.timeout.connect(self.look)
@@ -87,13 +78,11 @@ class WarmUp(QObject):
         """Start looking for moments of rest; only the first call counts, and none after `stop`."""
         if self._hands is None and not self._over:
             self._hands = Hands(self._widget)
-            self._full_collections.start()
             self._timer.start()
 
     def stop(self) -> None:
         """Do nothing ahead any more; more than once is harmless."""
         self._over = True
-        self._full_collections.end()
         self._timer.stop()
         if self._hands is not None:
             self._hands.let_go()
@@ -114,7 +103,6 @@ class WarmUp(QObject):
         name, steps = self._next()
         if steps is None:
             self.stop()
-            gc.collect()
             return
         self._done.add(name)
         job = Job(steps)

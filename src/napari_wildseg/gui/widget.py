@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_wildseg.gui.brush import without_box
 from napari_wildseg.gui.controller import Controller
+from napari_wildseg.gui.keeper import Keeper
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.base import Folded, Section, timer
 from napari_wildseg.gui.sections.edit import EditSection
@@ -20,7 +21,7 @@ from napari_wildseg.gui.warmup import WarmUp
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from qtpy.QtGui import QShowEvent
+    from qtpy.QtGui import QHideEvent, QShowEvent
 
 
 class WildsegWidget(QWidget):
@@ -54,6 +55,7 @@ class WildsegWidget(QWidget):
             working=lambda: controller.working,
             say=controller.status.emit,
         )
+        self.keeper = Keeper(self, viewer, working=lambda: controller.working)
         self._lay_out()
 
         self.run.auto_segment_asked.connect(self._auto_segment)
@@ -75,8 +77,14 @@ class WildsegWidget(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Get ready for the first run, as soon as there is a quiet moment."""
         super().showEvent(event)
+        self.keeper.start()
         if self.controller.settings.prepare:
             self.warm_up.begin()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Let garbage be collected as ever; the widget itself may be closed, and garbage now."""
+        super().hideEvent(event)
+        self.keeper.end()
 
     def reset_choices(self, event: Any = None) -> None:
         """List the images there are now; napari calls this when layers come and go."""

@@ -1,0 +1,151 @@
+"""What is there to stay is looked at by no garbage collection; what is given up is let go."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_wildseg.gui import garbage, imports, keeper
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set, not waited for."""
+    made = SimpleNamespace(now=100.0)
+    stand_in = SimpleNamespace(monotonic=lambda: made.now)
+    monkeypatch.setattr("napari_wildseg.gui.idle.time", stand_in)
+    return made
+
+
+@pytest.fixture
+def shown(desk, photo, qtbot):
+    """A desk whose window is shown, so that things are set aside."""
+    d = desk(photo)
+    d.controller.settings = d.controller.settings.__class__(prepare=False)
+    d.viewer.window._qt_window.show()
+    qtbot.waitUntil(d.widget.isVisible)
+    d.widget.keeper._timer.setInterval(3_600_000)
+    yield d
+    d.viewer.window._qt_window.hide()
+    assert not garbage._aside
+
+
+@pytest.fixture
+def large(shown, monkeypatch):
+    """A layer whose bytes are many, there before things were set aside."""
+    layer = shown.viewer.add_image(np.zeros((64, 65)), name="large")
+    monkeypatch.setattr(keeper, "LIMIT", layer.data.nbytes)
+    garbage.set_aside()
+    return weakref.ref(layer.data)
+
+
+def looked_at() -> set[int]:
+    """Return the objects that a collection would look at."""
+    return {id(o) for o in gc.get_objects()}
+
+
+def test_nothing_is_set_aside_while_the_widget_is_hidden(shown, qtbot):
+    def known() -> bool:
+        return id(shown.controller.__dict__) in looked_at()
+
+    assert not known(), "the widget is shown"
+    shown.viewer.window._qt_window.hide()
+    qtbot.waitUntil(lambda: not shown.widget.isVisible())
+    assert known()
+    shown.viewer.window._qt_window.show()
+    qtbot.waitUntil(shown.widget.isVisible)
+    assert not known()
+
+
+def test_a_second_widget_keeps_things_aside(shown):
+    garbage.begin(-1)
+    shown.widget.keeper.end()
+    assert garbage._aside
+    garbage.end(-1)
+    assert not garbage._aside
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_an_import_makes_is_looked_at_no_more(shown, monkeypatch, tmp_path):
+    (tmp_path / "wildseg_kept_of_test.py").write_text("things = [[] for _ in range(9000)]")
+    monkeypatch.syspath_prepend(tmp_path)
+    list(imports.import_steps(("wildseg_kept_of_test",)))
+    things = sys.modules.pop("wildseg_kept_of_test").things
+    assert gc.isenabled()
+    assert not looked_at() & {id(o) for o in things}
+
+
+def test_memory_of_a_large_layer_that_was_there_before_is_given_back(shown, large, clock, qtbot):
+    shown.viewer.layers.remove("large")
+    gc.collect()
+    assert large() is not None, "nobody looks there"
+    assert shown.widget.keeper.due
+    clock.now += keeper.REST
+    qtbot.keyClick(shown.viewer.window._qt_window.windowHandle(), Qt.Key.Key_Shift)
+    shown.widget.keeper.look()
+    assert large() is not None, "somebody is at work"
+    clock.now += keeper.REST
+    shown.widget.keeper.look()
+    assert large() is None
+    assert not shown.widget.keeper.due
+    assert garbage._aside
+
+
+def test_memory_is_not_looked_for_while_a_run_is_under_way(shown, large, clock):
+    shown.viewer.layers.remove("large")
+    shown.widget.keeper._working = lambda: True
+    clock.now += keeper.REST
+    shown.widget.keeper.look()
+    assert large() is not None
+    assert shown.widget.keeper.due
+
+
+def test_layers_that_came_later_do_not_cost_a_full_look(shown, clock, monkeypatch):
+    layer = shown.viewer.add_image(np.zeros((64, 65)), name="later")
+    monkeypatch.setattr(keeper, "LIMIT", layer.data.nbytes)
+    monkeypatch.setattr(garbage, "look_through", lambda: pytest.fail("not needed"))
+    data = weakref.ref(layer.data)
+    del layer
+    shown.viewer.layers.remove("later")
+    clock.now += keeper.REST
+    shown.widget.keeper.look()
+    assert data() is None
+
+
+def test_a_large_layer_removed_while_the_widget_was_hidden(shown, large, clock, qtbot):
+    shown.viewer.window._qt_window.hide()
+    qtbot.waitUntil(lambda: not shown.widget.isVisible())
+    shown.viewer.layers.remove("large")
+    assert not shown.widget.keeper.due
+    shown.viewer.window._qt_window.show()
+    qtbot.waitUntil(shown.widget.isVisible)
+    assert shown.widget.keeper.due
+    clock.now += keeper.REST
+    shown.widget.keeper.look()
+    assert large() is None
+
+
+def test_small_layers_are_no_reason(shown, clock):
+    shown.viewer.layers.remove("Image")
+    assert not shown.widget.keeper.due
+
+
+def test_somebody_elses_arrangement_is_respected(monkeypatch):
+    made: list[str] = []
+    stand_in = SimpleNamespace(
+        get_freeze_count=lambda: 5,
+        freeze=lambda: made.append("freeze"),
+        unfreeze=lambda: made.append("unfreeze"),
+        collect=lambda: made.append("collect"),
+    )
+    monkeypatch.setattr(garbage, "gc", stand_in)
+    garbage.begin(-1)
+    garbage.look_through()
+    garbage.end(-1)
+    assert made == ["collect"]
