@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_wildseg.gui.display import Plane, capture, current_plane, level_shape, serving_level
+from napari_wildseg.gui.display import (
+    Plane,
+    capture,
+    channels_of,
+    current_plane,
+    level_shape,
+    serving_level,
+)
 
 
 def shown(image: Image, others=(), point=None, order=None):
@@ -102,6 +109,39 @@ def test_channels_on_one_spot_are_shown_together():
     assert shown(red, (red, green))[0, 0].tolist() == [255, 0, 0]
     green.visible, green.translate = True, (1, 0)
     assert shown(red, (red, green))[0, 0].tolist() == [255, 0, 0]
+
+
+def grey(blending: str, colormap: str = "gray", **kwargs) -> Image:
+    data = np.full((4, 5), 1.0)
+    return Image(data, contrast_limits=(0, 1), colormap=colormap, blending=blending, **kwargs)
+
+
+def test_the_lowest_channel_may_hide_what_is_below():
+    """So napari shows a channel axis: the first covers what was there, the others add."""
+    below, first = grey("translucent"), grey("translucent_no_depth", "red")
+    second, third = grey("additive", "green"), grey("additive", "blue")
+    above = grey("translucent")
+    layers = [below, first, second, third, above]
+    for channel in (first, second, third):
+        assert channels_of(channel, layers) == [first, second, third]
+        assert shown(channel, layers)[0, 0].min() > 100
+    assert channels_of(below, layers) == [below]
+    assert channels_of(above, layers) == [above]
+    second.visible = False
+    assert channels_of(third, layers) == [first, third]
+    first.visible = False
+    assert channels_of(first, layers) == [first, third], "the chosen one counts, shown or not"
+
+
+def test_channels_of_a_channel_axis_are_shown_together():
+    from napari.components import ViewerModel
+
+    viewer = ViewerModel()
+    first, second = viewer.add_image(np.ones((6, 7, 2)), channel_axis=2)
+    for channel in (first, second):
+        assert channels_of(channel, viewer.layers) == [first, second]
+    picture = viewer.add_image(np.ones((6, 7)))
+    assert channels_of(picture, viewer.layers) == [picture]
 
 
 def test_an_array_edited_in_place_is_another_image():

@@ -651,20 +651,6 @@ def test_suggested_names_that_are_typed_are_not_offered(desk, photo):
     assert bar.isHidden()
 
 
-def test_relevance_map_lies_on_the_image(desk, photo):
-    d = desk(photo, NAMES, scale=(2, 3), translate=(5, 7))
-    d.run("auto_segment")
-    d.controller.show_relevance(1)
-    d.wait()
-    layer = d.viewer.layers["Image relevance of cup of coffee"]
-    assert layer.data.shape == photo.shape[:2]
-    assert layer.data.max() <= 1
-    np.testing.assert_allclose(
-        layer.data_to_world((3, 4)), d.viewer.layers["Image"].data_to_world((3, 4))
-    )
-    assert d.controller.image.name == "Image", "the map is no image to segment"
-
-
 # ---------------------------------------------------------------------- images and viewers apart
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
@@ -21,14 +20,11 @@ from napari_wildseg.gui.jobs import (
     download_job,
     refine_steps,
     release_steps,
-    relevance_steps,
     segment_steps,
     suggest_steps,
 )
-from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.models import download_button
-from napari_wildseg.gui.new_layer import add_in_turns
-from napari_wildseg.gui.painting import TURN
+from napari_wildseg.gui.relevance_map import RelevanceMaps
 from napari_wildseg.gui.runner import Runner
 from napari_wildseg.gui.session import ImageSession
 from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
@@ -74,10 +70,10 @@ class Controller(Workspace):
         self._planes_total = 0
         self.planes_done = 0
         """Planes of a stack that a run has labelled so far and that stay if it is cancelled."""
-        self._adding = False
         self.runner = Runner()
         self.takeover = Takeover(self.runner, self.layers)
         self.live_threshold = LiveThreshold(self)
+        self.relevance_maps = RelevanceMaps(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -86,7 +82,7 @@ class Controller(Workspace):
     @property
     def working(self) -> bool:
         """Whether a run, or the writing of its result, is under way."""
-        return self.runner.running or self.takeover.writing or self._adding
+        return self.runner.running or self.takeover.writing or self.relevance_maps.adding
 
     @property
     def in_sequence(self) -> bool:
@@ -202,19 +198,7 @@ class Controller(Workspace):
 
     def show_relevance(self, class_id: int) -> None:
         """Show where the model sees a class, as an image layer."""
-        ready = self.ready()
-        if ready is None:
-            return
-        session, image, plane = ready
-        request = self.request(session, image, plane)
-        name = next((c.name for c in session.classes if c.id == class_id), "")
-        if name:
-            self.runner.run(
-                "Relevance map",
-                image,
-                partial(relevance_steps, request, class_id),
-                partial(self._take_relevance, session, plane, name),
-            )
+        self.relevance_maps.show(class_id)
 
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay.
@@ -310,38 +294,6 @@ class Controller(Workspace):
         session.suggestions = list(names)
         self.suggested.emit(session.suggestions)
         self.status.emit(_SUGGESTED if names else _NOTHING_SUGGESTED)
-
-    def _take_relevance(
-        self, session: ImageSession, plane: Plane, name: str, relevance: Any
-    ) -> None:
-        image = session.image
-        if image is None or image not in self.viewer.layers:
-            return
-        layer = Image(
-            plane.embed(relevance),
-            name=f"{image.name} relevance of {name}",
-            colormap="magma",
-            contrast_limits=(0.0, 1.0),
-            blending="additive",
-            opacity=0.7,
-            metadata={"wildseg": "relevance"},
-            **place_of(image, plane),
-        )
-        self._adding = True
-        QTimer.singleShot(TURN, partial(self._add_relevance, session, layer, name))
-
-    def _add_relevance(self, session: ImageSession, layer: Image, name: str) -> None:
-        if session.image in self.viewer.layers and not self._closed:
-            add_in_turns(self.viewer, layer, partial(self._relevance_shown, session, name))
-        else:
-            self._adding = False
-
-    def _relevance_shown(self, session: ImageSession, name: str) -> None:
-        self._adding = False
-        self.layers.activate(session, self.selected_class)
-        self.status.emit(
-            f"Bright where the model sees {name}. Delete the layer when you have seen it."
-        )
 
     def _after(self, outcome: Outcome, message: str) -> None:
         self.areas_changed.emit()

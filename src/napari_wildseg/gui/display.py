@@ -23,6 +23,9 @@ SERVING_SIDE = 4096
 WINDOWED = 2048 * 2048
 """Planes of more pixels are looked at through windows and refined tile by tile."""
 
+RELEVANCE = "relevance"
+"""What ``layer.metadata["wildseg"]`` says of a relevance map, which is no image to segment."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -107,6 +110,30 @@ def current_plane(layer: Image, point: Sequence[float], order: Sequence[int]) ->
             for axis in range(ndim)
         )
     )
+
+
+def steps_of(layer: Image, plane: Plane, shape: tuple[int, ...]) -> list[float]:
+    """Return how many pixels of the segmented level the cells of a grid take along each axis.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    plane : Plane
+        One of its planes.
+    shape : tuple of int
+        ``(h, w)`` of the grid; its cells tile the plane.
+    """
+    cells = iter(shape)
+    return [
+        length / next(cells) if index is None else 1.0
+        for index, length in zip(plane.index, level_shape(layer), strict=True)
+    ]
+
+
+def is_coarser(layer: Image, plane: Plane, shape: tuple[int, ...]) -> bool:
+    """Whether a grid has fewer cells than the plane has pixels."""
+    return any(step != 1 for step in steps_of(layer, plane, shape))
 
 
 def planes_like(layer: Image, plane: Plane) -> list[Plane]:
@@ -213,16 +240,15 @@ def capture(layer: Image, plane: Plane, others: Iterable[Any] = ()) -> PlaneSour
     plane : Plane
         Which plane.
     others : iterable of layers
-        Layers of the same viewer. Where the image is one of several channels (additive blending,
-        same shape, same place), the visible ones are shown together, and so they are segmented.
+        Layers of the same viewer, bottom first. Where the image is one of several channels (see
+        `channels_of`), the visible ones are shown together, and so they are segmented.
 
     Returns
     -------
     PlaneSource
         To be read on any thread.
     """
-    layers = [layer, *(o for o in others if o is not layer and is_channel_of(o, layer))]
-    channels = tuple(_note(each, plane) for each in layers)
+    channels = tuple(_note(each, plane) for each in channels_of(layer, others))
     key = tuple(
         (
             id(c.array),
@@ -254,14 +280,40 @@ def _note(layer: Image, plane: Plane) -> _Channel:
     )
 
 
+def channels_of(layer: Image, others: Iterable[Any]) -> list[Image]:
+    """Return the layers that are shown together with an image, as channels are; the image is one.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    others : iterable of layers
+        The layers of its viewer, bottom first. The lowest channel may hide what is below, as the
+        first one of a channel axis does in napari; those above it have additive blending.
+    """
+    found: list[Image] = []
+    for other in others:
+        if other is not layer and not _lies_on(other, layer):
+            continue
+        if str(other.blending) != "additive":
+            if layer in found:
+                break
+            found = []
+        found.append(other)
+    return found if layer in found else [layer]
+
+
 def is_channel_of(other: Any, layer: Image) -> bool:
-    """Whether a layer is shown as another channel of an image: additive, same shape and place."""
+    """Whether a layer that comes on top of an image is shown as another channel of it."""
+    return other in channels_of(layer, [layer, other])
+
+
+def _lies_on(other: Any, layer: Image) -> bool:
+    """Whether a layer is a grey picture in view, of the same shape and place as an image."""
     if not isinstance(other, Image) or not other.visible or other.rgb or layer.rgb:
         return False
-    if str(other.blending) != "additive" or str(layer.blending) != "additive":
-        return False
     shape = level_shape(layer)
-    if level_shape(other) != shape:
+    if level_shape(other) != shape or other.metadata.get("wildseg") == RELEVANCE:
         return False
     corners = ([0] * layer.ndim, [n - 1 for n in shape])
     return all(np.allclose(other.data_to_world(c), layer.data_to_world(c)) for c in corners)

@@ -220,7 +220,7 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tup
 
 
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
-    """Return the relevance map of one class."""
+    """Return the relevance map of one class; of a large plane on a coarser grid that tiles it."""
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes) or segmenter.result is None:
         yield from _segment(request, segmenter, refine=False)

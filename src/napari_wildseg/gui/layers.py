@@ -11,7 +11,7 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
-from napari_wildseg.gui.display import Plane, level_shape, serving_level
+from napari_wildseg.gui.display import Plane, level_shape, serving_level, steps_of
 
 PSEUDO_SUFFIX = " pseudo-labels"
 LABELS_SUFFIX = " labels"
@@ -20,7 +20,9 @@ _NEUTRAL = (0.5, 0.5, 0.5, 1.0)
 _HIDDEN = (0.0, 0.0, 0.0, 0.0)
 
 
-def place_of(image: Image, plane: Plane | None = None) -> dict[str, Any]:
+def place_of(
+    image: Image, plane: Plane | None = None, shape: tuple[int, ...] | None = None
+) -> dict[str, Any]:
     """Return where a layer in the pixels of the segmented level belongs, as layer arguments.
 
     Parameters
@@ -29,6 +31,8 @@ def place_of(image: Image, plane: Plane | None = None) -> dict[str, Any]:
         The image.
     plane : Plane, optional
         Put a layer there that holds this plane alone.
+    shape : tuple of int, optional
+        ``(h, w)`` of what the layer holds, if its cells tile the plane and are not its pixels.
 
     Returns
     -------
@@ -44,7 +48,11 @@ def place_of(image: Image, plane: Plane | None = None) -> dict[str, Any]:
     translate = np.asarray(image.translate, float)
     if plane is not None:
         turn = Affine(scale=scale, rotate=image.rotate, shear=image.shear, ndim=image.ndim)
-        translate = translate + turn.linear_matrix @ [float(i or 0) for i in plane.index]
+        steps = np.ones(image.ndim) if shape is None else steps_of(image, plane, shape)
+        # The first cell's centre is not that of the first pixel, unless they are the same.
+        first = [(s - 1) / 2 if i is None else i for s, i in zip(steps, plane.index, strict=True)]
+        translate = translate + turn.linear_matrix @ np.asarray(first, float)
+        scale = scale * steps
     return {
         "scale": scale,
         "translate": translate,

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
-def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> None:
+def add_in_turns(
+    viewer: Viewer,
+    layer: Layer,
+    then: Callable[[], object],
+    *,
+    before_drawing: Callable[[], object] | None = None,
+) -> None:
     """Add a layer; the selection stays as it is, unless nothing or several layers are selected.
 
     Parameters
@@ -32,8 +38,10 @@ def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> No
     then : callable
         Called some turns of the event loop later, when the layer is complete and drawn; also if
         it was removed meanwhile.
+    before_drawing : callable, optional
+        Called in a turn of its own, before the layer is drawn for the first time.
     """
-    turns = _turns(viewer, layer)
+    turns = _turns(viewer, layer, before_drawing)
 
     def turn() -> None:
         for _ in turns:
@@ -44,7 +52,9 @@ def add_in_turns(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> No
     turn()
 
 
-def _turns(viewer: Viewer, layer: Layer) -> Iterator[None]:
+def _turns(
+    viewer: Viewer, layer: Layer, before_drawing: Callable[[], object] | None
+) -> Iterator[None]:
     go_on = hold_painting()
     try:
         overlays = _cover(layer)
@@ -55,6 +65,9 @@ def _turns(viewer: Viewer, layer: Layer) -> Iterator[None]:
             if layer in viewer.layers:  # else a viewer that let it go would look at it again
                 overlay.visible = True
         yield
+        if before_drawing is not None:
+            before_drawing()
+            yield
     finally:
         go_on()
     yield  # it is drawn

@@ -38,24 +38,6 @@ class _Shown:
         return self._source.read(key)[..., :3]
 
 
-class _RelevanceMaps:
-    """One full-size map at a time, made when it is asked for."""
-
-    def __init__(self, maps: NDArray[np.float32], shape: tuple[int, int]) -> None:
-        self._maps, self._shape = maps, shape
-
-    def __len__(self) -> int:
-        return len(self._maps)
-
-    def __getitem__(self, place: int) -> NDArray[np.float32]:
-        import torch
-        from torch.nn import functional as F
-
-        coarse = torch.from_numpy(self._maps[place])[None, None]
-        full = F.interpolate(coarse, self._shape, mode="bilinear", align_corners=False)
-        return np.asarray(full[0, 0].numpy(), np.float32)
-
-
 class WindowedSegmenter:
     """Segments one large plane by windows and tiles.
 
@@ -125,7 +107,7 @@ class WindowedSegmenter:
             # The large segmenter changes its labels in place; what is shown must not change so.
             labels=np.array(found.labels) if refined else pseudo,
             pseudo_labels=pseudo,
-            relevance=_RelevanceMaps(found.relevance, pseudo.shape),  # type: ignore[arg-type]
+            relevance=found.relevance,  # on a coarser grid: the model sees no single pixels
             classes=found.classes,
             model=found.model,
             settings=found.settings,

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
 
 from napari_wildseg.gui import models
 from napari_wildseg.gui.bars import LeftOverBar
-from napari_wildseg.gui.display import is_channel_of
+from napari_wildseg.gui.display import RELEVANCE, is_channel_of
 from napari_wildseg.gui.sections.base import Section
 
 
@@ -113,7 +113,7 @@ class ImageSection(Section):
 
     @staticmethod
     def _is_offered(layer: object) -> bool:
-        return isinstance(layer, Image) and layer.metadata.get("wildseg") != "relevance"
+        return isinstance(layer, Image) and layer.metadata.get("wildseg") != RELEVANCE
 
     def _offer_left_over(self) -> None:
         session = self.controller.session
