@@ -7,16 +7,18 @@ probabilities ``x`` of each class minimise
 
 with ``w_ij`` large where neighbours look alike, ``p`` the prior and ``g`` the trust in it. A seed
 is a pixel whose ``x`` is fixed. The sparse system is solved by conjugate gradients with a Jacobi
-preconditioner, every class at once, as shifted array operations: no matrix is built.
+preconditioner, on every other pixel (`checkerboard`), every class at once, as shifted array
+operations: no matrix is built.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-_LOOK_EVERY = 4
+from napari_wildseg.engine.refine.checkerboard import Checkerboard
+
+_LOOK_EVERY = 2
 """Steps of conjugate gradients from one look at the residual to the next."""
 
 
@@ -94,7 +96,7 @@ def random_walk(
     *,
     fixed: Tensor | None = None,
     start: Tensor | None = None,
-    iterations: int = 60,
+    iterations: int = 30,
     tolerance: float = 3e-3,
 ) -> Tensor:
     """Solve for the probabilities of the module's text.
@@ -129,32 +131,32 @@ def random_walk(
         scale.masked_fill_(fixed, 0)
 
     # Divided by the root of the degree on both sides, the system has ones on its diagonal (and
-    # nothing at fixed pixels): Jacobi's preconditioner is then the identity. Pixels lie in one
-    # row a class, so that a neighbour is a shift along it.
-    count, width = len(x), x.shape[2]
-    residual = (pull - _product(x, degree, edges)).mul_(scale).view(count, -1)
-    down, right = _scaled(edges, scale)
-    direction = residual.clone()
-    applied, change = torch.empty_like(residual), torch.zeros_like(residual)
-    shifts = [(_pairs(applied, n), _pairs(direction, n), w) for n, w in ((width, down), (1, right))]
+    # nothing at fixed pixels): Jacobi's preconditioner is then the identity. Of the change, only
+    # its white pixels are solved for.
+    down, right = edges
+    board = Checkerboard(down * scale[1:] * scale[:-1], right * scale[:, 1:] * scale[:, :-1])
+    residual, black = board.split((pull - _product(x, degree, edges)).mul_(scale))
+    board.add_to_white(residual, black)
+    weight, _ = board.split(degree)
+    direction, applied = residual.clone(), torch.empty_like(residual)
+    change, handed = torch.zeros_like(residual), torch.empty_like(black)
     squares = _squares(residual)
     # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
     for number in range(iterations):
         # Looking whether it is done costs as much as a tenth of a step.
         if number % _LOOK_EVERY == 0:
-            left = residual.square().sum(0).dot(degree.view(-1))
+            left = residual.square().sum(0).dot(weight)
             if left <= goal:
                 break
-        applied.copy_(direction)
-        for (before, after), (first, second), weights in shifts:
-            after.addcmul_(weights, first, value=-1)
-            before.addcmul_(weights, second, value=-1)
+        board.add_to_black(handed.zero_(), direction)
+        board.add_to_white(applied.copy_(direction), handed, -1)
         alpha = squares / _dot(direction, applied).clamp(min=1e-20)
         change.addcmul_(alpha, direction)
         residual.addcmul_(alpha, applied, value=-1)
         squares, last = _squares(residual), squares
         torch.addcmul(residual, squares / last.clamp(min=1e-20), direction, out=direction)
-    return x.addcmul_(change.view_as(x), scale)
+    board.add_to_black(black, change)
+    return x.addcmul_(board.join(change, black), scale)
 
 
 def _product(x: Tensor, degree: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
@@ -166,18 +168,6 @@ def _product(x: Tensor, degree: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
     y[:, :, 1:].addcmul_(right, x[:, :, :-1], value=-1)
     y[:, :, :-1].addcmul_(right, x[:, :, 1:], value=-1)
     return y
-
-
-def _scaled(edges: tuple[Tensor, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply each edge by the scale of both its pixels; flat, 0 from one row to the next."""
-    down, right = edges
-    across = F.pad(right * scale[:, 1:] * scale[:, :-1], (0, 1)).view(-1)
-    return (down * scale[1:] * scale[:-1]).view(-1), across[:-1]
-
-
-def _pairs(rows: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """Views of ``(K, N)``: every place that has another so far behind it, and that other."""
-    return rows[:, : rows.shape[1] - shift], rows[:, shift:]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
