@@ -119,3 +119,18 @@ def test_say_grows_with_the_score():
     assert say[0] == pytest.approx(LEAST)
     assert say[-1] == 1
     assert len(parse_classes("a, b")) == len(Presence.unknown(2).scores)
+
+
+def test_what_rivals_are_to_a_model_is_kept_from_image_to_image(starter):
+    segmenter = Segmenter(starter, views="single")
+    image = load_sample("chelsea")[::4, ::4]
+    segmenter.set_image(image)
+    before = segmenter._rivals
+    segmenter.segment("cat", refine=False)
+    rows = before.rows
+    segmenter.set_image(image[:, ::-1])
+    assert segmenter._rivals is before
+    assert before.rows is rows
+    segmenter.background = ("sky",)
+    segmenter.set_image(image)
+    assert segmenter._rivals is not before

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -86,6 +87,33 @@ class Presence:
         return cls(torch.full((count,), torch.inf))
 
 
+class Rivals:
+    """Everyday names and background words, and what a model makes of them; of no image.
+
+    Parameters
+    ----------
+    model : CLIPModel
+        The model.
+    names : sequence of str
+        See `tagging.everyday_rivals`.
+    """
+
+    def __init__(self, model: CLIPModel, names: Sequence[str]) -> None:
+        self.model = model
+        self.names = tuple(names)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """``(R, D)`` unit rows on the CPU."""
+        return self.model.encode_text(self.names).cpu()
+
+    @cached_property
+    def reach(self) -> Tensor:
+        """``(R,)``, see `tagging.scores.reach`."""
+        assert self.model.concepts is not None
+        return reach(self.rows, self.model.concepts.cpu())
+
+
 class PresenceTest:
     """Asks about one image; what the rivals get there is worked out once.
 
@@ -95,15 +123,17 @@ class PresenceTest:
         The encoded image; no forward pass is run.
     model : CLIPModel
         The model that made it.
-    rivals : sequence of str
-        Everyday names and background words (`tagging.everyday_rivals`).
+    rivals : Rivals or sequence of str
+        Those that were kept for this model from another image, or the names.
     """
 
-    def __init__(self, encoding: ImageEncoding, model: CLIPModel, rivals: Sequence[str]) -> None:
+    def __init__(
+        self, encoding: ImageEncoding, model: CLIPModel, rivals: Rivals | Sequence[str]
+    ) -> None:
         self._encoding = encoding
         self._model = model
-        self._rivals = tuple(rivals)
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._rivals = rivals if isinstance(rivals, Rivals) else Rivals(model, rivals)
+        self._theirs: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, classes: Sequence[ClassInfo], text: Tensor) -> Presence:
@@ -118,17 +148,16 @@ class PresenceTest:
         """
         known = familiarity(self._model, classes)
         concepts = self._model.concepts
-        if known is None or concepts is None or not self._rivals:
+        if known is None or concepts is None or not self._rivals.names:
             return Presence.unknown(len(classes))
-        if self._kept is None:
-            rows = self._model.encode_text(self._rivals)
-            self._kept = rows.cpu(), self._evidence(rows)
-        rivals, theirs = self._kept
+        rivals = self._rivals
+        if self._theirs is None:
+            self._theirs = self._evidence(rivals.rows)
+        theirs = self._theirs
         rows, own = text.cpu(), self._evidence(text)
-        shares = shares_of(own, theirs, rows, rivals, self._model)
-        concepts = concepts.cpu()
-        peaks = best(own / reach(rows, concepts).sqrt()[:, None])
-        usual = best(theirs / reach(rivals, concepts).sqrt()[:, None])
+        shares = shares_of(own, theirs, rows, rivals.rows, self._model)
+        peaks = best(own / reach(rows, concepts.cpu()).sqrt()[:, None])
+        usual = best(theirs / rivals.reach.sqrt()[:, None])
         stands_out = (peaks - usual.mean()) / usual.std().clamp(min=1e-6)
         scores = best(shares).clamp(min=1e-9).log() + STANDING_OUT * stands_out
         values = torch.tensor([known[info.name].value for info in classes])

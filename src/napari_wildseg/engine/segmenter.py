@@ -20,7 +20,7 @@ from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
-from napari_wildseg.engine.presence import PresenceTest
+from napari_wildseg.engine.presence import PresenceTest, Rivals
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import decide, normalise
@@ -95,6 +95,7 @@ class Segmenter:
         self._cache = EncodingCache(cache_bytes, folder=cache_dir)
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
+        self._rivals: Rivals | None = None
         self._presence: PresenceTest | None = None
         self._segmentation: Segmentation | None = None
         self._seconds: dict[str, float] = {}
@@ -145,7 +146,10 @@ class Segmenter:
         encoding = yield from encode_steps(rgb, model, method, self.views, self._cache)
         self._seconds = {"encode": time.perf_counter() - started}
         self._image, self._encoding = rgb, encoding
-        self._presence = PresenceTest(encoding, model, everyday_rivals(self.background))
+        names = everyday_rivals(self.background)
+        if self._rivals is None or self._rivals.names != tuple(names):
+            self._rivals = Rivals(model, names)
+        self._presence = PresenceTest(encoding, model, self._rivals)
         self._segmentation = None
         self.result = None
 

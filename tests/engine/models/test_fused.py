@@ -11,7 +11,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from napari_wildseg.engine.models import fused
-from napari_wildseg.engine.models.fused import FusedConv, fuse
+from napari_wildseg.engine.models.fused import FusedConv, fuse, use_bfloat16
 
 WORKS = FusedConv(nn.Conv2d(1, 1, 1), nn.Identity())._works
 needs_fusing = pytest.mark.skipif(not WORKS, reason="this PyTorch has no oneDNN operators")
@@ -123,3 +123,58 @@ def test_threads_share_a_convolution_without_a_size_being_lost():
         sys.setswitchinterval(before)
     assert step._works
     assert len(step._packed) == fused.MOST_SIZES
+
+
+def block() -> nn.Sequential:
+    """What a network with inverted bottlenecks is made of."""
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(16, 32, 1), nn.ReLU6(), nn.Conv2d(32, 32, 3, padding=1), nn.ReLU6(),
+        nn.Conv2d(32, 16, 1),
+    )  # fmt: skip
+
+
+@needs_fusing
+@torch.no_grad()
+def test_parts_multiply_in_bfloat16_and_give_float32():
+    network = nn.ModuleDict({"first": block(), "second": block()}).eval()
+    x = torch.randn(1, 16, 12, 12)
+    exact = network["second"](x)
+    fuse(network)
+    use_bfloat16(network, ["second", "third"])
+    assert not any(m.reduced for m in network["first"].modules() if isinstance(m, FusedConv))
+    found = network["second"](x)
+    assert found.dtype == torch.float32
+    # Eight bits of mantissa: products are right to about 0.4 %, and not exact.
+    error = (found - exact).norm() / exact.norm()
+    assert 1e-5 < error < 0.02
+    assert torch.equal(network["second"](x), found)
+
+
+@torch.no_grad()
+def test_where_bfloat16_fails_the_plain_modules_do_it(monkeypatch):
+    def fail(*args):
+        raise RuntimeError("no such kernel")
+
+    network = nn.ModuleDict({"all": block()}).eval()
+    x = torch.randn(1, 16, 12, 12)
+    expected = network["all"](x)
+    fuse(network)
+    use_bfloat16(network, ["all"])
+    network["all"](x)
+    steps = [module for module in network.modules() if isinstance(module, FusedConv)]
+    monkeypatch.setattr(steps[1], "_fused", fail)  # it is given bfloat16 by the first
+    torch.testing.assert_close(network["all"](x), expected, rtol=0.02, atol=0.02)
+    assert not steps[1]._works
+    monkeypatch.setattr(FusedConv, "_fused", fail)
+    for step in steps:
+        step._works = True
+    torch.testing.assert_close(network["all"](x), expected)
+
+
+def test_what_a_processor_can_do_is_asked_of_torch(monkeypatch):
+    for name, answer in (("avx512_bf16", False), ("amx_tile", True)):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda a=answer: a, raising=False)
+    assert fused.multiplies_bfloat16()
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert not fused.multiplies_bfloat16()

@@ -180,3 +180,12 @@ def test_a_real_photo_is_recognised(model):
     embedding = model.network.encode_image((photo - 127) / 128, normalize=True)
     names = load_vocabulary("coco")
     assert names[(model.encode_text(names) @ embedding[0]).argmax()] == "cat"
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_labels_of_two_number_types_do_not_mix_unseen(quick, monkeypatch):
+    """A batch compares fingerprints."""
+    monkeypatch.setattr(starter, "multiplies_bfloat16", lambda: quick)
+    model = starter.load()
+    assert model.bfloat16 == (starter.BFLOAT16 if quick else ())
+    assert model.fingerprint.endswith("-bfloat16") == quick

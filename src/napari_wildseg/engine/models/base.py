@@ -86,6 +86,8 @@ class CLIPModel:
     concepts : torch.Tensor or None
         ``(C, D)`` unit rows, what the image tower was trained to tell apart, where that is a
         closed list of classes; None for towers trained on captions.
+    bfloat16 : tuple of str
+        Parts of a convolutional image tower whose products may be bfloat16 (`models.fused`).
     linears : PackedLinears
         Context in which a transformer's forward pass is quicker on a CPU.
     """
@@ -99,6 +101,7 @@ class CLIPModel:
     device: torch.device
     fingerprint: str
     concepts: Tensor | None = field(default=None, repr=False)
+    bfloat16: tuple[str, ...] = ()
     linears: PackedLinears = field(default_factory=PackedLinears, repr=False)
     _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _lists: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)

@@ -5,12 +5,16 @@ whole input, and clamps in a pass of its own. oneDNN does all three within the c
 operators that PyTorch's compiler uses. They are no public interface, so anything unexpected of
 them, and any other device or number type, falls back to the plain modules. The starter's image
 tower takes a sixth less time; its features differ by 5e-6 of the largest.
+
+A processor that multiplies bfloat16 numbers does so at twice the speed. `use_bfloat16` has it do
+that in chosen parts of a network; sums, and what goes round a block, stay float32.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -22,6 +26,8 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
     nn.Identity: ("none", []),
 }
+
+_BFLOAT16_SETS = ("avx512_bf16", "amx_tile")
 
 MOST_SIZES = 6
 """Input sizes whose weights are kept, those used last: two shapes of image, three scales each. The
@@ -45,12 +51,19 @@ class FusedConv(nn.Module):
         Also timm's ``Conv2dSame``, which pads as TensorFlow does. Its weights must not change.
     activation : torch.nn.Module
         One of those that `fuse` knows.
+
+    Attributes
+    ----------
+    reduced : bool
+        Multiply in bfloat16. Results of a convolution without activation, the last of a block,
+        are float32 all the same, so that blocks add up without rounding.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
         self.conv = conv
         self.activation = activation
+        self.reduced = False
         self._packed: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
         self._works = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
             torch.ops.mkldnn, "_convolution_pointwise"
@@ -58,7 +71,11 @@ class FusedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and activate ``(B, C, h, w)``."""
-        plain = x.device.type == "cpu" and x.dtype == self.conv.weight.dtype == torch.float32
+        number_type = self.conv.weight.dtype
+        if self.reduced and x.dtype == torch.bfloat16 and number_type == torch.float32:
+            plain = x.device.type == "cpu"
+        else:
+            plain = x.device.type == "cpu" and x.dtype == number_type == torch.float32
         if self._works and plain and not torch.is_grad_enabled():
             try:
                 return self._fused(x)
@@ -67,18 +84,21 @@ class FusedConv(nn.Module):
                     raise
                 self._works = False
                 self._packed.clear()
-        out: Tensor = self.activation(self.conv(x))
+        out: Tensor = self.activation(self.conv(x.to(number_type) if self.reduced else x))
         return out
 
     def _fused(self, x: Tensor) -> Tensor:
         conv = self.conv
         padding, extra = self._padding(x)
+        bias = conv.bias
+        if self.reduced:
+            x, bias = x.bfloat16(), None if bias is None else bias.bfloat16()
         packed = self._packed_for(tuple(x.shape), padding, extra)
         name, scalars = _ACTIVATIONS[type(self.activation)]
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x,
             packed,
-            conv.bias,
+            bias,
             padding,
             list(conv.stride),
             list(conv.dilation),
@@ -87,7 +107,7 @@ class FusedConv(nn.Module):
             scalars,
             "",
         )
-        return out
+        return out.float() if name == "none" else out
 
     def _packed_for(self, shape: tuple[int, ...], padding: list[int], extra: list[int]) -> Tensor:
         """Return the weights laid out for a shape; the lanes of a batch share them."""
@@ -129,6 +149,8 @@ class FusedConv(nn.Module):
         weight = conv.weight.detach()
         if any(extra):
             weight = F.pad(weight, (extra[1], 0, extra[0], 0))
+        if self.reduced:
+            weight = weight.bfloat16()
         packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
             weight,
             padding,
@@ -174,3 +196,25 @@ def fuse(network: nn.Module) -> None:
                 setattr(parent, second, nn.Identity())
             else:
                 setattr(parent, first, FusedConv(conv, nn.Identity()))
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16 numbers."""
+    asked = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _BFLOAT16_SETS)
+    return any(ask is not None and ask() for ask in asked)
+
+
+def use_bfloat16(network: nn.Module, parts: Sequence[str]) -> None:
+    """Have the fused convolutions in some parts of a network multiply in bfloat16.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        After `fuse`.
+    parts : sequence of str
+        Names of modules; those that the network has not are passed over.
+    """
+    for name, module in network.named_modules():
+        inside = any(name == part or name.startswith(f"{part}.") for part in parts)
+        if inside and isinstance(module, FusedConv):
+            module.reduced = True

@@ -19,6 +19,10 @@ _COMPACTNESS = 20.0
 """Lab difference that weighs as much as a piece's own width (SLIC's m)."""
 
 
+_ROWS = 256
+"""Pieces whose likeness to all others is worked out at a time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Superpixels:
     """Pieces of an image and how they look.
@@ -117,9 +121,14 @@ class Superpixels:
         colours = self.colours - self.colours.mean(0)
         points = torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
         half = points.square().sum(1) / 2
-        exponent = (points @ points.T).sub_(half[:, None]).sub_(half)
-        # Lower exponents end in numbers that processors are slow with, and mean nothing.
-        return exponent.clamp_(-40, 0).exp_()
+        kernel = torch.empty(len(points), len(points))
+        # Some rows at a time, which stay in the cache for all that is done with them.
+        for start in range(0, len(points), _ROWS):
+            part = slice(start, start + _ROWS)
+            rows = torch.mm(points[part], points.T, out=kernel[part])
+            # Lower exponents end in numbers that processors are slow with, and mean nothing.
+            rows.sub_(half[part, None]).sub_(half).clamp_(-40, 0).exp_()
+        return kernel
 
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.

@@ -13,7 +13,7 @@ of the cosine score. Only the head is differentiated, never the tower.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.models.base import CLIPModel
-from napari_wildseg.engine.models.fused import fuse
+from napari_wildseg.engine.models.fused import fuse, use_bfloat16
 from napari_wildseg.engine.relevance import ViewEncoding
 
 _FEATURE_STRIDES = (8, 16)
@@ -59,10 +59,11 @@ class CamRelevance:
         tower = _tower(model, self.dilate)
         pixels = pixels.to(model.device).contiguous(memory_format=torch.channels_last)
         last, earlier = tower.trunk(pixels)
+        last = last.float()
         embedding = F.normalize(tower.head(last).float(), dim=-1)
         return [
             ViewEncoding(
-                tensors={"last": last[b].float()},
+                tensors={"last": last[b]},
                 features=[f[b].float() for f in earlier],
                 embedding=embedding[b],
             )
@@ -108,7 +109,9 @@ def _tower(model: CLIPModel, dilate: bool) -> _Tower:
     if dilate not in kept:
         visual = model.visual
         kept[dilate] = (
-            _cut_timm(visual, dilate) if hasattr(visual, "trunk") else _cut_resnet(visual)
+            _cut_timm(visual, dilate, model.bfloat16)
+            if hasattr(visual, "trunk")
+            else _cut_resnet(visual)
         )
     return kept[dilate]
 
@@ -125,7 +128,7 @@ def _is_convolutional(visual: nn.Module) -> bool:
     )
 
 
-def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
+def _cut_timm(visual: nn.Module, dilate: bool, bfloat16: Sequence[str]) -> _Tower:
     import timm
 
     trunk: nn.Module = visual.trunk  # type: ignore[assignment]
@@ -139,6 +142,7 @@ def _cut_timm(visual: nn.Module, dilate: bool) -> _Tower:
             runner.load_state_dict(trunk.state_dict(), assign=True)
             _fold_norms(runner.eval())
             fuse(runner)
+            use_bfloat16(runner, bfloat16)
         except (TypeError, AssertionError, NotImplementedError, RuntimeError):
             runner = trunk  # this family cannot dilate
     info = [(f["reduction"], i) for i, f in enumerate(runner.feature_info)]  # type: ignore
