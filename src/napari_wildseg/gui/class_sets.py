@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui.classes import matched
+from napari_wildseg.gui.notices import counted
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
     except WildsegError as error:
         controller.tell(str(error))
         return None
-    controller.status.emit(f"Kept {len(controller.classes)} classes in {written.name}.")
+    kept = counted(len(controller.classes), "class", "classes")
+    controller.status.emit(f"Kept {kept} in {written.name}.")
     return written
 
 
@@ -68,6 +70,6 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
         if c.id != next(s.id for s in saved if s.name == c.name)
     ]
     note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
-    added = len(classes) - len(before)
-    controller.status.emit(f"Added {added} classes of {Path(path).name}.{note}")
+    added = counted(len(classes) - len(before), "class", "classes")
+    controller.status.emit(f"Added {added} of {Path(path).name}.{note}")
     return True

@@ -26,7 +26,7 @@ from napari_wildseg.gui.jobs import (
 from napari_wildseg.gui.models import download_button
 from napari_wildseg.gui.relevance_map import RelevanceMaps
 from napari_wildseg.gui.runner import Runner
-from napari_wildseg.gui.session import ImageSession
+from napari_wildseg.gui.session import LABELS, ImageSession
 from napari_wildseg.gui.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.threshold import LiveThreshold
 from napari_wildseg.gui.worker import Job, shared_worker
@@ -265,7 +265,8 @@ class Controller(Workspace):
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            self.status.emit(f"{self._planes_total} planes done. Paint what is wrong, then Refine.")
+            planes = notices.counted(self._planes_total, "plane", "planes")
+            self.status.emit(f"{planes} done. Paint what is wrong, then Refine.")
             self._leave_sequence()
 
     def _take_download(self, model: str) -> None:
@@ -280,10 +281,15 @@ class Controller(Workspace):
         self.status.emit("The model's memory is free again; the next run loads it anew.")
 
     def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+        anew = not self.layers.there(session.layer(LABELS))
+
         def shown(taken: Taken) -> None:
             self.apply_visibility()
-            kept = f": {taken.kept:,} corrected pixels kept" if taken.kept else ""
-            if taken.changed:
+            pixels = notices.counted(taken.kept, "corrected pixel", "corrected pixels")
+            kept = f": {pixels} kept" if taken.kept else ""
+            if anew:
+                self._after(outcome, f"Refined{kept}. {_DONE}")  # there is nothing to go back to
+            elif taken.changed:
                 self._after(outcome, f"Refined{kept}. Ctrl+Z brings back the state before.")
             else:
                 self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")

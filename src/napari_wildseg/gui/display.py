@@ -131,11 +131,6 @@ def steps_of(layer: Image, plane: Plane, shape: tuple[int, ...]) -> list[float]:
     ]
 
 
-def is_coarser(layer: Image, plane: Plane, shape: tuple[int, ...]) -> bool:
-    """Whether a grid has fewer cells than the plane has pixels."""
-    return any(step != 1 for step in steps_of(layer, plane, shape))
-
-
 def planes_like(layer: Image, plane: Plane) -> list[Plane]:
     """Return all planes of an image that lie like one of them.
 

@@ -13,6 +13,11 @@ from napari_wildseg.engine.errors import WildsegError
 _log = logging.getLogger(__name__)
 
 
+def counted(number: int, one: str, more: str) -> str:
+    """Return a number and what it counts: "1 class", "2,000 classes"."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
 def sentence(error: BaseException, doing: str) -> str:
     """Return what to tell the annotator about an error.
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
-from napari_wildseg.gui.display import RELEVANCE, Plane, is_coarser
+from napari_wildseg.gui.display import RELEVANCE, Plane
 from napari_wildseg.gui.jobs import relevance_steps
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.new_layer import add_in_turns
@@ -79,7 +79,6 @@ class RelevanceMaps:
             contrast_limits=(0.0, 1.0),
             blending="additive",
             opacity=0.7,
-            interpolation2d="linear" if is_coarser(image, plane, relevance.shape) else "nearest",
             metadata={"wildseg": RELEVANCE},
             **place_of(image, plane, relevance.shape),
         )

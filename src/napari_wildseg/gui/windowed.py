@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 _PIECE = 1024
 
+MAP_SIDE = 1024
+"""Longest side of a relevance map that is shown. The model sees no finer, and napari would be
+handed 400 MB for 10,000 x 10,000; nor has it to interpolate, which takes long in software."""
+
 
 class _Shown:
     """A plane as it is shown, sliced like an array; only what is asked for is read."""
@@ -36,6 +40,25 @@ class _Shown:
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
         return self._source.read(key)[..., :3]
+
+
+class _RelevanceMaps:
+    """One map at a time, made when it is asked for, on a grid that tiles the plane."""
+
+    def __init__(self, maps: NDArray[np.float32], shape: tuple[int, int]) -> None:
+        step = max(1.0, max(shape) / MAP_SIDE)
+        self._maps, self._shape = maps, tuple(max(1, round(n / step)) for n in shape)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    def __getitem__(self, place: int) -> NDArray[np.float32]:
+        import torch
+        from torch.nn import functional as F
+
+        coarse = torch.from_numpy(self._maps[place])[None, None]
+        fine = F.interpolate(coarse, self._shape, mode="bilinear", align_corners=False)
+        return np.asarray(fine[0, 0].numpy(), np.float32)
 
 
 class WindowedSegmenter:
@@ -107,7 +130,7 @@ class WindowedSegmenter:
             # The large segmenter changes its labels in place; what is shown must not change so.
             labels=np.array(found.labels) if refined else pseudo,
             pseudo_labels=pseudo,
-            relevance=found.relevance,  # on a coarser grid: the model sees no single pixels
+            relevance=_RelevanceMaps(found.relevance, pseudo.shape),  # type: ignore[arg-type]
             classes=found.classes,
             model=found.model,
             settings=found.settings,

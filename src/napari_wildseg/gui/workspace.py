@@ -269,9 +269,8 @@ class Workspace:
         if session is not None:
             self.safekeeping.note(session, plane)
         if count:
-            self.status.emit(
-                f"{count:,} pixels of {name} confirmed: Refine leaves them as they are."
-            )
+            pixels = notices.counted(count, "pixel", "pixels")
+            self.status.emit(f"{pixels} of {name} confirmed: Refine leaves them as they are.")
         elif region.any():
             self.status.emit(f"Every pixel of {name} is confirmed already.")
         else:
@@ -300,7 +299,8 @@ class Workspace:
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
-        self.status.emit(f"{count:,} corrected pixels restored: press Auto-segment to go on.")
+        pixels = notices.counted(count, "corrected pixel", "corrected pixels")
+        self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
 
     def discard_left_over(self) -> None:
         """Throw away what an earlier session left for the chosen image."""

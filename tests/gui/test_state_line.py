@@ -1,0 +1,104 @@
+"""The state line says what is the case: each sentence where it is due, and not where it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_wildseg.gui.class_sets import load_classes, save_classes
+from napari_wildseg.gui.notices import counted
+
+NAMES = "cup of coffee, table"
+
+
+def test_numbers_of_things():
+    assert counted(0, "class", "classes") == "0 classes"
+    assert counted(1, "class", "classes") == "1 class"
+    assert counted(2000, "class", "classes") == "2,000 classes"
+
+
+def test_what_to_do_next(desk, photo):
+    d = desk()
+    assert d.status == "Open an image first (File > Open, or File > Open Sample)."
+    d.viewer.add_image(photo, name="Image")
+    assert d.status.startswith("Type what is in the image")
+    d.type_names(NAMES)
+    assert d.status == "Ready: press Auto-segment."
+    d.run("auto_segment")
+    assert d.status.startswith("Done in ")
+    d.type_names("spoon")
+    assert d.status.startswith("Added: press Auto-segment to look for it")
+    d.controller.say_what_next()
+    assert d.status == "Pick a class and paint what is wrong, then press Refine."
+
+
+def test_refine_speaks_of_undo_only_where_there_is_something_to_undo(desk, photo):
+    d = desk(photo, NAMES)
+    d.control("refine_at_once").setChecked(False)
+    d.run("auto_segment")
+    assert "Grey is not sure" in d.status
+    d.run("refine")
+    assert d.status == "Refined. Paint what is wrong, then press Refine.", "the layer is new"
+    labels = d.layer()
+    d.run("refine")
+    assert d.status == "Refined; nothing changed. Paint what is wrong, then press Refine."
+    before = labels.data.copy()
+    labels.brush_size = 40
+    labels.paint((100, 150), 1 - int(before[100, 150] == 1))
+    painted = labels.data.copy()
+    d.run("refine")
+    assert " corrected pixels kept" in d.status
+    changed = bool((labels.data != painted).any())
+    assert changed == ("Ctrl+Z brings back the state before." in d.status)
+    assert changed, "what was painted speaks for what looks alike"
+    d.viewer.layers.remove(labels)
+    d.run("refine")
+    assert "Ctrl+Z" not in d.status, "a layer that was deleted comes anew"
+
+
+def test_confirming_what_is_confirmed_or_not_there(desk, photo):
+    d = desk(photo, NAMES)
+    d.click("confirm_region")
+    assert d.status == "There is nothing to confirm yet: press Auto-segment first."
+    d.run("auto_segment")
+    d.controller.pick_class(1)
+    assert (d.layer().data == 1).any()
+    d.click("confirm_region")
+    assert d.status.endswith("of cup of coffee confirmed: Refine leaves them as they are.")
+    d.click("confirm_region")
+    assert d.status == "Every pixel of cup of coffee is confirmed already."
+    d.type_names("spoon")
+    d.controller.pick_class(3)
+    d.click("confirm_region")
+    assert d.status == "There is no spoon here to confirm."
+
+
+def test_another_model_counts_from_the_next_run(desk, photo):
+    d = desk(photo, NAMES)
+    d.widget.image.model.setCurrentText("ViT-B-16/openai")
+    d.widget.image.take_model()
+    assert d.status == "The next Auto-segment uses ViT-B-16/openai."
+    assert d.controller.model == "ViT-B-16/openai"
+
+
+@pytest.mark.parametrize(("names", "said"), [("cat", "1 class"), ("cat, dog", "2 classes")])
+def test_class_sets_kept_and_added(desk, photo, tmp_path, names, said):
+    d = desk(photo, names)
+    path = save_classes(d.controller, tmp_path / "mine.json")
+    assert d.status == f"Kept {said} in mine.json."
+    for info in d.controller.classes:
+        d.controller.remove_class(info.id)
+    load_classes(d.controller, path)
+    assert d.status == f"Added {said} of mine.json."
+
+
+def test_what_became_of_corrections(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    d.layer().paint((30, 40), 2)
+    d.controller.release_corrections()
+    assert d.status == "Corrections released: the next Refine decides every pixel again."
+    d.layer().paint((60, 40), 1)
+    d.viewer.layers.remove(d.layer())
+    assert d.status == "The corrections of the deleted layer are kept: see Restore above."
+    d.controller.restore_left_over()
+    assert d.status.endswith("restored: press Auto-segment to go on.")
