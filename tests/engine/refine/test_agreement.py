@@ -9,6 +9,7 @@ import torch
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
+from napari_wildseg.engine.refine.kernels import gaussian
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 
@@ -25,8 +26,8 @@ def test_the_kernel_is_a_gaussian_of_all_three(pieces):
     apart = torch.cdist(looks, looks).square() / 0.5**2
     apart += torch.cdist(pieces.colours, pieces.colours).square() / 40**2
     apart += torch.cdist(pieces.places, pieces.places).square() / 0.3**2
-    found = pieces.kernel(looks, alike=0.5, colour=40, near=0.3)
-    np.testing.assert_allclose(found, torch.exp(-apart / 2), atol=1e-5)
+    points = pieces.points(looks, alike=0.5, colour=40, near=0.3)
+    np.testing.assert_allclose(gaussian(points, points), torch.exp(-apart / 2), atol=1e-5)
 
 
 def test_one_that_is_alone_in_its_opinion_gives_in_to_its_like(pieces):

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from napari_wildseg.engine.refine.learn import Learner, Learning
-from napari_wildseg.engine.refine.reach import find_dabs, shrink_labels
+from napari_wildseg.engine.refine.reach import (
+    find_dabs,
+    find_reach,
+    keep_apart,
+    shrink_labels,
+)
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,26 +66,46 @@ def test_painting_gives_every_pixel_its_pieces_value():
 # -- reach
 
 
-def test_a_dab_reaches_to_the_nearest_place_of_its_label_and_half_way_to_another_dab():
+def test_a_stroke_is_a_region_of_one_label_and_speaks_from_its_middle():
     corrections = np.full((40, 100), -1, np.int16)
     corrections[19:22, 29:32] = 1
+    corrections[19:24, 32:37] = 0
+    corrections[2, 3] = corrections[3, 4] = 1
+    dabs = find_dabs(corrections)
+    assert dabs.labels.tolist() == [0, 1, 1]
+    assert dabs.centres.tolist() == [[21, 34], [2, 3], [20, 30]]
+    assert dabs.index[3, 4] == dabs.index[2, 3] == 1
+    assert dabs.index[0, 0] == -1
+    np.testing.assert_array_equal(dabs.index >= 0, corrections >= 0)
+
+
+def test_a_dab_reaches_to_the_nearest_place_of_its_label():
     labels = np.zeros((40, 100), np.int64)
     labels[:, 60:] = 1
-    dabs = find_dabs(corrections, labels, 1000)
-    assert dabs.centres.tolist() == [[20, 30]]
-    assert dabs.radii.tolist() == [30]
-    assert find_dabs(corrections, labels, 12).radii.tolist() == [12]
+    centre = np.array([20, 30])
+    assert find_reach(1, centre, labels, 1000) == 30
+    assert find_reach(1, centre, labels, 12) == 12
+    assert find_reach(0, centre, labels, 1000) == 0
+    assert find_reach(2, centre, labels, 1000) == 1000
+    labels[23, 34] = 2
+    assert find_reach(2, centre, labels, 12.5) == 5
+
+
+def test_a_dab_reaches_half_way_to_one_of_another_label():
+    corrections = np.full((40, 100), -1, np.int16)
+    corrections[19:22, 29:32] = corrections[19:22, 34:37] = 1
     corrections[19:22, 49:52] = 0
-    assert find_dabs(corrections, labels, 1000).radii.tolist() == [0, 10]
+    assert keep_apart(find_dabs(corrections), np.full(3, 30.0)).tolist() == [7.5, 10, 7.5]
 
 
 def test_more_dabs_than_can_be_followed_leave_the_smallest_out():
     corrections = np.full((80, 80), -1, np.int16)
     corrections[::4, ::4] = 1
     corrections[40:43, 40:43] = 1
-    dabs = find_dabs(corrections, np.zeros((80, 80), np.int64), 5)
-    assert len(dabs.labels) == 256
+    dabs = find_dabs(corrections)
+    assert len(dabs) == 256
     assert [41, 41] in dabs.centres.tolist()
+    assert set(np.unique(dabs.index)) == set(range(-1, 256))
 
 
 def test_a_lower_resolution_loses_no_stroke():
@@ -142,8 +167,7 @@ def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
         prior[:, 0] = 1 - prior[:, 1]
         corrections = np.full((60, 80), -1, np.int16)
         corrections[28:33, 18:23] = 0
-        dabs = learning._find_dabs(prior, corrections)
-        moved.append(learning._belief(prior, dabs))
+        moved.append(learning._belief(learning._wrong(prior, find_dabs(corrections))))
     assert moved[0] > 5 * moved[1]
 
 
@@ -154,7 +178,7 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
     corrections = np.full((60, 80), -1, np.int16)
     for column in (5, 25, 45, 65):
         corrections[28:33, column : column + 5] = 0
-        beliefs.append(learning._belief(prior, learning._find_dabs(prior, corrections)))
+        beliefs.append(learning._belief(learning._wrong(prior, find_dabs(corrections))))
     assert beliefs == sorted(set(beliefs), reverse=True)
 
 
@@ -170,3 +194,58 @@ def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
     after = prior + learning.change(prior, corrections)
     assert (after[mistake, 0] > 0.5).all()
     assert (after[thing, 1] > 0.6).all()
+
+
+def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
+    """Where the others lead to its label anyway, a dab says nothing of its surroundings."""
+    learning = learner()
+    prior = torch.tensor([[0.9, 0.1]]).repeat(len(learning.pieces), 1)
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[20:23, 10:13] = corrections[40:43, 30:33] = 1
+    radii = []
+
+    def remember(dabs, found):
+        radii.append(found.tolist())
+        return found
+
+    monkeypatch.setattr("napari_wildseg.engine.refine.learn.keep_apart", remember)
+    learning.change(prior, corrections)
+    others = []
+
+    def agree(values):
+        others.append(values)
+        return values.flip(1)  # Everything is 1 already when the annotator looks.
+
+    learning.change(prior, corrections, agree)
+    assert all(0 < radius <= 0.07 * 80 for radius in radii[0])
+    assert radii[1] == [0, 0]
+    # Of the two, each has been heard when the other is left out.
+    first, second = (
+        int(learning.pieces.index[row, column]) for row, column in ((21, 11), (41, 31))
+    )
+    assert others[0][second, 1] > others[0][first, 1] + 0.1
+    assert others[1][first, 1] > others[1][second, 1] + 0.1
+
+
+def test_the_order_of_many_strokes_does_not_count_nor_does_their_number_end_it():
+    learning = learner()
+    prior = torch.tensor([[0.7, 0.3]]).repeat(len(learning.pieces), 1)
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[1::4, 1::4] = 1
+    after = prior + learning.change(prior, corrections)
+    assert torch.isfinite(after).all()
+    assert (after[:, 1] > 0.5).all()
+
+
+def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced():
+    x_of = learner().pieces.places[:, 1]
+    thing = x_of > 0.8
+    prior = torch.where(thing, 0.8, 0.02)[:, None].repeat(1, 2)
+    prior[:, 0] = 1 - prior[:, 1]
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 66:70] = 0
+    left = [
+        float((prior + learner(balance=balance).change(prior, corrections))[thing, 1].mean())
+        for balance in (0.0, 0.5)
+    ]
+    assert left[1] > left[0] + 0.02

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from napari_wildseg.engine.models.packed import PackedMatrix
+from napari_wildseg.engine.refine.kernels import gaussian
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST = 1e-3
@@ -69,9 +70,8 @@ class DenseCRF:
         self, pieces: Superpixels, looks: Tensor, options: Agreement | None = None
     ) -> None:
         self.options = options = options or Agreement()
-        kernel = pieces.kernel(
-            looks, alike=options.alike, colour=options.colour, near=options.near
-        ).fill_diagonal_(0)
+        points = pieces.points(looks, alike=options.alike, colour=options.colour, near=options.near)
+        kernel = gaussian(points, points).fill_diagonal_(0)
         kernel *= torch.from_numpy(pieces.sizes)
         kernel /= kernel.sum(1, keepdim=True).clamp_(min=1e-6)
         self._weights = PackedMatrix(kernel)

@@ -101,12 +101,13 @@ class DefaultRefinement:
         yield Progress(1, 4, "Learning from corrections")
         scene = self._scene
         pieces = scene.pieces
+        agree = None if self.relevance is None else scene.crf
         before = after = pieces.average(prior)
         if corrections is not None:
-            after = before + scene.learner.change(before, corrections)
-        if self.relevance is not None:
+            after = before + scene.learner.change(before, corrections, agree)
+        if agree is not None:
             yield Progress(2, 4, "Letting like places agree")
-            after = scene.crf(after)
+            after = agree(after)
         fine = resize(prior, scene.work)
         if after is not before:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)

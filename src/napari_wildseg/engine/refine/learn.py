@@ -11,10 +11,15 @@ was certain; many dabs outweigh the maps; and what is like no dab keeps the labe
 How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
 that they are good, one on what they were certain of that they are not, and every further dab that
 something is still wrong.
+
+What the annotator saw when a dab was made is what all other dabs would have led to, as far as one
+can know that without their order: so each is left out in turn to see how far it may speak
+(`reach`), and the result does not depend on the order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +27,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.refine.observe import observe_pieces
-from napari_wildseg.engine.refine.reach import Dabs, find_dabs, shrink_labels
+from napari_wildseg.engine.refine.kernels import low_rank, refine_at
+from napari_wildseg.engine.refine.observe import count_in_pieces, shares_of
+from napari_wildseg.engine.refine.reach import (
+    Dabs,
+    find_dabs,
+    find_reach,
+    keep_apart,
+    shrink_labels,
+)
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
@@ -31,6 +43,15 @@ _LEAST_SURPRISE = 0.3
 
 _MOST_STROKES = 8
 """From so many strokes on, further ones leave the belief in the maps as it is."""
+
+_MOST_FOLDS = 8
+"""More strokes than that are left out several at a time."""
+
+_MOST_EXACT = 128
+"""Between so many corrected pieces the kernel is exact: those that are covered most."""
+
+_INAUDIBLE = 1e-4
+"""A dab is not heard where it would speak more quietly."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,9 @@ class Learning:
         Standard deviation of what the maps say of a piece they are certain of.
     decided : float
         Exponent of the margin between the two best classes: how fast doubt grows as it shrinks.
+    balance : float
+        Exponent of how much less is certain of a label altogether than of the most certain one:
+        how far that is made up for, lest a few dabs of background erase a small thing.
     surprise : float
         Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
         falls with it.
@@ -63,6 +87,8 @@ class Learning:
         How firmly it does at its centre, as the inverse of a variance.
     farthest : float
         Upper limit of that distance, in units of the image's longer side.
+    rank : int
+        Of the kernel.
     """
 
     alike: float = 1.0
@@ -70,12 +96,14 @@ class Learning:
     near: float = 1.0
     doubt: float = 6.0
     decided: float = 4.0
-    surprise: float = 2.0
+    balance: float = 0.25
+    surprise: float = 1.5
     insistence: float = 0.5
     noise: float = 0.05
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
+    rank: int = 400
 
 
 class Learner:
@@ -93,12 +121,18 @@ class Learner:
 
     def __init__(self, pieces: Superpixels, looks: Tensor, options: Learning | None = None) -> None:
         self.pieces = pieces
-        self.options = options or Learning()
-        self.kernel = pieces.kernel(
-            looks, alike=self.options.alike, colour=self.options.colour, near=self.options.near
+        self.options = options = options or Learning()
+        self._points = pieces.points(
+            looks, alike=options.alike, colour=options.colour, near=options.near
         )
+        self._features = low_rank(self._points, options.rank)
 
-    def change(self, prior: Tensor, corrections: NDArray[np.int16]) -> Tensor:
+    def change(
+        self,
+        prior: Tensor,
+        corrections: NDArray[np.int16],
+        agree: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Say by how much corrections change the probabilities of every piece.
 
         Parameters
@@ -107,55 +141,131 @@ class Learner:
             ``(n, K + 1)`` float32 probabilities without corrections.
         corrections : ndarray
             ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K.
+        agree : callable, optional
+            What is done to probabilities afterwards, before the annotator sees the result.
 
         Returns
         -------
         torch.Tensor
             ``(n, K + 1)`` float32, of sum zero for each piece.
         """
+        index = self.pieces.index
+        dabs = find_dabs(shrink_labels(corrections, index.shape))
+        folds = min(len(dabs), _MOST_FOLDS)
+        fold = np.arange(len(dabs)) % max(folds, 1)
+        # Pixels of no dab are in a fold of their own, which is never left out.
+        groups = np.append(fold, folds)[dabs.index]
+        counts = count_in_pieces(
+            corrections, index, (prior.shape[0], prior.shape[1]), groups, folds + 1
+        )
+        counts /= corrections.size / index.size
+        heard = counts.sum(0)
+        evidence = _Evidence(prior, self._trust(prior), self._features_for(heard))
+        wrong = self._wrong(prior, dabs)
+        radii = np.zeros(len(dabs))
+        for out in range(folds):
+            rest = wrong[torch.from_numpy(fold != out)]
+            change = evidence.change(self._votes(heard - counts[out]), self._belief(rest))
+            seen = prior + change if agree is None else agree(prior + change)
+            labels = seen.argmax(1).numpy()[index]
+            for dab in np.flatnonzero(fold == out):
+                radii[dab] = find_reach(
+                    int(dabs.labels[dab]),
+                    dabs.centres[dab],
+                    labels,
+                    self.options.farthest * max(index.shape),
+                )
+        votes = self._votes(heard)
+        around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
+        votes += around * (heard.sum(1, keepdim=True) == 0)
+        return evidence.change(votes, self._belief(wrong))
+
+    def _features_for(self, heard: Tensor) -> Tensor:
+        """Features of all pieces, exact where corrections were ``heard``, ``(n, K + 1)`` pixels."""
+        covered = heard.sum(1) / torch.from_numpy(self.pieces.sizes)
+        found = torch.nonzero(covered)[:, 0]
+        most = covered[found].argsort(descending=True, stable=True)[:_MOST_EXACT]
+        return refine_at(self._features, self._points, found[most])
+
+    def _trust(self, prior: Tensor) -> Tensor:
+        """``(n,)`` precision of what the maps say of each piece, before dabs are asked."""
         options = self.options
-        index, sizes = self.pieces.index, self.pieces.sizes
-        shares, covered = observe_pieces(corrections, index, sizes, prior.shape[1])
-        dabs = self._find_dabs(prior, corrections)
-        top = prior.topk(2, dim=1).values
-        margin = (top[:, 0] - top[:, 1]).clamp(min=0.1)
+        top = prior.topk(2, dim=1)
+        margin = (top.values[:, 0] - top.values[:, 1]).clamp(min=0.1)
         # A piece is one voice among as many as there are, however finely the image is cut.
         trust = margin**options.decided / (options.doubt**2 * len(self.pieces) / 1500)
-        trust *= self._belief(prior, dabs)
-        votes = shares * (covered / options.noise)[:, None]
-        votes += self._around(prior, dabs) * (covered == 0)[:, None]
-        firm = votes.sum(1, keepdim=True)
-        precision = firm + trust[:, None]
-        wrong = (votes - firm * prior) / precision
-        factor = torch.linalg.cholesky(self.kernel + torch.diag(1 / precision[:, 0]))
-        return self.kernel @ torch.cholesky_solve(wrong, factor)
+        label = top.indices[:, 0]
+        altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
+        return trust * ((altogether.amax() / altogether) ** options.balance)[label]
 
-    def _find_dabs(self, prior: Tensor, corrections: NDArray[np.int16]) -> Dabs:
-        """The strokes of a correction map, on the pixels that the pieces are made of."""
-        index = self.pieces.index
-        labels = prior.argmax(1).numpy()[index]
-        farthest = self.options.farthest * max(index.shape)
-        return find_dabs(shrink_labels(corrections, index.shape), labels, farthest)
+    def _votes(self, heard: Tensor) -> Tensor:
+        """``(n, K + 1)`` precision with which corrected pixels speak for labels of their pieces."""
+        shares, covered = shares_of(heard, self.pieces.sizes)
+        return shares * (covered / self.options.noise)[:, None]
 
-    def _belief(self, prior: Tensor, dabs: Dabs) -> float:
+    def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
+        """``(m,)`` by how much the maps were wrong under each dab."""
+        at = prior[self.pieces.index[tuple(dabs.centres.T)]]
+        right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
+        return at.amax(1) - right
+
+    def _belief(self, wrong: Tensor) -> float:
         """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
-        strokes = len(dabs.labels)
+        strokes = len(wrong)
         if not strokes:
             return 1.0
-        rows, columns = dabs.centres.astype(np.int64).T
-        at = prior[self.pieces.index[rows, columns]]
-        right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
-        wrong = float((at.amax(1) - right).mean())
-        surprise = max(wrong, _LEAST_SURPRISE) ** self.options.surprise
+        surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
         insistence = min(strokes, _MOST_STROKES) ** self.options.insistence
         return float(1 / (surprise * insistence))
 
-    def _around(self, prior: Tensor, dabs: Dabs) -> Tensor:
-        """``(n, K + 1)`` precision with which dabs speak of the pieces around them."""
+    def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
+        """``(n, n_labels)`` precision with which dabs speak of the pieces around them."""
         side = max(self.pieces.index.shape)
-        votes = torch.zeros_like(prior)
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
-        radii = torch.from_numpy(dabs.radii / side).float() * self.options.reach
-        away = torch.cdist(self.pieces.places, centres) / radii.clamp(min=1e-6)
+        reach = torch.from_numpy(radii / side).float() * self.options.reach
+        away = torch.cdist(self.pieces.places, centres) / reach.clamp(min=1e-6)
         loud = self.options.loudness * torch.exp(-away.square())
+        loud[loud < _INAUDIBLE] = 0
+        votes = torch.zeros(len(self.pieces), n_labels)
         return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
+
+
+class _Evidence:
+    """What the maps say, as a regression on the features of a kernel; asked what votes change.
+
+    Parameters
+    ----------
+    prior : torch.Tensor
+        ``(n, K + 1)`` float32, what the maps say of each piece.
+    trust : torch.Tensor
+        ``(n,)`` float32, with what precision.
+    features : torch.Tensor
+        ``(n, r)`` float32 (`kernels.low_rank`).
+    """
+
+    def __init__(self, prior: Tensor, trust: Tensor, features: Tensor) -> None:
+        self._prior = prior
+        self._features = features
+        self._of_maps = features.T @ (features * trust[:, None])
+        self._start = torch.eye(features.shape[1])
+
+    def change(self, votes: Tensor, belief: float) -> Tensor:
+        """Return the mean of the posterior, less the prior: ``(n, K + 1)``.
+
+        Parameters
+        ----------
+        votes : torch.Tensor
+            ``(n, K + 1)`` float32, the precision with which each label is voted for.
+        belief : float
+            Factor on the trust in the maps.
+        """
+        at = torch.nonzero(votes.sum(1))[:, 0]
+        features = self._features[at]
+        # What the features miss of a piece is its own affair, a noise to the others (FITC:
+        # Snelson & Ghahramani, NIPS 2005).
+        missed = (1 - features.square().sum(1)).clamp(min=0)
+        votes = votes[at] / (1 + votes[at].sum(1) * missed)[:, None]
+        firm = votes.sum(1, keepdim=True)
+        precision = self._start + belief * self._of_maps + features.T @ (features * firm)
+        pull = features.T @ (votes - firm * self._prior[at])
+        return self._features @ torch.cholesky_solve(pull, torch.linalg.cholesky(precision))

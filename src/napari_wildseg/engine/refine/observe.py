@@ -72,7 +72,7 @@ def observe_pieces(
     sizes: NDArray[np.float32],
     n_labels: int,
 ) -> tuple[Tensor, Tensor]:
-    """Count labelled pixels piece by piece.
+    """See what labelled pixels say of pieces.
 
     Parameters
     ----------
@@ -92,12 +92,47 @@ def observe_pieces(
     covered : torch.Tensor
         ``(n,)`` float32: how much of the piece they cover.
     """
+    counts = count_in_pieces(labels, index, (len(sizes), n_labels))[0]
+    return shares_of(counts, sizes * (labels.size / index.size))
+
+
+def count_in_pieces(
+    labels: NDArray[np.int16],
+    index: NDArray[np.int64],
+    shape: tuple[int, int],
+    groups: NDArray[np.int64] | None = None,
+    n_groups: int = 1,
+) -> Tensor:
+    """Count labelled pixels by group, piece and label.
+
+    Parameters
+    ----------
+    labels, index : ndarray
+        As for `observe_pieces`.
+    shape : tuple of int
+        How many pieces and labels there are.
+    groups : ndarray, optional
+        ``(h, w)`` int64 in 0..n_groups-1, beside ``index``; all in one group if not given.
+    n_groups : int
+        How many groups there are.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n_groups, *shape)`` float32.
+    """
     rows, columns = np.nonzero(labels >= 0)
     y = rows * index.shape[0] // labels.shape[0]
     x = columns * index.shape[1] // labels.shape[1]
-    cell = index[y, x] * n_labels + labels[rows, columns]
-    counts = np.bincount(cell, minlength=len(sizes) * n_labels).reshape(-1, n_labels)
+    cell = index[y, x] * shape[1] + labels[rows, columns]
+    if groups is not None:
+        cell += groups[y, x] * (shape[0] * shape[1])
+    counts = np.bincount(cell, minlength=n_groups * shape[0] * shape[1])
+    return torch.from_numpy(counts.reshape(n_groups, *shape)).float()
+
+
+def shares_of(counts: Tensor, sizes: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Turn counts of one group into what `observe_pieces` returns; sizes in the same pixels."""
     total = counts.sum(1)
-    shares = counts / np.maximum(total, 1)[:, None]
-    covered = np.minimum(total / (sizes * (labels.size / index.size)), 1)
-    return torch.from_numpy(shares).float(), torch.from_numpy(covered).float()
+    shares = counts / total.clamp(min=1)[:, None]
+    return shares, (total / torch.from_numpy(sizes)).clamp(max=1)

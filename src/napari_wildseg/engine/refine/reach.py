@@ -1,7 +1,8 @@
 """How far a dab speaks beyond its own pixels.
 
 An annotator dabs the middle of what is wrong. So what is wrong reaches about as far as the nearest
-place that already has the dab's label, and no farther than half way to a dab of another label.
+place that already had the dab's label when the annotator looked, and no farther than half way to a
+dab of another label.
 """
 
 from __future__ import annotations
@@ -19,64 +20,92 @@ MAX_DABS = 256
 
 @dataclass(frozen=True)
 class Dabs:
-    """The strokes of a correction map.
+    """The strokes of a correction map, in the order of labels, then of reading.
 
     Attributes
     ----------
     labels : ndarray
         ``(m,)`` int64.
     centres : ndarray
-        ``(m, 2)`` float64, the innermost pixel of each.
-    radii : ndarray
-        ``(m,)`` float64, how far each speaks, in pixels.
+        ``(m, 2)`` int64, the innermost pixel of each.
+    index : ndarray
+        ``(h, w)`` int64: the stroke of every pixel, -1 where there is none.
     """
 
     labels: NDArray[np.int64]
-    centres: NDArray[np.float64]
-    radii: NDArray[np.float64]
+    centres: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
-def find_dabs(corrections: NDArray[np.int16], labels: NDArray[np.int64], farthest: float) -> Dabs:
-    """Find the strokes of a correction map and how far each speaks.
+def find_dabs(corrections: NDArray[np.int16]) -> Dabs:
+    """Find the strokes of a correction map.
 
     Parameters
     ----------
     corrections : ndarray
         ``(h, w)`` int16, -1 = not corrected. A stroke is an 8-connected region of one label.
-    labels : ndarray
-        ``(h, w)`` the result without corrections.
-    farthest : float
-        Upper limit of the radii, in pixels.
-
-    Returns
-    -------
-    Dabs
-        In the order of labels, then of reading.
     """
-    found: list[tuple[int, int, float, float, float]] = []
+    index = np.full(corrections.shape, -1, np.int64)
+    found: list[tuple[int, int, tuple[slice, ...]]] = []
     for value in np.unique(corrections[corrections >= 0]).tolist():
         strokes, count = ndimage.label(corrections == value, structure=np.ones((3, 3)))
-        depth = ndimage.distance_transform_edt(np.pad(strokes > 0, 1))[1:-1, 1:-1]
-        already = labels == value
-        far = ndimage.distance_transform_edt(~already) if already.any() else None
-        sizes = np.bincount(strokes.ravel())[1:]
-        for size, (y, x) in zip(
-            sizes.tolist(),
-            ndimage.maximum_position(depth, strokes, np.arange(1, count + 1)),
-            strict=True,
-        ):
-            radius = farthest if far is None else min(farthest, float(far[y, x]))
-            found.append((value, size, float(y), float(x), radius))
-    if len(found) > MAX_DABS:
-        smallest_kept = sorted((dab[1] for dab in found), reverse=True)[MAX_DABS - 1]
-        found = [dab for dab in found if dab[1] >= smallest_kept][:MAX_DABS]
-    table = np.array(found, np.float64).reshape(-1, 5)
-    values, centres, radii = table[:, 0].astype(np.int64), table[:, 2:4], table[:, 4]
-    between = cdist(centres, centres)
-    between[values[:, None] == values] = np.inf
-    if len(found):
-        radii = np.minimum(radii, between.min(1) / 2)
-    return Dabs(values, centres, radii)
+        index[strokes > 0] = strokes[strokes > 0] + len(found) - 1
+        sizes = np.bincount(strokes.ravel(), minlength=count + 1)[1:].tolist()
+        boxes = ndimage.find_objects(strokes)
+        found += [(value, size, box) for size, box in zip(sizes, boxes, strict=True)]
+    by_size = np.argsort([-size for _, size, _ in found], kind="stable")
+    kept = np.sort(by_size[:MAX_DABS]).astype(np.int64)
+    centres = [_innermost(index[found[dab][2]] == dab, found[dab][2]) for dab in kept]
+    number = np.full(len(found) + 1, -1)
+    number[kept] = np.arange(len(kept))
+    return Dabs(
+        np.array([found[dab][0] for dab in kept], np.int64),
+        np.array(centres, np.int64).reshape(-1, 2),
+        number[index],
+    )
+
+
+def _innermost(mask: NDArray[np.bool_], box: tuple[slice, ...]) -> tuple[int, int]:
+    """Return the pixel of a region that is farthest from its edge; ``mask`` is cut to ``box``."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return box[0].start + int(row), box[1].start + int(column)
+
+
+def find_reach(
+    label: int, centre: NDArray[np.int64], labels: NDArray[np.int64], farthest: float
+) -> float:
+    """Say how far away the nearest place is that already has a dab's label.
+
+    Parameters
+    ----------
+    label : int
+        Of the dab.
+    centre : ndarray
+        ``(2,)`` int64, its innermost pixel.
+    labels : ndarray
+        ``(h, w)`` int64, the labels without it.
+    farthest : float
+        Upper limit, in pixels.
+    """
+    top, left = np.maximum(centre - int(farthest), 0)
+    bottom, right = centre + int(farthest) + 1
+    rows, columns = np.nonzero(labels[top:bottom, left:right] == label)
+    if not len(rows):
+        return farthest
+    away = np.hypot(rows + (top - centre[0]), columns + (left - centre[1]))
+    return min(farthest, float(away.min()))
+
+
+def keep_apart(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Limit each radius to half the distance to the nearest dab of another label."""
+    between = cdist(dabs.centres, dabs.centres)
+    between[dabs.labels[:, None] == dabs.labels] = np.inf
+    half: NDArray[np.float64] = between.min(1, initial=np.inf) / 2
+    return np.minimum(radii, half)
 
 
 def shrink_labels(corrections: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:

@@ -19,10 +19,6 @@ _COMPACTNESS = 20.0
 """Lab difference that weighs as much as a piece's own width (SLIC's m)."""
 
 
-_ROWS = 256
-"""Pieces whose likeness to all others is worked out at a time."""
-
-
 @dataclass(frozen=True, eq=False)
 class Superpixels:
     """Pieces of an image and how they look.
@@ -98,8 +94,8 @@ class Superpixels:
             return torch.ones(len(self), 1)
         return unit_rows([self.average(values) for values in maps])
 
-    def kernel(self, looks: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
-        """Say how much each piece is like every other: a Gaussian of how far they are apart.
+    def points(self, looks: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
+        """Place the pieces where a distance says how unlike they are, in units of length scales.
 
         Parameters
         ----------
@@ -115,20 +111,11 @@ class Superpixels:
         Returns
         -------
         torch.Tensor
-            ``(n, n)`` float32 in (0, 1], 1 for equal pieces.
+            ``(n, C + 5)`` float32.
         """
-        # One product serves all three: their squared distances add up.
+        # Squared distances add up, so that one product of points serves all three.
         colours = self.colours - self.colours.mean(0)
-        points = torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
-        half = points.square().sum(1) / 2
-        kernel = torch.empty(len(points), len(points))
-        # Some rows at a time, which stay in the cache for all that is done with them.
-        for start in range(0, len(points), _ROWS):
-            part = slice(start, start + _ROWS)
-            rows = torch.mm(points[part], points.T, out=kernel[part])
-            # Lower exponents end in numbers that processors are slow with, and mean nothing.
-            rows.sub_(half[part, None]).sub_(half).clamp_(-40, 0).exp_()
-        return kernel
+        return torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
 
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.

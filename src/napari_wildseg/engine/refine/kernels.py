@@ -1,0 +1,91 @@
+"""A Gaussian kernel over points, whole or of low rank.
+
+With the features of low rank, a Gaussian process over a few thousand points is a linear regression
+on a few hundred numbers (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006,
+ch. 8), cheap enough to be asked what it would say without each of its observations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_JITTER = 1e-4
+"""Added to the kernel's diagonal: points may be equal."""
+
+_ROWS = 256
+"""Points that are compared with all others at a time."""
+
+
+def gaussian(points: Tensor, others: Tensor) -> Tensor:
+    """Compare points with others.
+
+    Parameters
+    ----------
+    points, others : torch.Tensor
+        ``(n, d)`` and ``(m, d)`` float32, in units of the length scale.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, m)`` float32 in (0, 1], 1 for equal points.
+    """
+    half, others_half = points.square().sum(1) / 2, others.square().sum(1) / 2
+    kernel = torch.empty(len(points), len(others))
+    # Some rows at a time, which stay in the cache for all that is done with them.
+    for start in range(0, len(points), _ROWS):
+        part = slice(start, start + _ROWS)
+        rows = torch.mm(points[part], others.T, out=kernel[part])
+        # Lower exponents end in numbers that processors are slow with, and mean nothing.
+        rows.sub_(half[part, None]).sub_(others_half).clamp_(-40, 0).exp_()
+    return kernel
+
+
+def low_rank(points: Tensor, rank: int) -> Tensor:
+    """Give points features whose products are close to the Gaussian kernel.
+
+    Parameters
+    ----------
+    points : torch.Tensor
+        ``(n, d)`` float32.
+    rank : int
+        Number of features, at most n. The kernel is exact between as many points, evenly chosen.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, rank)`` float32 (Williams & Seeger, *Using the Nyström method to speed up kernel
+        machines*, NIPS 2000).
+    """
+    rank = min(rank, len(points))
+    chosen = torch.linspace(0, len(points) - 1, rank).round().long()
+    return _whiten(gaussian(points, points[chosen]), chosen)
+
+
+def refine_at(features: Tensor, points: Tensor, chosen: Tensor) -> Tensor:
+    """Add features that make the kernel exact between further points.
+
+    Parameters
+    ----------
+    features : torch.Tensor
+        ``(n, r)`` float32 (`low_rank`).
+    points : torch.Tensor
+        ``(n, d)`` float32, that they were made of.
+    chosen : torch.Tensor
+        ``(c,)`` int64, which points.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, r + c)`` float32.
+    """
+    missing = gaussian(points, points[chosen]) - features @ features[chosen].T
+    return torch.cat([features, _whiten(missing, chosen)], dim=1)
+
+
+def _whiten(columns: Tensor, chosen: Tensor) -> Tensor:
+    """Turn the chosen columns of a kernel, ``(n, c)``, into features."""
+    among = columns[chosen].double()
+    factor = torch.linalg.cholesky(among + _JITTER * torch.eye(len(chosen), dtype=among.dtype))
+    rows: Tensor = torch.linalg.solve_triangular(factor.float(), columns.T, upper=False)
+    return rows.T
