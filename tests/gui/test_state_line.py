@@ -102,3 +102,14 @@ def test_what_became_of_corrections(desk, photo):
     assert d.status == "The corrections of the deleted layer are kept: see Restore above."
     d.controller.restore_left_over()
     assert d.status.endswith("restored: press Auto-segment to go on.")
+
+
+def test_a_run_that_ends_with_another_image_is_told_of(desk, photo):
+    d = desk(photo, NAMES)
+    first, other = d.controller.image, d.viewer.add_image(photo[::-1], name="other")
+    d.widget.image.image.value = first
+    d.click("auto_segment")
+    assert d.controller.runner.running
+    d.widget.image.image.value = other
+    assert not d.controller.working
+    assert d.status == "The image was changed, so the run was cancelled."

@@ -96,9 +96,12 @@ class Controller(Workspace):
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
-        if image is not self._image and self.runner.running:
-            self.cancel("The image was changed, so the run was cancelled.")
+        stopped = image is not self._image and self.runner.running
+        if stopped:
+            self.cancel()
         super().choose_image(image)
+        if stopped:  # after what is said of the new image: nobody has asked for this
+            self.status.emit("The image was changed, so the run was cancelled.")
 
     def say_what_next(self, *, added: bool = False) -> None:
         """Say what the annotator can do now, unless a run is saying what it does."""
