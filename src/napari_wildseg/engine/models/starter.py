@@ -35,7 +35,7 @@ TEMPLATES = ("{}",)
 
 BFLOAT16 = ("blocks.5", "blocks.6", "conv_head")
 """What comes after the last stride, half of all the work: in bfloat16 where a CPU is quick with it.
-Measured to change no figure by more than chance does (docs/method.md)."""
+Measured to change no figure by more than chance does (docs/relevance.md)."""
 
 FILES = Path(__file__).with_name("starter_files")
 CONFIG_FILE = FILES / f"{ARCHITECTURE}.json"
