@@ -192,7 +192,7 @@ def test_the_very_same_state_on_another_day(desk, photo, tmp_path, answers, make
     other = desk(photo, name="photo", scale=(0.5, 0.25), viewer=make_napari_viewer())
     answers.path = str(tmp_path / "work.wildseg")
     act(other, "open_project")
-    assert "2 classes" in other.status
+    assert "Opened: 2 classes, " in other.status
     assert "other pixels" not in other.status
     after = other.controller
     plane = Plane((None, None))
@@ -223,7 +223,7 @@ def test_a_project_of_another_image(desk, photo, tmp_path, answers):
     assert len([la for la in d.viewer.layers if la.name.startswith("small")]) == 1
     d.widget.image.image.value = d.viewer.add_image(255 - photo, name="negative")
     act(d, "open_project")
-    assert "other pixels" in d.status
+    assert "Opened: 2 classes, 0 corrected pixels. Its image had other pixels" in d.status
     answers.path = str(tmp_path / "broken.wildseg")
     (tmp_path / "broken.wildseg").write_text("hello")
     act(d, "open_project")

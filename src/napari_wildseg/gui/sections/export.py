@@ -14,6 +14,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
+from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.sections.base import Section
 
 if TYPE_CHECKING:
@@ -191,9 +192,9 @@ class ExportSection(Section):
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        controller.status.emit(
-            f"Opened: {len(session.classes)} classes, {kept:,} corrected pixels.{warning}"
-        )
+        classes = counted(len(session.classes), "class", "classes")
+        pixels = counted(kept, "corrected pixel", "corrected pixels")
+        controller.status.emit(f"Opened: {classes}, {pixels}.{warning}")
 
     # ------------------------------------------------------------------ asking
 
