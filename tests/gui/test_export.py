@@ -223,7 +223,7 @@ def test_a_project_of_another_image(desk, photo, tmp_path, answers):
     assert len([la for la in d.viewer.layers if la.name.startswith("small")]) == 1
     d.widget.image.image.value = d.viewer.add_image(255 - photo, name="negative")
     act(d, "open_project")
-    assert "Opened: 2 classes, 0 corrected pixels. Its image had other pixels" in d.status
+    assert "Opened: 2 classes, 69 corrected pixels. Its image had other pixels" in d.status
     answers.path = str(tmp_path / "broken.wildseg")
     (tmp_path / "broken.wildseg").write_text("hello")
     act(d, "open_project")
