@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from napari_wildseg.gui.brush import without_box
 from napari_wildseg.gui.controller import Controller
 from napari_wildseg.gui.keeper import Keeper
+from napari_wildseg.gui.programs import delete_programs_late
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.base import Folded, Section, timer
 from napari_wildseg.gui.sections.edit import EditSection
@@ -40,6 +41,7 @@ class WildsegWidget(QWidget):
         # is used.
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         without_box(viewer)
+        delete_programs_late(viewer)
         self.controller = controller = Controller(viewer)
         self.image = ImageSection(controller, self)
         self.names = NamesSection(controller, self)
