@@ -3,7 +3,7 @@
 A system that ties each pixel to its four neighbours alone can be solved for the white pixels only:
 the black ones follow from them. Conjugate gradients then take half the steps on half the pixels
 and come to the same (Reid, *The use of conjugate gradients for systems of linear equations
-possessing "Property A"*, SIAM J. Numer. Anal. 9, 1972).
+possessing "Property A"*, SIAM Journal on Numerical Analysis 9, 1972).
 """
 
 from __future__ import annotations
