@@ -925,6 +925,8 @@ def test_a_removed_image_is_let_go(desk, photo):
     d.wait()
     for _ in range(3):
         QApplication.processEvents()
+        if gone() is None:
+            break
         gc.collect()
     session_of_gone = [s for s in d.controller.sessions if s.image is not None]
     assert gone() is None or not session_of_gone
