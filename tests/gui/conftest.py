@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 # In one process, other tests may draw a canvas before torchvision is first imported, which would
@@ -25,6 +26,15 @@ TIMEOUT = 120_000
 that is slow or busy with other things."""
 
 HOUR = 3_600_000
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that is set, not waited for."""
+    made = SimpleNamespace(now=100.0)
+    stand_in = SimpleNamespace(monotonic=lambda: made.now)
+    monkeypatch.setattr("napari_wildseg.gui.idle.time", stand_in)
+    return made
 
 
 @pytest.fixture

@@ -15,15 +15,6 @@ from napari_wildseg.gui import garbage, imports, keeper
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that is set, not waited for."""
-    made = SimpleNamespace(now=100.0)
-    stand_in = SimpleNamespace(monotonic=lambda: made.now)
-    monkeypatch.setattr("napari_wildseg.gui.idle.time", stand_in)
-    return made
-
-
-@pytest.fixture
 def shown(desk, photo, qtbot):
     """A desk whose window is shown, so that things are set aside."""
     d = desk(photo)

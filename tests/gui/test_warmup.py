@@ -18,15 +18,6 @@ MODULES = ("wildseg_first_of_test", "wildseg_second_of_test")
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that is set, not waited for."""
-    made = SimpleNamespace(now=100.0)
-    stand_in = SimpleNamespace(monotonic=lambda: made.now)
-    monkeypatch.setattr("napari_wildseg.gui.idle.time", stand_in)
-    return made
-
-
-@pytest.fixture
 def window(qtbot):
     """A window with a line to type in."""
     window = QWidget()

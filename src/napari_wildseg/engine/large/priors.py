@@ -205,15 +205,8 @@ class WindowPriors:
         return self._learners[index]
 
     def _spreading(self, index: int) -> Spreading:
-        window, options = self._window(index), self.options
-        return Spreading.over(
-            window.lab,
-            window.features,
-            self.coarse,
-            temperature=options.temperature,
-            colour=options.colour,
-            rounds=options.rounds,
-        )
+        window = self._window(index)
+        return Spreading.over(window.lab, window.features, self.coarse, self.options)
 
     def _window(self, index: int) -> _Window:
         level = self.encoding.levels[-1]

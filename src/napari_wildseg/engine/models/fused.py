@@ -72,10 +72,8 @@ class FusedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and activate ``(B, C, h, w)``."""
         number_type = self.conv.weight.dtype
-        if self.reduced and x.dtype == torch.bfloat16 and number_type == torch.float32:
-            plain = x.device.type == "cpu"
-        else:
-            plain = x.device.type == "cpu" and x.dtype == number_type == torch.float32
+        known = (torch.float32, torch.bfloat16) if self.reduced else (torch.float32,)
+        plain = x.device.type == "cpu" and number_type == torch.float32 and x.dtype in known
         if self._works and plain and not torch.is_grad_enabled():
             try:
                 return self._fused(x)

@@ -96,12 +96,4 @@ class Scene:
     @cached_property
     def spreading(self) -> Spreading:
         """What spreads maps on the `coarse` grid over similar places."""
-        options = self._options
-        return Spreading.over(
-            self.lab,
-            self.maps,
-            self.coarse,
-            temperature=options.temperature,
-            colour=options.colour,
-            rounds=options.rounds,
-        )
+        return Spreading.over(self.lab, self.maps, self.coarse, self._options)

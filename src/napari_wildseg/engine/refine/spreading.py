@@ -15,6 +15,7 @@ from torch import Tensor
 from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
+from napari_wildseg.engine.refine.options import DefaultOptions
 
 CONTRAST = 0.8
 """Least difference between a spread map's ends, as a share of its upper end."""
@@ -41,10 +42,7 @@ class Spreading:
         lab: Tensor,
         features: Sequence[Tensor],
         grid: tuple[int, int],
-        *,
-        temperature: float,
-        colour: float,
-        rounds: int,
+        options: DefaultOptions,
     ) -> Spreading:
         """Tie the places of a grid to those that look alike.
 
@@ -56,12 +54,12 @@ class Spreading:
             Of the network, the most abstract last, which is used; colours where there are none.
         grid : tuple of int
             ``(gh, gw)``, of the maps to be spread.
-        temperature, colour, rounds : float, float, int
-            See `options.DefaultOptions`.
+        options : DefaultOptions
+            Settings.
         """
         nodes = node_features(features[-1:] or [lab], grid)
-        colours = resize(lab, grid).flatten(1).T * (100 / colour)
-        return cls(affinity_logits(nodes, temperature, colours), rounds)
+        colours = resize(lab, grid).flatten(1).T * (100 / options.colour)
+        return cls(affinity_logits(nodes, options.temperature, colours), options.rounds)
 
     def __call__(self, start: Tensor) -> Tensor:
         """Spread maps, each until it would lose its contrast.
