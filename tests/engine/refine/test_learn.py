@@ -249,3 +249,14 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
         for balance in (0.0, 0.5)
     ]
     assert left[1] > left[0] + 0.02
+
+
+def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
+    """The one feature is that of a piece at the left; the dab is at the right."""
+    learning = learner(rank=1, loudness=0.0)
+    right = learning.pieces.places[:, 1] > 0.5
+    prior = torch.tensor([[0.45, 0.55]]).repeat(len(learning.pieces), 1)
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 58:63] = 0
+    after = prior + learning.change(prior, corrections)
+    assert (after[right, 0] > 0.8).all()
