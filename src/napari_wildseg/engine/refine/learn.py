@@ -158,14 +158,15 @@ class Learner:
         counts = count_in_pieces(
             corrections, index, (prior.shape[0], prior.shape[1]), groups, folds + 1
         )
-        counts /= corrections.size / index.size
+        sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
-        evidence = _Evidence(prior, self._trust(prior), self._features_for(heard))
+        votes = self._votes(heard, sizes)
+        evidence = _Evidence(prior, self._trust(prior), self._features_for(votes))
         wrong = self._wrong(prior, dabs)
         radii = np.zeros(len(dabs))
         for out in range(folds):
             rest = wrong[torch.from_numpy(fold != out)]
-            change = evidence.change(self._votes(heard - counts[out]), self._belief(rest))
+            change = evidence.change(self._votes(heard - counts[out], sizes), self._belief(rest))
             seen = prior + change if agree is None else agree(prior + change)
             labels = seen.argmax(1).numpy()[index]
             for dab in np.flatnonzero(fold == out):
@@ -175,16 +176,15 @@ class Learner:
                     labels,
                     self.options.farthest * max(index.shape),
                 )
-        votes = self._votes(heard)
         around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
-        votes += around * (heard.sum(1, keepdim=True) == 0)
+        votes += around * (votes.sum(1, keepdim=True) == 0)
         return evidence.change(votes, self._belief(wrong))
 
-    def _features_for(self, heard: Tensor) -> Tensor:
-        """Features of all pieces, exact where corrections were ``heard``, ``(n, K + 1)`` pixels."""
-        covered = heard.sum(1) / torch.from_numpy(self.pieces.sizes)
-        found = torch.nonzero(covered)[:, 0]
-        most = covered[found].argsort(descending=True, stable=True)[:_MOST_EXACT]
+    def _features_for(self, votes: Tensor) -> Tensor:
+        """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
+        firm = votes.sum(1)
+        found = torch.nonzero(firm)[:, 0]
+        most = firm[found].argsort(descending=True, stable=True)[:_MOST_EXACT]
         return refine_at(self._features, self._points, found[most])
 
     def _trust(self, prior: Tensor) -> Tensor:
@@ -198,9 +198,9 @@ class Learner:
         altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
         return trust * ((altogether.amax() / altogether) ** options.balance)[label]
 
-    def _votes(self, heard: Tensor) -> Tensor:
+    def _votes(self, heard: Tensor, sizes: NDArray[np.float32]) -> Tensor:
         """``(n, K + 1)`` precision with which corrected pixels speak for labels of their pieces."""
-        shares, covered = shares_of(heard, self.pieces.sizes)
+        shares, covered = shares_of(heard, sizes)
         return shares * (covered / self.options.noise)[:, None]
 
     def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
