@@ -179,6 +179,7 @@ def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, li
     painted = np.array(at.layer().data)
     at.click("review_next")
     wait_for_item(at, 1)
+    assert at.status.startswith(f"{first.name} is written into the data set. Paint what is wrong")
     assert at.viewer.layers[0].name == "mine"
     assert before in at.viewer.layers
     assert len(at.viewer.layers) == 3
@@ -193,6 +194,10 @@ def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, li
     at.run("refine")
     assert at.layer().data[5, 5] == value
     assert "corrected pixels kept" in at.status
+    at.run("review_save")
+    assert at.status == f"{first.name} is written into the data set."
+    at.run("review_save")
+    assert at.status == f"Nothing of {first.name} was changed; it counts as reviewed."
     assert not at.control("review_previous").isEnabled()
 
 

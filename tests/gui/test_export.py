@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QMessageBox
@@ -64,12 +66,43 @@ def test_export_asks_before_it_replaces(desk, photo, tmp_path, answers):
     assert (tmp_path / "labels.json").read_text() == "mine"
     assert not (tmp_path / "labels.png").exists()
     assert answers.asked == ["Replace labels.json?"]
+    (tmp_path / "labels.png").touch()
+    d.run("export")
+    assert answers.asked.pop() == "Replace labels.png and labels.json?"
     answers.reply = QMessageBox.StandardButton.Yes
     d.run("export")
     assert (read_labels(tmp_path / "labels.png").labels == d.layer().data).all()
     answers.choice = None
     d.run("export")
     assert len(answers.asked) == 2
+
+
+def test_formats_side_by_side_replace_nothing_of_each_other(desk, photo, tmp_path, answers):
+    d = desk(photo, NAMES, name="photo")
+    layer = labelled(d)
+    for format in ("png", "coco", "ome-tiff", "tif", "npz"):
+        answers.choice = Choice(format, tmp_path)
+        d.run("export")
+    assert answers.asked == []
+    for file in tmp_path.iterdir():
+        answers.path = str(file)  # the sidecar, too, opens what it describes
+        act(d, "open_project")
+        assert "Opened: 2 classes" in d.status, file.name
+        assert (d.layer().data == layer.data).all()
+        answers.asked.clear()
+
+
+def test_an_image_whose_labels_are_in_a_file_makes_way(desk, photo, tmp_path, answers):
+    d = desk(photo, NAMES, name="photo")
+    labelled(d)
+    answers.path = str(tmp_path / "work.wildseg")
+    act(d, "save_project")
+    d.run("refine")
+    d.viewer.add_image(photo[::-1], name="second")
+    assert d.controller.image.name == "photo"
+    act(d, "open_project")
+    d.viewer.add_image(photo[:, ::-1], name="third")
+    assert d.controller.image.name == "third"
 
 
 @pytest.mark.parametrize("format", ["ome-tiff", "coco", "yolo", "ome-zarr", "npz"])
@@ -153,15 +186,28 @@ def test_the_dialog_offers_and_says_what_it_does(desk, photo, tmp_path):
     dialog = ExportDialog(Choice("png", tmp_path), d.widget.export._preview, parent=d.widget)
     ok = dialog.ok
     assert isinstance(dialog.buttons, QDialogButtonBox)
-    assert "photo" in dialog.about.text()
+    assert dialog.about.text() == "Writes photo.png and photo.json."
     dialog.pattern.setText("{image}-{plane}/x")
     assert not ok.isEnabled()
     dialog.pattern.setText("größe {image}")
     assert ok.isEnabled()
     dialog.folder.setText(str(tmp_path / "none"))
     assert not ok.isEnabled()
-    assert not dialog.all_images.isEnabled()
+    dialog.folder.setText(" ")
+    assert not ok.isEnabled()
+    assert dialog.about.text() == "Choose the folder."
+    dialog.folder.setText("~")
+    assert dialog.choice().folder == Path.home()
+    dialog.folder.setText(".")
+    assert dialog.choice().folder == Path.cwd()
+    for nothing_to_choose in (dialog.all_images, dialog.all_planes):
+        assert nothing_to_choose.isHidden()
+        assert not nothing_to_choose.isChecked()
     dialog.folder.setText(str(tmp_path))
+    dialog.format.setCurrentIndex(dialog.format.findData("coco"))
+    assert dialog.about.text() == "Writes größe photo.coco.json."
+    dialog.format.setCurrentIndex(dialog.format.findData("voc"))
+    assert dialog.about.text() == "Adds größe photo to the data set in this folder, or starts one."
     dialog.format.setCurrentIndex(dialog.format.findData("yolo"))
     dialog.unlabelled.setCurrentIndex(dialog.unlabelled.findData("background"))
     assert dialog.choice() == Choice("yolo", tmp_path, "größe {image}", unlabelled="background")

@@ -88,11 +88,11 @@ def test_corrections_and_prompts_go_along(desk, photo, tmp_path):
 def test_menus_offer_the_formats_and_napari_keeps_its_own(make_napari_viewer, labels, tmp_path):
     from napari.plugins import _npe2
 
+    viewer = make_napari_viewer()  # finds the plugins
     text, _ = _npe2.file_extensions_string_for_layers([labels])
     assert "Indexed PNG with class names (*.png)" in text
     assert "OME-Zarr labels (*.zarr)" in text
     # A plain TIFF of instances beyond 8 bits is napari's to write, as it was before.
-    viewer = make_napari_viewer()
     many = viewer.add_labels(np.arange(400, dtype=np.int32).reshape(20, 20))
     many.save(str(tmp_path / "many.tif"))
     import tifffile

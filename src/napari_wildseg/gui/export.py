@@ -134,7 +134,7 @@ def _items(
     assert image is not None
     assert layer is not None
     set_of_pictures = choice.format in DATA_SETS
-    ending = "" if set_of_pictures else format_of("", choice.format).suffixes[0]
+    ending = ending_of(choice.format)
     stacked = layer.ndim > 2 and choice.all_planes
     if stacked and not set_of_pictures and format_of("", choice.format).stacks:
         labels = whole(session)
@@ -159,6 +159,30 @@ def _items(
 
 def _touched(session: ImageSession, plane: Plane) -> bool:
     return any(plane in tracked.trackers for tracked in session.tracked.values())
+
+
+def ending_of(format: str) -> str:
+    """Return how the names of files of a format end; those of a data set are its own matter."""
+    from napari_wildseg.io import format_of
+
+    if format in DATA_SETS:
+        return ""
+    if format == "coco":
+        return ".coco.json"  # .json is the sidecar of the PNG that may lie there
+    return format_of("", format).suffixes[0]
+
+
+def files_of(format: str, path: Path) -> list[Path]:
+    """Return the files that one label image is written to.
+
+    Parameters
+    ----------
+    format : str
+        Short name of a label format.
+    path : Path
+        The label file.
+    """
+    return [path, path.with_suffix(".json")] if format in ("png", "yolo") else [path]
 
 
 def name_of(choice: Choice, session: ImageSession, plane: Plane | None = None) -> str:
@@ -242,9 +266,7 @@ def existing(choice: Choice, items: list[Item]) -> list[Path]:
         elif choice.format == "coco-set":
             files.append(choice.folder / "train" / f"{item.path.name}.png")
         else:
-            files.append(item.path)
-            if choice.format in ("png", "yolo"):
-                files.append(item.path.with_suffix(".json"))
+            files += files_of(choice.format, item.path)
     return [file for file in files if file.exists()]
 
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wildseg.gui.export import DATA_SETS, Choice
+from napari_wildseg.gui.export import DATA_SETS, Choice, ending_of
 
 
 class ExportDialog(QDialog):
@@ -54,7 +54,9 @@ class ExportDialog(QDialog):
         self.setObjectName("export_dialog")
         self.setWindowTitle("Export labels")
         self._preview = preview
-        titles = {f.name: f"{f.title} ({f.suffixes[0]})" for f in FORMATS if f.name != "project"}
+        titles = {
+            f.name: f"{f.title} ({ending_of(f.name)})" for f in FORMATS if f.name != "project"
+        }
         self.format = self._combo("export_format", titles | DATA_SETS, choice.format)
         self.format.setToolTip("What training code reads; the documentation compares them.")
         self.folder = self._line("export_folder", str(choice.folder), "Where the files go.")
@@ -72,7 +74,7 @@ class ExportDialog(QDialog):
             "export_all_images", f"All {images} images with labels", choice.all_images, images > 1
         )
         self.all_planes = self._check(
-            "export_all_planes", f"All planes ({planes}) of a stack", choice.all_planes, planes > 1
+            "export_all_planes", f"All {planes} planes of a stack", choice.all_planes, planes > 1
         )
         self.unlabelled = self._combo("export_unlabelled", CHOICES, choice.unlabelled)
         self.unlabelled.setToolTip("What becomes of pixels that are grey in the pseudo-labels.")
@@ -91,8 +93,11 @@ class ExportDialog(QDialog):
         form.addRow("Format", self.format)
         form.addRow("Folder", place)
         form.addRow("File name", self.pattern)
-        form.addRow("Images", self.all_images)
-        form.addRow("Planes", self.all_planes)
+        # Of one image, or one plane, there is nothing to choose.
+        for title, box in (("Images", self.all_images), ("Planes", self.all_planes)):
+            box.setVisible(box.isEnabled())
+            if box.isEnabled():
+                form.addRow(title, box)
         form.addRow("Unlabelled pixels", self.unlabelled)
         column = QVBoxLayout(self)
         column.addLayout(form)
@@ -103,9 +108,10 @@ class ExportDialog(QDialog):
 
     def choice(self) -> Choice:
         """Return what is chosen now."""
+        folder = self.folder.text().strip()
         return Choice(
             format=str(self.format.currentData()),
-            folder=Path(self.folder.text().strip()).expanduser(),
+            folder=Path(folder).expanduser().absolute() if folder else Path(),
             pattern=self.pattern.text().strip(),
             all_images=self.all_images.isChecked(),
             all_planes=self.all_planes.isChecked(),

@@ -133,7 +133,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     if isinstance(path, list):
         return None
     file = Path(path)
-    if file.suffix.lower() == ".json" and not (_labels_of_sidecar(file) or _is_coco(file)):
+    if file.suffix.lower() == ".json" and not (labels_of_sidecar(file) or _is_coco(file)):
         return None
     if file.suffix.lower() == ".npz" and not _holds_labels(file):
         return None
@@ -162,8 +162,7 @@ def read_labels_layer(path: str) -> list[LayerData]:
             pseudo = replace(pseudo, corrections=project.pseudo_corrections)
             layers.insert(0, _layer(pseudo, name + PSEUDO_SUFFIX, visible=False))
         return layers
-    if file.suffix.lower() == ".json":
-        file = _labels_of_sidecar(file) or file
+    file = labels_of_sidecar(file) or file
     return [_layer(read_labels(file), file.stem)]
 
 
@@ -188,9 +187,15 @@ def _layer(labels: Any, name: str, *, visible: bool = True) -> LayerData:
     return labels.labels, meta, "labels"
 
 
-def _labels_of_sidecar(path: Path) -> Path | None:
-    """Return the label file that a sidecar describes, None if it is no sidecar of one."""
-    if not path.is_file() or not _is_sidecar(path):
+def labels_of_sidecar(path: Path) -> Path | None:
+    """Return the label file that a sidecar describes, None if it is no sidecar of one.
+
+    Parameters
+    ----------
+    path : Path
+        Any file.
+    """
+    if path.suffix.lower() != ".json" or not path.is_file() or not _is_sidecar(path):
         return None
     beside = [path.with_suffix(ending) for ending in (".png", ".txt")]
     return next((file for file in beside if file.is_file()), None)

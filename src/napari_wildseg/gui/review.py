@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.controller import Controller
     from napari_wildseg.io import LabelImage
 
+WHAT_TO_DO = "Paint what is wrong, Refine if need be, then Next: it is written for you."
+
 
 class Reviewer:
     """Steps through a review queue in a viewer.
@@ -73,13 +75,19 @@ class Reviewer:
             return
         place = self.place + by
         last = len(queue.records) - 1
-        steps = partial(_leave, queue, item, self._changed(), min(max(place, 0), last), by or 1)
+        changed = self._changed()
+        steps = partial(_leave, queue, item, changed, min(max(place, 0), last), by or 1)
         if place > last:
             message = "That was the last image of the batch."
         elif place < 0:
             message = "This is the most uncertain image of the batch."
         else:
-            message = ""
+            message = WHAT_TO_DO if by else ""
+        name = item.record.name
+        if changed is not None:
+            message = f"{name} is written into the data set. {message}".strip()
+        elif not by:
+            message = f"Nothing of {name} was changed; it counts as reviewed."
         self.controller.runner.run("Review", None, steps, partial(self._moved, message))
 
     # ------------------------------------------------------------------ inside
@@ -88,7 +96,7 @@ class Reviewer:
         self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        self._moved("", opened)
+        self._moved(WHAT_TO_DO, opened)
 
     def _moved(self, message: str, found: tuple[int, ReviewItem, str]) -> None:
         place, item, left_out = found
@@ -102,11 +110,7 @@ class Reviewer:
         if not (same and there):
             self._show(item)
         self.moved.emit()
-        self.controller.status.emit(
-            left_out
-            or message
-            or "Paint what is wrong, Refine if need be, then Next: it is written for you."
-        )
+        self.controller.status.emit(f"{left_out} {message}".strip())
 
     def _show(self, item: ReviewItem) -> None:
         controller = self.controller

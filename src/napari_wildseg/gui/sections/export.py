@@ -14,6 +14,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
+from napari_wildseg.gui.files import labels_of_sidecar
 from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.sections.base import Section
 
@@ -101,6 +102,8 @@ class ExportSection(Section):
     def _preview(self, choice: Choice) -> tuple[str, bool]:
         """Say what a choice would write, without copying any labels."""
         session, plane = self.controller.session, self.controller.plane
+        if choice.folder == Path():
+            return "Choose the folder.", False
         if session is None or not choice.folder.is_dir():
             return f"The folder {choice.folder} is not there.", False
         if choice.format == "yolo" and choice.unlabelled == "keep":
@@ -109,7 +112,12 @@ class ExportSection(Section):
             name = export.name_of(choice, session, plane)
         except WildsegError as error:
             return str(error), False
-        return f"For example {name}.", True
+        if choice.format in export.DATA_SETS:
+            return f"Adds {name} to the data set in this folder, or starts one.", True
+        path = choice.folder / (name + export.ending_of(choice.format))
+        files = " and ".join(file.name for file in export.files_of(choice.format, path))
+        many = choice.all_images or choice.all_planes
+        return f"Writes {files}{', for example' if many else ''}.", True
 
     def _exported(self, items: list[Item], folder: Path, written: list[Path]) -> None:
         for item in items:
@@ -189,6 +197,7 @@ class ExportSection(Section):
             return
         other = state.is_of_another_image(project, image)
         state.put_back(controller, session, project)
+        session.note_saved()  # it is in that file
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
@@ -205,9 +214,9 @@ class ExportSection(Section):
         return True
 
     def _may_replace(self, files: list[Path]) -> bool:
-        names = ", ".join(p.name for p in files[:5])
-        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
-        answer = QMessageBox.question(self, "Export labels", f"Replace {names}{more}?")
+        names = [p.name for p in files[:5]] + [f"{len(files) - 5} more"] * (len(files) > 5)
+        listed = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
+        answer = QMessageBox.question(self, "Export labels", f"Replace {listed}?")
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _may_take_over(self, session: ImageSession) -> bool:
@@ -230,4 +239,4 @@ def _open_steps(path: Path) -> Steps[Project]:
     yield Progress(0, 1, f"Reading {path.name}")
     if path.suffix.lower() == ".wildseg":
         return load_project(path)
-    return Project(read_labels(path))
+    return Project(read_labels(labels_of_sidecar(path) or path))
