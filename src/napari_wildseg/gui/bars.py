@@ -31,6 +31,8 @@ class SuggestionBar(QWidget):
     """Rows of names; hidden while there is none."""
 
     chosen = Signal(str)
+    changed = Signal()
+    """There are other names now."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,6 +76,7 @@ class SuggestionBar(QWidget):
             self._buttons[fold(name)] = button
             button.show()  # the flow gives no room to what Qt has not shown yet
         self.mark(self._taken)
+        self.changed.emit()
 
     def mark(self, taken: Iterable[str]) -> None:
         """Grey out the names that are classes already; hide the bar where all of them are.

@@ -197,6 +197,7 @@ class ClassTable(QTableView):
             QAbstractItemView.EditTrigger.DoubleClicked
             | QAbstractItemView.EditTrigger.EditKeyPressed
         )
+        self.setTabKeyNavigation(False)  # Tab leaves the table; the arrows go through it
         self.setShowGrid(False)
         self.setIconSize(_SWATCH)
         self.setWordWrap(False)

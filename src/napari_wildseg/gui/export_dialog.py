@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wildseg.gui.export import DATA_SETS, Choice, ending_of
+from napari_wildseg.gui.focus import FocusMark
 
 
 class ExportDialog(QDialog):
@@ -104,6 +105,7 @@ class ExportDialog(QDialog):
         column.addWidget(self.about)
         column.addWidget(self.buttons)
         self.setMinimumWidth(460)
+        self.focus_mark = FocusMark(self)
         self._show()
 
     def choice(self) -> Choice:

@@ -7,7 +7,7 @@ not use.
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QSlider, QWidget
 from superqt import QLabeledDoubleSlider
 
@@ -52,21 +52,3 @@ class Slider(QLabeledDoubleSlider):
             super().keyPressEvent(event)
             return
         self.setValue(min(max(value, self.minimum()), self.maximum()))
-
-    def focusInEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Show where the keys go."""
-        super().focusInEvent(event)
-        self.update()
-
-    def focusOutEvent(self, event: QFocusEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Show it no more."""
-        super().focusOutEvent(event)
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Draw a line around the slider that has the focus."""
-        if self.hasFocus():
-            painter = QPainter(self)
-            painter.setPen(self.palette().windowText().color())
-            painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), 3, 3)
-            painter.end()

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_wildseg.gui.brush import without_box
 from napari_wildseg.gui.controller import Controller
+from napari_wildseg.gui.focus import FocusMark, tab_in_reading_order
 from napari_wildseg.gui.keeper import Keeper
 from napari_wildseg.gui.programs import delete_programs_late
 from napari_wildseg.gui.sections import EXTRA
@@ -59,6 +60,9 @@ class WildsegWidget(QWidget):
         )
         self.keeper = Keeper(self, viewer, working=lambda: controller.working)
         self._lay_out()
+        self.focus_mark = FocusMark(self)
+        tab_in_reading_order(self)
+        self.names.suggestions.changed.connect(lambda: tab_in_reading_order(self))
 
         self.run.auto_segment_asked.connect(self._auto_segment)
         self._count = timer(self, 60, self._settled)
@@ -120,6 +124,7 @@ class WildsegWidget(QWidget):
         scroll = QScrollArea(self)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it follows the control that has the focus
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(sections)
         column = QVBoxLayout(self)

@@ -143,7 +143,6 @@ class Folded(QWidget):
         self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.heading.setStyleSheet(
             "QToolButton, QToolButton:checked { background: transparent; border: none; }"
-            "QToolButton:focus { text-decoration: underline; }"
         )
         self.heading.toggled.connect(self._fold)
         column = QVBoxLayout(self)
