@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from napari_wildseg.gui.class_sets import load_classes, save_classes
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import counted, listed
 
 NAMES = "cup of coffee, table"
 
@@ -14,6 +15,38 @@ def test_numbers_of_things():
     assert counted(0, "class", "classes") == "0 classes"
     assert counted(1, "class", "classes") == "1 class"
     assert counted(2000, "class", "classes") == "2,000 classes"
+
+
+def test_names_of_things():
+    assert listed([]) == ""
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b"]) == "a and b"
+    assert listed("abc") == "a, b and c"
+    assert listed("abcdefg") == "a, b, c, d, e and 2 more"
+    assert listed("abc", 2) == "a, b and 1 more"
+
+
+def test_channels_are_named_that_are_looked_at_as_one_picture(desk, photo):
+    d = desk()
+    channels = np.moveaxis(photo, -1, 0)
+    d.viewer.add_image(channels, channel_axis=0, name=["actin", "nuclei", "lipid"])
+    together = " Channels actin, nuclei and lipid are taken together."
+    assert d.status.startswith("Type what is in the image")
+    assert d.status.endswith(together)
+    d.type_names(NAMES)
+    assert d.status == "Ready: press Auto-segment." + together
+    d.run("auto_segment")
+    # There is work to be exported: others are not gone to, but told of, all of them.
+    d.viewer.add_image(photo, name="photo")
+    assert d.status == 'To work on "photo", choose it under Image.'
+    d.viewer.add_image(channels[:2, ::-1] // 2, channel_axis=0, name=["red", "green"])
+    assert d.status == 'To work on "red" and "green", choose one of them under Image.'
+    assert d.controller.image.name == "actin"
+    d.widget.image.image.value = d.viewer.layers["red"]
+    assert d.status == "Ready: press Auto-segment. Channels red and green are taken together."
+    d.viewer.layers["green"].visible = False
+    d.controller.say_what_next()
+    assert d.status == "Ready: press Auto-segment."
 
 
 def test_what_to_do_next(desk, photo):

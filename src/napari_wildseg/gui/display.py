@@ -298,11 +298,6 @@ def channels_of(layer: Image, others: Iterable[Any]) -> list[Image]:
     return found if layer in found else [layer]
 
 
-def is_channel_of(other: Any, layer: Image) -> bool:
-    """Whether a layer that comes on top of an image is shown as another channel of it."""
-    return other in channels_of(layer, [layer, other])
-
-
 def _lies_on(other: Any, layer: Image) -> bool:
     """Whether a layer is a grey picture in view, of the same shape and place as an image."""
     if not isinstance(other, Image) or not other.visible or other.rgb or layer.rgb:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.utils import notifications
@@ -16,6 +16,14 @@ _log = logging.getLogger(__name__)
 def counted(number: int, one: str, more: str) -> str:
     """Return a number and what it counts: "1 class", "2,000 classes"."""
     return f"{number:,} {one if number == 1 else more}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return names as they stand in a sentence: "a, b and c", "a, b and 7 more"."""
+    parts = list(names)
+    if len(parts) > most:
+        parts[most:] = [f"{len(parts) - most} more"]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def sentence(error: BaseException, doing: str) -> str:

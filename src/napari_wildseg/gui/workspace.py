@@ -15,7 +15,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import classes as class_list
 from napari_wildseg.gui import notices, settings
 from napari_wildseg.gui.decisions import as_decided
-from napari_wildseg.gui.display import Plane, current_plane
+from napari_wildseg.gui.display import Plane, channels_of, current_plane
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
 from napari_wildseg.gui.regions import region_at
@@ -343,7 +343,16 @@ class Workspace:
             message = "Added: press Auto-segment to look for it, or paint it and Refine."
         else:
             message = "Pick a class and paint what is wrong, then press Refine."
-        self.status.emit(message)
+        self.status.emit(message + self._together())
+
+    def _together(self) -> str:
+        """Say which channels are looked at as one picture, if the image is one of several."""
+        image = self._image
+        channels = [] if image is None else channels_of(image, self.viewer.layers)
+        if len(channels) < 2:
+            return ""
+        names = notices.listed([channel.name for channel in channels])
+        return f" Channels {names} are taken together."
 
     def apply_visibility(self) -> None:
         """Show the pseudo-labels only while they are what is worked on."""

@@ -15,7 +15,7 @@ from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
 from napari_wildseg.gui.files import labels_of_sidecar
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import counted, listed
 from napari_wildseg.gui.sections.base import Section
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ExportSection(Section):
         if choice.format in export.DATA_SETS:
             return f"Adds {name} to the data set in this folder, or starts one.", True
         path = choice.folder / (name + export.ending_of(choice.format))
-        files = " and ".join(file.name for file in export.files_of(choice.format, path))
+        files = listed([file.name for file in export.files_of(choice.format, path)])
         many = choice.all_images or choice.all_planes
         return f"Writes {files}{', for example' if many else ''}.", True
 
@@ -125,9 +125,8 @@ class ExportSection(Section):
             for plane in item.planes:
                 self.controller.safekeeping.forget(item.session, plane)
         files = list(dict.fromkeys(written))
-        names = " and ".join(p.name for p in files[:2])
-        more = f" and {len(files) - 2} more" if len(files) > 2 else ""
-        self.controller.status.emit(f"Exported {names}{more} to {folder}.")
+        names = listed([p.name for p in files], 2)
+        self.controller.status.emit(f"Exported {names} to {folder}.")
 
     # ------------------------------------------------------------------ projects
 
@@ -214,9 +213,9 @@ class ExportSection(Section):
         return True
 
     def _may_replace(self, files: list[Path]) -> bool:
-        names = [p.name for p in files[:5]] + [f"{len(files) - 5} more"] * (len(files) > 5)
-        listed = " and ".join([*filter(None, [", ".join(names[:-1])]), names[-1]])
-        answer = QMessageBox.question(self, "Export labels", f"Replace {listed}?")
+        answer = QMessageBox.question(
+            self, "Export labels", f"Replace {listed([p.name for p in files])}?"
+        )
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _may_take_over(self, session: ImageSession) -> bool:

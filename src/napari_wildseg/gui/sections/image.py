@@ -8,7 +8,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
 
 from napari_wildseg.gui import models
 from napari_wildseg.gui.bars import LeftOverBar
-from napari_wildseg.gui.display import RELEVANCE, is_channel_of
+from napari_wildseg.gui.display import RELEVANCE, channels_of
+from napari_wildseg.gui.notices import listed
 from napari_wildseg.gui.sections.base import Section
 
 
@@ -81,15 +82,21 @@ class ImageSection(Section):
         if before is None or layer is before or not self._is_offered(layer):
             return
         assert isinstance(layer, Image)
-        if is_channel_of(layer, before):
-            return
+        together = channels_of(layer, controller.viewer.layers)
         session = controller.session
-        if controller.working or (session is not None and session.unsaved):
-            controller.status.emit(f'To work on "{layer.name}", choose it under Image.')
-            return
+        if before in together:
+            controller.say_what_next()  # it names the channels
+        elif controller.working or (session is not None and session.unsaved):
+            names = listed([f'"{channel.name}"' for channel in together])
+            which = "choose one of them" if len(together) > 1 else "choose it"
+            controller.status.emit(f"To work on {names}, {which} under Image.")
+        else:
+            self._go_on_to(layer)
+
+    def _go_on_to(self, layer: Image) -> None:
         with self.image.changed.blocked():
             self.image.value = layer
-        controller.choose_image(layer)
+        self.controller.choose_image(layer)
 
     def take_model(self) -> None:
         """Use the model that was typed or chosen."""
