@@ -20,6 +20,6 @@ def test_small_things_are_found_by_windows(starter):
     tiled = np.asarray(large.segment(NAMES).labels)
     assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.2
     # No comparison here: an overview that leaves things out has few borders to get wrong.
-    assert boundary_f(tiled, mask) > 0.65
+    assert boundary_f(tiled, mask) > 0.75
     found = large.suggest([*NAMES, "zebra", "pizza", "keyboard", "banana"], top=3)
     assert {name for name, _ in found} == set(NAMES)

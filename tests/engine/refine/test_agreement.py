@@ -57,6 +57,16 @@ def test_a_small_class_is_heard_beside_a_large_one(pieces):
     assert int((found.argmax(1) == 1).sum()) > 40
 
 
+def test_a_class_that_leads_nowhere_is_not_made_louder(pieces):
+    held = torch.tensor([[0.01, 0.89, 0.1]]).repeat(64, 1)
+    few = pieces.index[4:, :2].ravel()
+    agree = DenseCRF(pieces, torch.ones(64, 1), Agreement(colour=1000.0, near=0.2))
+    held[few] = torch.tensor([0.01, 0.44, 0.55])
+    assert (agree(held)[few].argmax(1) == 2).sum() >= len(few) / 2
+    held[few] = torch.tensor([0.01, 0.5, 0.49])
+    assert (agree(held).argmax(1) == 1).all()
+
+
 def test_looks_keep_pieces_of_one_colour_apart(pieces):
     looks = torch.eye(2)[torch.arange(64) % 2]
     held = torch.eye(2)[torch.arange(64) % 2] * 0.2 + 0.4

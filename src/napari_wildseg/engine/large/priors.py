@@ -1,10 +1,11 @@
 """What each place of a large image probably is, before the edges are looked at.
 
-The first two steps of the default refiner (`engine.refine.default`), window by window: relevance
-is spread over the places that a window's features and colours find alike, and corrections teach
-their surroundings. A window fades out towards its borders, and its neighbour fades in, so the
-probabilities change without a seam from one to the next. They are made where and when a tile asks
-for them; what is kept is one coarse map a window and class.
+The first three steps of the default refiner (`engine.refine.default`), window by window: relevance
+is spread over the places that a window's features and colours find alike, corrections teach their
+surroundings, and superpixels that look alike agree on a label. A window fades out towards its
+borders, and its neighbour fades in, so the probabilities change without a seam from one to the
+next. They are made where and when a tile asks for them; what is kept is one coarse map a window and
+class, and what was found of the superpixels of the windows used last.
 """
 
 from __future__ import annotations
@@ -13,27 +14,28 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.grid import GRID_SIDE, grid_of
-from napari_wildseg.engine.large.corrections import LargeCorrections
+from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.layout import OVERLAP, Box
 from napari_wildseg.engine.large.source import shrink
 from napari_wildseg.engine.large.windows import LargeEncoding
-from napari_wildseg.engine.pixels import lab_of, resize
+from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.spreading import Spreading
-from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _KEPT_BYTES = 128 * 2**20
-"""Probabilities of the windows used last are kept up to so many bytes."""
+"""What was found of the windows used last is kept up to so many bytes."""
 
-_LEARNERS = 4
-"""What learns from corrections is kept for so many windows; each has some 30 MB."""
+_SCENES = 4
+"""What is known of a window whatever the classes is kept for so many; each has some 60 MB."""
 
 SPREAD_SIDE = 24
 """Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
@@ -44,12 +46,21 @@ _BEST_PLACES = 128
 and a single small object must."""
 
 
-@dataclass
-class _Window:
-    """What the probabilities of one window are made from; all of it from the image alone."""
+@dataclass(frozen=True)
+class _Change:
+    """By how much the superpixels of a window differ from the places they lie on."""
 
-    lab: Tensor  # (3, h, w) CIE Lab divided by 100, as large as the refiner works
-    features: list[Tensor]  # of the network, the most abstract last
+    index: NDArray[np.uint16]  # (h, w), the superpixel of every pixel
+    values: Tensor  # (n, K + 1)
+
+    @property
+    def nbytes(self) -> int:
+        return self.index.nbytes + self.values.nbytes
+
+    def paint(self) -> Tensor:
+        """``(K + 1, h, w)``."""
+        flat = torch.from_numpy(self.index.astype(np.int64).ravel())
+        return self.values.T[:, flat].reshape(-1, *self.index.shape)
 
 
 class WindowPriors:
@@ -75,9 +86,9 @@ class WindowPriors:
         self.grid = grid_of(shape, GRID_SIDE)
         self._settled = torch.zeros(len(self.boxes), len(relevance), *self.coarse)
         self._range = (torch.zeros(len(relevance), 1, 1), torch.ones(len(relevance), 1, 1))
-        self._kept: OrderedDict[int, Tensor] = OrderedDict()
-        self._learners: OrderedDict[int, Learner] = OrderedDict()
-        self._made_with: tuple[float, object] | None = None
+        self._changes: OrderedDict[int, _Change | None] = OrderedDict()
+        self._scenes: OrderedDict[int, Scene] = OrderedDict()
+        self._made_with: tuple[float | None, LargeCorrections | None] = (None, None)
 
     def settle_steps(self) -> Steps[None]:
         """Spread relevance in every window; to be run once before anything is asked."""
@@ -91,6 +102,21 @@ class WindowPriors:
         high = flat.topk(min(_BEST_PLACES, flat.shape[1]), dim=1).values.mean(1)
         low = flat.amin(1)
         self._range = (low[:, None, None], high[:, None, None])
+
+    def prepare_steps(
+        self, box: Box, threshold: float, corrections: LargeCorrections | None
+    ) -> Steps[None]:
+        """Look into the windows of a box one by one, so that `blend` need not.
+
+        Parameters
+        ----------
+        box, threshold, corrections
+            As for `blend`.
+        """
+        todo = [index for index, window in enumerate(self.boxes) if window.meets(box)]
+        for number, index in enumerate(todo):
+            yield Progress(number, len(todo), "Letting like places agree")
+            self.probabilities(index, threshold, corrections)
 
     def probabilities(
         self, index: int, threshold: float, corrections: LargeCorrections | None
@@ -109,19 +135,17 @@ class WindowPriors:
         Returns
         -------
         torch.Tensor
-            ``(K + 1, gh, gw)`` float32, background first, cells tiling the window; finer ones
-            where there are corrections.
+            ``(K + 1, h, w)`` float32, background first, cells tiling the window; fewer of them
+            where one label leads everywhere.
         """
-        if self._made_with != (threshold, corrections):
-            self._kept.clear()
-            self._made_with = (threshold, corrections)
-        if index not in self._kept:
-            self._kept[index] = made = self._probabilities(index, threshold, corrections)
-            size = made.numel() * made.element_size()
-            while len(self._kept) > max(1, _KEPT_BYTES // size):
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(index)
-        return self._kept[index]
+        self._forget_what_changed(threshold, corrections)
+        prior = self._prior(index, threshold)
+        change = self._kept_change(index, prior, corrections)
+        if change is None:
+            return prior
+        painted = change.paint()
+        fine = (resize(prior, (painted.shape[1], painted.shape[2])) + painted).clamp_(1e-4)
+        return fine.div_(fine.sum(0))
 
     def blend(
         self, box: Box, step: int, threshold: float, corrections: LargeCorrections | None
@@ -166,23 +190,48 @@ class WindowPriors:
         """Return the windows whose probabilities depend on corrections in these boxes."""
         return [window for window in self.boxes if any(window.meets(box) for box in changed)]
 
-    def _probabilities(
-        self, index: int, threshold: float, corrections: LargeCorrections | None
-    ) -> Tensor:
+    def _forget_what_changed(self, threshold: float, corrections: LargeCorrections | None) -> None:
+        """Keep of the windows only what holds with this threshold and these corrections."""
+        before, seen = self._made_with
+        if threshold != before:
+            self._changes.clear()
+        elif corrections is not seen:
+            for window in self.touched(changed_blocks(seen, corrections)):
+                self._changes.pop(self.boxes.index(window), None)
+        self._made_with = (threshold, corrections)
+
+    def _prior(self, index: int, threshold: float) -> Tensor:
+        """``(K + 1, gh, gw)``, what relevance says of the places of a window."""
         low, high = self._range
         scaled = (self._settled[index] - low) / (high - low).clamp(min=1e-6)
         scaled = resize(scaled.clamp(max=1), self.grid)
         background = torch.full_like(scaled[:1], threshold + self.options.bias)
-        prior = torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
+        return torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
+
+    def _kept_change(
+        self, index: int, prior: Tensor, corrections: LargeCorrections | None
+    ) -> _Change | None:
+        """As `_change`; that of the windows used last is kept."""
+        if index in self._changes:
+            self._changes.move_to_end(index)
+            return self._changes[index]
         fixed = None if corrections is None else corrections.read(self.boxes[index])
-        if fixed is None:
-            return prior
-        learner = self._learner(index)
-        pieces = learner.pieces
-        fine = resize(prior, (pieces.index.shape[0], pieces.index.shape[1]))
-        change = learner.change(pieces.average(prior), fixed)
-        fine = (fine + pieces.paint(change)).clamp_(1e-4)
-        return fine.div_(fine.sum(0))
+        self._changes[index] = change = self._change(index, prior, fixed)
+        while sum(kept.nbytes for kept in self._changes.values() if kept) > _KEPT_BYTES:
+            self._changes.popitem(last=False)
+        return change
+
+    def _change(self, index: int, prior: Tensor, fixed: NDArray[np.int16] | None) -> _Change | None:
+        """Let a window's superpixels learn from its corrections, and agree."""
+        leading = prior.argmax(0)
+        if fixed is None and bool((leading == leading[0, 0]).all()):
+            # What is behind everywhere stays so when all have heard each other.
+            return None
+        scene = self._scene(index)
+        before = after = scene.pieces.average(prior)
+        if fixed is not None:
+            after = before + scene.learner.change(before, fixed, scene.crf)
+        return _Change(scene.pieces.index.astype(np.uint16), scene.crf(after) - before)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box's pixels, or of ``shape`` cells that tile it."""
@@ -192,29 +241,24 @@ class WindowPriors:
         x = box.left + (torch.arange(columns) + 0.5) * (box.shape[1] / columns)
         return _sample(self.relevance, y / height, x / width)
 
-    def _learner(self, index: int) -> Learner:
-        """Return what learns from the corrections of one window."""
-        if index not in self._learners:
-            window = self._window(index)
-            pieces = Superpixels.of(window.lab * 100, self.options.pieces)
-            learner = Learner(pieces, pieces.looks(window.features), self.options.learning)
-            self._learners[index] = learner
-            while len(self._learners) > _LEARNERS:
-                self._learners.popitem(last=False)
-        self._learners.move_to_end(index)
-        return self._learners[index]
-
     def _spreading(self, index: int) -> Spreading:
-        window = self._window(index)
-        return Spreading.over(window.lab, window.features, self.coarse, self.options)
+        scene = self._scene(index)
+        return Spreading.over(scene.lab, scene.maps, self.coarse, self.options)
 
-    def _window(self, index: int) -> _Window:
-        level = self.encoding.levels[-1]
-        box = self.boxes[index]
-        pixels = self.encoding.reduced[box.reduced(level.step).slices]
-        rows, columns = grid_of(box.shape, math.sqrt(self.options.work_pixels))
-        small = shrink(pixels, (min(rows, pixels.shape[0]), min(columns, pixels.shape[1])))
-        return _Window(lab_of(small) / 100, level.store.features(index))
+    def _scene(self, index: int) -> Scene:
+        """Return what is known of a window whatever the classes."""
+        if index not in self._scenes:
+            level = self.encoding.levels[-1]
+            box = self.boxes[index]
+            pixels = self.encoding.reduced[box.reduced(level.step).slices]
+            features = [values.numpy() for values in level.store.features(index)]
+            rows, columns = grid_of(box.shape, math.sqrt(self.options.work_pixels))
+            small = shrink(pixels, (min(rows, pixels.shape[0]), min(columns, pixels.shape[1])))
+            self._scenes[index] = Scene(small, features, self.options)
+            while len(self._scenes) > _SCENES:
+                self._scenes.popitem(last=False)
+        self._scenes.move_to_end(index)
+        return self._scenes[index]
 
 
 def _along(

@@ -226,8 +226,12 @@ class LargeSegmenter:
         every = list(tiles(self._image.shape, self.tile))
         for number, tile in enumerate(every):
             what = "Refining" if refine else "Labelling"
-            yield Progress(number, len(every), f"{what} tile {number + 1} of {len(every)}")
-            made = self._tile(run, tile, None) if refine else self._sure(run, tile)
+            now = Progress(number, len(every), f"{what} tile {number + 1} of {len(every)}")
+            yield now
+            if refine:
+                made = yield from self._tile_steps(run, tile, None, now)
+            else:
+                made = self._sure(run, tile)
             run.labels[tile.slices] = made
             run.counts[tile] = np.bincount(made.ravel(), minlength=256)
         self._seconds["refine"] = time.perf_counter() - started
@@ -296,8 +300,8 @@ class LargeSegmenter:
         before, run.threshold = run.threshold, threshold
         try:
             for number, tile in enumerate(todo):
-                yield Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
-                made[tile] = self._tile(run, tile, fixed)
+                now = Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
+                made[tile] = yield from self._tile_steps(run, tile, fixed, now)
         except BaseException:  # cancelling closes the generator: nothing has changed then
             run.threshold = before
             raise
@@ -392,14 +396,18 @@ class LargeSegmenter:
         used = run.threshold if threshold is None else checked_threshold(threshold)
         return run.ids[Evidence(full.numpy()).pseudo_labels(used)]
 
-    def _tile(
-        self, run: _Run, tile: Box, corrections: LargeCorrections | None
-    ) -> NDArray[np.uint8]:
+    def _tile_steps(
+        self, run: _Run, tile: Box, corrections: LargeCorrections | None, now: Progress
+    ) -> Steps[NDArray[np.uint8]]:
+        """Refine one tile; ``now`` is said again whenever the run may be stopped."""
         assert self._image is not None
 
         def prior(box: Box, step: int) -> Tensor:
             return run.priors.blend(box, step, run.threshold, corrections)
 
+        domain = domain_of(tile, self._image.shape)
+        for _ in run.priors.prepare_steps(domain, run.threshold, corrections):
+            yield now
         places = refine_tile(self._image, tile, prior, corrections, self._contrast, self.options)
         return run.ids[places]
 

@@ -6,8 +6,8 @@ There are few enough superpixels for the sums over all pairs to be exact. So wat
 encloses becomes background with the rest of the water, and an arm that the maps missed follows
 the body.
 
-Every class is heard as loudly where it is heard best as the others are: a tripod's legs would be
-outvoted by the grass they stand on, being few.
+Every class that leads somewhere is heard as loudly where it is heard best as the others are: a
+tripod's legs would be outvoted by the grass they stand on, being few.
 """
 
 from __future__ import annotations
@@ -94,11 +94,13 @@ class DenseCRF:
         # Labels by pieces: products with few rows are several times as fast as with few columns.
         found = (alone / alone.sum(1, keepdim=True)).T.contiguous()
         unary = found.log()
+        leads = (torch.bincount(found.argmax(0), minlength=len(found)) > 0)[1:, None]
         for _ in range(self.options.rounds):
             heard = self._weights(found)
             if len(heard) > 2:
                 loudest = heard[1:].amax(1, keepdim=True)
-                heard[1:] *= loudest.amax() / loudest.clamp(min=_FAINTEST)
+                louder = loudest.amax() / loudest.clamp(min=_FAINTEST)
+                heard[1:] *= torch.where(leads, louder, 1.0)
                 heard /= heard.sum(0).clamp_(min=1e-6)
             found = torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=0)
         return found.T
