@@ -15,16 +15,38 @@ from napari_wildseg.gui import garbage, imports, keeper
 
 
 @pytest.fixture
-def shown(desk, photo, qtbot):
+def shown(desk, photo, qtbot, clock):
     """A desk whose window is shown, so that things are set aside."""
-    d = desk(photo)
+    d = opened(desk(photo), qtbot)
+    look_for_earlier(d, clock, qtbot)
+    yield d
+    d.viewer.window._qt_window.hide()
+    assert not garbage._aside
+
+
+def opened(d, qtbot):
+    """Show the window of a desk; moments of rest come when a test says so."""
     d.controller.settings = d.controller.settings.__class__(prepare=False)
     d.viewer.window._qt_window.show()
     qtbot.waitUntil(d.widget.isVisible)
     d.widget.keeper._timer.setInterval(3_600_000)
-    yield d
-    d.viewer.window._qt_window.hide()
-    assert not garbage._aside
+    return d
+
+
+def look_for_earlier(d, clock, qtbot):
+    """Have the hands rest for long enough to look for what was removed before the widget came."""
+    ended: list[bool] = []
+    living = garbage.living
+
+    def pieces(*kinds):
+        yield from living(*kinds)
+        ended.append(True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(garbage, "living", pieces)
+        clock.now += keeper.SHORT_REST
+        d.widget.keeper.look()
+    qtbot.waitUntil(lambda: bool(ended))
 
 
 @pytest.fixture
@@ -120,6 +142,43 @@ def test_a_large_layer_removed_while_the_widget_was_hidden(shown, large, clock, 
     clock.now += keeper.REST
     shown.widget.keeper.look()
     assert large() is None
+
+
+def test_layers_that_were_removed_before_the_widget_came(
+    desk, photo, clock, qtbot, monkeypatch, make_napari_viewer
+):
+    viewer, other = make_napari_viewer(), make_napari_viewer()
+    kept = [v.add_image(np.zeros((64, 65)), name="kept").data for v in (viewer, other)]
+    before = weakref.ref(viewer.add_image(np.zeros((64, 66)), name="before").data)
+    assert before() is not None
+    monkeypatch.setattr(keeper, "LIMIT", before().nbytes)
+    gc.collect()  # so that nobody looks at it soon
+    viewer.layers.remove("before")
+    d = opened(desk(viewer=viewer), qtbot)
+    assert not d.widget.keeper.due
+    d.widget.keeper.look()
+    assert d.widget.keeper._earlier, "the hands did not rest yet"
+    look_for_earlier(d, clock, qtbot)
+    found = {layer.name for layer in d.widget.keeper._removed}
+    assert "kept" not in found, "what a viewer shows was not removed"
+    assert d.widget.keeper.due
+    assert before() is not None
+    clock.now += keeper.REST
+    d.widget.keeper.look()
+    assert before() is None
+    assert all(data.any() == 0 for data in kept)
+    assert not d.widget.keeper.due
+    viewer.window._qt_window.hide()
+
+
+def test_opening_waits_for_no_full_collection(desk, photo, qtbot, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(keeper, "gc", SimpleNamespace(collect=asked.append))
+    d = opened(desk(photo), qtbot)
+    assert asked == [1]
+    assert garbage._aside
+    assert d.widget.keeper._timer.isActive(), "what was removed earlier is looked for at rest"
+    d.viewer.window._qt_window.hide()
 
 
 def test_small_layers_are_no_reason(shown, clock):

@@ -13,6 +13,12 @@ See `keeper.py` for what is done about that.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from itertools import compress
+from typing import Any
+
+PIECE = 50_000
+"""Objects to be looked at in one go, for a few milliseconds."""
 
 _widgets: set[int] = set()
 _aside = False
@@ -61,6 +67,39 @@ def look_through() -> None:
     gc.collect()
     if aside:
         set_aside()
+
+
+def living(*kinds: type) -> Iterator[list[Any]]:
+    """Find all objects of some classes that are in memory, set aside or not, a piece at a time.
+
+    Parameters
+    ----------
+    *kinds : type
+        The classes; their subclasses count as well.
+
+    Yields
+    ------
+    list
+        Those among the next `PIECE` objects.
+    """
+    wanted = {kind for each in kinds for kind in _with_subclasses(each)}
+    aside = _aside
+    _put_back()
+    everything = gc.get_objects()
+    if aside:
+        set_aside()
+    yield []
+    while everything:
+        piece = everything[-PIECE:]
+        del everything[-PIECE:]
+        yield list(compress(piece, map(wanted.__contains__, map(type, piece))))
+
+
+def _with_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    subclasses: list[type] = type.__subclasses__(kind)
+    for each in subclasses:
+        yield from _with_subclasses(each)
 
 
 def _put_back() -> None:

@@ -2,32 +2,39 @@
 
 See `garbage.py`. Models are loaded after things were set aside, and freed as ever. Layers may have
 been there before: when those that were removed come to `LIMIT`, and are still in memory at a moment
-of rest, all is looked through once.
+of rest, all is looked through once. Those that were removed before the widget was first shown are
+found at the first such moment, since opening the widget is what somebody waits for.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_wildseg.gui import garbage
 from napari_wildseg.gui.idle import Hands
+from napari_wildseg.gui.painting import TURN
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
 
 LIMIT = 128_000_000
 """Bytes of removed layers for which all is looked through."""
 
 REST = 3.0
 """Seconds without mouse and keyboard before that: it takes 0.4 s."""
+
+SHORT_REST = 0.5
+"""Before layers are found that were removed earlier; getting ready waits twice as long."""
 
 
 class Keeper:
@@ -48,24 +55,24 @@ class Keeper:
         self._removed: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
         """Layers that were removed and are in memory still, and how many bytes each."""
         self._hands: Hands | None = None
-        self._begun = self._shown = False
+        self._shown = False
+        self._earlier = True
+        """Whether layers that were removed earlier are still to be found."""
         self._timer = QTimer(widget)
-        self._timer.setInterval(500)
+        self._timer.setInterval(200)
         self._timer.timeout.connect(self.look)
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def due(self) -> bool:
-        """Whether a moment of rest is waited for."""
-        return self._hands is not None
+        """Whether a moment of rest is waited for, to look through everything."""
+        return self._hands is not None and self._too_much
 
     def start(self) -> None:
         """Set aside what there is, as the widget is shown; more than once is harmless."""
         if not self._shown:
             self._shown = True
-            if not self._begun:
-                gc.collect()  # what is garbage already would stay
-                self._begun = True
+            gc.collect(1)  # of what is young, quick
             garbage.begin(id(self))
             self._consider()
 
@@ -81,6 +88,9 @@ class Keeper:
             return
         if self._working():
             self._hands.used()
+        elif self._earlier and self._hands.rest_for(SHORT_REST):
+            self._earlier = False
+            self._find_removed(garbage.living(Layer, ViewerModel), [])
         elif self._hands.rest_for(REST):
             self._wait_no_more()
             gc.collect()  # quick, and enough for layers that came later
@@ -92,12 +102,26 @@ class Keeper:
     def _too_much(self) -> bool:
         return sum(self._removed.values()) >= LIMIT
 
+    def _find_removed(self, pieces: Iterator[list[Any]], found: list[Any]) -> None:
+        """Find the layers that no viewer shows, over several turns of the event loop."""
+        for piece in pieces:
+            found += piece
+            QTimer.singleShot(TURN, partial(self._find_removed, pieces, found))
+            return
+        shown = {id(layer) for one in found if isinstance(one, ViewerModel) for layer in one.layers}
+        for one in found:
+            if isinstance(one, Layer) and id(one) not in shown:
+                self._removed.setdefault(one, _size(one))
+        found.clear()  # or a timer that is about to go would keep them
+        if not self._too_much:
+            self._wait_no_more()
+
     def _on_removed(self, event: Any) -> None:
         self._removed[event.value] = _size(event.value)
         self._consider()
 
     def _consider(self) -> None:
-        if self._shown and self._too_much and self._hands is None:
+        if self._shown and (self._too_much or self._earlier) and self._hands is None:
             self._hands = Hands(self._widget)
             self._timer.start()
 
