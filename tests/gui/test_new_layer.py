@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui.label_layers import LabelLayers
+from napari_wildseg.gui.late_controls import controls_later
 from napari_wildseg.gui.new_layer import add_in_turns
 
 
@@ -66,6 +68,53 @@ def test_a_layer_that_is_removed_at_once_leaves_the_window_in_order(viewer, qtbo
     assert list(viewer.layers.selection) == [viewer.layers[0]]
 
 
+def controls_of(viewer) -> dict[Any, Any]:
+    return viewer.window._qt_viewer.controls.widgets
+
+
+def test_controls_come_in_a_turn_of_their_own(viewer, qtbot):
+    layer, done = labels(), []
+    add_in_turns(viewer, layer, lambda: done.append(True))
+    assert layer not in controls_of(viewer), "not yet, or this splits nothing"
+    qtbot.waitUntil(lambda: bool(done))
+    made = controls_of(viewer)[layer]
+    viewer.layers.selection.active = layer
+    assert viewer.window._qt_viewer.controls.currentWidget() is made
+    viewer.layers.remove(layer)
+    assert layer not in controls_of(viewer)
+    second = viewer.add_labels(np.zeros((40, 50), np.uint8))
+    assert second in controls_of(viewer), "other layers are as ever"
+
+
+def test_controls_come_earlier_where_they_are_needed(viewer, qtbot):
+    """As when a click falls between two turns of the event loop."""
+    layers = [labels() for _ in range(3)]
+    done: list[int] = []
+    for number, layer in enumerate(layers):
+        add_in_turns(viewer, layer, lambda number=number: done.append(number))
+    viewer.layers.selection.active = layers[0]
+    made = controls_of(viewer)[layers[0]]
+    assert viewer.window._qt_viewer.controls.currentWidget() is made
+    viewer.layers.remove(layers[1])
+    assert layers[2] not in controls_of(viewer)
+    viewer.layers.selection = {layers[0], layers[2]}
+    qtbot.waitUntil(lambda: len(done) == 3)
+    assert controls_of(viewer)[layers[0]] is made, "made once"
+    assert layers[1] not in controls_of(viewer)
+    assert layers[2] in controls_of(viewer)
+
+
+def test_where_controls_are_elsewhere_they_come_with_the_layer(viewer):
+    stand_in = SimpleNamespace(layers=viewer.layers, window=None)
+    layer = labels()
+    with controls_later(stand_in, layer) as now:
+        viewer.add_layer(layer)
+    assert layer in controls_of(viewer)
+    made = controls_of(viewer)[layer]
+    now()
+    assert controls_of(viewer)[layer] is made
+
+
 def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeypatch):
 
     def refuse(layer):
@@ -76,6 +125,9 @@ def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeyp
         add_in_turns(viewer, labels(), lambda: None)
     assert painted(viewer)
     assert not viewer.layers.selection.events.active.blocked()
+    monkeypatch.undo()
+    assert viewer.add_labels(np.zeros((40, 50), np.uint8)) in controls_of(viewer)
+    assert not controls_of(viewer).waiting
 
 
 def test_where_nothing_is_selected_napari_selects(viewer, qtbot):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.gui.late_controls import controls_later
 from napari_wildseg.gui.painting import TURN, hold_painting
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ def _turns(
     go_on = hold_painting()
     try:
         overlays = _cover(layer)
-        with _same_selection(viewer):
+        with _same_selection(viewer), controls_later(viewer, layer) as make_controls:
             viewer.add_layer(layer)
+        yield
+        make_controls()
         for overlay in overlays:
             yield
             if layer in viewer.layers:  # else a viewer that let it go would look at it again
