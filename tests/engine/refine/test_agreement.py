@@ -42,6 +42,29 @@ def test_one_that_is_alone_in_its_opinion_gives_in_to_its_like(pieces):
     np.testing.assert_array_equal(found.argmax(1).reshape(8, 8), expected)
 
 
+def test_one_round_is_the_formula_as_it_is_written():
+    """With more pieces than are compared at a time, of different sizes."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = np.arange(600, dtype=np.float32) % 7 + 1
+    colours = torch.randn(600, 3, generator=generator) * 5
+    pieces = Superpixels(
+        np.repeat(np.arange(600), sizes.astype(int))[None],
+        sizes,
+        colours,
+        torch.rand(600, 2, generator=generator),
+    )
+    looks = torch.nn.functional.normalize(torch.randn(600, 5, generator=generator), dim=1)
+    held = torch.rand(600, 2, generator=generator) + 0.1
+    options = Agreement(rounds=1)
+    found = DenseCRF(pieces, looks, options)(held)
+    points = pieces.points(looks, alike=options.alike, colour=options.colour, near=options.near)
+    kernel = gaussian(points, points).fill_diagonal_(0) * torch.from_numpy(pieces.sizes)
+    alone = held / held.sum(1, keepdim=True)
+    heard = kernel @ alone / kernel.sum(1, keepdim=True)
+    expected = torch.softmax(options.weight * heard + alone.log(), dim=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_what_is_certain_stays(pieces):
     held = torch.tensor([[0.9, 0.1]]).repeat(64, 1)
     held[10] = torch.tensor([0.0, 1.0])

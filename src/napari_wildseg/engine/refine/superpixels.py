@@ -58,7 +58,7 @@ class Superpixels:
             # scikit-image scales the values to [0, 1] before it weighs them.
             extent = float(lab.max() - lab.min()) or 1.0
             index = slic(
-                lab.permute(1, 2, 0).double().numpy(),
+                lab.permute(1, 2, 0).numpy(),
                 n_segments=count,
                 compactness=_COMPACTNESS / extent,
                 max_num_iter=5,
