@@ -251,6 +251,20 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
     assert left[1] > left[0] + 0.02
 
 
+def test_a_long_stroke_speaks_no_louder_of_what_is_like_it_than_a_dab():
+    """All the left half looks alike; the maps are fairly sure of it."""
+    prior = torch.tensor([[0.1, 0.9]]).repeat(len(learner().pieces), 1)
+    elsewhere = (learner().pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
+    left = []
+    for width, voice in ((5, 1.0), (35, 1.0), (35, 1000.0)):
+        corrections = np.full((60, 80), -1, np.int16)
+        corrections[8:13, 2 : 2 + width] = 0
+        change = learner(voice=voice, loudness=0.0).change(prior, corrections)
+        left.append(float((prior + change)[elsewhere, 1].mean()))
+    assert abs(left[1] - left[0]) < 0.05
+    assert left[2] < left[1] - 0.1
+
+
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
     """The one feature is that of a piece at the left; the dab is at the right."""
     learning = learner(rank=1, loudness=0.0)

@@ -80,6 +80,10 @@ class Learning:
         Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
+    voice : float
+        A stroke that covers more pieces than this speaks for all of them together as loudly as one
+        that covers so many: a long one says more about where something is wrong, not about all
+        that looks like some part of it.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -100,6 +104,7 @@ class Learning:
     surprise: float = 1.5
     insistence: float = 0.5
     noise: float = 0.05
+    voice: float = 1.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -155,9 +160,8 @@ class Learner:
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
-        counts = count_in_pieces(
-            corrections, index, (prior.shape[0], prior.shape[1]), groups, folds + 1
-        )
+        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)[dabs.index]
+        counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
         votes = self._votes(heard, sizes)
@@ -202,6 +206,12 @@ class Learner:
         """``(n, K + 1)`` precision with which corrected pixels speak for labels of their pieces."""
         shares, covered = shares_of(heard, sizes)
         return shares * (covered / self.options.noise)[:, None]
+
+    def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
+        pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
+        covered = pixels * (len(self.pieces) / dabs.index.size)
+        return np.append(np.minimum(1, self.options.voice / covered), 1.0)
 
     def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
         """``(m,)`` by how much the maps were wrong under each dab."""

@@ -102,6 +102,7 @@ def count_in_pieces(
     shape: tuple[int, int],
     groups: NDArray[np.int64] | None = None,
     n_groups: int = 1,
+    weights: NDArray[np.float64] | None = None,
 ) -> Tensor:
     """Count labelled pixels by group, piece and label.
 
@@ -115,6 +116,8 @@ def count_in_pieces(
         ``(h, w)`` int64 in 0..n_groups-1, beside ``index``; all in one group if not given.
     n_groups : int
         How many groups there are.
+    weights : ndarray, optional
+        ``(h, w)`` float64, beside ``index``: what a labelled pixel counts; 1 if not given.
 
     Returns
     -------
@@ -127,12 +130,13 @@ def count_in_pieces(
     cell = index[y, x] * shape[1] + labels[rows, columns]
     if groups is not None:
         cell += groups[y, x] * (shape[0] * shape[1])
-    counts = np.bincount(cell, minlength=n_groups * shape[0] * shape[1])
+    each = None if weights is None else weights[y, x]
+    counts = np.bincount(cell, weights=each, minlength=n_groups * shape[0] * shape[1])
     return torch.from_numpy(counts.reshape(n_groups, *shape)).float()
 
 
 def shares_of(counts: Tensor, sizes: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     """Turn counts of one group into what `observe_pieces` returns; sizes in the same pixels."""
     total = counts.sum(1)
-    shares = counts / total.clamp(min=1)[:, None]
+    shares = counts / total.clamp(min=1e-6)[:, None]
     return shares, (total / torch.from_numpy(sizes)).clamp(max=1)
