@@ -53,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let a simulated annotator paint up to N dabs on each image",
     )
     parser.add_argument(
+        "--annotator",
+        choices=("dab", "stroke"),
+        default="dab",
+        help="with --clicks: paint dabs, or strokes along the middle of what is wrong "
+        "(default: dab)",
+    )
+    parser.add_argument(
         "--compare",
         metavar="NAMES",
         help="refiners to run side by side on the same seeds, for example default,random_walker",
@@ -101,7 +108,14 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
         figures = run_steps(
-            compare_steps(segmenter, data, names, clicks=args.clicks, limit=args.limit)
+            compare_steps(
+                segmenter,
+                data,
+                names,
+                clicks=args.clicks,
+                annotator=args.annotator,
+                limit=args.limit,
+            )
         )
         if args.plot:
             drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
@@ -112,7 +126,14 @@ def run(args: argparse.Namespace) -> int:
             say(comparison(figures))
         return 0
     found = run_steps(
-        evaluate_steps(segmenter, data, labels=args.labels, clicks=args.clicks, limit=args.limit)
+        evaluate_steps(
+            segmenter,
+            data,
+            labels=args.labels,
+            clicks=args.clicks,
+            annotator=args.annotator,
+            limit=args.limit,
+        )
     )
     if args.json:
         print_json(found.to_json())

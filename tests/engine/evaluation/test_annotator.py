@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_wildseg.engine.evaluation.annotator import dabs_to, next_dab, simulate
+from napari_wildseg.engine.evaluation.annotator import dabs_to, next_dab, next_stroke, simulate
 
 
 def scene():
@@ -40,6 +40,48 @@ def test_a_dab_stays_off_other_classes_and_ignored_pixels():
     truth[31:36, 28:33] = 5
     dab = next_dab(truth, np.zeros_like(truth), [0, 3, 5])
     assert (truth[dab.pixels] == 3).all()
+
+
+def test_a_stroke_follows_the_middle_of_the_largest_mistake():
+    """Round a corner of a band 13 wide, from end to end."""
+    truth = np.zeros((70, 90), np.uint8)
+    truth[20:33, 10:80] = truth[20:60, 67:80] = 4
+    truth[45:55, 10:20] = 2
+    stroke = next_stroke(truth, np.zeros_like(truth), [0, 2, 4], radius=2)
+    assert stroke.label == 4
+    assert (truth[stroke.pixels] == 4).all()
+    rows, columns = np.nonzero(stroke.pixels)
+    assert columns.min() < 18
+    assert rows.max() > 51
+    assert stroke.pixels[24:29, 40].all()
+    assert not stroke.pixels[[20, 21, 31, 32], 40].any()
+    assert stroke.pixels[45, 71:76].all()
+    assert 350 < stroke.pixels.sum() < 600
+
+
+def test_a_stroke_on_a_single_pixel_is_that_pixel():
+    truth = np.zeros((9, 9), np.uint8)
+    truth[4, 4] = 1
+    stroke = next_stroke(truth, np.zeros_like(truth), [0, 1])
+    assert np.argwhere(stroke.pixels).tolist() == [[4, 4]]
+    assert next_stroke(truth, truth, [0, 1]) is None
+
+
+def test_an_annotator_with_strokes_needs_fewer(one_thread):
+    truth = np.zeros((60, 80), np.uint8)
+    truth[20:33, 5:75] = 1
+    curves = [
+        simulate(
+            truth,
+            np.zeros_like(truth),
+            [1],
+            lambda fixed: np.maximum(fixed, 0).astype(np.uint8),
+            clicks=1,
+            annotator=name,
+        )[0]
+        for name in ("dab", "stroke")
+    ]
+    assert curves[1][1] > curves[0][1] + 0.3
 
 
 def test_background_is_corrected_too():

@@ -73,6 +73,7 @@ def compare_steps(
     refiners: Sequence[str],
     *,
     clicks: int = 0,
+    annotator: str = "dab",
     limit: int | None = None,
 ) -> Steps[list[RefinerFigures]]:
     """Measure several refiners side by side.
@@ -87,6 +88,8 @@ def compare_steps(
         Names of refiners, each once.
     clicks : int
         Dabs per image and refiner. The annotator looks at each refiner's own mistakes.
+    annotator : str
+        As for `evaluate_steps`.
     limit : int, optional
         Take at most this many images, evenly spread.
 
@@ -131,7 +134,14 @@ def compare_steps(
                 case.reruns.clear()
                 tallies[name].add(item, case.truth, labels, case.values)
                 boundary[name].append(boundary_f(case.truth, labels, case.values))
-                curve, _ = simulate(case.truth, labels, case.values, case.refine, clicks=clicks)
+                curve, _ = simulate(
+                    case.truth,
+                    labels,
+                    case.values,
+                    case.refine,
+                    clicks=clicks,
+                    annotator=annotator,
+                )
                 curves[name].append(curve)
                 reruns[name] += case.reruns
     finally:

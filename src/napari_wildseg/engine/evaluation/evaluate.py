@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation.annotator import dabs_to, simulate
+from napari_wildseg.engine.evaluation.annotator import ANNOTATORS, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
@@ -174,6 +174,7 @@ def evaluate_steps(
     *,
     labels: str = "known",
     clicks: int = 0,
+    annotator: str = "dab",
     limit: int | None = None,
 ) -> Steps[Evaluation]:
     """Measure a segmenter on a set.
@@ -189,7 +190,9 @@ def evaluate_steps(
         1 % of its mask. ``"auto"``: into what `Segmenter.suggest` finds in the set's vocabulary.
         Images of which no class is known are left out either way.
     clicks : int
-        Dabs of the simulated annotator per image; known labels only.
+        How often the simulated annotator paints on each image; known labels only.
+    annotator : str
+        ``"dab"`` or ``"stroke"``: what is painted each time (`annotator`).
     limit : int, optional
         Take at most this many images, evenly spread over the set.
 
@@ -220,6 +223,8 @@ def evaluate_steps(
         raise InputError(f'Labels are "known" or "auto", not "{labels}".')
     if labels == "auto" and clicks:
         raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
+    if annotator not in ANNOTATORS:
+        raise InputError(f'The annotator is "dab" or "stroke", not "{annotator}".')
     items = spread(data.items, limit)
     tallies = {stage: Tally(data.per_image) for stage in STAGES}
     tags = LabelTally(data.vocabulary)
@@ -247,7 +252,9 @@ def evaluate_steps(
         image_means.append(mean_iou(case.truth, final, case.values))
         boundary.append(boundary_f(case.truth, final, case.values))
         if clicks:
-            scores, _ = simulate(case.truth, final, case.values, case.refine, clicks=clicks)
+            scores, _ = simulate(
+                case.truth, final, case.values, case.refine, clicks=clicks, annotator=annotator
+            )
             curves.append(scores)
         for key, value in case.seconds.items():
             seconds[key].append(value)
