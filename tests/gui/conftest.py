@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -26,6 +27,15 @@ TIMEOUT = 120_000
 that is slow or busy with other things."""
 
 HOUR = 3_600_000
+
+
+@pytest.fixture(scope="session")
+def set_aside(starter):
+    """Have no garbage collection look at napari and PyTorch: after each viewer there is one."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -127,7 +137,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
+def desk(set_aside, make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
     """Return a function that opens the widget in a viewer, a new one unless given."""
     desks: list[Desk] = []
 

@@ -14,6 +14,14 @@ from qtpy.QtCore import Qt
 from napari_wildseg.gui import garbage, imports, keeper
 
 
+@pytest.fixture(autouse=True)
+def nothing_set_aside(set_aside):
+    """What the tests set aside would be taken for somebody else's arrangement."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
 @pytest.fixture
 def shown(desk, photo, qtbot, clock):
     """A desk whose window is shown, so that things are set aside."""

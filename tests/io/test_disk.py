@@ -23,7 +23,7 @@ from napari_wildseg.io import FORMATS, LabelImage, Project, save_project, write_
 
 folder, mode = sys.argv[1:]
 os.umask(0o022)
-noise = np.random.default_rng(0).integers(0, 3, (200, 200), np.uint8)
+noise = np.random.default_rng(0).integers(0, 3, (128, 128), np.uint8)
 labels = LabelImage.from_array(noise)
 for format in FORMATS:  # whatever is imported on the way is imported before the limits
     write_labels(f"{folder}/warm-{format.name}/x{format.suffixes[0]}", labels)
@@ -71,7 +71,7 @@ def test_no_room_is_a_sentence_and_leaves_the_old_file(tmp_path):
     assert {line.split(" ", 1)[1] for line in lines} == {"file too large."}
     left = sorted(p.name for p in tmp_path.iterdir())
     assert left == sorted(f"warm-{format.name}" for format in FORMATS)
-    noise = np.random.default_rng(0).integers(0, 3, (200, 200), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 3, (128, 128), np.uint8)
     for format in FORMATS:
         folder = tmp_path / f"warm-{format.name}"
         assert (read_labels(folder / f"x{format.suffixes[0]}").labels == noise).all()

@@ -76,27 +76,27 @@ def test_names_change_without_the_network(make):
 
 def test_reading_is_bounded(make):
     """Once reduced, once for the tiles and their halos; never more than a block at a time."""
-    array = Counted(picture(shape=(700, 640)))
+    array = Counted(picture(shape=(500, 450)))
     segmenter = make(array)
-    size = 700 * 640
+    size = 500 * 450
     patches = 64 * 128 * 128
     assert array.taken <= size + patches
     array.taken = 0
     segmenter.segment(NAMES)
     assert array.taken <= size * ((128 + 2 * 96) / 128) ** 2
-    with_pyramid = [Counted(picture(shape=(700, 640))), Counted(picture(shape=(350, 320)))]
+    with_pyramid = [Counted(picture(shape=(500, 450))), Counted(picture(shape=(250, 225)))]
     make(with_pyramid, detail=2)
     assert with_pyramid[0].taken <= patches
-    assert with_pyramid[1].taken <= 350 * 320
+    assert with_pyramid[1].taken <= 250 * 225
 
 
 def test_a_dab_makes_few_tiles_anew_and_equals_a_fresh_start(make):
-    shape = (640, 420)
+    shape = (600, 220)
     used = make(picture(shape=shape), tile=64)
     every = used.segment(NAMES).tiles
     plain = used.result.labels.copy()
     one = corrections_of((40, 60, 2), shape=shape)
-    both = corrections_of((40, 60, 2), (600, 380, 1), shape=shape)
+    both = corrections_of((40, 60, 2), (560, 180, 1), shape=shape)
     result = used.refine(one)
     with_one = result.labels.copy()
     assert 0 < result.tiles <= every / 2
@@ -115,8 +115,8 @@ def test_a_dab_makes_few_tiles_anew_and_equals_a_fresh_start(make):
 
 
 def test_every_corrected_pixel_is_kept(make):
-    shape = (180, 170)
-    segmenter = make(picture(shape=shape))
+    shape = (100, 90)
+    segmenter = make(picture(shape=shape), tile=64)
     segmenter.segment(NAMES)
     random = np.random.default_rng(5)
     for share in (0.001, 1.0):
