@@ -43,18 +43,21 @@ def opened(d, qtbot):
 
 def look_for_earlier(d, clock, qtbot):
     """Have the hands rest for long enough to look for what was removed before the widget came."""
-    ended: list[bool] = []
-    living = garbage.living
+    clock.now += keeper.SHORT_REST
+    d.widget.keeper.look()
+    qtbot.waitUntil(lambda: not d.widget.keeper._search.isActive())
 
-    def pieces(*kinds):
-        yield from living(*kinds)
-        ended.append(True)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(garbage, "living", pieces)
-        clock.now += keeper.SHORT_REST
-        d.widget.keeper.look()
-    qtbot.waitUntil(lambda: bool(ended))
+def test_hidden_while_it_looks_for_what_was_removed_earlier(desk, photo, clock, qtbot):
+    d = opened(desk(photo), qtbot)
+    clock.now += keeper.SHORT_REST
+    d.widget.keeper.look()
+    d.widget.keeper._find_removed()
+    d.widget.keeper._find_removed()
+    d.viewer.window._qt_window.hide()
+    assert not d.widget.keeper._search.isActive()
+    assert d.widget.keeper._found == []
+    assert d.widget.keeper._earlier, "it looks again when it is shown again"
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -58,6 +57,11 @@ class Keeper:
         self._shown = False
         self._earlier = True
         """Whether layers that were removed earlier are still to be found."""
+        self._pieces: Iterator[list[Any]] = iter(())
+        self._found: list[Any] = []
+        self._search = QTimer(widget)
+        self._search.setInterval(TURN)
+        self._search.timeout.connect(self._find_removed)
         self._timer = QTimer(widget)
         self._timer.setInterval(200)
         self._timer.timeout.connect(self.look)
@@ -80,6 +84,9 @@ class Keeper:
         """Set nothing aside, as the widget is hidden: one that is closed must be collected."""
         self._wait_no_more()
         self._shown = False
+        if self._search.isActive():  # what was found so far must not be kept
+            self._search.stop()
+            self._pieces, self._found, self._earlier = iter(()), [], True
         garbage.end(id(self))
 
     def look(self) -> None:
@@ -90,7 +97,8 @@ class Keeper:
             self._hands.used()
         elif self._earlier and self._hands.rest_for(SHORT_REST):
             self._earlier = False
-            self._find_removed(garbage.living(Layer, ViewerModel), [])
+            self._pieces = garbage.living(Layer, ViewerModel)
+            self._search.start()
         elif self._hands.rest_for(REST):
             self._wait_no_more()
             gc.collect()  # quick, and enough for layers that came later
@@ -102,17 +110,17 @@ class Keeper:
     def _too_much(self) -> bool:
         return sum(self._removed.values()) >= LIMIT
 
-    def _find_removed(self, pieces: Iterator[list[Any]], found: list[Any]) -> None:
+    def _find_removed(self) -> None:
         """Find the layers that no viewer shows, over several turns of the event loop."""
-        for piece in pieces:
-            found += piece
-            QTimer.singleShot(TURN, partial(self._find_removed, pieces, found))
+        for piece in self._pieces:
+            self._found += piece
             return
+        self._search.stop()
+        found, self._found = self._found, []
         shown = {id(layer) for one in found if isinstance(one, ViewerModel) for layer in one.layers}
         for one in found:
             if isinstance(one, Layer) and id(one) not in shown:
                 self._removed.setdefault(one, _size(one))
-        found.clear()  # or a timer that is about to go would keep them
         if not self._too_much:
             self._wait_no_more()
 
