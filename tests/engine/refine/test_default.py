@@ -197,3 +197,15 @@ def test_another_method_has_nothing_to_share():
     assert start_refinement(image, 1, method="random_walker", like=first).name == "random_walker"
     walker = start_refinement(image, 1, method="random_walker")
     assert start_refinement(image, 2, method="random_walker", like=walker) is not walker
+
+
+def test_who_paints_all_of_a_thing_says_nothing_of_what_is_beside_it():
+    """Grey on grey: no edge would stop the disc from growing into what is left as it was."""
+    image, disc, _ = scene()
+    image[:] = BACKGROUND
+    kept = start_refinement(image, 1, relevance=np.zeros((1, 60, 80), np.float32))
+    before = drain(kept.run_steps(None, nothing(), 0.5))
+    assert not before.any()
+    painted = np.where(disc, np.int16(1), np.int16(-1))
+    after = drain(kept.run_steps(None, painted, 0.5))
+    np.testing.assert_array_equal(after, disc)

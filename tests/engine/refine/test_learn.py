@@ -251,18 +251,28 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
     assert left[1] > left[0] + 0.02
 
 
-def test_a_long_stroke_speaks_no_louder_of_what_is_like_it_than_a_dab():
+def test_the_more_a_stroke_covers_the_less_it_says_of_what_is_like_it():
     """All the left half looks alike; the maps are fairly sure of it."""
     prior = torch.tensor([[0.1, 0.9]]).repeat(len(learner().pieces), 1)
     elsewhere = (learner().pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
     left = []
-    for width, voice in ((5, 1.0), (35, 1.0), (35, 1000.0)):
+    for height, voice in ((5, 1.5), (25, 1.5), (25, 1000.0)):
         corrections = np.full((60, 80), -1, np.int16)
-        corrections[8:13, 2 : 2 + width] = 0
+        corrections[3 : 3 + height, 2:12] = 0
         change = learner(voice=voice, loudness=0.0).change(prior, corrections)
         left.append(float((prior + change)[elsewhere, 1].mean()))
-    assert abs(left[1] - left[0]) < 0.05
-    assert left[2] < left[1] - 0.1
+    assert left[1] > left[0] + 0.05
+    assert left[2] < left[0] - 0.05
+
+
+def test_loudness_falls_with_the_square_of_what_is_covered():
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[0:4, 0:6] = 1  # as much as one of 200 pieces
+    corrections[20:40, 20:44] = 0  # as twenty
+    loud = learner(voice=10.0).loudness(corrections)
+    covered = 480 * len(learner().pieces) / 4800
+    assert loud[corrections != 0].unique().tolist() == [1.0]
+    np.testing.assert_allclose(loud[corrections == 0], (10 / covered) ** 2, rtol=1e-5)
 
 
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():

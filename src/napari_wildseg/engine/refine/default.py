@@ -33,7 +33,7 @@ from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import random_walk
+from napari_wildseg.engine.refine.walk import random_walk, weaken
 
 _TIE = 1e-5
 """Probabilities that differ by less are equal."""
@@ -163,12 +163,13 @@ class DefaultRefinement:
                 firm = firm & (seeds.targets.argmax(0) == prior.argmax(0))
             prior = torch.where(firm, seeds.targets, prior)
             trust = torch.where(firm, 1.0, trust)
-        fixed = None
+        fixed, edges = None, self._scene.edges
         if corrections is not None:
+            edges = weaken(edges, self._scene.learner.loudness(corrections))
             seen = observe(corrections, self._scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)
         # The background is what the classes leave, so it need not be solved for. It wins a tie.
-        walked = random_walk(prior[1:], trust, self._scene.edges, fixed=fixed)
+        walked = random_walk(prior[1:], trust, edges, fixed=fixed)
         background = 1 + _TIE - walked.sum(0, keepdim=True)
         return to_full_resolution(torch.cat([background, walked]), self._scene.image)

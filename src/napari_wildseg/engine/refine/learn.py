@@ -81,9 +81,8 @@ class Learning:
     noise : float
         Variance of a correction that covers its piece.
     voice : float
-        A stroke that covers more pieces than this speaks for all of them together as loudly as one
-        that covers so many: a long one says more about where something is wrong, not about all
-        that looks like some part of it.
+        A stroke that covers more pieces than this speaks more quietly of all others, by the square:
+        who paints much of a mistake leaves little of it to be found.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -104,7 +103,7 @@ class Learning:
     surprise: float = 1.5
     insistence: float = 0.5
     noise: float = 0.05
-    voice: float = 1.0
+    voice: float = 8.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -160,7 +159,7 @@ class Learner:
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
-        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)[dabs.index]
+        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)
         counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
@@ -183,6 +182,22 @@ class Learner:
         around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
         votes += around * (votes.sum(1, keepdim=True) == 0)
         return evidence.change(votes, self._belief(wrong))
+
+    def loudness(self, corrections: NDArray[np.int16]) -> Tensor:
+        """Say how loudly corrected pixels speak of others.
+
+        Parameters
+        ----------
+        corrections : ndarray
+            ``(H, W)`` int16 over the image, -1 = not corrected.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(h, w)`` float32 in (0, 1], as fine as the pieces; 1 where nothing is corrected.
+        """
+        dabs = find_dabs(shrink_labels(corrections, self.pieces.index.shape))
+        return torch.from_numpy(self._loudness(dabs)).float()
 
     def _features_for(self, votes: Tensor) -> Tensor:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
@@ -208,10 +223,10 @@ class Learner:
         return shares * (covered / self.options.noise)[:, None]
 
     def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
-        """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
+        """``(h, w)`` what each pixel counts: 1, or less if its stroke covers much."""
         pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
         covered = pixels * (len(self.pieces) / dabs.index.size)
-        return np.append(np.minimum(1, self.options.voice / covered), 1.0)
+        return np.append(np.minimum(1, self.options.voice / covered) ** 2, 1.0)[dabs.index]
 
     def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
         """``(m,)`` by how much the maps were wrong under each dab."""

@@ -70,6 +70,28 @@ def edge_weights(
     return (down * scale).exp_().clamp_(min=floor), (right * scale).exp_().clamp_(min=floor)
 
 
+def weaken(edges: tuple[Tensor, Tensor], loudness: Tensor) -> tuple[Tensor, Tensor]:
+    """Weaken the edges of pixels that are to have little influence on their neighbours.
+
+    Parameters
+    ----------
+    edges : tuple of torch.Tensor
+        From `edge_weights`.
+    loudness : torch.Tensor
+        ``(H, W)`` float32 in (0, 1]; an edge is as strong as the quieter of its pixels lets it be.
+
+    Returns
+    -------
+    down, right : torch.Tensor
+        As from `edge_weights`.
+    """
+    down, right = edges
+    return (
+        down * torch.minimum(loudness[1:], loudness[:-1]),
+        right * torch.minimum(loudness[:, 1:], loudness[:, :-1]),
+    )
+
+
 def degree_of(trust: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
     """Return the diagonal of the system: the trust and the edges of every pixel, ``(H, W)``.
 
