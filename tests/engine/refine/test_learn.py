@@ -74,6 +74,7 @@ def test_a_stroke_is_a_region_of_one_label_and_speaks_from_its_middle():
     dabs = find_dabs(corrections)
     assert dabs.labels.tolist() == [0, 1, 1]
     assert dabs.centres.tolist() == [[21, 34], [2, 3], [20, 30]]
+    assert dabs.depths.tolist() == [3, 1, 2]
     assert dabs.index[3, 4] == dabs.index[2, 3] == 1
     assert dabs.index[0, 0] == -1
     np.testing.assert_array_equal(dabs.index >= 0, corrections >= 0)
@@ -251,28 +252,37 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
     assert left[1] > left[0] + 0.02
 
 
-def test_the_more_a_stroke_covers_the_less_it_says_of_what_is_like_it():
-    """All the left half looks alike; the maps are fairly sure of it."""
-    prior = torch.tensor([[0.1, 0.9]]).repeat(len(learner().pieces), 1)
-    elsewhere = (learner().pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
-    left = []
-    for height, voice in ((5, 1.5), (25, 1.5), (25, 1000.0)):
-        corrections = np.full((60, 80), -1, np.int16)
-        corrections[3 : 3 + height, 2:12] = 0
-        change = learner(voice=voice, loudness=0.0).change(prior, corrections)
-        left.append(float((prior + change)[elsewhere, 1].mean()))
-    assert left[1] > left[0] + 0.05
-    assert left[2] < left[0] - 0.05
-
-
-def test_loudness_falls_with_the_square_of_what_is_covered():
+def told_elsewhere(height, width, **options):
+    """All the left half looks alike; the maps are fairly sure of it. What is left of that below?"""
+    learning = learner(loudness=0.0, **options)
+    prior = torch.tensor([[0.1, 0.9]]).repeat(len(learning.pieces), 1)
+    elsewhere = (learning.pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
     corrections = np.full((60, 80), -1, np.int16)
-    corrections[0:4, 0:6] = 1  # as much as one of 200 pieces
-    corrections[20:40, 20:44] = 0  # as twenty
-    loud = learner(voice=10.0).loudness(corrections)
-    covered = 480 * len(learner().pieces) / 4800
-    assert loud[corrections != 0].unique().tolist() == [1.0]
-    np.testing.assert_allclose(loud[corrections == 0], (10 / covered) ** 2, rtol=1e-5)
+    corrections[3 : 3 + height, 2 : 2 + width] = 0
+    return float((prior + learning.change(prior, corrections))[elsewhere, 1].mean())
+
+
+def test_a_long_stroke_speaks_no_louder_of_what_is_like_it_than_a_dab():
+    dab, stroke = told_elsewhere(5, 5), told_elsewhere(5, 35)
+    assert abs(stroke - dab) < 0.05
+    assert told_elsewhere(5, 35, voice=1000.0) < dab - 0.05
+
+
+def test_a_filled_region_says_little_of_what_is_like_it():
+    assert told_elsewhere(25, 30, thick=2.0) > told_elsewhere(5, 5, thick=2.0) + 0.1
+    assert told_elsewhere(25, 30, thick=1000.0) < told_elsewhere(25, 30, thick=2.0) - 0.1
+
+
+def test_thick_strokes_pull_less_by_the_square_of_their_widest_disc():
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[0:3, 0:60] = 1
+    corrections[20:39, 20:70] = 0  # 10 deep
+    learning = learner(thick=5.0)
+    pull = learning.pull(corrections)
+    disc = np.pi * 100 * len(learning.pieces) / 4800
+    assert disc > 10
+    assert pull[corrections != 0].unique().tolist() == [1.0]
+    np.testing.assert_allclose(pull[corrections == 0], (5 / disc) ** 2, rtol=1e-5)
 
 
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():

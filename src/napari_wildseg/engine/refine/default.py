@@ -165,7 +165,7 @@ class DefaultRefinement:
             trust = torch.where(firm, 1.0, trust)
         fixed, edges = None, self._scene.edges
         if corrections is not None:
-            edges = weaken(edges, self._scene.learner.loudness(corrections))
+            edges = weaken(edges, self._scene.learner.pull(corrections))
             seen = observe(corrections, self._scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)

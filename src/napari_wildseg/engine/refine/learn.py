@@ -81,8 +81,11 @@ class Learning:
     noise : float
         Variance of a correction that covers its piece.
     voice : float
-        A stroke that covers more pieces than this speaks more quietly of all others, by the square:
-        who paints much of a mistake leaves little of it to be found.
+        A stroke that covers more pieces than this speaks with all of them together as loudly as one
+        that covers so many: all along it, it says the same.
+    thick : float
+        Pieces in the largest disc within a stroke, from which it is more than a brush's width: the
+        thicker, the quieter, by the square. Who fills what is wrong leaves little to be found.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -103,7 +106,8 @@ class Learning:
     surprise: float = 1.5
     insistence: float = 0.5
     noise: float = 0.05
-    voice: float = 8.0
+    voice: float = 1.0
+    thick: float = 8.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -159,7 +163,7 @@ class Learner:
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
-        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)
+        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)[dabs.index]
         counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
@@ -183,8 +187,8 @@ class Learner:
         votes += around * (votes.sum(1, keepdim=True) == 0)
         return evidence.change(votes, self._belief(wrong))
 
-    def loudness(self, corrections: NDArray[np.int16]) -> Tensor:
-        """Say how loudly corrected pixels speak of others.
+    def pull(self, corrections: NDArray[np.int16]) -> Tensor:
+        """Say how much corrected pixels may pull at their neighbours.
 
         Parameters
         ----------
@@ -194,10 +198,11 @@ class Learner:
         Returns
         -------
         torch.Tensor
-            ``(h, w)`` float32 in (0, 1], as fine as the pieces; 1 where nothing is corrected.
+            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for strokes of a brush, less the
+            thicker they are; 1 where nothing is corrected.
         """
         dabs = find_dabs(shrink_labels(corrections, self.pieces.index.shape))
-        return torch.from_numpy(self._loudness(dabs)).float()
+        return torch.from_numpy(np.append(self._thinness(dabs), 1.0)[dabs.index]).float()
 
     def _features_for(self, votes: Tensor) -> Tensor:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
@@ -223,10 +228,21 @@ class Learner:
         return shares * (covered / self.options.noise)[:, None]
 
     def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
-        """``(h, w)`` what each pixel counts: 1, or less if its stroke covers much."""
+        """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
         pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
-        covered = pixels * (len(self.pieces) / dabs.index.size)
-        return np.append(np.minimum(1, self.options.voice / covered) ** 2, 1.0)[dabs.index]
+        share = self.options.voice / (pixels * self._density)
+        return np.append(np.minimum(1, share) * self._thinness(dabs), 1.0)
+
+    def _thinness(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(m,)`` in (0, 1]: 1 for what may be a stroke of a brush, low for a filled region."""
+        disc = np.pi * dabs.depths**2 * self._density
+        thin: NDArray[np.float64] = np.minimum(1, self.options.thick / disc) ** 2
+        return thin
+
+    @property
+    def _density(self) -> float:
+        """Pieces a pixel."""
+        return len(self.pieces) / self.pieces.index.size
 
     def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
         """``(m,)`` by how much the maps were wrong under each dab."""

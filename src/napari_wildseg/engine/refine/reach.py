@@ -28,12 +28,15 @@ class Dabs:
         ``(m,)`` int64.
     centres : ndarray
         ``(m, 2)`` int64, the innermost pixel of each.
+    depths : ndarray
+        ``(m,)`` float64, how far that is from any pixel outside.
     index : ndarray
         ``(h, w)`` int64: the stroke of every pixel, -1 where there is none.
     """
 
     labels: NDArray[np.int64]
     centres: NDArray[np.int64]
+    depths: NDArray[np.float64]
     index: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -58,21 +61,26 @@ def find_dabs(corrections: NDArray[np.int16]) -> Dabs:
         found += [(value, size, box) for size, box in zip(sizes, boxes, strict=True)]
     by_size = np.argsort([-size for _, size, _ in found], kind="stable")
     kept = np.sort(by_size[:MAX_DABS]).astype(np.int64)
-    centres = [_innermost(index[found[dab][2]] == dab, found[dab][2]) for dab in kept]
+    inside = [_innermost(index[found[dab][2]] == dab, found[dab][2]) for dab in kept]
     number = np.full(len(found) + 1, -1)
     number[kept] = np.arange(len(kept))
     return Dabs(
         np.array([found[dab][0] for dab in kept], np.int64),
-        np.array(centres, np.int64).reshape(-1, 2),
+        np.array([centre for centre, _ in inside], np.int64).reshape(-1, 2),
+        np.array([depth for _, depth in inside], np.float64),
         number[index],
     )
 
 
-def _innermost(mask: NDArray[np.bool_], box: tuple[slice, ...]) -> tuple[int, int]:
-    """Return the pixel of a region that is farthest from its edge; ``mask`` is cut to ``box``."""
+def _innermost(mask: NDArray[np.bool_], box: tuple[slice, ...]) -> tuple[tuple[int, int], float]:
+    """Return the pixel of a region that is farthest from its edge, and how far.
+
+    ``mask`` is cut to ``box``.
+    """
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return box[0].start + int(row), box[1].start + int(column)
+    centre = box[0].start + int(row), box[1].start + int(column)
+    return centre, float(depth[row, column])
 
 
 def find_reach(

@@ -70,15 +70,15 @@ def edge_weights(
     return (down * scale).exp_().clamp_(min=floor), (right * scale).exp_().clamp_(min=floor)
 
 
-def weaken(edges: tuple[Tensor, Tensor], loudness: Tensor) -> tuple[Tensor, Tensor]:
+def weaken(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
     """Weaken the edges of pixels that are to have little influence on their neighbours.
 
     Parameters
     ----------
     edges : tuple of torch.Tensor
         From `edge_weights`.
-    loudness : torch.Tensor
-        ``(H, W)`` float32 in (0, 1]; an edge is as strong as the quieter of its pixels lets it be.
+    pull : torch.Tensor
+        ``(H, W)`` float32 in (0, 1]: an edge is multiplied by the lower one of its pixels.
 
     Returns
     -------
@@ -87,8 +87,8 @@ def weaken(edges: tuple[Tensor, Tensor], loudness: Tensor) -> tuple[Tensor, Tens
     """
     down, right = edges
     return (
-        down * torch.minimum(loudness[1:], loudness[:-1]),
-        right * torch.minimum(loudness[:, 1:], loudness[:, :-1]),
+        down * torch.minimum(pull[1:], pull[:-1]),
+        right * torch.minimum(pull[:, 1:], pull[:, :-1]),
     )
 
 
