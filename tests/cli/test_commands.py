@@ -163,7 +163,9 @@ def test_evaluate(wildseg, tmp_path):
     mask[20:90, 20:130] = 3
     folder = write_set(tmp_path / "set", {"x": mask}, classes={"3": "cat", "4": "dog"})
     Image.fromarray(cat).save(folder / "images" / "x.png")
-    ran = wildseg("evaluate", folder, "--views", "fast", "--clicks", "3", "--json")
+    ran = wildseg(
+        "evaluate", folder, "--views", "fast", "--clicks", "3", "--json", "--annotator", "stroke"
+    )
     assert (ran.status, ran.err) == (0, "")
     found = json.loads(ran.out)
     assert found["images"] == 1

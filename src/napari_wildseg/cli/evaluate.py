@@ -54,9 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--annotator",
-        choices=("dab", "stroke"),
+        choices=("dab", "stroke", "fill"),
         default="dab",
-        help="with --clicks: paint dabs, or strokes along the middle of what is wrong "
+        help="with --clicks: paint dabs, strokes along the middle of what is wrong, or all of it "
         "(default: dab)",
     )
     parser.add_argument(

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_wildseg.engine.evaluation.annotator import dabs_to, next_dab, next_stroke, simulate
+from napari_wildseg.engine.evaluation.annotator import (
+    dabs_to,
+    next_dab,
+    next_fill,
+    next_stroke,
+    simulate,
+)
 
 
 def scene():
@@ -65,6 +71,16 @@ def test_a_stroke_on_a_single_pixel_is_that_pixel():
     stroke = next_stroke(truth, np.zeros_like(truth), [0, 1])
     assert np.argwhere(stroke.pixels).tolist() == [[4, 4]]
     assert next_stroke(truth, truth, [0, 1]) is None
+
+
+def test_all_of_the_largest_mistake_can_be_painted():
+    truth = scene()
+    labels = np.zeros_like(truth)
+    labels[10:50, 10:15] = 3
+    fill = next_fill(truth, labels, [0, 3, 5])
+    assert fill.label == 3
+    np.testing.assert_array_equal(fill.pixels, (truth == 3) & (labels == 0))
+    assert next_fill(truth, truth, [0, 3, 5]) is None
 
 
 def test_an_annotator_with_strokes_needs_fewer(one_thread):

@@ -107,6 +107,16 @@ def test_options_that_make_no_sense(data):
         evaluate(FakeSegmenter(), data, labels="some")
     with pytest.raises(InputError, match="annotator needs known labels"):
         evaluate(FakeSegmenter(), data, labels="auto", clicks=3)
+    with pytest.raises(InputError, match='"fill", not "lasso"'):
+        evaluate(FakeSegmenter(), data, clicks=3, annotator="lasso")
+
+
+def test_who_paints_more_at_a_time_is_done_sooner(data):
+    reached = [
+        evaluate(FakeSegmenter(), data, clicks=1, annotator=name).clicks[1]
+        for name in ("dab", "stroke", "fill")
+    ]
+    assert reached[0] < reached[1] <= reached[2]
 
 
 def test_a_set_without_known_classes(tmp_path):

@@ -1,6 +1,6 @@
 """A simulated annotator, who paints over the worst mistake, again and again.
 
-With one dab each time, or with a stroke along the middle of the mistake.
+With a dab each time, with a stroke along the middle of the mistake, or over all of it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,36 @@ def next_stroke(
     return Dab(row, column, value, near & (truth == value))
 
 
-ANNOTATORS = {"dab": next_dab, "stroke": next_stroke}
+def next_fill(
+    truth: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    paintable: Iterable[int],
+    *,
+    radius: int = RADIUS,
+) -> Dab | None:
+    """Choose what an annotator would correct next by painting all of it, pixel by pixel.
+
+    Parameters
+    ----------
+    truth, labels, paintable
+        As for `next_dab`, whose mistake it is.
+    radius : int
+        Not used.
+
+    Returns
+    -------
+    Dab or None
+        None if nothing paintable is wrong.
+    """
+    found = _worst(truth, labels, paintable)
+    if found is None:
+        return None
+    value, region = found
+    row, column, _ = _innermost(region)
+    return Dab(row, column, value, region)
+
+
+ANNOTATORS = {"dab": next_dab, "stroke": next_stroke, "fill": next_fill}
 """Ways of correcting, by name."""
 
 

@@ -192,7 +192,7 @@ def evaluate_steps(
     clicks : int
         How often the simulated annotator paints on each image; known labels only.
     annotator : str
-        ``"dab"`` or ``"stroke"``: what is painted each time (`annotator`).
+        ``"dab"``, ``"stroke"`` or ``"fill"``: what is painted each time (`annotator`).
     limit : int, optional
         Take at most this many images, evenly spread over the set.
 
@@ -224,7 +224,7 @@ def evaluate_steps(
     if labels == "auto" and clicks:
         raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
     if annotator not in ANNOTATORS:
-        raise InputError(f'The annotator is "dab" or "stroke", not "{annotator}".')
+        raise InputError(f'The annotator is "dab", "stroke" or "fill", not "{annotator}".')
     items = spread(data.items, limit)
     tallies = {stage: Tally(data.per_image) for stage in STAGES}
     tags = LabelTally(data.vocabulary)
