@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from napari_wildseg.engine.models.packed import PackedMatrix
+from napari_wildseg.engine.refine.kernels import gaussian_among
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST = 1e-3
@@ -25,9 +26,6 @@ _LEAST = 1e-3
 
 _FAINTEST = 0.05
 """A class that is heard less than this even where it is heard best is not made up for entirely."""
-
-_ROWS = 256
-"""Points that are compared with others at a time."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class DenseCRF:
     ) -> None:
         self.options = options = options or Agreement()
         points = pieces.points(looks, alike=options.alike, colour=options.colour, near=options.near)
-        self._kernel = PackedMatrix(_gaussian(points).fill_diagonal_(0))
+        self._kernel = PackedMatrix(gaussian_among(points).fill_diagonal_(0))
         # To scale the kernel's rows and columns, vectors are scaled: n times less work.
         self._sizes = torch.from_numpy(pieces.sizes)
         self._total = self._kernel(self._sizes[None]).clamp_(min=1e-6)
@@ -106,15 +104,3 @@ class DenseCRF:
                 heard /= heard.sum(0).clamp_(min=1e-6)
             found = torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=0)
         return found.T
-
-
-def _gaussian(points: Tensor) -> Tensor:
-    """Compare points with each other as `kernels.gaussian` does, half of them: ``(n, n)``."""
-    half = points.square().sum(1) / 2
-    kernel = torch.empty(len(points), len(points))
-    for start in range(0, len(points), _ROWS):
-        part, rest = slice(start, start + _ROWS), slice(start + _ROWS, None)
-        rows = torch.mm(points[part], points[start:].T, out=kernel[part, start:])
-        rows.sub_(half[part, None]).sub_(half[start:]).clamp_(-40, 0).exp_()
-        kernel[rest, part] = kernel[part, rest].T
-    return kernel

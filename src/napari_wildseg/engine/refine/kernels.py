@@ -36,9 +36,37 @@ def gaussian(points: Tensor, others: Tensor) -> Tensor:
     for start in range(0, len(points), _ROWS):
         part = slice(start, start + _ROWS)
         rows = torch.mm(points[part], others.T, out=kernel[part])
-        # Lower exponents end in numbers that processors are slow with, and mean nothing.
-        rows.sub_(half[part, None]).sub_(others_half).clamp_(-40, 0).exp_()
+        _exponential(rows, half[part], others_half)
     return kernel
+
+
+def gaussian_among(points: Tensor) -> Tensor:
+    """Compare points with each other, each pair once.
+
+    Parameters
+    ----------
+    points : torch.Tensor
+        ``(n, d)`` float32, in units of the length scale.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(n, n)`` float32 in (0, 1], symmetric.
+    """
+    half = points.square().sum(1) / 2
+    kernel = torch.empty(len(points), len(points))
+    for start in range(0, len(points), _ROWS):
+        part, rest = slice(start, start + _ROWS), slice(start + _ROWS, None)
+        rows = torch.mm(points[part], points[start:].T, out=kernel[part, start:])
+        _exponential(rows, half[part], half[start:])
+        kernel[rest, part] = kernel[part, rest].T
+    return kernel
+
+
+def _exponential(products: Tensor, half: Tensor, others_half: Tensor) -> None:
+    """Turn products of points into the kernel's values, given half of their squared lengths."""
+    # Lower exponents end in numbers that processors are slow with, and mean nothing.
+    products.sub_(half[:, None]).sub_(others_half).clamp_(-40, 0).exp_()
 
 
 def low_rank(points: Tensor, rank: int) -> Tensor:
