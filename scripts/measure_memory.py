@@ -41,7 +41,7 @@ def main() -> None:
         if not picture.exists():
             make(picture, args.side)
         command = [sys.executable, "-m", "napari_wildseg", "segment", str(picture), "--json"]
-        command += ["--labels", args.labels, "--out", temporary, "--overwrite", *args.options]
+        command += ["--labels", args.labels, "--out", f"{temporary}/out", *args.options]
         started = time.perf_counter()
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         seconds = time.perf_counter() - started
