@@ -10,8 +10,6 @@ from hypothesis.extra.numpy import arrays
 from napari_wildseg.engine.evaluation.annotator import (
     dabs_to,
     next_dab,
-    next_fill,
-    next_stroke,
     simulate,
 )
 
@@ -53,7 +51,7 @@ def test_a_stroke_follows_the_middle_of_the_largest_mistake():
     truth = np.zeros((70, 90), np.uint8)
     truth[20:33, 10:80] = truth[20:60, 67:80] = 4
     truth[45:55, 10:20] = 2
-    stroke = next_stroke(truth, np.zeros_like(truth), [0, 2, 4], radius=2)
+    stroke = next_dab(truth, np.zeros_like(truth), [0, 2, 4], radius=2, annotator="stroke")
     assert stroke.label == 4
     assert (truth[stroke.pixels] == 4).all()
     rows, columns = np.nonzero(stroke.pixels)
@@ -68,19 +66,19 @@ def test_a_stroke_follows_the_middle_of_the_largest_mistake():
 def test_a_stroke_on_a_single_pixel_is_that_pixel():
     truth = np.zeros((9, 9), np.uint8)
     truth[4, 4] = 1
-    stroke = next_stroke(truth, np.zeros_like(truth), [0, 1])
+    stroke = next_dab(truth, np.zeros_like(truth), [0, 1], annotator="stroke")
     assert np.argwhere(stroke.pixels).tolist() == [[4, 4]]
-    assert next_stroke(truth, truth, [0, 1]) is None
+    assert next_dab(truth, truth, [0, 1], annotator="stroke") is None
 
 
 def test_all_of_the_largest_mistake_can_be_painted():
     truth = scene()
     labels = np.zeros_like(truth)
     labels[10:50, 10:15] = 3
-    fill = next_fill(truth, labels, [0, 3, 5])
+    fill = next_dab(truth, labels, [0, 3, 5], annotator="fill")
     assert fill.label == 3
     np.testing.assert_array_equal(fill.pixels, (truth == 3) & (labels == 0))
-    assert next_fill(truth, truth, [0, 3, 5]) is None
+    assert next_dab(truth, truth, [0, 3, 5], annotator="fill") is None
 
 
 def test_an_annotator_with_strokes_needs_fewer(one_thread):

@@ -47,6 +47,7 @@ def next_dab(
     paintable: Iterable[int],
     *,
     radius: int = RADIUS,
+    annotator: str = "dab",
 ) -> Dab | None:
     """Choose what an annotator would correct next.
 
@@ -59,7 +60,9 @@ def next_dab(
     paintable : iterable of int
         Label values the annotator has at hand. Mistakes on pixels of other classes are left.
     radius : int
-        Of the dab.
+        Of the brush.
+    annotator : str
+        One of `ANNOTATORS`: what is painted.
 
     Returns
     -------
@@ -69,103 +72,67 @@ def next_dab(
     Notes
     -----
     The largest region of wrong pixels is taken, a region being 8-connected pixels of one true
-    class; among equals the one of the lowest label, then the first in reading order. The dab is
-    a disc about its innermost point, the one farthest from any pixel outside the region and from
-    the image's border. An annotator does not paint over what is of another class, so the disc
-    covers pixels of the region's true class alone (whether right or wrong before).
+    class; among equals the one of the lowest label, then the first in reading order. Its innermost
+    point is the one farthest from any pixel outside the region and from the image's border. An
+    annotator does not paint over what is of another class, so what is painted covers pixels of the
+    region's true class alone (whether right or wrong before).
     """
     found = _worst(truth, labels, paintable)
     if found is None:
         return None
     value, region = found
-    row, column, _ = _innermost(region)
-    rows, columns = np.ogrid[: truth.shape[0], : truth.shape[1]]
-    disc = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
-    return Dab(row, column, value, disc & (truth == value))
+    depth, row, column = _innermost(region)
+    painted = ANNOTATORS[annotator](region, depth, (row, column), radius)
+    return Dab(row, column, value, painted & (truth == value))
 
 
-def next_stroke(
-    truth: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    paintable: Iterable[int],
-    *,
-    radius: int = RADIUS,
-) -> Dab | None:
-    """Choose what an annotator would correct next with a stroke instead of a dab.
+def _dab(
+    region: NDArray[np.bool_], _depth: NDArray[np.float64], middle: tuple[int, int], radius: int
+) -> NDArray[np.bool_]:
+    """Paint a disc about the innermost point."""
+    rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
+    disc: NDArray[np.bool_] = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 <= radius**2
+    return disc
 
-    Parameters
-    ----------
-    truth, labels, paintable, radius
-        As for `next_dab`, whose mistake it is.
 
-    Returns
-    -------
-    Dab or None
-        None if nothing paintable is wrong.
+def _stroke(
+    region: NDArray[np.bool_], depth: NDArray[np.float64], middle: tuple[int, int], radius: int
+) -> NDArray[np.bool_]:
+    """Paint along the middle of the region.
 
-    Notes
-    -----
-    The brush goes along the middle of the mistake, its skeleton where it is at least 0.4 times as
-    deep as at its innermost point: from there to the end that is farthest away inside the
-    mistake, and on from that to the end farthest from it.
+    That is its skeleton where it is at least 0.4 times as deep as at the innermost point: from
+    there to the end that is farthest away inside the region, and on to the end farthest from that.
     """
     from scipy import ndimage
     from skimage.graph import MCP
     from skimage.morphology import skeletonize
 
-    found = _worst(truth, labels, paintable)
-    if found is None:
-        return None
-    value, region = found
-    row, column, depth = _innermost(region)
-    ridge = skeletonize(region) & (depth >= 0.4 * depth[row, column])
-    ridge[row, column] = True
+    ridge = skeletonize(region) & (depth >= 0.4 * depth[middle])
+    ridge[middle] = True
     # Steps near the edge of the mistake cost more, so that the brush keeps to its middle.
     costs = np.where(region, 1 + 20 / (depth + 0.5) ** 2, -1)
     line = np.zeros_like(region)
-    start = (row, column)
+    start = middle
     for _ in range(2):
         paths = MCP(costs, fully_connected=True)
         away, _ = paths.find_costs([start])
         away = np.where(ridge & np.isfinite(away), away, -1)
-        end_row, end_column = np.unravel_index(int(away.argmax()), away.shape)
-        start = (int(end_row), int(end_column))
+        row, column = np.unravel_index(int(away.argmax()), away.shape)
+        start = (int(row), int(column))
         line[tuple(np.transpose(paths.traceback(start)))] = True
-    near = ndimage.distance_transform_edt(~line) <= radius
-    return Dab(row, column, value, near & (truth == value))
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~line) <= radius
+    return near
 
 
-def next_fill(
-    truth: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    paintable: Iterable[int],
-    *,
-    radius: int = RADIUS,
-) -> Dab | None:
-    """Choose what an annotator would correct next by painting all of it, pixel by pixel.
-
-    Parameters
-    ----------
-    truth, labels, paintable
-        As for `next_dab`, whose mistake it is.
-    radius : int
-        Not used.
-
-    Returns
-    -------
-    Dab or None
-        None if nothing paintable is wrong.
-    """
-    found = _worst(truth, labels, paintable)
-    if found is None:
-        return None
-    value, region = found
-    row, column, _ = _innermost(region)
-    return Dab(row, column, value, region)
+def _fill(
+    region: NDArray[np.bool_], _depth: NDArray[np.float64], _middle: tuple[int, int], _radius: int
+) -> NDArray[np.bool_]:
+    """Paint all of the region, pixel by pixel."""
+    return region
 
 
-ANNOTATORS = {"dab": next_dab, "stroke": next_stroke, "fill": next_fill}
-"""Ways of correcting, by name."""
+ANNOTATORS = {"dab": _dab, "stroke": _stroke, "fill": _fill}
+"""What is painted on a mistake, by name."""
 
 
 def _worst(
@@ -189,13 +156,13 @@ def _worst(
     return None if best is None else best[1:]
 
 
-def _innermost(region: NDArray[np.bool_]) -> tuple[int, int, NDArray[np.float64]]:
-    """Return the pixel farthest from any outside the region, and how far each of them is."""
+def _innermost(region: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int, int]:
+    """Return how far each pixel is from any outside the region, and the one farthest from them."""
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     row, column = (int(i) for i in np.unravel_index(int(depth.argmax()), depth.shape))
-    return row, column, depth
+    return depth, row, column
 
 
 def simulate(
@@ -238,7 +205,7 @@ def simulate(
     corrections = np.full(truth.shape, -1, np.int16)
     scores = [mean_iou(truth, labels, classes)]
     for _ in range(clicks):
-        dab = ANNOTATORS[annotator](truth, labels, [0, *classes], radius=radius)
+        dab = next_dab(truth, labels, [0, *classes], radius=radius, annotator=annotator)
         if dab is None:
             break
         corrections[dab.pixels] = dab.label

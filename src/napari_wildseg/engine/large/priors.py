@@ -59,8 +59,7 @@ class _Change:
 
     def paint(self) -> Tensor:
         """``(K + 1, h, w)``."""
-        flat = torch.from_numpy(self.index.astype(np.int64).ravel())
-        return self.values.T[:, flat].reshape(-1, *self.index.shape)
+        return self.values.T[:, torch.from_numpy(self.index.astype(np.int64))]
 
 
 class WindowPriors:
@@ -116,7 +115,7 @@ class WindowPriors:
         todo = [index for index, window in enumerate(self.boxes) if window.meets(box)]
         for number, index in enumerate(todo):
             yield Progress(number, len(todo), "Letting like places agree")
-            self.probabilities(index, threshold, corrections)
+            self._kept_change(index, threshold, corrections)
 
     def probabilities(
         self, index: int, threshold: float, corrections: LargeCorrections | None
@@ -138,9 +137,8 @@ class WindowPriors:
             ``(K + 1, h, w)`` float32, background first, cells tiling the window; fewer of them
             where one label leads everywhere.
         """
-        self._forget_what_changed(threshold, corrections)
+        change = self._kept_change(index, threshold, corrections)
         prior = self._prior(index, threshold)
-        change = self._kept_change(index, prior, corrections)
         if change is None:
             return prior
         painted = change.paint()
@@ -209,14 +207,16 @@ class WindowPriors:
         return torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
 
     def _kept_change(
-        self, index: int, prior: Tensor, corrections: LargeCorrections | None
+        self, index: int, threshold: float, corrections: LargeCorrections | None
     ) -> _Change | None:
         """As `_change`; that of the windows used last is kept."""
+        self._forget_what_changed(threshold, corrections)
         if index in self._changes:
             self._changes.move_to_end(index)
             return self._changes[index]
         fixed = None if corrections is None else corrections.read(self.boxes[index])
-        self._changes[index] = change = self._change(index, prior, fixed)
+        change = self._change(index, self._prior(index, threshold), fixed)
+        self._changes[index] = change
         while sum(kept.nbytes for kept in self._changes.values() if kept) > _KEPT_BYTES:
             self._changes.popitem(last=False)
         return change
