@@ -278,7 +278,7 @@ def test_thick_strokes_pull_less_by_the_square_of_their_widest_disc():
     corrections[0:3, 0:60] = 1
     corrections[20:39, 20:70] = 0  # 10 deep
     learning = learner(thick=5.0)
-    pull = learning.pull(corrections)
+    pull = learning.pull(learning.find(corrections))
     disc = np.pi * 100 * len(learning.pieces) / 4800
     assert disc > 10
     assert pull[corrections != 0].unique().tolist() == [1.0]

@@ -30,6 +30,7 @@ from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.observe import as_corrections, observe
 from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.refine.reach import Dabs
 from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
@@ -103,8 +104,10 @@ class DefaultRefinement:
         pieces = scene.pieces
         agree = None if self.relevance is None else scene.crf
         before = after = pieces.average(prior)
+        dabs = None
         if corrections is not None:
-            after = before + scene.learner.change(before, corrections, agree)
+            dabs = scene.learner.find(corrections)
+            after = before + scene.learner.change(before, corrections, agree, dabs)
         if agree is not None:
             yield Progress(2, 4, "Letting like places agree")
             after = agree(after)
@@ -113,7 +116,7 @@ class DefaultRefinement:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
             fine /= fine.sum(0)
         yield Progress(3, 4, "Finding the edges")
-        return keep_corrections(self._walk(fine, corrections, held), corrections)
+        return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
 
     @cached_property
     def _settled(self) -> Tensor:
@@ -151,6 +154,7 @@ class DefaultRefinement:
         prior: Tensor,
         corrections: NDArray[np.int16] | None,
         held: NDArray[np.int16] | None,
+        dabs: Dabs | None,
     ) -> NDArray[np.uint8]:
         """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
         top = prior.topk(2, dim=0).values
@@ -164,8 +168,8 @@ class DefaultRefinement:
             prior = torch.where(firm, seeds.targets, prior)
             trust = torch.where(firm, 1.0, trust)
         fixed, edges = None, self._scene.edges
-        if corrections is not None:
-            edges = weaken(edges, self._scene.learner.pull(corrections))
+        if corrections is not None and dabs is not None:
+            edges = weaken(edges, self._scene.learner.pull(dabs))
             seen = observe(corrections, self._scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)

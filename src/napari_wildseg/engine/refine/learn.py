@@ -140,6 +140,7 @@ class Learner:
         prior: Tensor,
         corrections: NDArray[np.int16],
         agree: Callable[[Tensor], Tensor] | None = None,
+        dabs: Dabs | None = None,
     ) -> Tensor:
         """Say by how much corrections change the probabilities of every piece.
 
@@ -151,6 +152,8 @@ class Learner:
             ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K.
         agree : callable, optional
             What is done to probabilities afterwards, before the annotator sees the result.
+        dabs : Dabs, optional
+            From `find`, where they are known already.
 
         Returns
         -------
@@ -158,7 +161,7 @@ class Learner:
             ``(n, K + 1)`` float32, of sum zero for each piece.
         """
         index = self.pieces.index
-        dabs = find_dabs(shrink_labels(corrections, index.shape))
+        dabs = self.find(corrections) if dabs is None else dabs
         folds = min(len(dabs), _MOST_FOLDS)
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
@@ -187,13 +190,17 @@ class Learner:
         votes += around * (votes.sum(1, keepdim=True) == 0)
         return evidence.change(votes, self._belief(wrong))
 
-    def pull(self, corrections: NDArray[np.int16]) -> Tensor:
+    def find(self, corrections: NDArray[np.int16]) -> Dabs:
+        """Find the strokes of corrections, ``(H, W)`` int16, as fine as the pieces."""
+        return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
+
+    def pull(self, dabs: Dabs) -> Tensor:
         """Say how much corrected pixels may pull at their neighbours.
 
         Parameters
         ----------
-        corrections : ndarray
-            ``(H, W)`` int16 over the image, -1 = not corrected.
+        dabs : Dabs
+            From `find`.
 
         Returns
         -------
@@ -201,7 +208,6 @@ class Learner:
             ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for strokes of a brush, less the
             thicker they are; 1 where nothing is corrected.
         """
-        dabs = find_dabs(shrink_labels(corrections, self.pieces.index.shape))
         return torch.from_numpy(np.append(self._thinness(dabs), 1.0)[dabs.index]).float()
 
     def _features_for(self, votes: Tensor) -> Tensor:
