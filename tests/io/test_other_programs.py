@@ -183,6 +183,20 @@ def test_labels_come_back_from_data_sets(tmp_path, labels, picture, layout):
         found.read("../b")
 
 
+@pytest.mark.parametrize("layout", [VOCDataSet, COCODataSet])
+def test_names_that_look_like_syntax_keep_their_ids(tmp_path, picture, layout):
+    names = ["cat", "#1 mug", "a:1,2,3::", "background", "null", "black\n cat", "dog"]
+    classes = tuple(ClassInfo(n, name, ("x",), (n, n, n)) for n, name in enumerate(names, 1))
+    values = np.zeros(picture.shape[:2], np.uint8)
+    values[0, : len(names)] = range(1, len(names) + 1)
+    layout(tmp_path).add("one", picture, LabelImage(values, classes))
+    again = layout(tmp_path)
+    again.add("two", picture, LabelImage(values, classes))
+    names[5] = "black cat"
+    assert [(info.id, info.name) for info in again.classes] == list(enumerate(names, 1))
+    assert (again.read("two").labels == values).all()
+
+
 def test_napari_opens_the_tiff_itself(tmp_path, labels):
     from napari_builtins.io import napari_get_reader
 

@@ -183,12 +183,14 @@ class VOCDataSet:
             lines = file.read(1_000_000).decode("utf-8", "replace").splitlines()
         number = 0
         for line in lines:
-            if not line.strip() or line.startswith("#"):
+            if not line.strip():
                 continue
             parts = line.rsplit(":", 3)
             try:
                 red, green, blue = (int(v) for v in parts[1].split(","))
             except (ValueError, IndexError):
+                if line.startswith("#"):
+                    continue  # a comment; what reads as a class may be called "#1 mug"
                 raise wrong from None
             usable = len(parts) == 4 and 0 < len(parts[0]) <= MAX_NAME
             if not usable or not all(0 <= v <= 255 for v in (red, green, blue)):

@@ -44,7 +44,8 @@ class LabelImage:
         ``(H, W)``, ``(Z, H, W)`` or ``(T, Z, H, W)`` uint8: 0 background, the classes' ids, 255
         unlabelled.
     classes : tuple of ClassInfo
-        In ascending order of id; every label value but 0 and 255 has one.
+        In ascending order of id; every label value but 0 and 255 has one. A name is one line: white
+        space in it becomes a single space.
     scale : tuple of float
         Size of a pixel along each axis, in ``units`` (of a time axis: the step). Default: ones.
     units : str
@@ -90,7 +91,8 @@ class LabelImage:
                 "Labels must be a non-empty (H, W), (Z, H, W) or (T, Z, H, W) uint8 array, not "
                 f"{labels.shape} {labels.dtype}."
             )
-        object.__setattr__(self, "classes", tuple(sorted(self.classes, key=lambda c: c.id)))
+        classes = tuple(_on_one_line(c) for c in sorted(self.classes, key=lambda c: c.id))
+        object.__setattr__(self, "classes", classes)
         ids = [info.id for info in self.classes]
         if len(set(ids)) < len(ids) or any(not 1 <= i <= MAX_CLASSES for i in ids):
             raise InputError(f"Class ids must be different numbers from 1 to {MAX_CLASSES}: {ids}.")
@@ -275,6 +277,12 @@ def settings_of(result: Result | LargeResult) -> dict[str, Any]:
         The result.
     """
     return {**result.settings, "refined": result.settings.get("refiner") is not None}
+
+
+def _on_one_line(info: ClassInfo) -> ClassInfo:
+    """Fold white space in a name, since some formats keep a name a line."""
+    name = " ".join(info.name.split())
+    return info if name == info.name else replace(info, name=name)
 
 
 def placeholder_class(value: int, colour: tuple[int, int, int] | None = None) -> ClassInfo:
