@@ -9,7 +9,7 @@ from napari.utils import cancelable_progress
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.painting import TURN, hold_painting
+from napari_wildseg.gui.painting import TURN, hold_painting, hold_spinners
 
 
 class _Bar(cancelable_progress):  # type: ignore[misc]
@@ -44,6 +44,7 @@ class Activity:
         self._title = title
         self._cancel = cancel
         self._bar: _Bar | None = None
+        self._turn: Callable[[], None] = lambda: None
         self._open = True
         self._showing = False
         self._from = time.monotonic() + PATIENCE
@@ -71,6 +72,7 @@ class Activity:
             finally:
                 QTimer.singleShot(TURN, go_on)
             self._bar.stop = self._cancel
+            self._turn = hold_spinners()
         bar = self._bar
         if self._open and bar.total != progress.total:
             bar.total = progress.total
@@ -85,5 +87,6 @@ class Activity:
         self._open = False
         if self._bar is not None:
             self._bar.stop = None
+            self._turn()  # for the bars of others; napari stops it where there are none
             self._bar.close()
             self._bar = None
