@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from qtpy.QtGui import QMovie
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QStatusBar
 
 TURN = 1
 """Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
@@ -40,7 +40,8 @@ def hold_spinners() -> Callable[[], None]:
     there is no graphics card.
     """
     windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow)]
-    labels = [label for w in windows for label in w.statusBar().findChildren(QLabel)]
+    bars = [bar for window in windows for bar in window.findChildren(QStatusBar)]
+    labels = [label for bar in bars for label in bar.findChildren(QLabel)]
     movies = [movie for label in labels if (movie := label.movie()) is not None]
     held = [movie for movie in movies if movie.state() == QMovie.MovieState.Running]
     for movie in held:
