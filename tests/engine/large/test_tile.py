@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from napari_wildseg.engine.large import tile as tile_module
 from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.source import LargeImage
 from napari_wildseg.engine.large.tile import HALO, domain_of, refine_tile, sample_contrast
+from napari_wildseg.engine.large.walk import local_walk
 from napari_wildseg.engine.refine.options import DefaultOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,12 +57,13 @@ def changes_along(labels, side):
     )
 
 
-def test_no_label_changes_along_tile_borders_that_the_untiled_result_has_not():
+@pytest.mark.parametrize("side", [200, 202])
+def test_no_label_changes_along_tile_borders_that_the_untiled_result_has_not(side):
     image, prior = scene((900, 801), 3)
     whole, _ = label(image, prior, 1024)
-    tiled, _ = label(image, prior, 200)
+    tiled, _ = label(image, prior, side)
     assert set(np.unique(whole)) == {0, 1}
-    ours, theirs = changes_along(tiled, 200), changes_along(whole, 200)
+    ours, theirs = changes_along(tiled, side), changes_along(whole, side)
     assert theirs > 10
     assert ours == theirs
     assert np.mean(tiled != whole) < 1e-5
@@ -110,3 +113,24 @@ def test_a_tile_depends_on_its_domain_alone():
         for i in (image, other)
     )
     np.testing.assert_array_equal(one, two)
+
+
+def test_only_labels_that_may_lead_are_walked(monkeypatch):
+    image, prior = scene((300, 300))
+    # A label between the two that is nowhere likely; one of them is thinner now.
+    faint = torch.stack([0.8 * prior[0], torch.full_like(prior[0], 0.2), 0.8 * prior[1]])
+    walked = []
+
+    def walk(values, *rest, **more):
+        walked.append(len(values))
+        return local_walk(values, *rest, **more)
+
+    monkeypatch.setattr(tile_module, "local_walk", walk)
+    labels, _ = label(image, faint, 512)
+    assert walked == [2]
+    assert set(np.unique(labels)) == {0, 2}
+    corrections = np.full((300, 300), -1, np.int16)
+    corrections[100:110, 100:110] = 1
+    corrected, _ = label(image, faint, 512, LargeCorrections(corrections, (300, 300), [1, 2]))
+    assert walked == [2, 3]
+    assert (corrected[100:110, 100:110] == 1).all()

@@ -7,6 +7,7 @@ reach (`walk.REACH`): the tile's own pixels come out as if the whole image were 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,10 @@ def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
     shape : tuple of int
         ``(H, W)`` of the image.
     """
-    return tile.grown(HALO, shape)
+    grown = tile.grown(HALO, shape)
+    # Squares of the walk's checkerboard are of one colour whatever the tile.
+    pair = 2 * WALK_STEP
+    return replace(grown, top=grown.top // pair * pair, left=grown.left // pair * pair)
 
 
 def sample_contrast(image: LargeImage) -> float:
@@ -156,8 +160,11 @@ def _solve(
         seen = observe(_filled(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)
         mask = seen.mask
         start = torch.where(mask, seen.targets, prior)
-    walked = torch.where(is_open, local_walk(start, trust, edges, fixed=mask), prior)
-    return to_full_resolution(walked, padded)[: shape[0], : shape[1]]
+    # What is less likely than all labels alike wherever one looks stays so, being averaged.
+    kept = torch.nonzero(start.amax((1, 2)) > 0.99 / len(start))[:, 0]
+    walked = local_walk(start[kept], trust, edges, fixed=mask)
+    labels = to_full_resolution(torch.where(is_open, walked, prior[kept]), padded)
+    return kept.numpy().astype(np.uint8)[labels][: shape[0], : shape[1]]
 
 
 def _colours(pixels: NDArray[np.uint8]) -> Tensor:

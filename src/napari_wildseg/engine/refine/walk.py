@@ -143,42 +143,84 @@ def random_walk(
     torch.Tensor
         ``(K, H, W)`` float32.
     """
-    degree = degree_of(trust, edges)
-    pull = trust * prior
-    goal = tolerance**2 * pull.square().sum().clamp(min=1e-12)
-    x = (prior if start is None else start).clone()
-    scale = degree.rsqrt()
-    if fixed is not None:
-        x = torch.where(fixed, prior, x)
-        scale.masked_fill_(fixed, 0)
-
-    # Divided by the root of the degree on both sides, the system has ones on its diagonal (and
-    # nothing at fixed pixels): Jacobi's preconditioner is then the identity. Of the change, only
-    # its white pixels are solved for.
-    down, right = edges
-    board = Checkerboard(down * scale[1:] * scale[:-1], right * scale[:, 1:] * scale[:, :-1])
-    residual, black = board.split((pull - _product(x, degree, edges)).mul_(scale))
-    board.add_to_white(residual, black)
-    weight, _ = board.split(degree)
+    x = prior if start is None else start
+    system = Halved(x, prior, trust, edges, fixed)
+    goal = tolerance**2 * (trust * prior).square().sum().clamp(min=1e-12)
+    residual = system.residual
     direction, applied = residual.clone(), torch.empty_like(residual)
-    change, handed = torch.zeros_like(residual), torch.empty_like(black)
+    change = torch.zeros_like(residual)
     squares = _squares(residual)
     # In place throughout: the arrays outgrow the cache, and every copy costs as much as the sums.
     for number in range(iterations):
         # Looking whether it is done costs as much as a tenth of a step.
         if number % _LOOK_EVERY == 0:
-            left = residual.square().sum(0).dot(weight)
+            left = residual.square().sum(0).dot(system.degree)
             if left <= goal:
                 break
-        board.add_to_black(handed.zero_(), direction)
-        board.add_to_white(applied.copy_(direction), handed, -1)
+        system.apply(direction, applied)
         alpha = squares / _dot(direction, applied).clamp(min=1e-20)
         change.addcmul_(alpha, direction)
         residual.addcmul_(alpha, applied, value=-1)
         squares, last = _squares(residual), squares
         torch.addcmul(residual, squares / last.clamp(min=1e-20), direction, out=direction)
-    board.add_to_black(black, change)
-    return x.addcmul_(board.join(change, black), scale)
+    return system.finish(change)
+
+
+class Halved:
+    """The system of the module's text for every other pixel; the rest follows from those.
+
+    Divided by the root of the degree on both sides, it has ones on its diagonal (and nothing at
+    fixed pixels): Jacobi's preconditioner is then the identity. Of the change from a first guess,
+    only its pixels on the white squares of a checkerboard are to be solved for.
+
+    Parameters
+    ----------
+    start : torch.Tensor
+        ``(K, H, W)`` float32 first guess.
+    prior, trust, edges, fixed
+        As for `random_walk`.
+
+    Attributes
+    ----------
+    residual : torch.Tensor
+        ``(K, n)`` float32: what the first guess leaves to the white pixels.
+    degree : torch.Tensor
+        ``(n,)`` float32, theirs.
+    """
+
+    def __init__(
+        self,
+        start: Tensor,
+        prior: Tensor,
+        trust: Tensor,
+        edges: tuple[Tensor, Tensor],
+        fixed: Tensor | None = None,
+    ) -> None:
+        degree = degree_of(trust, edges)
+        self._start = start
+        self._scale = scale = degree.rsqrt()
+        if fixed is not None:
+            self._start = torch.where(fixed, prior, start)
+            scale.masked_fill_(fixed, 0)
+        down, right = edges
+        self._board = Checkerboard(
+            down * scale[1:] * scale[:-1], right * scale[:, 1:] * scale[:, :-1]
+        )
+        left = (trust * prior - _product(self._start, degree, edges)).mul_(scale)
+        self.residual, self._black = self._board.split(left)
+        self._board.add_to_white(self.residual, self._black)
+        self.degree, _ = self._board.split(degree)
+        self._handed = torch.empty_like(self._black)
+
+    def apply(self, white: Tensor, out: Tensor) -> Tensor:
+        """Apply the system to white pixels ``(K, n)``, into ``out``."""
+        self._board.add_to_black(self._handed.zero_(), white)
+        return self._board.add_to_white(out.copy_(white), self._handed, -1)
+
+    def finish(self, change: Tensor) -> Tensor:
+        """Return ``(K, H, W)``, what a change of the white pixels leads to; to be called once."""
+        self._board.add_to_black(self._black, change)
+        return torch.addcmul(self._start, self._board.join(change, self._black), self._scale)
 
 
 def _product(x: Tensor, degree: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
