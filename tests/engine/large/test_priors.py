@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from napari_wildseg.engine.grid import grid_of
 from napari_wildseg.engine.large import Box, LargeSegmenter
 from napari_wildseg.engine.large.corrections import LargeCorrections
-from napari_wildseg.engine.large.priors import WindowPriors
+from napari_wildseg.engine.large.priors import WORK_SIDE, WindowPriors
+from napari_wildseg.engine.large.tile import WALK_STEP
+from napari_wildseg.engine.refine.learn import Learner
+from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.refine.superpixels import Superpixels
 
 from .test_segmenter import NAMES, corrections_of, picture
 
@@ -110,3 +115,22 @@ def test_places_that_are_alike_agree(priors, monkeypatch):
     monkeypatch.setattr(priors, "_prior", lambda *_: torch.stack([1 - held, held, 0 * held]))
     leads = priors.probabilities(0, 0.5, None).argmax(0) == 1
     assert leads.float().mean() > 0.98
+
+
+def test_a_window_s_pieces_say_as_much_of_a_dab_as_those_of_an_ordinary_image(priors):
+    ordinary, side = DefaultOptions(), 384  # of a window that the starter looks at
+    assert priors._scene(0).pieces.index.size <= (side / WALK_STEP) ** 2
+    pieces = [
+        Superpixels.of(torch.zeros(3, *grid_of((side, side), cells)), options.pieces)
+        for options, cells in ((ordinary, 300), (priors.options, WORK_SIDE))
+    ]
+    assert side**2 / len(pieces[1]) < 480 * 640 / len(pieces[0])
+    dab = np.full((side, side), -1, np.int16)
+    dab[200:216, 200:216] = 1
+    said = []
+    for cut, options in zip(pieces, (ordinary, priors.options), strict=True):
+        learner = Learner(cut, torch.ones(len(cut), 1), options.learning)
+        radius = np.array([0.07 * cut.index.shape[0]])
+        said.append(float(learner._around(learner.find(dab), radius, 2).sum()))
+    assert len(pieces[1]) < 0.7 * len(pieces[0])
+    assert said[1] == pytest.approx(said[0], rel=0.1)

@@ -10,9 +10,8 @@ class, and what was found of the superpixels of the windows used last.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,7 +34,14 @@ _KEPT_BYTES = 128 * 2**20
 """What was found of the windows used last is kept up to so many bytes."""
 
 _SCENES = 4
-"""What is known of a window whatever the classes is kept for so many; each has some 60 MB."""
+"""What is known of a window whatever the classes is kept for so many; each has some 25 MB."""
+
+WORK_SIDE = 192
+"""Side of a window in the pixels that superpixels are cut from: at the image's own resolution no
+finer than the cells that tiles walk on."""
+
+PIECES = 1500
+"""Superpixels of a window. In the finest ones they are as large as those of an ordinary image."""
 
 SPREAD_SIDE = 24
 """Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
@@ -72,13 +78,20 @@ class WindowPriors:
     relevance : torch.Tensor
         ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image.
     options : DefaultOptions
-        Settings of the refiner.
+        Settings of the refiner; windows have superpixels and pixels of their own number.
     """
 
     def __init__(self, encoding: LargeEncoding, relevance: Tensor, options: DefaultOptions) -> None:
         self.encoding = encoding
         self.relevance = relevance
-        self.options = options
+        # All pieces that a dab speaks of say as much together, however few they are.
+        loudness = options.learning.loudness * options.pieces / PIECES
+        self.options = replace(
+            options,
+            work_pixels=WORK_SIDE**2,
+            pieces=PIECES,
+            learning=replace(options.learning, loudness=loudness),
+        )
         self.boxes = encoding.levels[-1].boxes
         shape = self.boxes[0].shape
         self.coarse = grid_of(shape, SPREAD_SIDE)
@@ -252,7 +265,7 @@ class WindowPriors:
             box = self.boxes[index]
             pixels = self.encoding.reduced[box.reduced(level.step).slices]
             features = [values.numpy() for values in level.store.features(index)]
-            rows, columns = grid_of(box.shape, math.sqrt(self.options.work_pixels))
+            rows, columns = grid_of(box.shape, WORK_SIDE)
             small = shrink(pixels, (min(rows, pixels.shape[0]), min(columns, pixels.shape[1])))
             self._scenes[index] = Scene(small, features, self.options)
             while len(self._scenes) > _SCENES:
