@@ -192,6 +192,18 @@ def test_opening_waits_for_no_full_collection(desk, photo, qtbot, monkeypatch):
     d.viewer.window._qt_window.hide()
 
 
+def test_what_there_is_is_listed_as_the_widget_opens(desk, photo, qtbot, clock, monkeypatch):
+    """Later there may be PyTorch, and the window is in use."""
+    listed: list[int] = []
+    get_objects = gc.get_objects
+    monkeypatch.setattr(gc, "get_objects", lambda: listed.append(1) or get_objects())
+    d = opened(desk(photo), qtbot)
+    assert listed == [1]
+    look_for_earlier(d, clock, qtbot)
+    assert listed == [1]
+    d.viewer.window._qt_window.hide()
+
+
 def test_small_layers_are_no_reason(shown, clock):
     shown.viewer.layers.remove("Image")
     assert not shown.widget.keeper.due

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.late_controls import controls_later
@@ -27,10 +28,31 @@ def viewer(make_napari_viewer):
     return viewer
 
 
-def painted(viewer) -> bool:
-    window = viewer.window._qt_window
-    assert window.isVisible()
-    return window.updatesEnabled()
+class Paints(QObject):
+    """Counts how often something in a window is painted."""
+
+    def __init__(self, viewer):
+        super().__init__()
+        self.window, self.count = viewer.window._qt_window, 0
+        assert self.window.isVisible()
+        QApplication.instance().installEventFilter(self)
+
+    def eventFilter(self, watched, event):  # noqa: N802
+        if event.type() == QEvent.Type.Paint and watched.window() is self.window:
+            self.count += 1
+        return False
+
+    def end(self):
+        QApplication.instance().removeEventFilter(self)
+
+
+def painted(viewer, qtbot) -> bool:
+    """Whether the window is painted when it has to be."""
+    paints = Paints(viewer)
+    viewer.window._qt_window.update()
+    qtbot.waitUntil(lambda: paints.count > 0)
+    paints.end()
+    return True
 
 
 def labels() -> Labels:
@@ -43,17 +65,30 @@ def test_the_event_loop_comes_round_between_the_parts(viewer, qtbot):
     assert complete >= 2
     done: list[bool] = []
     seen: list[tuple[Any, ...]] = []
-    timer = QTimer()
-    timer.timeout.connect(lambda: seen.append((shown_overlays(layer), painted(viewer), bool(done))))
+    paints, timer = Paints(viewer), QTimer()
+
+    def look() -> None:
+        seen.append((shown_overlays(layer), paints.count, bool(done)))
+        viewer.window._qt_window.update()
+
+    timer.timeout.connect(look)
     timer.start(0)
+    QApplication.processEvents()
+    seen.clear()
+    paints.count = 0
+    draws: list[int] = []
+    canvas = viewer.window._qt_viewer.canvas._scene_canvas
+    canvas.events.draw.connect(lambda _: draws.append(paints.count))
     add_in_turns(viewer, layer, lambda: done.append(True))
     assert layer in viewer.layers
     assert viewer.layers.selection.active is image, "its controls need not be shown"
     qtbot.waitUntil(lambda: bool(done))
     timer.stop()
+    paints.end()
     assert {count for count, *_ in seen} >= set(range(complete)), "one part a turn"
     assert all(count == complete for count, drawn, _ in seen if drawn)
-    assert (complete, True, False) in seen, "it was drawn before the next thing is done"
+    assert 0 in draws, "the layer is drawn ahead of the window"
+    assert any(drawn and not over for _, drawn, over in seen), "before the next thing is done"
     viewer.layers.selection.active = layer
     assert viewer.layers.selection.active is layer
 
@@ -64,7 +99,7 @@ def test_a_layer_that_is_removed_at_once_leaves_the_window_in_order(viewer, qtbo
     add_in_turns(viewer, layer, lambda: done.append(True))
     viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: bool(done))
-    assert painted(viewer)
+    assert painted(viewer, qtbot)
     assert list(viewer.layers.selection) == [viewer.layers[0]]
 
 
@@ -115,7 +150,7 @@ def test_where_controls_are_elsewhere_they_come_with_the_layer(viewer):
     assert controls_of(viewer)[layer] is made
 
 
-def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeypatch):
+def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeypatch, qtbot):
 
     def refuse(layer):
         raise ValueError("no")
@@ -123,7 +158,7 @@ def test_a_layer_that_cannot_be_added_leaves_the_window_in_order(viewer, monkeyp
     monkeypatch.setattr(type(viewer), "add_layer", lambda self, layer: refuse(layer))
     with pytest.raises(ValueError, match="no"):
         add_in_turns(viewer, labels(), lambda: None)
-    assert painted(viewer)
+    assert painted(viewer, qtbot)
     assert not viewer.layers.selection.events.active.blocked()
     monkeypatch.undo()
     assert viewer.add_labels(np.zeros((40, 50), np.uint8)) in controls_of(viewer)

@@ -3,7 +3,8 @@
 See `garbage.py`. Models are loaded after things were set aside, and freed as ever. Layers may have
 been there before: when those that were removed come to `LIMIT`, and are still in memory at a moment
 of rest, all is looked through once. Those that were removed before the widget was first shown are
-found at the first such moment, since opening the widget is what somebody waits for.
+found at the first such moment, since opening the widget is what somebody waits for. What there is
+to look at is listed before: PyTorch, once it is imported, makes the list take three times as long.
 """
 
 from __future__ import annotations
@@ -77,6 +78,9 @@ class Keeper:
         if not self._shown:
             self._shown = True
             gc.collect(1)  # of what is young, quick
+            if self._earlier:
+                self._pieces = garbage.living(Layer, ViewerModel)
+                next(self._pieces)
             garbage.begin(id(self))
             self._consider()
 
@@ -84,9 +88,8 @@ class Keeper:
         """Set nothing aside, as the widget is hidden: one that is closed must be collected."""
         self._wait_no_more()
         self._shown = False
-        if self._search.isActive():  # what was found so far must not be kept
-            self._search.stop()
-            self._pieces, self._found, self._earlier = iter(()), [], True
+        self._search.stop()
+        self._pieces, self._found = iter(()), []  # which keep what they hold
         garbage.end(id(self))
 
     def look(self) -> None:
@@ -95,10 +98,9 @@ class Keeper:
             return
         if self._working():
             self._hands.used()
-        elif self._earlier and self._hands.rest_for(SHORT_REST):
-            self._earlier = False
-            self._pieces = garbage.living(Layer, ViewerModel)
-            self._search.start()
+        elif self._earlier:
+            if not self._search.isActive() and self._hands.rest_for(SHORT_REST):
+                self._search.start()
         elif self._hands.rest_for(REST):
             self._wait_no_more()
             gc.collect()  # quick, and enough for layers that came later
@@ -116,6 +118,7 @@ class Keeper:
             self._found += piece
             return
         self._search.stop()
+        self._earlier = False
         found, self._found = self._found, []
         shown = {id(layer) for one in found if isinstance(one, ViewerModel) for layer in one.layers}
         for one in found:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui.late_controls import controls_later
-from napari_wildseg.gui.painting import TURN, hold_painting
+from napari_wildseg.gui.painting import TURN, draw_canvases, hold_painting
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -70,6 +70,9 @@ def _turns(
         yield
         if before_drawing is not None:
             before_drawing()
+            yield
+        if layer.visible:
+            draw_canvases()
             yield
     finally:
         go_on()

@@ -1,7 +1,7 @@
-"""Drawing the window as a turn of the event loop of its own.
+"""Drawing the window as turns of the event loop of their own.
 
-Without a graphics card the window takes some 40 ms to be drawn, which otherwise follows at once on
-what made it necessary.
+Without a graphics card the window takes 15 to 40 ms to be drawn, which otherwise follows at once
+on what made it necessary.
 """
 
 from __future__ import annotations
@@ -10,26 +10,68 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QMovie
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QStatusBar
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QStatusBar, QWidget
 
 TURN = 1
 """Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
 
 
+class _Hold(QObject):
+    """Keeps a window from being drawn.
+
+    Qt asks for it by an event, which is withheld. To switch the window's updates off and on would
+    do as well, but then everything in the window is drawn anew, and not only what has changed. A
+    canvas draws itself as soon as it is given another size, so it is switched off.
+    """
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._asked = False
+        self._canvases = [each for each in canvases_of(window) if each.updatesEnabled()]
+        for canvas in self._canvases:
+            canvas.setUpdatesEnabled(False)
+        # Of the application: a button that was a window of its own for a moment asks by itself.
+        app = QApplication.instance()
+        assert app is not None
+        self._app = app
+        app.installEventFilter(self)
+
+    def eventFilter(  # noqa: N802 - Qt's name
+        self, watched: QObject | None, event: QEvent | None
+    ) -> bool:
+        """Withhold what has the window drawn."""
+        if event is None or event.type() != QEvent.Type.UpdateRequest:
+            return False
+        if not isinstance(watched, QWidget) or watched.window() is not self._window:
+            return False
+        self._asked = True
+        return True
+
+    def end(self) -> None:
+        """Have drawn what was to be drawn meanwhile."""
+        self._app.removeEventFilter(self)
+        for canvas in self._canvases:
+            with suppress(RuntimeError):  # taken from the window meanwhile
+                canvas.setUpdatesEnabled(True)
+        if self._asked:
+            # Qt does not ask twice for the same.
+            QApplication.postEvent(self._window, QEvent(QEvent.Type.UpdateRequest))
+        self.deleteLater()
+
+
 def hold_painting() -> Callable[[], None]:
-    """Have no window drawn until what is returned is called."""
-    windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow)]
-    held = [window for window in windows if window.isVisible() and window.updatesEnabled()]
-    for window in held:
-        window.setUpdatesEnabled(False)
-    return partial(_go_on, held)
+    """Have no window drawn until what is returned is called, once."""
+    return partial(_go_on, [_Hold(window) for window in _windows()])
 
 
-def _go_on(held: list[QMainWindow]) -> None:
-    for window in held:
+def _go_on(held: list[_Hold]) -> None:
+    for hold in held:
         with suppress(RuntimeError):  # closed meanwhile
-            window.setUpdatesEnabled(True)
+            hold.end()
 
 
 def hold_spinners() -> Callable[[], None]:
@@ -39,8 +81,9 @@ def hold_spinners() -> Callable[[], None]:
     the whole window is composed anew, which takes a third of two processors from the job where
     there is no graphics card.
     """
-    windows = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMainWindow)]
-    bars = [bar for window in windows for bar in window.findChildren(QStatusBar)]
+    windows = QApplication.topLevelWidgets()
+    mains = [each for each in windows if isinstance(each, QMainWindow)]
+    bars = [bar for window in mains for bar in window.findChildren(QStatusBar)]
     labels = [label for bar in bars for label in bar.findChildren(QLabel)]
     movies = [movie for label in labels if (movie := label.movie()) is not None]
     held = [movie for movie in movies if movie.state() == QMovie.MovieState.Running]
@@ -53,3 +96,24 @@ def _turn_on(held: list[QMovie]) -> None:
     for movie in held:
         with suppress(RuntimeError):  # closed meanwhile
             movie.setPaused(False)
+
+
+def draw_canvases() -> None:
+    """Have canvases drawn now where nobody sees it, while windows are held.
+
+    What a canvas does only once for a layer (compiling its program, handing its pixels to the
+    graphics library) is then done when the window is drawn.
+    """
+    for window in _windows():
+        for canvas in canvases_of(window):
+            canvas.grabFramebuffer()
+
+
+def canvases_of(window: QWidget) -> list[QOpenGLWidget]:
+    """Return the canvases of a window that are in view."""
+    return [each for each in window.findChildren(QOpenGLWidget) if each.isVisible()]
+
+
+def _windows() -> list[QMainWindow]:
+    windows = QApplication.topLevelWidgets()
+    return [each for each in windows if isinstance(each, QMainWindow) and each.isVisible()]
