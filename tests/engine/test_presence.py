@@ -44,7 +44,7 @@ def test_what_is_not_there_gets_no_pixel_and_a_sentence(on_cat):
 def test_names_that_are_not_there_change_less_about_those_that_are(on_cat, monkeypatch):
     def overlap():
         alone = on_cat.segment("cat").labels == 1
-        among = on_cat.segment("car, airplane, bus, cat").labels == 4
+        among = on_cat.segment("car, airplane, cat").labels == 3
         return (alone & among).sum() / (alone | among).sum()
 
     judged = overlap()

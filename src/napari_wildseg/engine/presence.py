@@ -26,8 +26,9 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.encoding import ImageEncoding
 from napari_wildseg.engine.familiarity import LITTLE, familiarity
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.relevance.hyponyms import reach
 from napari_wildseg.engine.tagging.places import place_embeddings
-from napari_wildseg.engine.tagging.scores import best, reach, shares_of
+from napari_wildseg.engine.tagging.scores import best, shares_of
 
 ABSENT = -4.5
 """Scores below this: the class is left out."""
@@ -109,7 +110,7 @@ class Rivals:
 
     @cached_property
     def reach(self) -> Tensor:
-        """``(R,)``, see `tagging.scores.reach`."""
+        """``(R,)``, see `relevance.hyponyms.reach`."""
         assert self.model.concepts is not None
         return reach(self.rows, self.model.concepts.cpu())
 

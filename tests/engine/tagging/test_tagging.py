@@ -11,7 +11,7 @@ from napari_wildseg.engine.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.engine.tagging import distinct, tag
 from napari_wildseg.engine.tagging.places import place_embeddings
-from napari_wildseg.engine.tagging.scores import reach, scores_at, similarity, usual_cosine
+from napari_wildseg.engine.tagging.scores import scores_at, similarity, usual_cosine
 from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.engine.vocabularies import load_vocabulary
 from tests.engine.small_models import TOWERS, make_model
@@ -118,12 +118,6 @@ def test_a_rival_that_means_the_same_does_not_count(starter):
     with_sofa = scores_at(places, couch[None], torch.cat([others, sofa[None]]), starter)
     assert abs(float(alone - with_sofa)) < 0.05
     assert float(scores_at(places, horse[None], others, starter)) < 0.1
-
-
-def test_mixtures_reach_less(starter):
-    text = starter.encode_text(["person", "zebra"])
-    low, high = reach(text, starter.concepts)
-    assert low < high
 
 
 def test_similarity_takes_the_usual_cosine_off():

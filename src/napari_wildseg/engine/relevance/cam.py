@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.models.fused import fuse, use_bfloat16
 from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.relevance.hyponyms import answers
 
 _FEATURE_STRIDES = (8, 16)
 """Strides of the tower's earlier features that the refinement gets, besides the last."""
@@ -73,9 +74,16 @@ class CamRelevance:
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Weight the features by the class (CAM), or by the class score's gradient (Grad-CAM)."""
+        """Weight the features by the class (CAM), or by the class score's gradient (Grad-CAM).
+
+        Of a tower that was trained on a closed list of classes, by the best of those that a name
+        stands for (`hyponyms`).
+        """
         tower = _tower(model, self.dilate)
         last = encoding.tensors["last"]
+        if tower.plain and model.concepts is not None:
+            places = last.permute(1, 2, 0).flatten(0, 1)
+            return answers(text, places, model.concepts).reshape(-1, *last.shape[1:])
         if tower.linear is not None:
             weights = text if tower.plain else text @ tower.linear
             return torch.einsum("kc,chw->khw", weights, last)

@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.encoding import ImageEncoding
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.relevance.hyponyms import reach
 from napari_wildseg.engine.tagging.again import second_look
 from napari_wildseg.engine.tagging.places import place_embeddings
 from napari_wildseg.engine.tagging.scores import (
     BEST_PLACES,
     best,
-    reach,
     scores_at,
     similarity,
     usual_cosine,

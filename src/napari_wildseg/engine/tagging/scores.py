@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.relevance.hyponyms import reach
 
 BEST_PLACES = 0.05
 """Share of the image on which a name's evidence is averaged."""
@@ -75,15 +76,6 @@ def best(shares: Tensor) -> Tensor:
     """Average each name's share over its best places: ``(K, N) -> (K,)``."""
     count = max(1, round(BEST_PLACES * shares.shape[1]))
     return shares.topk(count, dim=1).values.mean(1)
-
-
-def reach(text: Tensor, concepts: Tensor) -> Tensor:
-    """Return the most that a place can answer to each name: ``(K, D), (C, D) -> (K,)``.
-
-    A name that is a mixture of many of the tower's classes ("person") never gets as strong an
-    answer as one that is a class; its evidence is weighed by the root of this.
-    """
-    return (text @ concepts.T).amax(1).clamp(min=0.2)
 
 
 def similarity(first: Tensor, second: Tensor, usual: float) -> Tensor:

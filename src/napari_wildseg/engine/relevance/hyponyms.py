@@ -1,0 +1,75 @@
+"""What places answer to a name, where the image tower was trained on a closed list of classes.
+
+Such classes exclude each other in training, so their rows say how each differs from the others.
+What a name has in common with all the classes under it, its hyponyms, is lost when their rows are
+averaged: a collie answers to "collie", and hardly to "dog", the mean of 118 breeds. So a name is
+answered by the best of the classes it stands for. By the average as well: a name may lie between
+classes, none of which is under it ("giraffe").
+
+Which classes a name stands for is read off its own row, that of the text tower: those it is near.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEAR = 0.3
+"""A name stands for the classes whose cosine to it is at least this part of the highest one."""
+
+TOGETHER = 0.3
+"""What the name's own row counts beside the best class."""
+
+LEAST_REACH = 0.2
+"""No name is thought to reach less."""
+
+
+def reach(text: Tensor, concepts: Tensor) -> Tensor:
+    """Return the most that a place can answer to each name's own row.
+
+    A name that is a mixture of many classes ("person") never gets as strong an answer as one that
+    is a class; its evidence is weighed by the root of this.
+
+    Parameters
+    ----------
+    text, concepts : torch.Tensor
+        ``(K, D)`` and ``(C, D)`` unit rows.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K,)`` float32, the highest cosine to any class.
+    """
+    return (text @ concepts.T).amax(1).clamp(min=LEAST_REACH)
+
+
+def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
+    """Ask places about names.
+
+    Parameters
+    ----------
+    text : torch.Tensor
+        ``(K, D)`` unit rows of the names.
+    places : torch.Tensor
+        ``(N, D)`` float32 features.
+    concepts : torch.Tensor
+        ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`).
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, N)`` float32; for a name that is one of the classes, the product with its row.
+    """
+    cosines = text @ concepts.T
+    reached = cosines.amax(1, keepdim=True).clamp(min=LEAST_REACH)
+    heard = cosines >= NEAR * reached
+    asked = torch.nonzero(heard.any(0))[:, 0]
+    heard, loud = heard[:, asked], (cosines[:, asked] / reached).clamp(min=0).sqrt()
+    products = places @ torch.cat([text, concepts[asked]]).T
+    each = products[:, len(text) :]
+    found: Tensor = products[:, : len(text)].T * (TOGETHER / reached.sqrt())
+    for answer, classes, weights in zip(found, heard, loud, strict=True):
+        if bool(classes.any()):
+            best = (each[:, classes] * weights[classes]).amax(1)
+            answer.add_(best, alpha=1 - TOGETHER)
+    return found
