@@ -133,6 +133,36 @@ def test_the_lowest_channel_may_hide_what_is_below():
     assert channels_of(first, layers) == [first, third], "the chosen one counts, shown or not"
 
 
+def test_a_coloured_picture_hides_what_is_below_and_shows_with_what_is_above():
+    below, above = grey("additive", "red"), grey("additive", "blue", opacity=0.5)
+    picture = Image(np.full((4, 5, 3), (0, 100, 20), np.uint8), rgb=True)
+    layers = [below, picture, above]
+    assert channels_of(above, layers) == [picture, above]
+    assert shown(above, layers)[0, 0].tolist() == [0, 100, 148]
+    assert channels_of(below, layers) == [below]
+    assert channels_of(picture, layers) == [picture], "a photograph is taken as it is"
+    picture.blending = "additive"
+    assert channels_of(above, layers) == layers
+    assert shown(below, layers)[0, 0].tolist() == [255, 100, 148]
+    picture.visible = False
+    assert channels_of(above, layers) == [below, above]
+
+
+@pytest.mark.parametrize(
+    ("pixel", "kind", "expected"),
+    [
+        ((0, 1, 0.4), np.float32, [0, 255, 102]),
+        ((0, np.nan, 1.5), np.float32, [0, 0, 255]),
+        ((0, 65535, 13107), np.uint16, [0, 255, 51]),
+        ((0, 200, 100, 51), np.uint8, [0, 40, 20]),
+    ],
+)
+def test_coloured_pictures_of_any_type_among_channels(pixel, kind, expected):
+    picture = Image(np.full((4, 5, len(pixel)), pixel, kind), rgb=True)
+    dark = Image(np.zeros((4, 5)), contrast_limits=(0, 1), blending="additive")
+    assert shown(dark, [picture, dark])[0, 0].tolist() == expected
+
+
 def test_channels_of_a_channel_axis_are_shown_together():
     from napari.components import ViewerModel
 

@@ -177,6 +177,19 @@ class _Channel:
         shown: NDArray[np.uint8] = self.lut[np.rint(level * 255).astype(np.uint8)]
         return shown
 
+    def light(self, part: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
+        """Return what it adds to a picture of several channels: ``(H, W, 3)``, 255 is bright."""
+        pixels = self.read(part)
+        shown = pixels.astype(np.float32)
+        if self.rgb:
+            # As napari draws colours: the whole range of a type of integers, floats from 0 to 1.
+            kind = pixels.dtype
+            shown = np.nan_to_num(shown / (np.iinfo(kind).max if kind.kind in "ui" else 1))
+            shown = np.clip(shown, 0, 1) * np.float32(255)
+            if shown.shape[-1] == 4:
+                shown = shown[..., :3] * (shown[..., 3:] / 255)
+        return shown * np.float32(self.opacity)
+
 
 @dataclass(frozen=True)
 class PlaneSource:
@@ -219,7 +232,7 @@ class PlaneSource:
             return self.channels[0].read(part)
         total: NDArray[np.float32] | None = None
         for channel in self.channels:
-            shown = channel.read(part).astype(np.float32) * channel.opacity
+            shown = channel.light(part)
             total = shown if total is None else total + shown
         assert total is not None  # there is always the layer itself
         return np.clip(np.rint(total), 0, 255).astype(np.uint8)
@@ -284,7 +297,8 @@ def channels_of(layer: Image, others: Iterable[Any]) -> list[Image]:
         The image.
     others : iterable of layers
         The layers of its viewer, bottom first. The lowest channel may hide what is below, as the
-        first one of a channel axis does in napari; those above it have additive blending.
+        first one of a channel axis does in napari, and a coloured picture too; those above it have
+        additive blending. A coloured image itself stands alone.
     """
     found: list[Image] = []
     for other in others:
@@ -299,8 +313,8 @@ def channels_of(layer: Image, others: Iterable[Any]) -> list[Image]:
 
 
 def _lies_on(other: Any, layer: Image) -> bool:
-    """Whether a layer is a grey picture in view, of the same shape and place as an image."""
-    if not isinstance(other, Image) or not other.visible or other.rgb or layer.rgb:
+    """Whether a layer is a picture in view, of the same shape and place as a grey image."""
+    if not isinstance(other, Image) or not other.visible or layer.rgb:
         return False
     shape = level_shape(layer)
     if level_shape(other) != shape or other.metadata.get("wildseg") == RELEVANCE:
