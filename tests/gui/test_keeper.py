@@ -9,9 +9,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qtpy import API_NAME
 from qtpy.QtCore import Qt
 
 from napari_wildseg.gui import garbage, imports, keeper
+
+napari_lets_go = pytest.mark.xfail(
+    API_NAME == "PySide6",
+    reason="napari's controls of a removed image, and with them the image, stay in memory with "
+    "PySide6 (6.11.3, 6.12.0; napari 0.9.2), without any plugin too",
+    strict=True,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +113,7 @@ def test_what_an_import_makes_is_looked_at_no_more(shown, monkeypatch, tmp_path)
     assert not looked_at() & {id(o) for o in things}
 
 
+@napari_lets_go
 def test_memory_of_a_large_layer_that_was_there_before_is_given_back(shown, large, clock, qtbot):
     shown.viewer.layers.remove("large")
     gc.collect()
@@ -130,6 +139,7 @@ def test_memory_is_not_looked_for_while_a_run_is_under_way(shown, large, clock):
     assert shown.widget.keeper.due
 
 
+@napari_lets_go
 def test_layers_that_came_later_do_not_cost_a_full_look(shown, clock, monkeypatch):
     layer = shown.viewer.add_image(np.zeros((64, 65)), name="later")
     monkeypatch.setattr(keeper, "LIMIT", layer.data.nbytes)
@@ -142,6 +152,7 @@ def test_layers_that_came_later_do_not_cost_a_full_look(shown, clock, monkeypatc
     assert data() is None
 
 
+@napari_lets_go
 def test_a_large_layer_removed_while_the_widget_was_hidden(shown, large, clock, qtbot):
     shown.viewer.window._qt_window.hide()
     qtbot.waitUntil(lambda: not shown.widget.isVisible())
