@@ -8,7 +8,11 @@ import pytest
 from skimage import data
 from skimage.transform import resize
 
+from napari_wildseg.engine.classes import parse_classes
+from napari_wildseg.engine.large import LargeSegmenter
+from napari_wildseg.engine.progress import drain
 from napari_wildseg.gui import display
+from napari_wildseg.gui.windowed import WindowedSegmenter
 
 
 @pytest.fixture
@@ -33,3 +37,33 @@ def test_a_large_plane_is_segmented_and_corrected(desk, large):
     labels.data_setitem((rows, columns), 1)
     d.run("refine")
     assert (labels.data[10:30, 10:40] == 1).all()
+
+
+def test_pseudo_labels_are_made_anew_only_for_another_threshold_or_other_names(
+    starter, large, monkeypatch
+):
+    made = []
+    find = LargeSegmenter.pseudo_labels
+
+    def remember(self, box, threshold):
+        made.append(threshold)
+        return find(self, box, threshold)
+
+    monkeypatch.setattr(LargeSegmenter, "pseudo_labels", remember)
+    segmenter = WindowedSegmenter(starter, threshold=0.5, views="single")
+    segmenter._large.set_image(np.asarray(large))
+    first = drain(segmenter.segment_steps(parse_classes("cat"), threshold=0.5, refine=True))
+    assert made == [0.5]
+    corrections = np.full((400, 500), -1, np.int16)
+    corrections[10:30, 10:40] = 1
+    corrected = drain(segmenter.refine_steps(corrections))
+    assert made == [0.5]
+    np.testing.assert_array_equal(corrected.pseudo_labels, first.pseudo_labels)
+    assert (corrected.labels != first.labels).any()
+    segmenter.threshold = 0.3
+    lower = drain(segmenter.refine_steps(corrections))
+    assert made == [0.5, 0.3]
+    assert (lower.pseudo_labels != first.pseudo_labels).any()
+    other = drain(segmenter.segment_steps(parse_classes("sofa"), threshold=0.3, refine=True))
+    assert made == [0.5, 0.3, 0.3]
+    assert (other.pseudo_labels != lower.pseudo_labels).any()

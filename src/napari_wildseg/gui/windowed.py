@@ -78,6 +78,7 @@ class WindowedSegmenter:
         self._large = LargeSegmenter(model, threshold=threshold, **options)
         self.threshold = threshold
         self.result: Result | None = None
+        self._seeds: tuple[float, NDArray[np.uint8]] | None = None
 
     @property
     def model(self) -> CLIPModel:
@@ -87,14 +88,14 @@ class WindowedSegmenter:
     def set_image_steps(self, source: PlaneSource) -> Steps[None]:
         """Encode the plane and its windows."""
         yield from self._large.set_image_steps(LargeImage(_Shown(source)))
-        self.result = None
+        self.result = self._seeds = None
 
     def segment_steps(
         self, classes: Iterable[ClassInfo], *, threshold: float, refine: bool
     ) -> Steps[Result]:
         """As `napari_wildseg.Segmenter.segment_steps`."""
         found = yield from self._large.segment_steps(classes, threshold=threshold, refine=refine)
-        self.threshold = threshold
+        self.threshold, self._seeds = threshold, None
         return (yield from self._result_steps(found, refined=refine))
 
     def refine_steps(self, corrections: NDArray[np.int16] | None) -> Steps[Result]:
@@ -107,6 +108,9 @@ class WindowedSegmenter:
         return drain(self._pseudo_steps(threshold))
 
     def _pseudo_steps(self, threshold: float) -> Steps[NDArray[np.uint8]]:
+        # Corrections do not change them, and they take longer than what a dab leads to.
+        if self._seeds is not None and self._seeds[0] == threshold:
+            return self._seeds[1]
         shape = self._large.image_shape
         assert shape is not None
         out = np.empty(shape, np.uint8)
@@ -114,6 +118,8 @@ class WindowedSegmenter:
         for number, box in enumerate(boxes):
             yield Progress(number, len(boxes), "Labelling")
             out[box.slices] = self._large.pseudo_labels(box, threshold)
+        out.setflags(write=False)
+        self._seeds = threshold, out
         return out
 
     def suggest(self, *, vocabulary: str, top: int) -> list[tuple[str, float]]:
