@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
 from napari_wildseg.engine.classes import parse_classes
@@ -90,7 +92,7 @@ def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_mo
     assert at.control("batch_start").isEnabled()
     assert len(reviewer.queue.records) == 3
     assert len(reviewer.queue.report.failed) == 1
-    assert at.control("review_where").text().startswith("1 of 3, uncertainty 0.")
+    assert at.control("review_where").text().startswith("1 of 3, 0 reviewed\nuncertainty 0.")
     assert not at.section("Review").isHidden()  # where "Next" is
 
 
@@ -213,3 +215,25 @@ def test_a_folder_without_a_batch_is_told(desk, tmp_path):
 def test_classes_survive_the_command_line(text):
     classes = parse_classes(text)
     assert parse_classes(as_labels(classes)) == classes
+
+
+def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, make_napari_viewer, qtbot):
+    """In a narrow, low window, where the section grows once the first image is known."""
+    viewer = make_napari_viewer(show=True)
+    at = desk(viewer=viewer)
+    viewer.window._qt_window.resize(900, 560)
+    dock = at.widget.parentWidget()
+    viewer.window._qt_window.resizeDocks([dock], [250], Qt.Orientation.Horizontal)
+    unfold(at, "batch")
+    at.controller.batch_done.emit(str(done))
+    wait_for_item(at, 0)
+    names = [f"review_{name}" for name in ("where", "previous", "save", "next")]
+    parts = [at.control(name) for name in names]
+    qtbot.waitUntil(
+        lambda: all(p.visibleRegion().boundingRect() == p.rect() for p in parts), timeout=5000
+    )
+    where = parts[0]
+    assert where.text().startswith("1 of 3, 0 reviewed")
+    assert where.height() >= 2 * where.fontMetrics().lineSpacing(), "both lines can be read"
+    if shots := os.environ.get("WILDSEG_SHOTS"):
+        viewer.window._qt_window.grab().save(f"{shots}/review.png")

@@ -54,8 +54,8 @@ class Reviewer:
         record = self.item.record
         doubt = record.uncertainty.get("score", 0.0)
         return (
-            f"{self.place + 1} of {len(self.queue.records)}, uncertainty {doubt:.2f}, "
-            f"{len(self.queue.reviewed)} reviewed"
+            f"{self.place + 1} of {len(self.queue.records)}, "
+            f"{len(self.queue.reviewed)} reviewed\nuncertainty {doubt:.2f}"
         )
 
     def open(self, folder: str) -> None:

@@ -18,6 +18,7 @@ class ReviewSection(Section):
 
     def build(self) -> None:
         """Make the controls and connect them."""
+        self._begun = False
         self.reviewer = Reviewer(self.controller)
         self.reviewer.moved.connect(self._moved)
         self.open = self.button(
@@ -67,11 +68,18 @@ class ReviewSection(Section):
 
     def _begin(self, folder: str) -> None:
         """Open a batch that was just done; "Next" is where it is looked for."""
+        self._begun = True
         self.reviewer.open(folder)
         self.unfold_asked.emit()
 
     def _moved(self) -> None:
         self.where.setText(self.reviewer.about)
+        # What is wrapped asks for no height of its own, and two lines got room for one.
+        lines = self.reviewer.about.count("\n") + 1
+        self.where.setMinimumHeight(lines * self.where.fontMetrics().lineSpacing() + 2)
+        if self._begun:  # now the section has its full height
+            self._begun = False
+            self.unfold_asked.emit()
         item = self.reviewer.item
         self.where.setToolTip("" if item is None else item.record.image)
         self._busy(False)
