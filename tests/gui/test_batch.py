@@ -229,10 +229,13 @@ def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, make_napari
     wait_for_item(at, 0)
     names = [f"review_{name}" for name in ("where", "previous", "save", "next")]
     parts = [at.control(name) for name in names]
-    qtbot.waitUntil(
-        lambda: all(p.visibleRegion().boundingRect() == p.rect() for p in parts), timeout=5000
-    )
-    where = parts[0]
+    where, previous, *_ = parts
+
+    def laid_out() -> bool:
+        whole = all(part.visibleRegion().boundingRect() == part.rect() for part in parts)
+        return whole and where.geometry().bottom() < previous.geometry().top()
+
+    qtbot.waitUntil(laid_out, timeout=5000)
     assert where.text().startswith("1 of 3, 0 reviewed")
     assert where.height() >= 2 * where.fontMetrics().lineSpacing(), "both lines can be read"
     if shots := os.environ.get("WILDSEG_SHOTS"):

@@ -163,8 +163,10 @@ class Folded(QWidget):
         self._laid_out.start()
 
     def _into_view(self) -> None:
-        above = self.parentWidget()
+        above: QWidget | None = self.section
         while above is not None and not isinstance(above, QScrollArea):
+            if (layout := above.layout()) is not None:
+                layout.activate()  # else it is scrolled to where the section was
             above = above.parentWidget()
         if above is not None:
             above.ensureWidgetVisible(self.section)
