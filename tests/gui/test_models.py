@@ -1,0 +1,68 @@
+"""Models that are not here, would not work, or are released."""
+
+from __future__ import annotations
+
+import weakref
+
+from qtpy.QtGui import QAction
+
+from .annotator import NAMES, paint, wrong_spot
+
+
+def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
+    from napari.utils.notifications import notification_manager
+
+    from napari_wildseg.engine.models import download
+
+    asked = []
+
+    def download_steps(model, **kwargs):
+        asked.append(model)
+        yield from ()
+
+    monkeypatch.setattr(download, "download_steps", download_steps)
+    d = desk(photo, NAMES)
+    d.control("model").setCurrentText("ViT-B-16/openai")
+    d.widget.image.take_model()
+    d.run("auto_segment")
+    assert "not on this machine" in d.status
+    note = notification_manager.records[-1]
+    [(text, press)] = note.actions
+    assert text == "Download (599 MB)"
+
+    class Dialog:
+        def close(self):
+            pass
+
+    press(Dialog())
+    d.qtbot.waitUntil(lambda: bool(asked))
+    d.wait()
+    assert asked == ["ViT-B-16/openai"]
+
+
+def test_a_model_that_would_not_work_is_not_offered(desk, photo):
+    from napari.utils.notifications import notification_manager
+
+    d = desk(photo, NAMES)
+    d.control("model").setCurrentText("coca_ViT-B-32/laion2b_s13b_b90k")
+    d.widget.image.take_model()
+    d.run("auto_segment")
+    assert "not supported" in d.status
+    assert not notification_manager.records[-1].actions, "a download would be for nothing"
+
+
+def test_the_model_can_be_released(desk, photo):
+    d = desk(photo, NAMES)
+    d.controller.pool.models.clear()  # a model of its own, not the one all tests share
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 2), 2)
+    network = weakref.ref(d.controller.pool.models["starter"].network)
+    d.control("more")
+    d.widget.findChild(QAction, "release_model").trigger()
+    d.wait()
+    assert network() is None, "the memory is free"
+    assert "free again" in d.status
+    d.run("refine")
+    assert (labels.data[painted] == 2).all()
+    assert network() is None
