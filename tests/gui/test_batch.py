@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
 from napari_wildseg.engine.classes import parse_classes
@@ -236,6 +237,11 @@ def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, make_napari
         return whole and where.geometry().bottom() < previous.geometry().top()
 
     qtbot.waitUntil(laid_out, timeout=5000)
+    for _ in range(20):  # and so it stays
+        QApplication.processEvents()
+    assert laid_out()
+    line = at.control("batch_source")
+    assert line.height() >= line.sizeHint().height(), "nothing is squeezed for it"
     assert where.text().startswith("1 of 3, 0 reviewed")
     assert where.height() >= 2 * where.fontMetrics().lineSpacing(), "both lines can be read"
     if shots := os.environ.get("WILDSEG_SHOTS"):

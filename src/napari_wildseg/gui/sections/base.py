@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
+    QApplication,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
@@ -165,8 +166,8 @@ class Folded(QWidget):
     def _into_view(self) -> None:
         above: QWidget | None = self.section
         while above is not None and not isinstance(above, QScrollArea):
-            if (layout := above.layout()) is not None:
-                layout.activate()  # else it is scrolled to where the section was
+            # Laid out now, or it would be scrolled to where the section was.
+            QApplication.sendPostedEvents(above, QEvent.Type.LayoutRequest.value)
             above = above.parentWidget()
         if above is not None:
             above.ensureWidgetVisible(self.section)
