@@ -23,7 +23,8 @@ controller.add_classes("cup of coffee, table")
 widget.run.auto_segment.click()
 loop, poll = QEventLoop(), QTimer()
 # Not processEvents in a loop: PySide6 6.12 gives away a reference to None at each call.
-poll.timeout.connect(lambda: controller.working or loop.quit())
+# Not to the end: a program may be left in the middle of a new layer's coming.
+poll.timeout.connect(lambda: "coffee labels" in viewer.layers and loop.quit())
 poll.start(20)
 loop.exec()
 print(json.dumps([bool(viewer.layers["coffee labels"].data.any()), "torch" in sys.modules]))

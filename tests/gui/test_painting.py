@@ -144,3 +144,19 @@ def test_napari_s_spinner_stands_still_while_a_job_has_its_bar(make_napari_viewe
     shown.close()
     # Whether it is shown at all is napari's affair again.
     assert [movie.state() for movie in movies_of(viewer)] != states
+
+
+@pytest.mark.parametrize("leave", ["window", "program"])
+def test_a_hold_ends_with_its_window_and_with_the_program(window, qtbot, leave):
+    """Qt must not ask an object that Python has given up."""
+    go_on = painting.hold_painting()
+    window.labels[0].setText("changed")
+    if leave == "window":
+        window.close()
+        window.show()
+    else:
+        painting._end_all()
+    qtbot.waitUntil(lambda: window.labels[0] in window.paints.seen)
+    assert not painting._HOLDS
+    go_on()  # what began it knows nothing of that
+    turns()

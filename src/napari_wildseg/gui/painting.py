@@ -6,6 +6,8 @@ on what made it necessary.
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,12 +21,18 @@ TURN = 1
 """Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
 
 
+_HOLDS: weakref.WeakSet[_Hold] = weakref.WeakSet()
+"""Those that have not ended."""
+
+
 class _Hold(QObject):
     """Keeps a window from being drawn.
 
     Qt asks for it by an event, which is withheld. To switch the window's updates off and on would
     do as well, but then everything in the window is drawn anew, and not only what has changed. A
     canvas draws itself as soon as it is given another size, so it is switched off.
+
+    It ends with the window and with the program: Qt would ask an object that Python has given up.
     """
 
     def __init__(self, window: QMainWindow) -> None:
@@ -38,13 +46,19 @@ class _Hold(QObject):
         app = QApplication.instance()
         assert app is not None
         self._app = app
+        self._over = False
         app.installEventFilter(self)
+        _HOLDS.add(self)
 
     def eventFilter(  # noqa: N802 - Qt's name
         self, watched: QObject | None, event: QEvent | None
     ) -> bool:
         """Withhold what has the window drawn."""
-        if event is None or event.type() != QEvent.Type.UpdateRequest:
+        if event is None:
+            return False
+        if event.type() == QEvent.Type.Close and watched is self._window:
+            self.end()
+        if event.type() != QEvent.Type.UpdateRequest or self._over:
             return False
         if not isinstance(watched, QWidget) or watched.window() is not self._window:
             return False
@@ -52,7 +66,11 @@ class _Hold(QObject):
         return True
 
     def end(self) -> None:
-        """Have drawn what was to be drawn meanwhile."""
+        """Have drawn what was to be drawn meanwhile; nothing where it ended before."""
+        if self._over:
+            return
+        self._over = True
+        _HOLDS.discard(self)
         self._app.removeEventFilter(self)
         for canvas in self._canvases:
             with suppress(RuntimeError):  # taken from the window meanwhile
@@ -61,6 +79,13 @@ class _Hold(QObject):
             # Qt does not ask twice for the same.
             QApplication.postEvent(self._window, QEvent(QEvent.Type.UpdateRequest))
         self.deleteLater()
+
+
+@atexit.register
+def _end_all() -> None:
+    for hold in list(_HOLDS):
+        with suppress(RuntimeError):  # gone with its window
+            hold.end()
 
 
 def hold_painting() -> Callable[[], None]:
