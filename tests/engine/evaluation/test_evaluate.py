@@ -148,3 +148,5 @@ def test_refiners_without_clicks(data):
     assert only.rerun is None
     with pytest.raises(InputError, match="each once"):
         compare(FakeSegmenter(), data, ["default", "default"])
+    with pytest.raises(InputError, match='"fill", not "lasso"'):
+        compare(FakeSegmenter(), data, ["default"], clicks=1, annotator="lasso")

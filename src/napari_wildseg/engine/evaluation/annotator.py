@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.metrics import mean_iou
 
 RADIUS = 8
@@ -133,6 +134,23 @@ def _fill(
 
 ANNOTATORS = {"dab": _dab, "stroke": _stroke, "fill": _fill}
 """What is painted on a mistake, by name."""
+
+
+def check_annotator(name: str) -> None:
+    """Refuse a name that is none of `ANNOTATORS`.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+
+    Raises
+    ------
+    InputError
+        If there is no such annotator.
+    """
+    if name not in ANNOTATORS:
+        raise InputError(f'The annotator is "dab", "stroke" or "fill", not "{name}".')
 
 
 def _worst(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation.annotator import dabs_to, simulate
+from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet
 from napari_wildseg.engine.evaluation.evaluate import Tally, spread
@@ -106,10 +106,11 @@ def compare_steps(
     Raises
     ------
     InputError
-        If no refiner is named, one twice, or no image is left.
+        If no refiner is named, one twice, there is no such annotator, or no image is left.
     """
     if not refiners or len(set(refiners)) < len(refiners):
         raise InputError("Name the refiners to compare, each once.")
+    check_annotator(annotator)
     items = spread(data.items, limit)
     tallies = {name: Tally(data.per_image) for name in refiners}
     boundary: dict[str, list[float]] = defaultdict(list)

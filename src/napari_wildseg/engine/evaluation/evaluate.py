@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation.annotator import ANNOTATORS, dabs_to, simulate
+from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
@@ -223,8 +223,7 @@ def evaluate_steps(
         raise InputError(f'Labels are "known" or "auto", not "{labels}".')
     if labels == "auto" and clicks:
         raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
-    if annotator not in ANNOTATORS:
-        raise InputError(f'The annotator is "dab", "stroke" or "fill", not "{annotator}".')
+    check_annotator(annotator)
     items = spread(data.items, limit)
     tallies = {stage: Tally(data.per_image) for stage in STAGES}
     tags = LabelTally(data.vocabulary)
