@@ -139,6 +139,17 @@ def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray
     return np.rint(scaled * 255).astype(np.uint8)
 
 
+def top_of(dtype: np.dtype[Any]) -> float:
+    """Return the largest intensity of a type, where all of its range is used.
+
+    Parameters
+    ----------
+    dtype : numpy.dtype
+        Bool and floats end at 1.
+    """
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
     """Compose over white.
 
@@ -149,7 +160,7 @@ def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]
     alpha : ndarray
         ``(H, W)``; it spans its type's range (floats: 0 to 1).
     """
-    top = 1.0 if alpha.dtype.kind in "fb" else float(np.iinfo(alpha.dtype).max)
+    top = top_of(alpha.dtype)
     opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)
     opacity = opacity[..., None] / np.float32(top)
     composed: NDArray[np.float32] = rgb * opacity + 255 * (1 - opacity)

@@ -106,9 +106,7 @@ def hold_spinners() -> Callable[[], None]:
     the whole window is composed anew, which takes a third of two processors from the job where
     there is no graphics card.
     """
-    windows = QApplication.topLevelWidgets()
-    mains = [each for each in windows if isinstance(each, QMainWindow)]
-    bars = [bar for window in mains for bar in window.findChildren(QStatusBar)]
+    bars = [bar for window in _main_windows() for bar in window.findChildren(QStatusBar)]
     labels = [label for bar in bars for label in bar.findChildren(QLabel)]
     movies = [movie for label in labels if (movie := label.movie()) is not None]
     held = [movie for movie in movies if movie.state() == QMovie.MovieState.Running]
@@ -140,5 +138,8 @@ def canvases_of(window: QWidget) -> list[QOpenGLWidget]:
 
 
 def _windows() -> list[QMainWindow]:
-    windows = QApplication.topLevelWidgets()
-    return [each for each in windows if isinstance(each, QMainWindow) and each.isVisible()]
+    return [window for window in _main_windows() if window.isVisible()]
+
+
+def _main_windows() -> list[QMainWindow]:
+    return [each for each in QApplication.topLevelWidgets() if isinstance(each, QMainWindow)]

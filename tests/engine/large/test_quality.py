@@ -18,7 +18,7 @@ def test_small_things_are_found_by_windows(starter):
     large = LargeSegmenter(starter, views="single")
     large.set_image(image)
     tiled = np.asarray(large.segment(NAMES).labels)
-    assert mean_iou(tiled, mask) > mean_iou(overview, mask) + 0.1
+    assert mean_iou(tiled, mask) > max(mean_iou(overview, mask) + 0.1, 0.85)
     # No comparison here: an overview that leaves things out has few borders to get wrong.
     assert boundary_f(tiled, mask) > 0.75
     found = large.suggest([*NAMES, "zebra", "pizza", "keyboard", "banana"], top=3)

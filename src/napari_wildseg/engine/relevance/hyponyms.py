@@ -40,7 +40,11 @@ def reach(text: Tensor, concepts: Tensor) -> Tensor:
     torch.Tensor
         ``(K,)`` float32, the highest cosine to any class.
     """
-    return (text @ concepts.T).amax(1).clamp(min=LEAST_REACH)
+    return _reach(text @ concepts.T)
+
+
+def _reach(cosines: Tensor) -> Tensor:
+    return cosines.amax(1).clamp(min=LEAST_REACH)
 
 
 def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
@@ -61,7 +65,7 @@ def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
         ``(K, N)`` float32; for a name that is one of the classes, the product with its row.
     """
     cosines = text @ concepts.T
-    reached = cosines.amax(1, keepdim=True).clamp(min=LEAST_REACH)
+    reached = _reach(cosines)[:, None]
     heard = cosines >= NEAR * reached
     asked = torch.nonzero(heard.any(0))[:, 0]
     heard, loud = heard[:, asked], (cosines[:, asked] / reached).clamp(min=0).sqrt()
