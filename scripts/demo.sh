@@ -10,7 +10,7 @@ make_environment "${WILDSEG_VENV:-.venv-demo}"
 say "Installing napari-wildseg (a few minutes the first time)"
 "$PY" -m pip install --quiet .
 
-say 'Segmenting sample:camera into "man, camera, tripod, grass, sky"'
-"$PY" -m napari_wildseg segment sample:camera \
-    --labels "man, camera, tripod, grass, sky" --out wildseg-out --overwrite
-say "Done. Look at the overlay picture: $PWD/wildseg-out/camera.overlay.png"
+say 'Segmenting sample:astronaut into "astronaut, space shuttle, flag"'
+"$PY" -m napari_wildseg segment sample:astronaut \
+    --labels "astronaut, space shuttle, flag" --out wildseg-out --overwrite
+say "Done. Look at the overlay picture: $PWD/wildseg-out/astronaut.overlay.png"
