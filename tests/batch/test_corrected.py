@@ -103,6 +103,9 @@ def test_what_was_corrected_in_review_is_carried(batch, tmp_path):
 def test_labels_that_cannot_be_used_are_told(batch, tmp_path):
     with pytest.raises(InputError, match="There is no folder"):
         drain(batch_steps(replace(batch, corrected=tmp_path / "nowhere")))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file, not a folder"):
+        drain(batch_steps(replace(batch, corrected=tmp_path / "file")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"movie_0000.png for instance"):
         drain(batch_steps(replace(batch, corrected=tmp_path / "empty")))

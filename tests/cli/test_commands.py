@@ -114,12 +114,12 @@ def test_segment_says_what_is_wrong(wildseg, arguments, status, words, tmp_path)
 
 
 def test_segment_says_that_a_folder_cannot_be_written(wildseg, photo, tmp_path):
-    (tmp_path / "file").write_text("")
-    ran = wildseg(
-        "segment", photo, "--labels", "cat", "--views", "single", "--out", tmp_path / "file" / "x"
-    )
-    assert ran.status == 1
-    assert "cannot be written" in ran.err
+    file = tmp_path / "file"
+    file.write_text("")
+    for out in (file, file / "x"):
+        ran = wildseg("segment", photo, "--labels", "cat", "--views", "single", "--out", out)
+        assert ran.status == 1
+        assert ran.err == f"wildseg: {file} is a file, not a folder: choose another place.\n"
 
 
 def test_refine_keeps_corrections(wildseg, photo, tmp_path):
@@ -190,6 +190,9 @@ def test_evaluate_says_what_is_wrong(wildseg, tmp_path):
     ran = wildseg("evaluate", tmp_path / "none")
     assert ran.status == 2
     assert "no folder" in ran.err
+    (tmp_path / "file").write_text("")
+    ran = wildseg("evaluate", tmp_path / "file")
+    assert "file is a file, not a folder" in ran.err
 
 
 def test_models(wildseg, tmp_path, monkeypatch):

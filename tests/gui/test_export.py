@@ -176,8 +176,11 @@ def test_a_folder_that_went_away_is_a_sentence(desk, photo, tmp_path, answers):
     d.run("auto_segment")
     answers.choice = Choice("png", tmp_path / "gone")
     d.run("export")
-    assert "not there any more" in d.status
+    assert d.status == f"There is no folder {tmp_path / 'gone'}: choose another."
     assert not (tmp_path / "gone").exists()
+    (tmp_path / "gone").touch()
+    d.run("export")
+    assert d.status == f"{tmp_path / 'gone'} is a file, not a folder: choose another."
 
 
 def test_the_dialog_offers_and_says_what_it_does(desk, photo, tmp_path):
@@ -193,6 +196,11 @@ def test_the_dialog_offers_and_says_what_it_does(desk, photo, tmp_path):
     assert ok.isEnabled()
     dialog.folder.setText(str(tmp_path / "none"))
     assert not ok.isEnabled()
+    assert dialog.about.text() == f"There is no folder {tmp_path / 'none'}."
+    (tmp_path / "file").touch()
+    dialog.folder.setText(str(tmp_path / "file"))
+    assert not ok.isEnabled()
+    assert dialog.about.text() == f"{tmp_path / 'file'} is a file, not a folder."
     dialog.folder.setText(" ")
     assert not ok.isEnabled()
     assert dialog.about.text() == "Choose the folder."

@@ -62,7 +62,7 @@ def test_a_full_disk_is_a_sentence(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WildsegError, match="cannot be written"):
+    with pytest.raises(WildsegError, match="file is a file, not a folder: choose another place"):
         atomic_write(tmp_path / "file" / "sub" / "x.bin", b"")
 
 

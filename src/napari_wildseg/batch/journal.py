@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
-from napari_wildseg.io.atomic import atomic_write
+from napari_wildseg.io.atomic import atomic_write, cannot_write
 
 FOLDER = ".wildseg-batch"
 """Folder inside the output folder that holds the journal and the parts of shared files."""
@@ -166,7 +166,7 @@ class Journal:
                 )
             self._read()
         except OSError as error:
-            raise WildsegError(f"{folder} cannot be written: {reason(error)}.") from error
+            raise cannot_write(folder, error) from error
         except BaseException:
             self.close()
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.evaluation import RefinerFigures
@@ -32,7 +33,7 @@ def check_plot(path: Path) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path.name} is no plot's name: end it with one of {', '.join(ENDINGS)}.")
     if not path.absolute().parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} to write the plot to.")
+        raise InputError(f"{no_folder(path.absolute().parent)}: choose another place for the plot.")
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.files import place_in_file
@@ -292,7 +293,7 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
     from napari_wildseg.io.unlabelled import fill_unlabelled
 
     if not choice.folder.is_dir():
-        raise InputError(f"The folder {choice.folder} is not there any more: choose another.")
+        raise InputError(f"{no_folder(choice.folder)}: choose another.")
     written: list[Path] = []
     data_set: VOCDataSet | COCODataSet | None = None
     if choice.format in DATA_SETS:

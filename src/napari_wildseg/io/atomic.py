@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.folders import file_in_the_way
 
 _TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
 
@@ -50,7 +51,7 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             _rename_new(temporary, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):  # gone already, or its folder is
             temporary.unlink()
@@ -119,7 +120,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     except OSError as error:
         if old.exists() and not path.exists():
             old.replace(path)
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -186,10 +187,23 @@ def _look(path: Path) -> tuple[bool, bool]:
     try:
         return path.exists(), path.is_dir()
     except OSError as error:  # in a folder that may not even be looked into
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> WildsegError:
+def cannot_write(path: Path, error: OSError) -> WildsegError:
+    """Return the error to raise where a file or folder cannot be written.
+
+    Parameters
+    ----------
+    path : Path
+        What was to be written.
+    error : OSError
+        What the system says of it.
+    """
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        file = file_in_the_way(path)
+        if file is not None:
+            return WildsegError(f"{file} is a file, not a folder: choose another place.")
     return WildsegError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.")
 
 

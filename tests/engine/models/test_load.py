@@ -266,7 +266,7 @@ def test_directory_without_its_parts(folder, tmp_path):
     assert "holds no checkpoint" in refusal(str(folder))
     (folder / "open_clip_config.json").unlink()
     assert "has no open_clip_config.json" in refusal(str(folder))
-    assert "There is no directory" in refusal(f"local-dir:{tmp_path / 'nowhere'}")
+    assert "There is no folder" in refusal(f"local-dir:{tmp_path / 'nowhere'}")
 
 
 def test_directory_without_a_tokenizer(folder, monkeypatch):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, open_picture, read_picture
 
@@ -112,7 +113,7 @@ class EvaluationSet:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise InputError(f"There is no folder {folder}: check the name.")
+            raise InputError(f"{no_folder(folder)}: check the name.")
         for part in ("images", "masks"):
             if not (folder / part).is_dir():
                 raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.import_guard import keep_out_triton
 
 STARTER = "starter"
@@ -95,7 +96,7 @@ def _architectures() -> list[str]:
 
 def _folder(text: str, path: Path) -> Spec:
     if not path.is_dir():
-        raise InputError(f"There is no directory {path}.")
+        raise InputError(f"{no_folder(path)}.")
     return Spec(text, "folder", path=path)
 
 

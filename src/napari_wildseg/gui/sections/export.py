@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
@@ -105,7 +106,7 @@ class ExportSection(Section):
         if choice.folder == Path():
             return "Choose the folder.", False
         if session is None or not choice.folder.is_dir():
-            return f"The folder {choice.folder} is not there.", False
+            return f"{no_folder(choice.folder)}.", False
         if choice.format == "yolo" and choice.unlabelled == "keep":
             return "YOLO has no unlabelled pixels: choose what becomes of them, if any.", True
         try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_folder
 from napari_wildseg.io.description import described
@@ -95,7 +96,7 @@ def read(path: Path) -> LabelImage:
     import zarr
 
     if not path.is_dir():
-        raise InputError(f"There is no folder {path}: check the name.")
+        raise InputError(f"{no_folder(path)}: check the name.")
     folder = _label_folder(path)
     attributes = _attributes(folder)
     multiscales = attributes.get("multiscales")

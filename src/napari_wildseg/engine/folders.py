@@ -1,0 +1,40 @@
+"""What to say of a folder that is not one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def no_folder(folder: Path, kind: str = "") -> str:
+    """Return why something is no folder, as the beginning of a sentence.
+
+    Parameters
+    ----------
+    folder : Path
+        Which is no folder.
+    kind : str
+        What it should hold, with a blank before it: ``" with corrected labels"``.
+    """
+    file = file_in_the_way(folder)
+    if file is not None:
+        return f"{file} is a file, not a folder"
+    return f"There is no folder {folder}{kind}"
+
+
+def file_in_the_way(folder: Path) -> Path | None:
+    """Return what there is in place of a folder, or of one it should lie in.
+
+    Parameters
+    ----------
+    folder : Path
+        Which is no folder, or cannot be made.
+    """
+    for place in (folder, *folder.parents):
+        try:
+            if place.is_dir():
+                return None
+            if place.exists():
+                return place
+        except (OSError, ValueError):  # may not be looked into, or has no possible name
+            return None
+    return None

@@ -1,0 +1,23 @@
+"""What is said of a folder that is not one is true of it."""
+
+import pytest
+
+from napari_wildseg.engine.folders import file_in_the_way, no_folder
+
+
+def test_a_file_is_not_said_to_be_missing(tmp_path):
+    (tmp_path / "file").touch()
+    for below in ("", "more", "more/of it"):
+        path = tmp_path / "file" / below
+        assert no_folder(path) == f"{tmp_path / 'file'} is a file, not a folder"
+
+
+def test_what_is_missing_is_said_to_be(tmp_path):
+    path = tmp_path / "none" / "more"
+    assert no_folder(path, " with masks") == f"There is no folder {path} with masks"
+
+
+@pytest.mark.parametrize("name", ["nul\0", "long" * 100])
+def test_names_that_no_folder_can_have(tmp_path, name):
+    assert file_in_the_way(tmp_path / name / "more") is None
+    assert no_folder(tmp_path / name).startswith("There is no folder")
