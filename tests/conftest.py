@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,6 +40,11 @@ _NOT_OURS = (
 
 os.environ.pop("HF_HUB_OFFLINE", None)  # read when huggingface_hub is imported
 
+NO_SCREEN = (
+    "Some of these tests open a window, and there is no screen: run them with "
+    "xvfb-run -a python -m pytest ..., or leave out tests/gui."
+)
+
 LIGHT = {
     "embed_dim": 16,
     "vision_cfg": {
@@ -46,6 +52,29 @@ LIGHT = {
     },
     "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }  # fmt: skip
+
+
+def opens_a_window_nowhere(item) -> bool:
+    """Whether a test needs a screen and there is none: Qt would end the process with a crash."""
+    elsewhere = os.environ.get("QT_QPA_PLATFORM", "").startswith(("offscreen", "minimal", "vnc"))
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or elsewhere
+    return sys.platform.startswith("linux") and not screen and "qapp" in item.fixturenames
+
+
+def pytest_collection_modifyitems(config, items):
+    """Refuse to begin where windows cannot be opened."""
+    # A worker of pytest-xdist that ends here is taken for one that crashed.
+    worker = hasattr(config, "workerinput")
+    if not worker and not config.option.collectonly and any(map(opens_a_window_nowhere, items)):
+        pytest.exit(NO_SCREEN, returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Stop at the first test whose window cannot be opened."""
+    if opens_a_window_nowhere(item):
+        item.session.shouldstop = NO_SCREEN
+        pytest.fail(NO_SCREEN, pytrace=False)
 
 
 @pytest.fixture(autouse=True)

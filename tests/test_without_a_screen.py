@@ -1,0 +1,34 @@
+"""Tests that open windows say so where there is no screen, instead of crashing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WINDOWED = Path(__file__).parent / "gui" / "test_brush.py"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")
+@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
+def test_it_is_said_in_a_sentence(workers):
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    surroundings = {key: value for key, value in os.environ.items() if key not in screens}
+    command = [sys.executable, "-m", "pytest", "-q", *workers, os.fspath(WINDOWED)]
+    ran = subprocess.run(
+        command,
+        cwd=WINDOWED.parents[2],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED)
+    said = ran.stdout + ran.stderr
+    assert "no screen: run them with xvfb-run -a python -m pytest" in said
+    assert "crashed" not in said
+    assert "INTERNALERROR" not in said
