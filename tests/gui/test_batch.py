@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.gui.batch_process import as_labels
+from napari_wildseg.gui.batch_process import KILLED, as_labels
 
 from ..batch.conftest import write_pictures
 
@@ -95,6 +95,7 @@ def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_mo
     assert len(reviewer.queue.report.failed) == 1
     assert at.control("review_where").text().startswith("1 of 3, 0 reviewed\nuncertainty 0.")
     assert not at.section("Review").isHidden()  # where "Next" is
+    assert at.status.startswith("1 image failed: see report.csv. Paint what is wrong")
 
 
 def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
@@ -106,6 +107,51 @@ def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
     at.qtbot.waitUntil(lambda: not at.section("Batch").process.running)
     assert "stopped" in at.status
     assert at.control("batch_start").isEnabled()
+
+
+def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
+    write_pictures(tmp_path / "pictures", 4)
+    at = desk(names="cat, dog")
+    fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
+    at.click("batch_start")
+    process, bar = at.section("Batch").process, at.control("batch_progress")
+    at.qtbot.waitUntil(lambda: bar.value() >= 1)
+    process._process.kill()
+    at.qtbot.waitUntil(lambda: not process.running)
+    assert at.status == f"The batch ended: {KILLED}"
+    at.click("batch_start")
+    reviewer = wait_for_item(at, 0)
+    assert len(reviewer.queue.records) == 4
+
+
+def test_a_tilde_is_the_home_folder(desk, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    at = desk(names="cat, dog")
+    asked = []
+    monkeypatch.setattr(at.section("Batch").process, "start", asked.append)
+    fill_in(at, "~/pictures/*.jpg", "~/out", "starter")
+    at.click("batch_start")
+    assert asked[0].source == os.path.join(tmp_path, "pictures/*.jpg")  # noqa: PTH118
+    assert asked[0].folder == tmp_path / "out"
+
+
+def test_what_is_unfolded_comes_into_view(desk, make_napari_viewer, qtbot):
+    """In a low window, where it unfolds below what is in view; a batch's bar as well."""
+    viewer = make_napari_viewer(show=True)
+    at = desk(viewer=viewer, names="cat, dog")
+    viewer.window._qt_window.resize(900, 560)
+    QApplication.processEvents()
+    button = at.control("batch_start")
+    assert button.visibleRegion().isEmpty()
+    unfold(at, "batch")
+    qtbot.waitUntil(lambda: button.visibleRegion().boundingRect() == button.rect())
+    at.section("Batch").process.start = lambda request: None
+    at.control("batch_source").setText("pictures")
+    at.control("batch_folder").setText("out")
+    button.click()
+    bar = at.control("batch_progress")
+    qtbot.waitUntil(lambda: bar.visibleRegion().boundingRect() == bar.rect())
 
 
 def test_what_is_missing_is_said(desk, tmp_path, light_model):

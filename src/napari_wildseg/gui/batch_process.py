@@ -78,6 +78,12 @@ class BatchRequest:
         ]
 
 
+KILLED = (
+    "its process was ended from outside, perhaps for lack of memory. Run it again to go on from "
+    "where it is."
+)
+
+
 class BatchProcess(QObject):
     """Runs one batch at a time.
 
@@ -157,7 +163,7 @@ class BatchProcess(QObject):
             self.finished.emit(True, "")
         else:
             lines = [line for line in said.strip().splitlines() if line.startswith("wildseg: ")]
-            reason = lines[-1].removeprefix("wildseg: ") if lines else "it ended without a word"
+            reason = lines[-1].removeprefix("wildseg: ") if lines else KILLED
             self.finished.emit(False, reason)
 
     def _on_error(self, error: object) -> None:

@@ -82,7 +82,9 @@ class ExportDialog(QDialog):
         self.about = QLabel(self)
         self.about.setObjectName("export_about")
         self.about.setWordWrap(True)
-        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel, self)
+        # No standard button: some desktops give those pictures that go with no theme of napari.
+        self.buttons = QDialogButtonBox(self)
+        self.buttons.addButton("Cancel", QDialogButtonBox.ButtonRole.RejectRole)
         self.ok = self.buttons.addButton("Export", QDialogButtonBox.ButtonRole.AcceptRole)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)

@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
 from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.session import LABELS
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ class Reviewer:
         self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        self._moved(WHAT_TO_DO, opened)
+        failed = counted(len(self.queue.report.failed), "image", "images")
+        told = f"{failed} failed: see report.csv. " if self.queue.report.failed else ""
+        self._moved(told + WHAT_TO_DO, opened)
 
     def _moved(self, message: str, found: tuple[int, ReviewItem, str]) -> None:
         place, item, left_out = found

@@ -158,6 +158,8 @@ class Folded(QWidget):
     def _fold(self, shown: bool) -> None:
         self.heading.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self.section.setVisible(shown)
+        if shown:  # in a low window it would unfold below what is in view
+            self._laid_out.start()
 
     def _unfold(self) -> None:
         self.heading.setChecked(True)

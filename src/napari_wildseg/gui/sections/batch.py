@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,10 +11,12 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLineEdit,
     QProgressBar,
 )
 
 from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest, as_labels
+from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.sections.base import Folded, Section
 
 SAME = "all classes above"
@@ -119,7 +122,7 @@ class BatchSection(Section):
 
     def run(self) -> None:
         """Start the batch that the controls describe, or say what is missing."""
-        source, folder = self.source.text().strip(), self.folder.text().strip()
+        source, folder = _typed(self.source), _typed(self.folder)
         chosen = self.labels.currentText()
         classes = self.controller.classes
         if not source or not folder:
@@ -139,11 +142,12 @@ class BatchSection(Section):
             views=self.controller.settings.views,
             threshold=self.controller.threshold,
             if_present=chosen == PRESENT,
-            corrected=self.advanced.corrected.text().strip(),
+            corrected=_typed(self.advanced.corrected),
             scheduler=self.advanced.scheduler.text().strip(),
         )
         self._failed = 0
         self._running(True)
+        self.unfold_asked.emit()  # the bar has come, and is to be seen
         self.bar.setRange(0, 0)
         self.bar.setFormat("Starting ...")
         self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")
@@ -170,12 +174,13 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            failed = f" {self._failed} images failed: see report.csv." if self._failed else ""
+            images = counted(self._failed, "image", "images")
+            failed = f" {images} failed: see report.csv." if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."
             )
-            self.controller.batch_done.emit(self.folder.text().strip())
+            self.controller.batch_done.emit(_typed(self.folder))
         elif reason:
             self.controller.tell(f"The batch ended: {reason}")
         else:
@@ -200,3 +205,9 @@ class BatchSection(Section):
             self.labels.setCurrentIndex(self.labels.count() - 2)
         else:
             self.labels.setCurrentText(SAME)
+
+
+def _typed(line: QLineEdit) -> str:
+    """Return the path in a line, with ``~`` as a shell would have it."""
+    text = line.text().strip()
+    return os.path.expanduser(text)  # noqa: PTH111 - a pattern is no path
