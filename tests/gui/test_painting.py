@@ -131,14 +131,16 @@ def movies_of(viewer):
     return [label.movie() for label in labels if label.movie() is not None]
 
 
-def test_napari_s_spinner_stands_still_while_a_job_has_its_bar(make_napari_viewer, monkeypatch):
+def test_napari_s_spinner_stands_still_while_a_job_has_its_bar(
+    make_napari_viewer, monkeypatch, qtbot
+):
     """Each of its pictures has the whole window composed anew."""
     viewer = make_napari_viewer()
     monkeypatch.setattr(activity, "PATIENCE", 0)
     shown = activity.Activity("Auto-segment", lambda: None)
     shown.show(Progress(1, 3, "Encoding"))
-    states = [movie.state() for movie in movies_of(viewer)]
-    assert states == [QMovie.MovieState.Paused]
+    states = [QMovie.MovieState.Paused]
+    qtbot.waitUntil(lambda: [movie.state() for movie in movies_of(viewer)] == states)
     shown.show(Progress(2, 3, "Encoding"))
     assert [movie.state() for movie in movies_of(viewer)] == states
     shown.close()

@@ -99,7 +99,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     d.click("auto_segment")
     try:
         qtbot.waitUntil(lambda: bool(progress._all_instances))
-        bars = [bar for bar in progress._all_instances if bar.desc.startswith("Auto-segment")]
+        bars = list(progress._all_instances)
         assert len(bars) == 1
         bars[0].cancel()
         assert not d.controller.runner.running

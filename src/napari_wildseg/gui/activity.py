@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from napari.utils import cancelable_progress
+from napari.utils import progress
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.painting import TURN, hold_painting, hold_spinners
+from napari_wildseg.gui.painting import TURN, hold_painting, hold_spinners, main_windows
 
 
-class _Bar(cancelable_progress):  # type: ignore[misc]
-    """A bar whose cancel button cancels a job that is not a loop over the bar."""
+class _Bar(progress):  # type: ignore[misc]
+    """A bar whose cancel button cancels a job that is not a loop over the bar.
+
+    It is no `cancelable_progress`. napari shows the button of one before the button has a place: a
+    window of its own flashes on the screen, which takes as long as all else about a bar.
+    """
 
     stop: Callable[[], object] | None = None
 
     def cancel(self) -> None:
-        """Stop the job."""
-        super().cancel()
+        """Stop the job; napari calls this when its button is pressed."""
         if self.stop is not None:
             self.stop()
 
+    def offer_cancel(self) -> None:
+        """Show the button, which has its place now; nothing where napari keeps it elsewhere."""
+        for window in main_windows():
+            find = getattr(getattr(window, "_activity_dialog", None), "get_pbar_from_prog", None)
+            button = getattr(None if find is None else find(self), "cancel_button", None)
+            if button is not None:
+                button.show()
+
+
+FORMAT = "{desc}|{bar}|{n_fmt}/{total_fmt}"
+"""What napari writes behind a bar, after the last stroke. With times and rates, as it is by itself,
+the button is pushed out of view, and comes and goes as the words change."""
 
 PATIENCE = 2.0
 """Seconds a job has run when it gets a bar. Shorter ones are over before one has looked there, and
@@ -45,42 +62,56 @@ class Activity:
         self._cancel = cancel
         self._bar: _Bar | None = None
         self._turn: Callable[[], None] = lambda: None
+        self._asked = False
         self._open = True
         self._showing = False
         self._from = time.monotonic() + PATIENCE
 
     def show(self, progress: Progress) -> None:
-        """Move the bar on."""
-        # napari processes events while it draws a bar, also a new one: the job may report, or end,
-        # in one of them.
+        """Move the bar on; the first time, make one, over several turns of the event loop."""
+        # napari processes events while it draws a bar: the job may report, or end, in one of them.
         if not self._open or self._showing or time.monotonic() < self._from:
             return
+        if self._bar is not None:
+            self._while_showing(self._move, progress)
+        elif not self._asked:
+            self._asked = True
+            go_on = hold_painting()
+            QTimer.singleShot(TURN, partial(self._while_showing, self._make, progress, go_on))
+
+    def _while_showing(self, draw: Callable[..., None], *arguments: Any) -> None:
         self._showing = True
         try:
-            self._draw(progress)
+            draw(*arguments)
         finally:
             self._showing = False
         if not self._open:
             self.close()
 
-    def _draw(self, progress: Progress) -> None:
-        if self._bar is None:
-            go_on = hold_painting()
-            try:
+    def _make(self, progress: Progress, go_on: Callable[[], None]) -> None:
+        try:
+            if self._open:
                 # A total of 0 shows a moving bar: how long it takes is not known yet.
-                self._bar = _Bar(total=progress.total, desc=self._title, leave=False)
-            finally:
-                QTimer.singleShot(TURN, go_on)
-            self._bar.stop = self._cancel
-            self._turn = hold_spinners()
+                desc = progress.stage or self._title
+                self._bar = bar = _Bar(
+                    total=progress.total, desc=desc, leave=False, bar_format=FORMAT
+                )
+                bar.stop = self._cancel
+                bar.offer_cancel()
+                self._turn = hold_spinners()
+        finally:
+            QTimer.singleShot(TURN, go_on)
+
+    def _move(self, progress: Progress) -> None:
         bar = self._bar
+        if bar is None:
+            return
         if self._open and bar.total != progress.total:
             bar.total = progress.total
-        text = f"{self._title}: {progress.stage}"
-        if self._open and bar.desc != text:
-            bar.set_description(text)
         if self._open and bar.n != progress.done:
             bar.update(progress.done - bar.n)
+        if self._open:  # the number behind the bar as well, which it would bring when it likes
+            bar.set_description(progress.stage or self._title)
 
     def close(self) -> None:
         """Remove the bar; more than once is harmless."""

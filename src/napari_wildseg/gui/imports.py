@@ -32,6 +32,7 @@ MODULES = (
     "pandas",
     "skimage.color.colorconv",
     "napari_wildseg.gui.dashes",
+    "napari_wildseg.gui.first_layer",
 )
 """What a first Auto-segment needs and no earlier moment does."""
 

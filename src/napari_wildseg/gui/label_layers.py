@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.display import Plane, current_plane
+from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.layers import (
     LABELS_SUFFIX,
     PSEUDO_SUFFIX,
@@ -92,6 +93,10 @@ class LabelLayers:
             Made from `Standing.blank`.
         """
         return self._new(session, image, kind, plan.fresh)
+
+    def make_ahead(self, layer: Labels, then: Callable[[], object]) -> None:
+        """Call something some turns of the event loop later, when a layer is ready for `add`."""
+        make_ahead(self._viewer, layer, then)
 
     def add(
         self,

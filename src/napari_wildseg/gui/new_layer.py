@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.gui.early_visual import made_ahead
 from napari_wildseg.gui.late_controls import controls_later
 from napari_wildseg.gui.painting import TURN, draw_canvases, hold_painting
 
@@ -59,7 +60,11 @@ def _turns(
     go_on = hold_painting()
     try:
         overlays = _cover(layer)
-        with _same_selection(viewer), controls_later(viewer, layer) as make_controls:
+        with (
+            _same_selection(viewer),
+            made_ahead(viewer, layer),
+            controls_later(viewer, layer) as make_controls,
+        ):
             viewer.add_layer(layer)
         yield
         make_controls()

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QMovie
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QStatusBar, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QStatusBar
 
 TURN = 1
 """Milliseconds to the next turn. With none, Qt may go on before it looks at mouse and keyboard."""
@@ -42,12 +42,10 @@ class _Hold(QObject):
         self._canvases = [each for each in canvases_of(window) if each.updatesEnabled()]
         for canvas in self._canvases:
             canvas.setUpdatesEnabled(False)
-        # Of the application: a button that was a window of its own for a moment asks by itself.
-        app = QApplication.instance()
-        assert app is not None
-        self._app = app
         self._over = False
-        app.installEventFilter(self)
+        # Not of the application: each event of every widget would wait for Python's lock, which
+        # the worker has.
+        window.installEventFilter(self)
         _HOLDS.add(self)
 
     def eventFilter(  # noqa: N802 - Qt's name
@@ -58,9 +56,7 @@ class _Hold(QObject):
             return False
         if event.type() == QEvent.Type.Close and watched is self._window:
             self.end()
-        if event.type() != QEvent.Type.UpdateRequest or self._over:
-            return False
-        if not isinstance(watched, QWidget) or watched.window() is not self._window:
+        if event.type() != QEvent.Type.UpdateRequest or self._over or watched is not self._window:
             return False
         self._asked = True
         return True
@@ -71,7 +67,7 @@ class _Hold(QObject):
             return
         self._over = True
         _HOLDS.discard(self)
-        self._app.removeEventFilter(self)
+        self._window.removeEventFilter(self)
         for canvas in self._canvases:
             with suppress(RuntimeError):  # taken from the window meanwhile
                 canvas.setUpdatesEnabled(True)
@@ -106,7 +102,9 @@ def hold_spinners() -> Callable[[], None]:
     the whole window is composed anew, which takes a third of two processors from the job where
     there is no graphics card.
     """
-    bars = [bar for window in _main_windows() for bar in window.findChildren(QStatusBar)]
+    directly = Qt.FindChildOption.FindDirectChildrenOnly  # a window has a thousand others
+    windows = main_windows()
+    bars = [bar for each in windows for bar in each.findChildren(QStatusBar, "", directly)]
     labels = [label for bar in bars for label in bar.findChildren(QLabel)]
     movies = [movie for label in labels if (movie := label.movie()) is not None]
     held = [movie for movie in movies if movie.state() == QMovie.MovieState.Running]
@@ -132,14 +130,20 @@ def draw_canvases() -> None:
             canvas.grabFramebuffer()
 
 
-def canvases_of(window: QWidget) -> list[QOpenGLWidget]:
-    """Return the canvases of a window that are in view."""
-    return [each for each in window.findChildren(QOpenGLWidget) if each.isVisible()]
+def canvases_of(window: QMainWindow) -> list[QOpenGLWidget]:
+    """Return the canvases of a window that are in view, but for those of its docks.
+
+    Docks have many children to look through, and keep their size when something is shown.
+    """
+    center = window.centralWidget()
+    found = [] if center is None else center.findChildren(QOpenGLWidget)
+    return [each for each in found if each.isVisible()]
 
 
 def _windows() -> list[QMainWindow]:
-    return [window for window in _main_windows() if window.isVisible()]
+    return [window for window in main_windows() if window.isVisible()]
 
 
-def _main_windows() -> list[QMainWindow]:
+def main_windows() -> list[QMainWindow]:
+    """Return the windows of the application that have a status bar, docks and the like."""
     return [each for each in QApplication.topLevelWidgets() if isinstance(each, QMainWindow)]

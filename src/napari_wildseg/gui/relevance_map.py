@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui.display import RELEVANCE, Plane
+from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.jobs import relevance_steps
 from napari_wildseg.gui.layers import place_of
 from napari_wildseg.gui.new_layer import add_in_turns
-from napari_wildseg.gui.painting import TURN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +83,7 @@ class RelevanceMaps:
         )
         self._made[layer] = (session, plane, name)
         self.adding = True
-        QTimer.singleShot(TURN, partial(self._add, session, layer, name))
+        make_ahead(viewer, layer, partial(self._add, session, layer, name))
 
     def _there(self, session: ImageSession, plane: Plane, name: str) -> Image | None:
         for layer in self._controller.viewer.layers:

@@ -13,12 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in
 from napari_wildseg.gui.label_layers import FILL
-from napari_wildseg.gui.painting import TURN
 from napari_wildseg.gui.session import LABELS, PSEUDO
 
 if TYPE_CHECKING:
@@ -181,7 +179,7 @@ class Takeover:
             # napari takes a while for a new layer; the window answers before each part of it.
             layer = self._layers.make(session, image, kind, plan)
             look = (session.classes, session.hidden)
-            QTimer.singleShot(TURN, partial(self._add, arrival, plans, taken, layer, look))
+            self._layers.make_ahead(layer, partial(self._add, arrival, plans, taken, layer, look))
 
     def _end(self) -> None:
         self.writing = False
