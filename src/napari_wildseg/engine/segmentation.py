@@ -84,7 +84,7 @@ class Segmentation:
         """Turn places into class ids; 0 and 255 stay."""
         table = np.arange(256, dtype=np.uint8)
         table[1 : len(self.classes) + 1] = self._ids
-        return table[places]
+        return table.take(places)
 
     def places_of_corrections(
         self, corrections: NDArray[np.integer[Any]] | None

@@ -12,7 +12,7 @@ from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
 from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import edge_weights, random_walk
+from napari_wildseg.engine.refine.walk import edge_weights, margin_of, random_walk
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,6 +95,13 @@ def test_edges_weigh_less_where_colours_differ():
     assert right.min() > 0
     constant, _ = edge_weights(torch.ones(3, 4, 6), beta=2.0)
     assert (constant == 1).all()
+
+
+def test_the_margin_is_between_the_two_most_likely():
+    for labels in (2, 3, 6):
+        chances = random(labels, 7, 9)
+        top = chances.topk(2, dim=0).values
+        torch.testing.assert_close(margin_of(chances), top[0] - top[1], rtol=0, atol=0)
 
 
 # -- upsampling

@@ -85,6 +85,18 @@ def test_names_do_not_depend_on_what_else_is_asked(concepts, dog):
     torch.testing.assert_close(beside[1:], alone)
 
 
+def test_each_list_of_names_is_asked_for_itself(concepts, dog):
+    """What is kept of names from one view to the next is not mistaken for that of others."""
+    places = torch.randn(6, 12, generator=torch.Generator().manual_seed(4))
+    first = answers(dog[None], places, concepts)
+    other = answers(concepts[[9]], places, concepts)
+    assert not torch.allclose(first, other)
+    torch.testing.assert_close(answers(dog[None], places, concepts), first, rtol=0, atol=0)
+    torch.testing.assert_close(
+        answers(dog[None], places[:2], concepts[:BREEDS]), first[:, :2], rtol=1e-5, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "other"),
     [("dog", "collie", "teapot"), ("bird", "magpie", "sports car"), ("car", "jeep", "magpie")],

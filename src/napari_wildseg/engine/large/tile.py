@@ -24,7 +24,7 @@ from napari_wildseg.engine.pixels import lab_of
 from napari_wildseg.engine.refine.observe import observe
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import edge_weights, mean_contrast
+from napari_wildseg.engine.refine.walk import edge_weights, margin_of, mean_contrast
 
 WALK_STEP = 2
 """Side of the cells that are walked on, in pixels; full resolution follows from the colours."""
@@ -153,8 +153,7 @@ def _solve(
     shape = pixels.shape[:2]
     padded = _filled(pixels)
     edges = edge_weights(_colours(padded), options.beta, contrast=contrast)
-    top = prior.topk(2, dim=0).values
-    trust = options.trust * (0.05 + (top[0] - top[1]).square())
+    trust = options.trust * (0.05 + margin_of(prior).square())
     mask, start = None, prior
     if fixed is not None:
         seen = observe(_filled(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)

@@ -34,7 +34,7 @@ from napari_wildseg.engine.refine.reach import Dabs
 from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import random_walk, weaken
+from napari_wildseg.engine.refine.walk import margin_of, random_walk, weaken
 
 _TIE = 1e-5
 """Probabilities that differ by less are equal."""
@@ -157,8 +157,7 @@ class DefaultRefinement:
         dabs: Dabs | None,
     ) -> NDArray[np.uint8]:
         """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
-        top = prior.topk(2, dim=0).values
-        trust = self.options.trust * (0.05 + (top[0] - top[1]).square())
+        trust = self.options.trust * (0.05 + margin_of(prior).square())
         if held is not None:
             seeds = observe(held, self._scene.work, self.n_classes)
             firm = seeds.mask

@@ -92,6 +92,27 @@ def weaken(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
     )
 
 
+def margin_of(probabilities: Tensor) -> Tensor:
+    """Say how far the most likely label is ahead of the next.
+
+    Parameters
+    ----------
+    probabilities : torch.Tensor
+        ``(K, H, W)`` float32, of two labels at least.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(H, W)`` float32.
+    """
+    first, other, *others = probabilities
+    best, second = torch.maximum(first, other), torch.minimum(first, other)
+    for values in others:  # label by label: in a fraction of the time of a search for two
+        second = torch.maximum(second, torch.minimum(best, values))
+        best = torch.maximum(best, values)
+    return best - second
+
+
 def degree_of(trust: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
     """Return the diagonal of the system: the trust and the edges of every pixel, ``(H, W)``.
 

@@ -11,6 +11,8 @@ Which classes a name stands for is read off its own row, that of the text tower:
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -64,16 +66,41 @@ def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
     torch.Tensor
         ``(K, N)`` float32; for a name that is one of the classes, the product with its row.
     """
+    asked, roots, classes = _classes_of(text, concepts)
+    # Names by places: what a name reads of its classes is whole rows.
+    products = asked @ places.T
+    own, each = products[: len(text)], products[len(text) :]
+    found: Tensor = own * (TOGETHER / roots)
+    for answer, (those, weights) in zip(found, classes, strict=True):
+        if len(those):
+            best = (each[those] * weights).amax(0)
+            answer.add_(best, alpha=1 - TOGETHER)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _classes_of(
+    text: Tensor, concepts: Tensor
+) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    """Say what to ask places of; the same for all views of an image, so it is kept.
+
+    Returns
+    -------
+    asked : torch.Tensor
+        ``(K + A, D)`` rows: the names, then every class that one of them stands for.
+    roots : torch.Tensor
+        ``(K, 1)``, of the reach of each name.
+    classes : list of (torch.Tensor, torch.Tensor)
+        For each name, which of the A classes it stands for, and ``(n, 1)`` weights of what they
+        answer.
+    """
     cosines = text @ concepts.T
     reached = _reach(cosines)[:, None]
     heard = cosines >= NEAR * reached
     asked = torch.nonzero(heard.any(0))[:, 0]
-    heard, loud = heard[:, asked], (cosines[:, asked] / reached).clamp(min=0).sqrt()
-    products = places @ torch.cat([text, concepts[asked]]).T
-    each = products[:, len(text) :]
-    found: Tensor = products[:, : len(text)].T * (TOGETHER / reached.sqrt())
-    for answer, classes, weights in zip(found, heard, loud, strict=True):
-        if bool(classes.any()):
-            best = (each[:, classes] * weights[classes]).amax(1)
-            answer.add_(best, alpha=1 - TOGETHER)
-    return found
+    weights = (cosines[:, asked] / reached).clamp(min=0).sqrt()
+    classes = [
+        (torch.nonzero(own)[:, 0], row[own][:, None])
+        for own, row in zip(heard[:, asked], weights, strict=True)
+    ]
+    return torch.cat([text, concepts[asked]]), reached.sqrt(), classes
