@@ -212,6 +212,13 @@ def test_resuming_otherwise_is_refused(batch, change, words):
         drain(batch_steps(replace(few, resume=True, settings=replace(few.settings, threshold=0.6))))
 
 
+def test_file_in_place_of_the_cache_is_refused_before_anything_is_written(batch, tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(InputError, match="kept is a file, not a folder"):
+        drain(batch_steps(replace(batch, cache_dir=tmp_path / "kept")))
+    assert not batch.folder.exists()
+
+
 def test_resuming_with_another_version_or_other_weights_is_refused(batch, monkeypatch):
     few = small(batch)
     drain(batch_steps(few))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.cache import EncodingCache, encoding_key
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.attention import AttentionRelevance
@@ -133,10 +134,19 @@ def test_damaged_file_is_no_entry_and_goes(tmp_path, content):
 
 def test_folder_that_cannot_be_written_leaves_memory(tmp_path):
     blocked = tmp_path / "file"
-    blocked.write_text("in the way")
     cache = EncodingCache(folder=blocked / "kept")
+    blocked.write_text("in the way")
     cache.put("k", encodings(0))
     assert cache.get("k") is not None
+
+
+def test_file_in_place_of_the_folder_is_refused_in_a_sentence(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for folder in (file, file / "kept"):
+        with pytest.raises(InputError, match=r"file is a file, not a folder: choose another"):
+            EncodingCache(folder=folder)
+    assert file.read_text() == "in the way"
 
 
 def test_full_disk_leaves_no_part_and_no_error(tmp_path):

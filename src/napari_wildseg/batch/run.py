@@ -20,6 +20,7 @@ from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.units import Unit, units_of
 from napari_wildseg.batch.worklist import WorkItem, list_images
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.io.atomic import refuse_existing, remove_left_over
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
@@ -130,6 +131,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
     """
     output = open_output(batch.format, batch.folder)
     # Looked at before a folder is made.
+    if batch.cache_dir is not None:
+        check_cache_folder(batch.cache_dir)
     items = list_images(batch.source)
     _plan(batch, items)
     corrected = _corrected(batch, items)

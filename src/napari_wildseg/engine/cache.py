@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 
@@ -72,6 +73,11 @@ class EncodingCache:
         Where to keep them on disk as well; None for memory alone.
     disk_bytes : int
         Most bytes on disk.
+
+    Raises
+    ------
+    InputError
+        If there is a file in the folder's place.
     """
 
     def __init__(
@@ -81,7 +87,7 @@ class EncodingCache:
         disk_bytes: int = 4 * 2**30,
     ) -> None:
         self.memory_bytes = memory_bytes
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else check_cache_folder(folder)
         self.disk_bytes = disk_bytes
         self._held: OrderedDict[str, tuple[ViewEncoding, ...]] = OrderedDict()
 

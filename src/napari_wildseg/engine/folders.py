@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from napari_wildseg.engine.errors import InputError
 
 
 def no_folder(folder: Path, kind: str = "") -> str:
@@ -38,3 +41,24 @@ def file_in_the_way(folder: Path) -> Path | None:
         except (OSError, ValueError):  # may not be looked into, or has no possible name
             return None
     return None
+
+
+def check_cache_folder(folder: str | os.PathLike[str]) -> Path:
+    """Refuse a place for encodings that can be no folder.
+
+    One that is full or may not be written to is taken: encodings are then kept in memory alone.
+
+    Parameters
+    ----------
+    folder : path
+        It need not exist.
+
+    Raises
+    ------
+    InputError
+        If there is a file in its place, or in that of a folder above it.
+    """
+    file = file_in_the_way(Path(folder).absolute())
+    if file is not None:
+        raise InputError(f"{file} is a file, not a folder: choose another place for encodings.")
+    return Path(folder)
