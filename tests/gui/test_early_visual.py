@@ -56,6 +56,19 @@ def test_others_that_are_added_meanwhile_get_their_own(viewer, qtbot):
     assert visuals(viewer)[other].layer is other
 
 
+def test_a_visual_that_cannot_be_made_holds_nothing_up(viewer, qtbot, monkeypatch):
+    def fails(*_args, **_kwargs):
+        raise TypeError("another signature")
+
+    layer = Labels(np.zeros((40, 50), np.uint8))
+    with monkeypatch.context() as patched:
+        patched.setattr(qt_viewer, "create_vispy_layer", fails)
+        ahead(viewer, layer, qtbot)
+    with made_ahead(viewer, layer):
+        viewer.add_layer(layer)
+    assert visuals(viewer)[layer].layer is layer
+
+
 def test_large_layers_and_other_versions_of_napari_do_without(viewer, qtbot, monkeypatch):
     layer = Labels(np.zeros((40, 50), np.uint8))
     with monkeypatch.context() as small:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -42,10 +42,12 @@ def make_ahead(viewer: Viewer, layer: Layer, then: Callable[[], object]) -> None
     """
 
     def turn() -> None:
-        module, canvas = _place(viewer)
-        if module is not None and layer.data.size <= LARGE:
-            options = {"font_info": canvas.font_info()} if hasattr(canvas, "font_info") else {}
-            vars(layer)[_KEPT] = (getattr(module, _NAME)(layer, **options), options)
+        # What goes wrong here goes wrong again where it is seen: when the layer is added.
+        with suppress(Exception):
+            module, canvas = _place(viewer)
+            if module is not None and layer.data.size <= LARGE:
+                options = {"font_info": canvas.font_info()} if hasattr(canvas, "font_info") else {}
+                vars(layer)[_KEPT] = (getattr(module, _NAME)(layer, **options), options)
         QTimer.singleShot(TURN, then)
 
     QTimer.singleShot(TURN, turn)
