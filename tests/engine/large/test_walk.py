@@ -32,6 +32,20 @@ def test_it_solves_the_system():
     torch.testing.assert_close(walked[:, fixed], prior[:, fixed], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_comes_near_where_the_prior_is_trusted_as_little_as_in_a_refinement(seed):
+    """Smooth parts of the answer come last; no others may suffer for them (`_LOWEST`)."""
+    random = torch.Generator().manual_seed(seed)
+    prior = torch.softmax(torch.randn(3, *SHAPE, generator=random), 0)
+    trust = torch.rand(SHAPE, generator=random) * 0.004 + 0.0002
+    halves = (torch.arange(SHAPE[1]) >= SHAPE[1] // 2) * 0.5
+    edges = edge_weights(torch.rand(3, *SHAPE, generator=random) * 0.1 + halves, 3.0)
+    exact = random_walk(prior, trust, edges, iterations=3000, tolerance=1e-7)
+    away = (local_walk(prior, trust, edges) - exact).abs()
+    assert away.mean() < 0.006, "the prior is 0.18 away"
+    assert away.max() < 0.04
+
+
 @pytest.mark.parametrize("place", [(REACH + 3, REACH + 9), (REACH + 3, REACH + 10)])
 def test_no_cell_depends_on_another_beyond_the_reach(place):
     prior, trust, edges = system()
