@@ -13,11 +13,10 @@ WINDOWED = Path(__file__).parent / "gui" / "test_brush.py"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")
-@pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["one process", "a worker"])
-def test_it_is_said_in_a_sentence(workers):
+def test_it_is_said_in_a_sentence():
     screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     surroundings = {key: value for key, value in os.environ.items() if key not in screens}
-    command = [sys.executable, "-m", "pytest", "-q", *workers, os.fspath(WINDOWED)]
+    command = [sys.executable, "-m", "pytest", "-q", os.fspath(WINDOWED)]
     ran = subprocess.run(
         command,
         cwd=WINDOWED.parents[2],

@@ -15,6 +15,9 @@ from napari_wildseg.engine.models.fused import FusedConv, fuse, use_bfloat16
 
 WORKS = FusedConv(nn.Conv2d(1, 1, 1), nn.Identity())._works
 needs_fusing = pytest.mark.skipif(not WORKS, reason="this PyTorch has no oneDNN operators")
+needs_bfloat16 = pytest.mark.skipif(
+    not fused.multiplies_bfloat16(), reason="this processor has no instructions for bfloat16"
+)
 
 
 def kinds() -> list[nn.Conv2d]:
@@ -135,6 +138,7 @@ def block() -> nn.Sequential:
 
 
 @needs_fusing
+@needs_bfloat16
 @torch.no_grad()
 def test_parts_multiply_in_bfloat16_and_give_float32():
     network = nn.ModuleDict({"first": block(), "second": block()}).eval()
