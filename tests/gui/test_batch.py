@@ -110,7 +110,7 @@ def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
 
 
 def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
-    write_pictures(tmp_path / "pictures", 4)
+    write_pictures(tmp_path / "pictures", 12)  # far from done when the first one is
     at = desk(names="cat, dog")
     fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
     at.click("batch_start")
@@ -121,7 +121,7 @@ def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
     assert at.status == f"The batch ended: {KILLED}"
     at.click("batch_start")
     reviewer = wait_for_item(at, 0)
-    assert len(reviewer.queue.records) == 4
+    assert len(reviewer.queue.records) == 12
 
 
 def test_a_tilde_is_the_home_folder(desk, monkeypatch, tmp_path):
