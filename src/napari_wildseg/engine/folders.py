@@ -18,10 +18,24 @@ def no_folder(folder: Path, kind: str = "") -> str:
     kind : str
         What it should hold, with a blank before it: ``" with corrected labels"``.
     """
+    return file_instead(folder) or f"There is no folder {folder}{kind}"
+
+
+def file_instead(folder: Path) -> str | None:
+    """Return that there is a file where a folder should be, as the beginning of a sentence.
+
+    Parameters
+    ----------
+    folder : Path
+        Which is no folder, or cannot be made; or one that need not be there.
+
+    Returns
+    -------
+    str or None
+        None if there is no file in its place, nor in that of a folder it should lie in.
+    """
     file = file_in_the_way(folder)
-    if file is not None:
-        return f"{file} is a file, not a folder"
-    return f"There is no folder {folder}{kind}"
+    return None if file is None else f"{file} is a file, not a folder"
 
 
 def file_in_the_way(folder: Path) -> Path | None:
@@ -58,7 +72,7 @@ def check_cache_folder(folder: str | os.PathLike[str]) -> Path:
     InputError
         If there is a file in its place, or in that of a folder above it.
     """
-    file = file_in_the_way(Path(folder).absolute())
-    if file is not None:
-        raise InputError(f"{file} is a file, not a folder: choose another place for encodings.")
+    found = file_instead(Path(folder).absolute())
+    if found:
+        raise InputError(f"{found}: choose another place for encodings.")
     return Path(folder)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.folders import file_in_the_way
+from napari_wildseg.engine.folders import file_instead
 
 _TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
 
@@ -201,9 +201,9 @@ def cannot_write(path: Path, error: OSError) -> WildsegError:
         What the system says of it.
     """
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        file = file_in_the_way(path)
-        if file is not None:
-            return WildsegError(f"{file} is a file, not a folder: choose another place.")
+        found = file_instead(path)
+        if found:
+            return WildsegError(f"{found}: choose another place.")
     return WildsegError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.")
 
 
