@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from qtpy.QtWidgets import QApplication
 from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.gui.batch_process import KILLED, as_labels
+from napari_wildseg.gui import batch_process
+from napari_wildseg.gui.batch_process import KILLED, BatchProcess, as_labels
 
 from ..batch.conftest import write_pictures
 
@@ -122,6 +124,31 @@ def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
     at.click("batch_start")
     reviewer = wait_for_item(at, 0)
     assert len(reviewer.queue.records) == 12
+
+
+LEFT_OUT = "cat.png left out: it is empty."
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (f"echo 'wildseg: {LEFT_OUT}' >&2; kill -9 $$", KILLED),
+        ("echo 'wildseg: no more room.' >&2; exit 1", "no more room."),
+        ("exit 3", "it ended without a word"),
+    ],
+    ids=["killed", "failed", "silent"],
+)
+def test_why_a_batch_ended_is_said(qtbot, monkeypatch, tmp_path, lines, reason):
+    """What it said of a picture before it was killed is not why."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{lines}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(batch_process, "sys", SimpleNamespace(executable=str(program)))
+    process = BatchProcess()
+    with qtbot.waitSignal(process.finished) as ended:
+        process.start(SimpleNamespace(arguments=list))
+    assert ended.args == [False, reason]
 
 
 def test_a_tilde_is_the_home_folder(desk, monkeypatch, tmp_path):

@@ -79,9 +79,10 @@ class BatchRequest:
 
 
 KILLED = (
-    "its process was ended from outside, perhaps for lack of memory. Run it again to go on from "
+    "its process was killed or crashed, perhaps for lack of memory. Run it again to go on from "
     "where it is."
 )
+"""Whatever it said last, of a picture that was left out for instance, was not why."""
 
 
 class BatchProcess(QObject):
@@ -159,11 +160,13 @@ class BatchProcess(QObject):
         process.deleteLater()
         if self._stopped:
             self.finished.emit(False, "")
-        elif status == 0 and how != QProcess.ExitStatus.CrashExit:
+        elif how == QProcess.ExitStatus.CrashExit:
+            self.finished.emit(False, KILLED)
+        elif status == 0:
             self.finished.emit(True, "")
         else:
             lines = [line for line in said.strip().splitlines() if line.startswith("wildseg: ")]
-            reason = lines[-1].removeprefix("wildseg: ") if lines else KILLED
+            reason = lines[-1].removeprefix("wildseg: ") if lines else "it ended without a word"
             self.finished.emit(False, reason)
 
     def _on_error(self, error: object) -> None:
