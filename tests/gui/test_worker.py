@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -92,6 +93,24 @@ def test_an_error_is_handed_over_and_the_thread_lives_on(worker, qtbot):
     worker.submit(Job(lambda: counting(1, []), on_result=results.append))
     qtbot.waitUntil(lambda: bool(results))
     assert str(errors[0]) == "The image is empty."
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_lock_of_python_changes_hands_sooner_while_a_job_runs(worker, qtbot, fails):
+    before, during, after = sys.getswitchinterval(), [], []
+
+    def asking():
+        during.append(sys.getswitchinterval())
+        yield Progress(0, 1, "asked")
+        if fails:
+            raise InputError("The image is empty.")
+
+    job = Job(asking)
+    job.on_end = lambda: after.append(sys.getswitchinterval())
+    worker.submit(job)
+    qtbot.waitUntil(lambda: bool(after))
+    assert during[0] < before
+    assert after == [before]
 
 
 def test_ended_jobs_hold_nothing(worker, qtbot):
