@@ -110,6 +110,50 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     assert not progress._all_instances
 
 
+def test_the_first_run_has_its_bar_before_it_loads_the_libraries(desk, photo, monkeypatch):
+    """While they are loaded, both threads want Python's lock, and drawing a bar takes long."""
+    from napari.utils import progress
+
+    from napari_wildseg.gui import controller, runner
+
+    bars = []
+
+    def noted(*args, **kwargs):
+        bars.extend(str(bar.desc) for bar in progress._all_instances)
+        return segment_steps(*args, **kwargs)
+
+    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
+    monkeypatch.setattr(controller, "segment_steps", noted)
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    assert [bar.strip(": ") for bar in bars] == [runner.LOADING]
+    assert not progress._all_instances
+    assert d.layer().data.any()
+
+
+def test_a_first_run_cancelled_before_it_starts_never_does(desk, photo, qtbot, monkeypatch):
+    from napari.utils import progress
+
+    from napari_wildseg.gui import controller, runner
+
+    started, submitted = [], []
+    submit = runner.shared_worker().submit
+    monkeypatch.setattr(
+        runner.shared_worker(), "submit", lambda job: submitted.append(submit(job)) or job
+    )
+    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
+    monkeypatch.setattr(controller, "segment_steps", lambda *_, **__: started.append(True))
+    d = desk(photo, NAMES)
+    d.click("auto_segment")
+    assert not submitted
+    d.click("cancel")
+    assert "Cancelled" in d.status
+    qtbot.waitUntil(lambda: bool(submitted))
+    d.finish()
+    assert not started
+    assert not progress._all_instances
+
+
 @pytest.mark.parametrize("which", ["image", "labels", "all"])
 def test_layers_deleted_in_mid_run(desk, photo, qtbot, which):
     d = desk(photo, NAMES, name="photo")

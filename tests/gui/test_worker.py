@@ -113,6 +113,19 @@ def test_the_lock_of_python_changes_hands_sooner_while_a_job_runs(worker, qtbot,
     assert after == [before]
 
 
+def test_way_is_given_between_the_steps_of_a_job(worker, qtbot, monkeypatch):
+    """The GUI thread shows how far the job is, before the job goes on."""
+    seen, ended = [], []
+    monkeypatch.setattr(
+        "napari_wildseg.gui.worker.give_way", lambda: seen.append(("way", len(seen)))
+    )
+    job = Job(lambda: counting(2, seen))
+    job.on_end = lambda: ended.append(True)
+    worker.submit(job)
+    qtbot.waitUntil(lambda: bool(ended))
+    assert [what for what, *_ in seen] == ["done", "way", "done", "way"]
+
+
 def test_ended_jobs_hold_nothing(worker, qtbot):
     ended = []
     job = Job(lambda: counting(1, []), on_result=lambda r: None)

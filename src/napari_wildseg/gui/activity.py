@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from napari.utils import progress
@@ -46,6 +45,10 @@ PATIENCE = 2.0
 napari draws the whole window while it makes a bar, which holds the window and the job up."""
 
 
+DRAWING = 40
+"""Milliseconds in which the window has begun to be drawn with a new bar."""
+
+
 class Activity:
     """Shows one job.
 
@@ -74,10 +77,32 @@ class Activity:
             return
         if self._bar is not None:
             self._while_showing(self._move, progress)
-        elif not self._asked:
-            self._asked = True
-            go_on = hold_painting()
-            QTimer.singleShot(TURN, partial(self._while_showing, self._make, progress, go_on))
+        else:
+            self._ask(progress, lambda: None)
+
+    def show_first(self, progress: Progress, then: Callable[[], object]) -> None:
+        """Make the bar before there is anything to tell, for a job that is known to take long.
+
+        Parameters
+        ----------
+        progress : Progress
+            What the bar shows at first.
+        then : callable
+            Called when it is there; the job may start, and hold the window up no longer with it.
+        """
+        self._ask(progress, then)
+
+    def _ask(self, progress: Progress, then: Callable[[], object]) -> None:
+        if self._asked:
+            return
+        self._asked = True
+        go_on = hold_painting()
+
+        def make() -> None:
+            self._while_showing(self._make, progress, go_on)
+            QTimer.singleShot(DRAWING, then)
+
+        QTimer.singleShot(TURN, make)
 
     def _while_showing(self, draw: Callable[..., None], *arguments: Any) -> None:
         self._showing = True

@@ -24,6 +24,7 @@ from pathlib import Path
 from napari_wildseg.engine.import_guard import keep_out_triton
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.garbage import set_aside
+from napari_wildseg.gui.python_lock import giving_way_between_imports
 
 MODULES = (
     "torch",
@@ -36,6 +37,13 @@ MODULES = (
 )
 """What a first Auto-segment needs and no earlier moment does."""
 
+LOADING = "Loading the libraries"
+
+
+def pending(names: Sequence[str] = MODULES) -> list[str]:
+    """Return those of the modules that are not imported yet."""
+    return [name for name in names if name not in sys.modules]
+
 
 def import_steps(names: Sequence[str] = MODULES) -> Steps[None]:
     """Import what is not imported yet; yields before each.
@@ -45,11 +53,11 @@ def import_steps(names: Sequence[str] = MODULES) -> Steps[None]:
     names : sequence of str
         The modules.
     """
-    missing = [name for name in names if name not in sys.modules]
+    missing = pending(names)
     for number, name in enumerate(missing):
-        yield Progress(number, len(missing), "Loading the libraries")
+        yield Progress(number, len(missing), LOADING)
         keep_out_triton()
-        with _uncollected():
+        with _uncollected(), giving_way_between_imports():
             if name == "torch":
                 _load_libraries_of_torch()
             importlib.import_module(name)
@@ -91,6 +99,7 @@ def _load_libraries_of_torch() -> None:
     for name, flags in (
         ("libtorch_global_deps.so", os.RTLD_NOW | os.RTLD_GLOBAL),
         ("libtorch.so", os.RTLD_NOW),
+        ("libtorch_python.so", sys.getdlopenflags()),
     ):
         library = folder / name
         if not library.is_file() or not dlopen(os.fsencode(library), flags):

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.activity import Activity
+from napari_wildseg.gui.imports import LOADING, pending
 from napari_wildseg.gui.worker import Job, shared_worker
 
 if TYPE_CHECKING:
@@ -94,11 +95,16 @@ class Runner:
         job.on_error = partial(self._on_error, job, title)
         self._job, self._title, self._since = job, title, time.monotonic()
         self._image = None if image is None else weakref.ref(image)
+        submit = partial(shared_worker().submit, job)
         if not quiet:
             self._activity = Activity(title, self.cancel)
             self.status.emit(f"{title}: starting ...")
         self.busy.emit(True)
-        shared_worker().submit(job)
+        if self._activity is not None and pending():
+            # While libraries are loaded is no time to draw a bar: both threads want Python's lock.
+            self._activity.show_first(Progress(0, 0, LOADING), submit)
+        else:
+            submit()
 
     def cancel(self) -> bool:
         """Stop the running job at its next step.

@@ -13,13 +13,14 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.gui.python_lock import give_way, short_turns
 
 
 class Job:
@@ -82,6 +83,7 @@ class Job:
                     steps.close()
                     return
                 report("progress", progress)
+                give_way()
         except BaseException as error:  # the thread must outlive every job
             report("error", error)
 
@@ -176,7 +178,7 @@ class Worker:
             if job is None:
                 return
             self._current = job
-            with _short_turns():
+            with short_turns():
                 job.run(lambda what, value, job=job: self._report(job, what, value))  # type: ignore[misc]
             self._current = None
             self._report(job, "end", None)
@@ -189,21 +191,6 @@ class Worker:
         except RuntimeError:
             # The application is closing and Qt has deleted the relay: nobody is left to tell.
             job.cancel()
-
-
-@contextmanager
-def _short_turns(seconds: float = 0.0005) -> Iterator[None]:
-    """Have Python's lock change hands sooner meanwhile, where the GUI thread waits for it.
-
-    Python lets a thread that is at work keep the lock for 5 ms. The GUI thread asks for it again
-    and again while it draws or lays something out: twenty times are a tenth of a second.
-    """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(min(before, seconds))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def _yield_to_others(niceness: int = 5) -> None:
