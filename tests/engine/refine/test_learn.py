@@ -150,6 +150,45 @@ def test_the_doubtful_changes_more_than_the_certain():
     assert moved[0] > moved[1]
 
 
+def test_pieces_of_which_the_maps_say_the_same_are_wrong_together():
+    """A dab of background on "cat" says more of other cats than of as doubtful dogs beside it."""
+    learning = learner(loudness=0.0)
+    pieces = learning.pieces
+    cat = torch.arange(len(pieces)) % 2 == 0
+    prior = torch.where(cat[:, None], torch.tensor([0.1, 0.8, 0.1]), torch.tensor([0.1, 0.1, 0.8]))
+    corrections = np.full((60, 80), -1, np.int16)
+    dabbed = int(pieces.index[30, 20])
+    corrections[pieces.index == dabbed] = 0
+    change = learning.change(prior, corrections)[:, 0]
+    others = torch.arange(len(pieces)) != dabbed
+    same = cat if cat[dabbed] else ~cat
+    near = others & (pieces.places[:, 1] < 0.5)
+    assert change[near & same].mean() > 1.2 * change[near & ~same].mean()
+    blind = learner(loudness=0.0, said=1e6).change(prior, corrections)[:, 0]
+    ratio = blind[near & same].mean() / blind[near & ~same].mean()
+    assert 0.9 < ratio < 1.1
+
+
+def test_other_maps_of_the_same_image_are_learned_about_as_if_they_were_the_first():
+    """The kernel is kept from dab to dab, and not from one list of classes to another."""
+    learning = learner()
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 18:23] = 0
+    sure = torch.linspace(0.2, 0.9, len(learning.pieces))
+    first = torch.stack([1 - sure, sure], dim=1)
+    second = torch.stack([1 - sure, 0.3 * sure, 0.7 * sure], dim=1)
+    learning.change(first, corrections)
+    kernel = learning._kernel
+    torch.testing.assert_close(
+        learning.change(first.clone(), corrections), learner().change(first, corrections)
+    )
+    assert learning._kernel is kernel
+    for prior in (second, first):
+        torch.testing.assert_close(
+            learning.change(prior, corrections), learner().change(prior, corrections)
+        )
+
+
 def test_a_dab_that_says_what_is_known_changes_little():
     learning = learner()
     prior = torch.tensor([[0.95, 0.05]]).repeat(len(learning.pieces), 1)
@@ -199,7 +238,7 @@ def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
 
 def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
     """Where the others lead to its label anyway, a dab says nothing of its surroundings."""
-    learning = learner()
+    learning = learner(near=1.0)
     prior = torch.tensor([[0.9, 0.1]]).repeat(len(learning.pieces), 1)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[20:23, 10:13] = corrections[40:43, 30:33] = 1

@@ -2,11 +2,12 @@
 
 How far the relevance maps are wrong about each label of an image's pieces (`superpixels`) is a
 Gaussian process of mean zero, whose kernel joins pieces that look alike to the network, have
-similar colours and lie near each other (Rasmussen & Williams, *Gaussian Processes for Machine
-Learning*, 2006, ch. 2). It has seen two kinds of observations: that the maps are right, piece by
-piece, believed the less the less decided they are, and what the annotator said of a few pieces,
-believed firmly. So a dab wins over all that looks like it and was in doubt, and over little that
-was certain; many dabs outweigh the maps; and what is like no dab keeps the label it had.
+similar colours, lie near each other, and of which the maps say the same: where they say the same,
+they are wrong together (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006,
+ch. 2). It has seen two kinds of observations: that the maps are right, piece by piece, believed the
+less the less decided they are, and what the annotator said of a few pieces, believed firmly. So a
+dab wins over all that looks like it and was in doubt, and over little that was certain; many dabs
+outweigh the maps; and what is like no dab keeps the label it had.
 
 How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
 that they are good, one on what they were certain of that they are not, and every further dab that
@@ -66,6 +67,8 @@ class Learning:
         Length scale in CIE Lab.
     near : float
         Length scale over the image, in units of its longer side.
+    said : float
+        Length scale over what the maps say, as probabilities of the labels.
     doubt : float
         Standard deviation of what the maps say of a piece they are certain of.
     decided : float
@@ -99,7 +102,8 @@ class Learning:
 
     alike: float = 1.0
     colour: float = 18.0
-    near: float = 1.0
+    near: float = 2.0
+    said: float = 1.0
     doubt: float = 6.0
     decided: float = 4.0
     balance: float = 0.25
@@ -133,7 +137,7 @@ class Learner:
         self._points = pieces.points(
             looks, alike=options.alike, colour=options.colour, near=options.near
         )
-        self._features = low_rank(self._points, options.rank)
+        self._kernel: _Kernel | None = None
 
     def change(
         self,
@@ -171,7 +175,7 @@ class Learner:
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
         votes = self._votes(heard, sizes)
-        evidence = _Evidence(prior, self._trust(prior), self._features_for(votes))
+        evidence = _Evidence(prior, self._trust(prior), self._features_for(prior, votes))
         wrong = self._wrong(prior, dabs)
         radii = np.zeros(len(dabs))
         for out in range(folds):
@@ -210,12 +214,17 @@ class Learner:
         """
         return torch.from_numpy(np.append(self._thinness(dabs), 1.0)[dabs.index]).float()
 
-    def _features_for(self, votes: Tensor) -> Tensor:
+    def _features_for(self, prior: Tensor, votes: Tensor) -> Tensor:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
+        kernel = self._kernel
+        if kernel is None or not torch.equal(kernel.prior, prior):
+            points = torch.cat([self._points, prior / self.options.said], dim=1)
+            kernel = _Kernel(prior, points, low_rank(points, self.options.rank))
+            self._kernel = kernel  # the maps stay as they are from dab to dab
         firm = votes.sum(1)
         found = torch.nonzero(firm)[:, 0]
         most = firm[found].argsort(descending=True, stable=True)[:_MOST_EXACT]
-        return refine_at(self._features, self._points, found[most])
+        return refine_at(kernel.features, kernel.points, found[most])
 
     def _trust(self, prior: Tensor) -> Tensor:
         """``(n,)`` precision of what the maps say of each piece, before dabs are asked."""
@@ -275,6 +284,25 @@ class Learner:
         loud[loud < _INAUDIBLE] = 0
         votes = torch.zeros(len(self.pieces), n_labels)
         return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The kernel of one list of classes.
+
+    Attributes
+    ----------
+    prior : torch.Tensor
+        ``(n, K + 1)`` float32, what the maps say of each piece.
+    points : torch.Tensor
+        ``(n, C + 6 + K)`` float32, which the kernel compares.
+    features : torch.Tensor
+        ``(n, r)`` float32 (`kernels.low_rank`).
+    """
+
+    prior: Tensor
+    points: Tensor
+    features: Tensor
 
 
 class _Evidence:
