@@ -8,7 +8,12 @@ import threading
 import pytest
 
 from napari_wildseg.gui import imports, python_lock
-from napari_wildseg.gui.python_lock import give_way, giving_way_between_imports, short_turns
+from napari_wildseg.gui.python_lock import (
+    Courtesy,
+    give_way,
+    giving_way_between_imports,
+    short_turns,
+)
 
 
 class Clock:
@@ -40,6 +45,27 @@ def test_a_thread_that_never_rests_does_not_stop_the_job(monkeypatch):
     assert 0.05 <= give_way(longest=0.05) < 0.052
 
 
+def test_a_job_of_short_steps_gets_half_of_the_time(monkeypatch):
+    """Where another thread never rests; a tenth of a second may be given away before."""
+    clock = Clock([python_lock.TURN])
+    monkeypatch.setattr(python_lock, "time", clock)
+    courtesy = Courtesy()
+    for _ in range(1000):
+        clock.now += 0.002  # the step
+        courtesy.give_way()
+    assert 1.8 < clock.now - 2.0 < 2.9
+
+
+def test_a_short_claim_is_met_at_once(monkeypatch):
+    """A window that is drawn for 50 ms need not share them with the next step."""
+    clock = Clock([python_lock.TURN] * 60 + [0.0])
+    monkeypatch.setattr(python_lock, "time", clock)
+    courtesy = Courtesy()
+    clock.now += 0.002
+    courtesy.give_way()
+    assert clock.slept == 61
+
+
 def test_who_works_meanwhile_gets_on():
     """With real threads: the one that gives way gets to run as well."""
     stop, counted = threading.Event(), 0
@@ -65,7 +91,12 @@ def test_who_works_meanwhile_gets_on():
 def given(monkeypatch):
     """Note on which threads way was given."""
     threads: list[threading.Thread] = []
-    monkeypatch.setattr(python_lock, "give_way", lambda: threads.append(threading.current_thread()))
+
+    def noted(longest: float) -> float:
+        threads.append(threading.current_thread())
+        return 0.0
+
+    monkeypatch.setattr(python_lock, "give_way", noted)
     return threads
 
 

@@ -117,7 +117,7 @@ def test_way_is_given_between_the_steps_of_a_job(worker, qtbot, monkeypatch):
     """The GUI thread shows how far the job is, before the job goes on."""
     seen, ended = [], []
     monkeypatch.setattr(
-        "napari_wildseg.gui.worker.give_way", lambda: seen.append(("way", len(seen)))
+        "napari_wildseg.gui.worker.Courtesy.give_way", lambda self: seen.append(("way",))
     )
     job = Job(lambda: counting(2, seen))
     job.on_end = lambda: ended.append(True)

@@ -64,21 +64,48 @@ def give_way(longest: float = 0.1) -> float:
     return now - started
 
 
+class Courtesy:
+    """Gives way again and again, and does at least half of the time what it is there for.
+
+    The window wants the lock for a tenth of a second now and then. Another library's thread may
+    want it all the time, and must not keep a job of many short steps from its end.
+
+    Parameters
+    ----------
+    most : float
+        Seconds that are given away at once, where as many were worked before.
+    """
+
+    def __init__(self, most: float = 0.1) -> None:
+        self._most = self._credit = most
+        self._since = time.perf_counter()
+
+    @property
+    def worked(self) -> float:
+        """Seconds since way was given last."""
+        return time.perf_counter() - self._since
+
+    def give_way(self) -> None:
+        """Let the other threads run Python until none wants to, within what is left to give."""
+        self._credit = min(self._most, self._credit + self.worked)
+        self._credit -= give_way(self._credit)
+        self._since = time.perf_counter()
+
+
 class _BetweenModules(MetaPathFinder):
     """Finds nothing; gives way whenever a module is looked for on its thread."""
 
     def __init__(self, every: float) -> None:
         self._thread = threading.get_ident()
         self._every = every
-        self._last = time.perf_counter()
+        self._courtesy = Courtesy()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Give way, unless that was done just now."""
-        if threading.get_ident() == self._thread and time.perf_counter() - self._last > self._every:
-            give_way()
-            self._last = time.perf_counter()
+        if threading.get_ident() == self._thread and self._courtesy.worked > self._every:
+            self._courtesy.give_way()
         return None
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.python_lock import give_way, short_turns
+from napari_wildseg.gui.python_lock import Courtesy, short_turns
 
 
 class Job:
@@ -71,6 +71,7 @@ class Job:
         """
         if self.cancelled:
             return
+        courtesy = Courtesy()
         try:
             steps = self._start()
             while True:
@@ -83,7 +84,7 @@ class Job:
                     steps.close()
                     return
                 report("progress", progress)
-                give_way()
+                courtesy.give_way()
         except BaseException as error:  # the thread must outlive every job
             report("error", error)
 
