@@ -154,6 +154,21 @@ def test_a_first_run_cancelled_before_it_starts_never_does(desk, photo, qtbot, m
     assert not progress._all_instances
 
 
+def test_a_job_that_asks_no_model_gets_no_bar_for_the_libraries(desk, monkeypatch):
+    """An export before the first Auto-segment is short, and loads none of them."""
+    from napari_wildseg.gui import activity, runner
+
+    bars, submitted = [], []
+    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
+    monkeypatch.setattr(activity.Activity, "begin", lambda *_: bars.append(True))
+    d = desk()
+    monkeypatch.setattr(runner.shared_worker(), "submit", submitted.append)
+    d.controller.runner.run("Export", None, lambda: iter(()), print)
+    assert len(submitted) == 1
+    assert not bars
+    d.controller.runner.cancel()
+
+
 @pytest.mark.parametrize("which", ["image", "labels", "all"])
 def test_layers_deleted_in_mid_run(desk, photo, qtbot, which):
     d = desk(photo, NAMES, name="photo")

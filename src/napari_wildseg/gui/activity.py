@@ -77,30 +77,26 @@ class Activity:
             return
         if self._bar is not None:
             self._while_showing(self._move, progress)
-        else:
-            self._ask(progress, lambda: None)
+        elif not self._asked:
+            self.begin(progress)
 
-    def show_first(self, progress: Progress, then: Callable[[], object]) -> None:
-        """Make the bar before there is anything to tell, for a job that is known to take long.
+    def begin(self, progress: Progress, then: Callable[[], object] | None = None) -> None:
+        """Make the bar, over several turns of the event loop.
 
         Parameters
         ----------
         progress : Progress
             What the bar shows at first.
-        then : callable
-            Called when it is there; the job may start, and hold the window up no longer with it.
+        then : callable, optional
+            Called when it is there and drawn, or no longer wanted.
         """
-        self._ask(progress, then)
-
-    def _ask(self, progress: Progress, then: Callable[[], object]) -> None:
-        if self._asked:
-            return
         self._asked = True
         go_on = hold_painting()
 
         def make() -> None:
             self._while_showing(self._make, progress, go_on)
-            QTimer.singleShot(DRAWING, then)
+            if then is not None:
+                QTimer.singleShot(DRAWING, then)
 
         QTimer.singleShot(TURN, make)
 

@@ -51,7 +51,8 @@ class AutoNames:
         request = controller.request(session, image, plane)
         settings = controller.settings
         steps = partial(suggest_steps, request, controller.vocabulary, settings.suggestions)
-        controller.runner.run("Suggest", image, steps, partial(self._take, session, then))
+        take = partial(self._take, session, then)
+        controller.runner.run("Suggest", image, steps, take, asks_model=True)
         return True
 
     def _take(

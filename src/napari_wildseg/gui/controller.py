@@ -123,7 +123,8 @@ class Controller(Workspace):
         refine = self.refine_at_once
         request = self.request(session, image, plane)
         steps = partial(segment_steps, request, session.standings(plane), refine=refine)
-        self.runner.run("Auto-segment", image, steps, partial(self.take_segmented, session, plane))
+        take = partial(self.take_segmented, session, plane)
+        self.runner.run("Auto-segment", image, steps, take, asks_model=True)
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
@@ -148,6 +149,7 @@ class Controller(Workspace):
             image,
             steps,
             partial(self._take_plane, session, plane),
+            asks_model=True,
         )
 
     def download_model(self, model: str) -> None:
@@ -175,7 +177,8 @@ class Controller(Workspace):
             self.adopt(session, session.unknown_labels(plane))
         request = self.request(session, image, plane)
         steps = partial(refine_steps, request, session.standings(plane))
-        self.runner.run("Refine", image, steps, partial(self._take_refined, session, plane))
+        take = partial(self._take_refined, session, plane)
+        self.runner.run("Refine", image, steps, take, asks_model=True)
 
     def set_threshold(self, value: float) -> None:
         """Move the line between sure and not sure; the pseudo-labels follow."""
@@ -197,7 +200,8 @@ class Controller(Workspace):
         assert plane is not None
         request = self.request(session, self._image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
-        self.runner.run("Suggest", self._image, steps, partial(self._take_suggestions, session))
+        take = partial(self._take_suggestions, session)
+        self.runner.run("Suggest", self._image, steps, take, asks_model=True)
 
     def show_relevance(self, class_id: int) -> None:
         """Show where the model sees a class, as an image layer."""

@@ -54,6 +54,7 @@ class RelevanceMaps:
                 image,
                 partial(relevance_steps, request, class_id),
                 partial(self._take, session, plane, name),
+                asks_model=True,
             )
 
     def _take(

@@ -70,6 +70,7 @@ class Runner:
         take: Callable[[Any], None],
         *,
         quiet: bool = False,
+        asks_model: bool = False,
     ) -> None:
         """Start a job; the one before it is no longer wanted.
 
@@ -85,6 +86,9 @@ class Runner:
             Takes the result, on the GUI thread.
         quiet : bool
             For short jobs that come in bursts: no bar in the activity dock.
+        asks_model : bool
+            The job loads the libraries of the model where that has not been done. It takes long
+            then, and gets its bar before: meanwhile both threads want Python's lock.
         """
         if self._job is not None:
             self._job.cancel()
@@ -100,9 +104,8 @@ class Runner:
             self._activity = Activity(title, self.cancel)
             self.status.emit(f"{title}: starting ...")
         self.busy.emit(True)
-        if self._activity is not None and pending():
-            # While libraries are loaded is no time to draw a bar: both threads want Python's lock.
-            self._activity.show_first(Progress(0, 0, LOADING), submit)
+        if self._activity is not None and asks_model and pending():
+            self._activity.begin(Progress(0, 0, LOADING), submit)
         else:
             submit()
 
