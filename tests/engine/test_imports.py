@@ -82,13 +82,15 @@ def test_segmenting_loads_no_window():
 import sys
 import numpy as np
 import napari_wildseg as ws
+from napari_wildseg.engine.models import load_model
 seeds = np.full((24, 24), 255)
 seeds[2, 2], seeds[20, 20] = 0, 1
 for method in ("default", "random_walker"):
     ws.refine(np.eye(24) / 2, seeds, method=method)
 ws.Segmenter()
+load_model("starter")
 ws.parse_classes("cat, dog")
-print(*sorted({name.split(".")[0] for name in sys.modules}))
+print(*sorted({name.split(".")[0] for name in sys.modules} | {"torch._dynamo"} & {*sys.modules}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
@@ -96,3 +98,5 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
     loaded = set(done.stdout.split())
     assert "torch" in loaded
     assert not loaded & WINDOWS
+    assert "open_clip" in loaded
+    assert "torch._dynamo" not in loaded, "the compiler takes seconds and is not needed"

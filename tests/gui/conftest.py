@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,14 +28,33 @@ that is slow or busy with other things."""
 
 HOUR = 3_600_000
 
+MANY = 60_000
+"""Objects that a collection looks at in some hundredths of a second."""
+
 
 @pytest.fixture(scope="session")
-def set_aside(starter):
-    """Have no garbage collection look at napari and PyTorch: after each viewer there is one."""
-    gc.collect()
-    gc.freeze()
+def manifests_read_once():
+    """Have the manifests of plugins read once, not again for each viewer."""
+    from npe2 import PluginManifest
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PluginManifest, "from_file", cache(PluginManifest.from_file))
+        yield
+
+
+@pytest.fixture(scope="session")
+def frozen(starter):
+    """Put everything back that `set_aside` set aside."""
     yield
     gc.unfreeze()
+
+
+@pytest.fixture
+def set_aside(frozen):
+    """Have no garbage collection look at napari and PyTorch: napari makes one for each layer."""
+    if len(gc.get_objects()) > MANY:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
@@ -137,7 +156,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(set_aside, make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
+def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
     """Return a function that opens the widget in a viewer, a new one unless given."""
     desks: list[Desk] = []
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.light_import import import_open_clip
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.architecture import built_in
 from napari_wildseg.engine.models.base import CLIPModel
@@ -156,6 +157,7 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
 
 def random_model(name: str, seed: int = 0) -> CLIPModel:
     """A built-in architecture with random weights, for measuring speed; it knows no words."""
+    import_open_clip()
     from open_clip.model import CLIP
 
     with torch.random.fork_rng(devices=[]):

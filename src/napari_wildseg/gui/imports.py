@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_wildseg.engine.import_guard import keep_out_triton
+from napari_wildseg.engine.light_import import without_compiler
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.garbage import set_aside
 from napari_wildseg.gui.python_lock import giving_way_between_imports
@@ -57,7 +58,7 @@ def import_steps(names: Sequence[str] = MODULES) -> Steps[None]:
     for number, name in enumerate(missing):
         yield Progress(number, len(missing), LOADING)
         keep_out_triton()
-        with _uncollected(), giving_way_between_imports():
+        with _uncollected(), giving_way_between_imports(), without_compiler():
             if name == "torch":
                 _load_libraries_of_torch()
             importlib.import_module(name)

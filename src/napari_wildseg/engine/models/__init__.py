@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.import_guard import keep_out_triton
+from napari_wildseg.engine.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, Spec, parse_spec
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load_model(
     WildsegError
         If the model is not on this machine, is not supported, or its files are damaged.
     """
-    keep_out_triton()
+    import_open_clip()
     from napari_wildseg.engine.models.base import PHOTO_TEMPLATES, CLIPModel, choose_device
 
     parsed = parse_spec(spec)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,14 @@ class _NoRandomNumbers(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@contextmanager
+def weights_to_come() -> Iterator[None]:
+    """Build networks without drawing their weights, which are filled in later."""
+    # Not on the device "meta", for which PyTorch would load its compiler.
+    with torch.random.fork_rng(devices=[]), _NoRandomNumbers():
+        yield
+
+
 def network(architecture: Architecture) -> nn.Module:
     """Build the network in evaluation mode, its weights still to be filled in."""
     from open_clip.model import CLIP, CustomTextCLIP
@@ -109,7 +118,7 @@ def network(architecture: Architecture) -> nn.Module:
     if "timm_model_name" in config["vision_cfg"]:
         config["vision_cfg"]["timm_model_pretrained"] = False
     try:
-        with _NoRandomNumbers():
+        with weights_to_come():
             built: nn.Module = (CustomTextCLIP if custom else CLIP)(**config)
     except Exception as error:
         raise WildsegError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from napari_wildseg.engine.light_import import import_open_clip
 from napari_wildseg.engine.models.download import CONFIG, cache_folder, find_files, is_cached
 from napari_wildseg.engine.models.spec import STARTER, parse_spec
 
@@ -124,6 +125,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
 
 def _tags_of(repository: str) -> list[str]:
     """Model strings of open_clip's registry whose weights are in a repository of the Hub."""
+    import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
     return [

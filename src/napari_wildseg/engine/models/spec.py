@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.import_guard import keep_out_triton
+from napari_wildseg.engine.light_import import import_open_clip
 
 STARTER = "starter"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -88,10 +88,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def _architectures() -> list[str]:
-    keep_out_triton()
-    import open_clip
-
-    return open_clip.list_models()  # type: ignore[no-any-return]
+    return import_open_clip().list_models()  # type: ignore[no-any-return]
 
 
 def _folder(text: str, path: Path) -> Spec:
@@ -112,8 +109,6 @@ def _file(text: str, path: Path, architecture: str | None) -> Spec:
 
 
 def _tag(text: str) -> Spec:
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
     name, _, tag = text.partition("/")
     if name not in _architectures():
         near = difflib.get_close_matches(name, [STARTER, *_architectures()], 1, 0.5)
@@ -122,6 +117,8 @@ def _tag(text: str) -> Spec:
             f'There is no model "{text}": it is neither a file or directory here nor a model that '
             f"open_clip knows.{hint}"
         )
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
     registered: dict[str, Any] = get_pretrained_cfg(name, tag) if tag else {}
     if not registered.get("hf_hub"):
         tags = list_pretrained_tags_by_model(name)

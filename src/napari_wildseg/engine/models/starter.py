@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.models.architecture import weights_to_come
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.models.fused import multiplies_bfloat16
 
@@ -174,15 +175,12 @@ def _assemble(image: list[Tensor], text: dict[str, Tensor]) -> nn.Module:
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config(ARCHITECTURE)
-    with torch.device("meta"):
+    with weights_to_come():
         network: nn.Module = open_clip.CLIP(**config)
     keys = [k for k in network.state_dict() if k.startswith("visual.trunk.")]
     image = image[: len(keys)]  # the classifier's two tensors are not part of the tower
     state = {**text, **dict(zip(keys, image, strict=True))}
     network.load_state_dict(state, assign=True)
-    length = config["text_cfg"]["context_length"]
-    # The causal mask is no part of the state: build it as open_clip does.
-    network.attn_mask = torch.full((length, length), float("-inf")).triu_(1)
     return network
 
 
