@@ -77,4 +77,6 @@ make_environment() {
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
     export PIP_RETRIES="${PIP_RETRIES:-10}" PIP_DEFAULT_TIMEOUT="${PIP_DEFAULT_TIMEOUT:-60}"
     unset PYTHONPATH PYTHONHOME
+    # Every process would compile all it imports anew: the tests, and there are dozens, take longer.
+    unset PYTHONDONTWRITEBYTECODE
 }
