@@ -92,7 +92,7 @@ def without_compiler() -> Iterator[None]:
 
 
 def _take_down() -> bool:
-    """Whether the stand-ins were still there."""
+    """Give the names back; whether stand-ins still had them."""
     there = [name for name in _PARTS if isinstance(sys.modules.get(name), _StandIn)]
     for name in there:
         del sys.modules[name]

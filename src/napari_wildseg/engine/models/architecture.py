@@ -104,7 +104,6 @@ class _NoRandomNumbers(TorchFunctionMode):
 @contextmanager
 def weights_to_come() -> Iterator[None]:
     """Build networks without drawing their weights, which are filled in later."""
-    # Not on the device "meta", for which PyTorch would load its compiler.
     with torch.random.fork_rng(devices=[]), _NoRandomNumbers():
         yield
 
