@@ -43,14 +43,14 @@ def manifests_read_once():
 
 
 @pytest.fixture(scope="session")
-def frozen(starter):
-    """Put everything back that `set_aside` set aside."""
+def put_back(starter):
+    """Put everything back at the end that `set_aside` set aside."""
     yield
     gc.unfreeze()
 
 
 @pytest.fixture
-def set_aside(frozen):
+def set_aside(put_back):
     """Have no garbage collection look at napari and PyTorch: napari makes one for each layer."""
     if len(gc.get_objects()) > MANY:
         gc.collect()
