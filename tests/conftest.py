@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -77,14 +78,31 @@ def pytest_runtest_setup(item):
         pytest.fail(NO_SCREEN, pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def unused_home(tmp_path_factory):
+    """Return a function that gives a home: the last one, unless something was put there.
+
+    To make and delete ten folders for each of thousands of tests takes half a minute.
+    """
+    homes: list[tuple[Path, set[Path]]] = []
+
+    def home() -> Path:
+        if not homes or set(homes[-1][0].rglob("*")) != homes[-1][1]:
+            made = tmp_path_factory.mktemp("home")
+            for part in _FOLDERS.values():
+                (made / part).mkdir(parents=True, exist_ok=True)
+            homes.append((made, set(made.rglob("*"))))
+        return homes[-1][0]
+
+    return home
+
+
 @pytest.fixture(autouse=True)
-def user_folders(tmp_path_factory, monkeypatch):
-    """Caches and preferences go to a folder of this test."""
-    home = tmp_path_factory.mktemp("home")
+def user_folders(unused_home, monkeypatch):
+    """Caches and preferences go to a folder where no other test wrote any."""
+    home: Path = unused_home()
     for variable, part in _FOLDERS.items():
-        folder = home / part
-        folder.mkdir(parents=True, exist_ok=True)
-        monkeypatch.setenv(variable, os.fspath(folder))
+        monkeypatch.setenv(variable, os.fspath(home / part))
     for variable in _NOT_OURS:
         monkeypatch.delenv(variable, raising=False)
     return home
