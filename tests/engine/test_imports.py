@@ -83,12 +83,15 @@ import sys
 import numpy as np
 import napari_wildseg as ws
 from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.architecture import built_in, unsupported
 seeds = np.full((24, 24), 255)
 seeds[2, 2], seeds[20, 20] = 0, 1
 for method in ("default", "random_walker"):
     ws.refine(np.eye(24) / 2, seeds, method=method)
 ws.Segmenter()
 load_model("starter")
+for name in ("RN50", "ViT-B-32", "EVA02-B-16", "convnext_base"):
+    assert not unsupported(built_in(name)), name
 ws.parse_classes("cat, dog")
 print(*sorted({name.split(".")[0] for name in sys.modules} | {"torch._dynamo"} & {*sys.modules}))
 """

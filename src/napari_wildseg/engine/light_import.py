@@ -2,10 +2,12 @@
 
 Two of the modules that open_clip brings name `torch._dynamo` while they are imported:
 `torchvision.ops` for a function that it calls later if at all, `timm` to keep a method out of
-compiled code. The compiler is a third of all that an import of open_clip loads (two of six seconds
-where they were measured), and triton, which crashes beside Mesa (see `import_guard.py`), comes with
-it. So a stand-in has its name meanwhile, which knows these two functions and fetches the compiler
-itself for anything else. Whoever imports it afterwards gets the real one.
+compiled code. So does PyTorch itself, at the first arithmetic on the device "meta", on which a
+network is built to see whether it is supported. The compiler is a third of all that an import of
+open_clip loads (two of six seconds where they were measured), and triton, which crashes beside Mesa
+(see `import_guard.py`), comes with it. So a stand-in has its name meanwhile, which knows these two
+functions and fetches the compiler itself for anything else. Whoever imports it afterwards gets the
+real one.
 """
 
 from __future__ import annotations
@@ -70,10 +72,10 @@ def import_open_clip() -> ModuleType:
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Have imports that only name PyTorch's compiler not load it meanwhile.
+    """Have what only names PyTorch's compiler not load it meanwhile.
 
-    Nothing is done where it was loaded before. A function that is imported meanwhile and marked as
-    not to be compiled is left as it is: whoever compiles what calls it compiles it along.
+    Nothing is done where it was loaded before. A function that is marked as not to be compiled
+    meanwhile is left as it is: whoever compiles what calls it compiles it along.
     """
     if _COMPILER in sys.modules:
         yield

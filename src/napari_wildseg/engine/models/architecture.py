@@ -16,6 +16,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.light_import import without_compiler
 from napari_wildseg.engine.models.base import CLIPModel
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -148,7 +149,7 @@ def unsupported(architecture: Architecture) -> str | None:
             "transformers: install it with `pip install transformers`."
         )
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), without_compiler():
             shell = network(architecture)
     except WildsegError as error:
         return str(error)
