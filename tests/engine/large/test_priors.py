@@ -22,11 +22,16 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE = (640, 420)
 
 
-@pytest.fixture
-def priors(small_model):
+@pytest.fixture(scope="module")
+def encoded(small_model):
     segmenter = LargeSegmenter(small_model("RN"), views="fast", background=("sky",))
     segmenter.set_image(picture(shape=SHAPE))
-    steps = segmenter.relate_steps(NAMES)
+    return segmenter
+
+
+@pytest.fixture
+def priors(encoded):
+    steps = encoded.relate_steps(NAMES)
     while True:
         try:
             next(steps)
