@@ -23,9 +23,8 @@ napari_lets_go = pytest.mark.xfail(
 
 
 @pytest.fixture(autouse=True)
-def nothing_set_aside(set_aside):
-    """What the tests set aside would be taken for somebody else's arrangement."""
-    gc.unfreeze()
+def set_aside_again(set_aside):
+    """`opened` puts back what the tests set aside; what is made after this test begins with it."""
     yield
     gc.freeze()
 
@@ -42,6 +41,7 @@ def shown(desk, photo, qtbot, clock):
 
 def opened(d, qtbot):
     """Show the window of a desk; moments of rest come when a test says so."""
+    gc.unfreeze()  # what the tests set aside would be taken for somebody else's arrangement
     d.controller.settings = d.controller.settings.__class__(prepare=False)
     d.viewer.window._qt_window.show()
     qtbot.waitUntil(d.widget.isVisible)
