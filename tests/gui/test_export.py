@@ -105,20 +105,23 @@ def test_an_image_whose_labels_are_in_a_file_makes_way(desk, photo, tmp_path, an
     assert d.controller.image.name == "third"
 
 
-@pytest.mark.parametrize("format", ["ome-tiff", "coco", "yolo", "ome-zarr", "npz"])
-def test_every_format_from_the_dialog(desk, photo, tmp_path, answers, format):
+def test_every_format_from_the_dialog(desk, photo, tmp_path, answers):
     d = desk(photo, NAMES, name="a cup", scale=(0.5, 0.25), units=("um", "um"), translate=(3, 4))
     layer = labelled(d)
-    answers.choice = Choice(format, tmp_path, unlabelled="nearest")
-    d.run("export")
-    (path,) = (p for p in tmp_path.iterdir() if p.suffix != ".json" or format == "coco")
-    assert path.name.startswith("a_cup.")
-    found = read_labels(path)
-    assert (found.labels == layer.data).all()
-    assert found.classes[0].name == "cup of coffee"
-    assert found.classes[0].prompts == ("cup", "mug")
-    assert (found.scale, found.translate, found.units) == ((0.5, 0.25), (3, 4), "micrometer")
-    assert (found.corrections[19:22, 19:22] == 1).all()
+    for format in ("ome-tiff", "coco", "yolo", "ome-zarr", "npz"):
+        folder = tmp_path / format
+        folder.mkdir()
+        answers.choice = Choice(format, folder, unlabelled="nearest")
+        d.run("export")
+        (path,) = (p for p in folder.iterdir() if p.suffix != ".json" or format == "coco")
+        assert path.name.startswith("a_cup.")
+        found = read_labels(path)
+        assert (found.labels == layer.data).all(), format
+        assert found.classes[0].name == "cup of coffee", format
+        assert found.classes[0].prompts == ("cup", "mug"), format
+        calibration = (found.scale, found.translate, found.units)
+        assert calibration == ((0.5, 0.25), (3, 4), "micrometer"), format
+        assert (found.corrections[19:22, 19:22] == 1).all(), format
 
 
 def test_all_images_and_what_is_unlabelled(desk, photo, tmp_path, answers):
