@@ -5,10 +5,14 @@ from __future__ import annotations
 import zlib
 
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
 from torch import nn
 
+from napari_wildseg.engine.light_import import import_open_clip
 from napari_wildseg.engine.models.base import CLIPModel
+
+import_open_clip()  # first of all tests: PyTorch's compiler takes two seconds and none needs it
+
+from open_clip.model import CLIP, CustomTextCLIP  # noqa: E402
 
 DIM = 24
 WORDS = 64
