@@ -11,6 +11,7 @@ from napari_wildseg.engine.large import Box, LargeSegmenter
 from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.priors import WORK_SIDE, WindowPriors
 from napari_wildseg.engine.large.tile import WALK_STEP
+from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.superpixels import Superpixels
@@ -31,12 +32,7 @@ def encoded(small_model):
 
 @pytest.fixture
 def priors(encoded):
-    steps = encoded.relate_steps(NAMES)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value.priors
+    return drain(encoded.relate_steps(NAMES)).priors
 
 
 @pytest.fixture

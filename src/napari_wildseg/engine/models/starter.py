@@ -175,7 +175,7 @@ def _assemble(image: list[Tensor], text: dict[str, Tensor]) -> nn.Module:
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config(ARCHITECTURE)
-    with weights_to_come():  # not on "meta", for which PyTorch would load its compiler
+    with weights_to_come():
         network: nn.Module = open_clip.CLIP(**config)
     keys = [k for k in network.state_dict() if k.startswith("visual.trunk.")]
     image = image[: len(keys)]  # the classifier's two tensors are not part of the tower
