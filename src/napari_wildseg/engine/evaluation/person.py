@@ -75,7 +75,7 @@ def draw_stroke(
     random = np.random.default_rng([_seed_of(truth), number])
     line = _wobbling(path.astype(float), random, radius)
     share = float(random.uniform(0, 2 * MEAN_SHARE))
-    own = truth == value
+    own: NDArray[np.bool_] = truth == value
     other = ~own & (truth != UNLABELLED)
     brush = _Brush(truth.shape, radius)
     if not other.any():
@@ -85,7 +85,7 @@ def draw_stroke(
         share = max(share, SLIP_SHARE)
     else:
         painted = _run_over(line, own, other, share, brush)
-    right = painted & own
+    right: NDArray[np.bool_] = painted & own
     wanted = round(share / (1 - share) * int(right.sum()))
     return right | _nearest(painted & other, right, wanted)
 
