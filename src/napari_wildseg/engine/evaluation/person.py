@@ -123,7 +123,7 @@ def _seed_of(truth: NDArray[np.uint8]) -> int:
 def _wobbling(
     path: NDArray[np.float64], random: np.random.Generator, radius: int
 ) -> NDArray[np.float64]:
-    """Move the points of a path to and fro across its direction, by at most half a radius."""
+    """Move the points of a path across its direction, by at most half a radius."""
     from scipy.ndimage import gaussian_filter1d
 
     noise = random.standard_normal(len(path))
