@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_write, cannot_write
+from napari_wildseg.io.locks import try_lock
 
 FOLDER = ".wildseg-batch"
 """Folder inside the output folder that holds the journal and the parts of shared files."""
@@ -159,7 +160,7 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path.parent / "lock").open("ab")
-            if not _try_lock(self._lock):
+            if not try_lock(self._lock):
                 self._lock.close()
                 raise InputError(
                     f"Another batch is writing to {folder}: wait for it, or choose another --out."
@@ -281,21 +282,3 @@ class Journal:
 
 def _line(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
-
-
-def _try_lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed or its process ends, however it ends."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # a file system without locks: the annotator has to take care
-        return True
-    return True

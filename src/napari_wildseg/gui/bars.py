@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
 from napari_wildseg.engine.classes import fold
@@ -103,6 +103,38 @@ class SuggestionBar(QWidget):
     def _choose(self, button: QPushButton, name: str) -> None:
         button.setEnabled(False)
         self.chosen.emit(quoted(name))
+
+
+class NotKeptBar(QLabel):
+    """Says that corrections cannot be kept safe; hidden while they can."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("not_kept")
+        self.setAccessibleName("Corrections are not kept safe")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(True)
+        self.setFrameShape(QFrame.Shape.Box)
+        self.setToolTip(
+            "If napari crashed now, what you painted last would be lost.\n"
+            "Export or Save project to be safe; it is tried again every few seconds."
+        )
+        self.hide()
+
+    def tell(self, trouble: str) -> None:
+        """Show why; nothing hides the bar.
+
+        Parameters
+        ----------
+        trouble : str
+            A sentence of the store.
+        """
+        if trouble:
+            self.setText(
+                f"Your corrections cannot be kept safe: {trouble} It is tried again every few "
+                "seconds; Export or Save project meanwhile."
+            )
+        self.setVisible(bool(trouble))
 
 
 class LeftOverBar(QWidget):

@@ -123,6 +123,25 @@ def matched(
     return here, table
 
 
+def with_nameless(
+    classes: Sequence[ClassInfo], corrections: NDArray[np.int16]
+) -> tuple[ClassInfo, ...]:
+    """Return classes with one more for each label that was painted but belongs to none.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The classes.
+    corrections : ndarray
+        ``(H, W)`` int16, -1 where there are none.
+    """
+    known = {0, *(info.id for info in classes)}
+    labels = np.unique(corrections[corrections >= 0]).tolist()
+    strange = [label for label in labels if label not in known]
+    more = [ClassInfo(i, f"label {i}", (f"label {i}",), class_colour(i)) for i in strange]
+    return (*classes, *more)
+
+
 def as_typed(info: ClassInfo) -> str:
     """Return what the annotator would type for a class.
 

@@ -361,12 +361,12 @@ class Controller(Workspace):
         layer = event.value
         if layer is self.runner.image:
             self.cancel("The image was removed, so the run was cancelled.")
-        for session in self.sessions if isinstance(layer, Labels) else ():
-            if session.keep_deleted(layer) and session is self.session:
-                self.classes_changed.emit()
-                self.status.emit(
-                    "The corrections of the deleted layer are kept: see Restore above."
-                )
+        owner = self.sessions.owner_of(layer) if isinstance(layer, Labels) else None
+        if owner is not None and self.keep_deleted(*owner) and owner[0] is self.session:
+            self.classes_changed.emit()
+            self.status.emit("The corrections of the deleted layer are kept: see Restore above.")
+        elif isinstance(layer, Image) and (session := self.sessions.get(layer)) is not None:
+            self.safekeeping.close(session)
         self.areas_changed.emit()
 
     def shut_down(self) -> None:

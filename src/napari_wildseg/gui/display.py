@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,10 @@ class Plane:
         """Give a 2-D array the array's number of axes, of length one where one index is taken."""
         inside = iter(plane.shape)
         return plane.reshape([next(inside) if i is None else 1 for i in self.index])
+
+    def lies_like(self, other: Plane) -> bool:
+        """Whether another plane of the same array is parallel."""
+        return [i is None for i in self.index] == [i is None for i in other.index]
 
     def __str__(self) -> str:
         fixed = [i for i in self.index if i is not None]
@@ -143,11 +147,24 @@ def planes_like(layer: Image, plane: Plane) -> list[Plane]:
     plane : Plane
         One of its planes.
     """
+    return list(planes_of(level_shape(layer), plane))
+
+
+def planes_of(shape: tuple[int, ...], plane: Plane) -> Iterator[Plane]:
+    """Go through all planes of an array that lie like one of them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    plane : Plane
+        One of its planes.
+    """
     ranges = [
         (None,) if index is None else range(length)
-        for index, length in zip(plane.index, level_shape(layer), strict=True)
+        for index, length in zip(plane.index, shape, strict=True)
     ]
-    return [Plane(index) for index in itertools.product(*ranges)]
+    return (Plane(index) for index in itertools.product(*ranges))
 
 
 @dataclass(frozen=True)

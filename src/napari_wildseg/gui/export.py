@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,14 @@ from napari_wildseg.gui.session import LABELS, PSEUDO
 from napari_wildseg.gui.state import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from napari_wildseg.engine.progress import Steps
     from napari_wildseg.gui.display import PlaneSource
     from napari_wildseg.gui.session import ImageSession
+    from napari_wildseg.gui.tracked import TrackedLayer
     from napari_wildseg.io import LabelImage
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
@@ -74,6 +77,8 @@ class Item:
         A copy.
     source : PlaneSource or None
         The picture, for data sets.
+    edits : mapping
+        How often the label layers had been changed, if all that was done is in the file.
     """
 
     session: ImageSession
@@ -81,6 +86,20 @@ class Item:
     path: Path
     labels: LabelImage
     source: PlaneSource | None = None
+    edits: Mapping[TrackedLayer, int] = field(default_factory=dict)
+
+    def kept(self, plane: Plane) -> NDArray[np.int16] | None:
+        """Return the corrections of a plane, None if the labels do not show all of them.
+
+        Corrections of pseudo-labels show in the labels after Refine, and not before.
+        """
+        labels, corrections = self.labels.labels, self.labels.corrections
+        if corrections is None:
+            return None
+        if labels.ndim > 2:
+            labels, corrections = labels[plane.slices], corrections[plane.slices]
+        shown = (corrections < 0) | (corrections == labels)
+        return corrections if shown.all() else None
 
 
 def has_labels(session: ImageSession) -> bool:
@@ -139,13 +158,15 @@ def _items(
     stacked = layer.ndim > 2 and choice.all_planes
     if stacked and not set_of_pictures and format_of("", choice.format).stacks:
         labels = whole(session)
-        done = tuple({p for t in session.tracked.values() for p in t.trackers})
-        return [Item(session, done, choice.folder / (name_of(choice, session) + ending), labels)]
+        path = choice.folder / (name_of(choice, session) + ending)
+        return [Item(session, tuple(session.touched()), path, labels, edits=session.edits())]
     if plane is None or len(plane.index) != layer.ndim:
         plane = Plane((*[0] * (layer.ndim - 2), None, None))
     planes = [plane]
     if stacked:
-        planes = [p for p in planes_like(image, plane) if _touched(session, p)]
+        followed = set(session.touched())
+        planes = [p for p in planes_like(image, plane) if p in followed]
+    all_of_it = set(planes).issuperset(session.touched())
     return [
         Item(
             session,
@@ -153,13 +174,10 @@ def _items(
             choice.folder / (name_of(choice, session, each) + ending),
             label_image(session, each),
             capture(image, each, others) if set_of_pictures else None,
+            session.edits() if all_of_it else {},
         )
         for each in planes
     ]
-
-
-def _touched(session: ImageSession, plane: Plane) -> bool:
-    return any(plane in tracked.trackers for tracked in session.tracked.values())
 
 
 def ending_of(format: str) -> str:

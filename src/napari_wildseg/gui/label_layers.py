@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
-from napari_wildseg.gui.decisions import UNLABELLED
 from napari_wildseg.gui.display import Plane, current_plane
 from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.layers import (
@@ -37,8 +36,11 @@ if TYPE_CHECKING:
 PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of an image that says it lies elsewhere now; its labels follow."""
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
-FILL = {LABELS: 0, PSEUDO: UNLABELLED}
-"""What a new label layer holds."""
+FILL = {LABELS: 0, PSEUDO: 0}
+"""What a new label layer holds. Zeros take no memory before something else is written."""
+
+SCANNED = 1_000_000_000
+"""Bytes of a label layer that is looked through after each stroke, in the background."""
 
 
 class LabelLayers:
@@ -54,6 +56,8 @@ class LabelLayers:
 
     edited = Signal(ImageSession, object)
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
+    spread = Signal(ImageSession, object, object)
+    """Pixels may have changed in any plane: the tracked layer, and a plane like them."""
     travelled = Signal(ImageSession, str)
     """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
     label_selected = Signal(ImageSession, int)
@@ -196,7 +200,6 @@ class LabelLayers:
             image,
             image.name + SUFFIX[kind],
             session.classes,
-            fill=FILL[kind],
             hidden=session.hidden,
             data=data,
         )
@@ -288,8 +291,13 @@ class LabelLayers:
         if owner is not None and not owner[1].writing:
             session, tracked = owner
             tracked.note_paint()
-            flat = event.source.n_edit_dimensions <= 2
-            self.edited.emit(session, tracked.painted_in(self._in_view(session) if flat else None))
+            layer, here = event.source, self._in_view(session)
+            flat = layer.n_edit_dimensions <= 2 and self._viewer.dims.ndisplay == 2
+            flat = flat and all(tracked.follow(plane) for plane in here)
+            self.edited.emit(session, tracked.painted_in(here if flat else None))
+            # A script may paint in any plane, and so does a brush of three dimensions.
+            if layer.ndim > 2 and (not flat or layer.data.nbytes < SCANNED):
+                self._spread(session, tracked, here)
 
     def _on_refresh(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
@@ -300,8 +308,18 @@ class LabelLayers:
                 self.travelled.emit(session, tracked.in_history)
             # A slider that moves refreshes as well, and must not have a whole stack looked through.
             here = self._in_view(session)
+            for plane in here:
+                tracked.follow(plane)
             planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
+            if tracked.replaced():
+                planes.update(tracked.trackers)
+                self._spread(session, tracked, here)
             self.edited.emit(session, [plane for plane in planes if plane in tracked.trackers])
+
+    def _spread(self, session: ImageSession, tracked: TrackedLayer, here: list[Plane]) -> None:
+        tracked.unexplored = True
+        for plane in here:
+            self.spread.emit(session, tracked, next(iter(tracked.trackers), plane))
 
     def _in_view(self, session: ImageSession) -> list[Plane]:
         image, dims = session.image, self._viewer.dims

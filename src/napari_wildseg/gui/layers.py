@@ -69,7 +69,6 @@ def make_labels(
     name: str,
     classes: Sequence[ClassInfo],
     *,
-    fill: int = 0,
     hidden: frozenset[int] = frozenset(),
     data: NDArray[np.uint8] | None = None,
 ) -> Labels:
@@ -83,8 +82,6 @@ def make_labels(
         Name of the layer.
     classes : sequence of ClassInfo
         The classes it will hold.
-    fill : int
-        Label value of every pixel.
     hidden : frozenset of int
         Ids that are not drawn.
     data : ndarray, optional
@@ -93,7 +90,7 @@ def make_labels(
     shape = level_shape(image)
     if data is None or data.shape != shape:
         # zeros takes memory only where something is written: long stacks cost what was segmented.
-        data = np.zeros(shape, np.uint8) if fill == 0 else np.full(shape, fill, np.uint8)
+        data = np.zeros(shape, np.uint8)
     colours, features = colours_and_features(classes, hidden)
     return Labels(data, name=name, colormap=colours, features=features, **place_of(image))
 

@@ -52,7 +52,7 @@ class Provenance:
             "model": "" if state is None else state.model,
             "settings": {} if state is None else state.settings,
             "corrections": corrections_of(
-                shape, {plane: tracked.decided(plane) for plane in list(tracked.trackers)}
+                shape, {plane: tracked.decided(plane) for plane in tracked.touched()}
             ),
         }
 

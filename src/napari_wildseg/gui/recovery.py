@@ -1,7 +1,9 @@
-"""Corrections saved in the background, and found again after a crash.
+"""Records of corrections on disk, kept until the labels are exported or they are discarded.
 
-One small file holds the corrections of one plane of one image. It is rewritten after each stroke
-and removed when the labels are exported, or when the annotator discards it.
+A record is a small file with the corrections of one plane of one image. The records of an image
+that is open in a window belong to a `Claim`: nobody else writes or removes them. A record that no
+claim holds is left over, and is offered when its image is opened. It is removed when its
+corrections are in another record, or when the annotator discards it.
 """
 
 from __future__ import annotations
@@ -10,16 +12,17 @@ import hashlib
 import io
 import json
 import logging
-import math
 import secrets
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,57 +30,63 @@ from qtpy.QtCore import QStandardPaths
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.gui.display import Plane, level_array
+from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.identity import image_key
+from napari_wildseg.io.locks import try_lock
 
-if TYPE_CHECKING:
-    from napari.layers import Image
+__all__ = ["Claim", "RecoveryStore", "Saved", "default_folder", "image_key"]
 
 _log = logging.getLogger(__name__)
 
 VERSION = 1
-KEEP_DAYS = 30
-"""Files untouched for longer are removed."""
+
+Find = Callable[[], NDArray[np.int16] | None]
+"""Returns corrections ``(H, W)``, -1 where there are none, or None; on the writing thread."""
 
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """Corrections found on disk, or taken from a label layer that was deleted (no path)."""
+    """Corrections found in a record, or taken from a label layer that was deleted.
+
+    Attributes
+    ----------
+    plane : Plane
+        Which plane of the image.
+    corrections : ndarray
+        ``(H, W)`` int16, -1 where there are none.
+    classes : tuple of ClassInfo
+        What the labels mean.
+    saved_at : float
+        Seconds since 1970.
+    path : Path or None
+        The record; None where none is kept.
+    pseudo : bool
+        They were painted in pseudo-labels; those of the labels win.
+    in_use : bool
+        The image is open in a window that holds the record.
+    """
 
     plane: Plane
     corrections: NDArray[np.int16]
     classes: tuple[ClassInfo, ...]
     saved_at: float
     path: Path | None
+    pseudo: bool = False
+    in_use: bool = False
 
 
 def default_folder() -> Path:
-    """Return where corrections are kept: in the user's folder for application data."""
+    """Return where records are kept: in the user's folder for application data."""
     place = QStandardPaths.StandardLocation.GenericDataLocation
     return Path(QStandardPaths.writableLocation(place)) / "napari-wildseg" / "recovery"
 
 
-def image_key(image: Image) -> str:
-    """Return what tells an image apart from others, the same in the next session.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image. Of arrays in memory a few thousand pixels count; lazy ones are not read.
-    """
-    array = level_array(image)
-    digest = hashlib.sha256()
-    about = (image.name, str(image.source.path or ""), tuple(array.shape), str(array.dtype))
-    digest.update(repr(about).encode())
-    if isinstance(array, np.ndarray):
-        step = max(1, math.ceil((array.size / 8192) ** (1 / max(1, array.ndim))))
-        digest.update(
-            np.ascontiguousarray(array[(slice(None, None, step),) * array.ndim]).tobytes()
-        )
-    return digest.hexdigest()[:24]
+_Order = tuple[Callable[[], bytes | None], list[Callable[[], object]]]
+"""What makes the bytes of a record, and what to call when they are written."""
 
 
 class RecoveryStore:
-    """Files of corrections in a folder.
+    """The records in a folder. They are written in the background, in the order asked for.
 
     Parameters
     ----------
@@ -87,122 +96,343 @@ class RecoveryStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = default_folder() if folder is None else folder
-        # A session writes files of its own: what an earlier one left stays until it is dealt with.
-        self._session = secrets.token_hex(4)
-        self._latest: dict[Path, Callable[[], bytes | None]] = {}
+        self._waiting: dict[Path, _Order] = {}
+        self._failed: dict[Path, _Order] = {}
         self._lock = threading.Lock()
         self._writer: ThreadPoolExecutor | None = None
         self._last: Future[None] | None = None
-        self._told = False
+        self._trouble = ""
 
-    def save(
-        self,
-        key: str,
-        plane: Plane,
-        corrections: Callable[[], NDArray[np.int16] | None],
-        classes: Sequence[ClassInfo],
-    ) -> None:
-        """Write the corrections of a plane, in the background; of several, the latest counts.
+    @property
+    def trouble(self) -> str:
+        """Why corrections cannot be kept now, as a sentence; empty if they are kept."""
+        return self._trouble if self._failed else ""
 
-        Parameters
-        ----------
-        key : str
-            From `image_key`.
-        plane : Plane
-            Which plane.
-        corrections : callable
-            Returns ``(H, W)`` int16, -1 where there are none, or None, which removes the file.
-            Called on the writing thread.
-        classes : sequence of ClassInfo
-            What the labels mean.
-        """
-        self._put(self._path(key, plane), lambda: _encode(plane, corrections(), classes))
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was asked for was tried."""
+        return self._last is None or self._last.done()
 
-    def forget(self, key: str, plane: Plane) -> None:
-        """Remove this session's file for a plane: the corrections are safe elsewhere."""
-        self._put(self._path(key, plane), _nothing)
+    def find(
+        self, keys: str | Iterable[str], shape: tuple[int, ...], *, source: str = ""
+    ) -> list[Saved]:
+        """Return the records of an image, oldest first; damaged ones are passed over.
 
-    def discard(self, found: Iterable[Saved]) -> None:
-        """Remove files of earlier sessions."""
-        for saved in found:
-            if saved.path is not None:
-                self._put(saved.path, _nothing)
-
-    def find(self, key: str, shape: tuple[int, ...]) -> list[Saved]:
-        """Return what earlier sessions left, oldest first; damaged files are passed over.
+        Records that a window holds are among them, marked as `Saved.in_use`.
 
         Parameters
         ----------
-        key : str
-            From `image_key`.
+        keys : str or iterable of str
+            From `image_key`, or several such keys.
         shape : tuple of int
             Shape of the label layer they must fit.
+        source : str
+            The image's file, if known. A record of another file that is still there belongs to
+            that one, even if the pixels are the same.
         """
-        found = []
-        for path in self.folder.glob(f"{key}-*.npz"):
-            if path.stem.endswith(self._session):
-                continue
-            try:
-                found.append(_decode(path, shape))
-            except (OSError, InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                _log.warning("The recovery file %s is damaged and is not used", path)
+        found, held = [], {}
+        for key in dict.fromkeys([keys] if isinstance(keys, str) else keys):
+            for path in self.folder.glob(f"{key}-*.npz"):
+                try:
+                    saved, of = _decode(path, shape)
+                except (OSError, InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                    _log.warning("The recovery file %s cannot be used for this image", path)
+                    continue
+                if source and of and of != source and _is_there(of):
+                    continue
+                lock = lock_of(path)
+                if lock not in held:
+                    held[lock] = is_held(lock)
+                found.append(replace(saved, in_use=held[lock]))
         return sorted(found, key=lambda saved: saved.saved_at)
 
+    def discard(self, found: Iterable[Saved]) -> None:
+        """Remove records, but not those that another window holds."""
+        for saved in found:
+            if saved.path is not None:
+                self.later(partial(self.remove, saved.path))
+
+    def tidy(self) -> None:
+        """Remove the lock files of windows that ended without removing them."""
+        for path in self.folder.glob("*.lock"):
+            if not is_held(path):
+                with suppress(OSError):
+                    path.unlink()
+
     def flush(self, timeout: float = 10.0) -> None:
-        """Wait until everything is on disk."""
+        """Wait until everything was tried."""
         if self._last is not None:
             self._last.result(timeout)
 
-    def prune(self) -> None:
-        """Remove files that nobody came back for."""
-        limit = time.time() - KEEP_DAYS * 86_400
-        for path in self.folder.glob("*.npz"):
-            try:
-                if path.stat().st_mtime < limit:
-                    path.unlink()
-            except OSError:
-                _log.debug("%s could not be removed", path, exc_info=True)
-
-    def _path(self, key: str, plane: Plane) -> Path:
-        fixed = "_".join("x" if i is None else str(i) for i in plane.index)
-        return self.folder / f"{key}-{fixed}-{self._session}.npz"
-
-    def _put(self, path: Path, data: Callable[[], bytes | None]) -> None:
+    def retry(self) -> None:
+        """Try again what could not be written."""
         with self._lock:
-            waits = path in self._latest
-            self._latest[path] = data
-        if waits:
-            return
+            failed, self._failed = self._failed, {}
+        for path, (make, then) in failed.items():
+            self.put(path, make, then)
+
+    def put(
+        self,
+        path: Path,
+        make: Callable[[], bytes | None],
+        then: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        """Write a record in the background; of several requests for a path the latest counts.
+
+        Parameters
+        ----------
+        path : Path
+            The record.
+        make : callable
+            Returns its bytes, or None, which removes it. Called on the writing thread.
+        then : sequence of callable
+            Called on the writing thread once that is done, and not before.
+        """
+        with self._lock:
+            waits = path in self._waiting
+            earlier = [self._failed.pop(path, None), self._waiting.get(path)]
+            before = [act for order in earlier if order is not None for act in order[1]]
+            self._waiting[path] = (make, [*before, *then])
+        if not waits:
+            self.later(partial(self._write, path))
+
+    def later(self, act: Callable[[], object]) -> None:
+        """Call something on the writing thread, after what was asked for before."""
         try:
             if self._writer is None:
                 self._writer = ThreadPoolExecutor(1, thread_name_prefix="wildseg-recovery")
-            self._last = self._writer.submit(self._write, path)
+            self._last = self._writer.submit(_logged, act)
         except RuntimeError:
             # The interpreter is ending and takes no more work: do it now.
-            self._write(path)
+            _logged(act)
 
     def _write(self, path: Path) -> None:
         from napari_wildseg.io.atomic import atomic_write
 
         with self._lock:
-            make = self._latest.pop(path)
+            make, then = self._waiting.pop(path)
         try:
             data = make()
             if data is None:
                 path.unlink(missing_ok=True)
-            else:
+            elif data:
                 atomic_write(path, data, overwrite=True)
         except (OSError, WildsegError) as error:
-            if not self._told:
-                self._told = True
-                _log.warning("Corrections cannot be kept safe: %s", error)
+            with self._lock:
+                if path not in self._waiting:
+                    self._failed[path] = (make, then)
+                else:
+                    latest, more = self._waiting[path]
+                    self._waiting[path] = (latest, [*then, *more])
+                self._trouble = str(error)
+            _log.warning("Corrections cannot be kept safe: %s", error)
+            return
+        for act in then:
+            act()
+
+    def remove(self, path: Path) -> None:
+        """Remove a record unless a window holds it; on the writing thread.
+
+        Parameters
+        ----------
+        path : Path
+            The record.
+        """
+        with self._lock:
+            self._failed.pop(path, None)
+        if not is_held(lock_of(path)):
+            path.unlink(missing_ok=True)
+
+
+class Claim:
+    """The records of one image in one window, which nobody else writes or removes.
+
+    Parameters
+    ----------
+    store : RecoveryStore
+        Where they are.
+    key : str
+        Of the image.
+    source : str
+        Its file, if it has one.
+    """
+
+    def __init__(self, store: RecoveryStore, key: str, source: str = "") -> None:
+        self.store, self.key, self.source = store, key, source
+        self._token = secrets.token_hex(4)
+        self._locks: dict[str, BinaryIO] = {}
+        self._exports: dict[Plane, Find] = {}
+        # For the writing thread: digests of what is in the annotator's files and in the records.
+        self._exported: dict[Plane, bytes] = {}
+        self._written: dict[Path, bytes] = {}
+        self._begun: dict[Path, bytes] = {}
+
+    def path(self, plane: Plane) -> Path:
+        """Return the record of a plane."""
+        fixed = "_".join("x" if i is None else str(i) for i in plane.index)
+        return self.store.folder / f"{self.key}-{fixed}-{self._token}.npz"
+
+    def owns(self, path: Path | None) -> bool:
+        """Whether a record is one that this claim writes."""
+        return path is not None and path.stem.endswith(self._token)
+
+    def save(
+        self,
+        plane: Plane,
+        find: Find,
+        classes: Sequence[ClassInfo],
+        *,
+        pseudo: bool = False,
+        instead_of: Iterable[Path] = (),
+    ) -> None:
+        """Write the corrections of a plane; none, or exported ones, need no record.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+        find : callable
+            See `Find`.
+        classes : sequence of ClassInfo
+            What the labels mean.
+        pseudo : bool
+            All of them were painted in pseudo-labels.
+        instead_of : iterable of Path
+            Records whose corrections are among these: removed once these are written.
+        """
+        path, classes = self.path(plane), tuple(classes)
+        make = partial(self._record, path, self._token, plane, find, classes, pseudo)
+        no_more = [partial(self.store.remove, old) for old in instead_of]
+        self.store.put(path, make, [partial(self._note_written, path), *no_more])
+
+    def exported(self, plane: Plane, find: Find) -> None:
+        """Note what of a plane is in a file of the annotator's; the next `save` looks at it.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+        find : callable
+            See `Find`.
+        """
+        self._exports[plane] = find
+
+    def renew(self) -> None:
+        """Leave the records there are as they are, and write others from now on."""
+        old, self._token = self._token, secrets.token_hex(4)
+        self.store.later(partial(self._release, old))
+
+    def rename(self, key: str) -> None:
+        """Give the records another key, now that the image is known better."""
+        old, self.key = self.key, key
+        if old != key:
+            self.store.later(partial(self._rename, old, key, self._token))
+
+    def release(self) -> None:
+        """Let go of the records: they are left over now."""
+        self.store.later(partial(self._release, self._token))
+
+    # ------------------------------------------------------------------ on the writing thread
+
+    def _record(
+        self,
+        path: Path,
+        token: str,
+        plane: Plane,
+        find: Find,
+        classes: tuple[ClassInfo, ...],
+        pseudo: bool,
+    ) -> bytes | None:
+        if (in_file := self._exports.pop(plane, None)) is not None:
+            self._exported[plane] = _digest(in_file())
+        corrections = find()
+        pixels = _digest(corrections)
+        if corrections is None or pixels == self._exported.get(plane):
+            self._begun[path] = b""
+            return None
+        known = pixels + repr(classes).encode()
+        self._begun[path] = known
+        self._hold(token)
+        if self._written.get(path) == known and path.exists():
+            return b""
+        return _encode(plane, corrections, classes, self.source, pseudo)
+
+    def _note_written(self, path: Path) -> None:
+        self._written[path] = self._begun[path]
+
+    def _hold(self, token: str) -> None:
+        if token in self._locks or token != self._token:
+            return
+        path = self.store.folder / f"{token}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(20):  # another window may be looking whether it is held
+            file = path.open("ab")
+            if try_lock(file) and path.exists():
+                self._locks[token] = file
+                return
+            file.close()
+            time.sleep(0.01)
+
+    def _release(self, token: str) -> None:
+        file = self._locks.pop(token, None)
+        if file is not None:
+            file.close()
+            with suppress(OSError):
+                (self.store.folder / f"{token}.lock").unlink()
+
+    def _rename(self, old: str, key: str, token: str) -> None:
+        for path in self.store.folder.glob(f"{old}-*-{token}.npz"):
+            target = path.with_name(key + path.name.removeprefix(old))
+            path.replace(target)
+            self._written[target] = self._written.pop(path, b"")
+
+
+def lock_of(path: Path) -> Path:
+    """Return the file that is locked while a window holds a record."""
+    return path.with_name(path.stem.rpartition("-")[2] + ".lock")
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a window that is still open has locked a file."""
+    try:
+        with lock.open("r+b") as file:
+            return not try_lock(file)
+    except OSError:
+        return False
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _logged(act: Callable[[], object]) -> None:
+    """Call something on the writing thread, which goes on whatever happens."""
+    try:
+        act()
+    except Exception:
+        _log.exception("A record of corrections could not be dealt with")
+
+
+def _digest(corrections: NDArray[np.int16] | None) -> bytes:
+    """Return what tells corrections apart; empty for none."""
+    if corrections is None:
+        return b""
+    where = np.flatnonzero(corrections >= 0)
+    digest = hashlib.blake2b(where.tobytes(), digest_size=16)
+    digest.update(corrections.ravel()[where].tobytes())
+    return digest.digest()
 
 
 def _encode(
-    plane: Plane, corrections: NDArray[np.int16] | None, classes: Sequence[ClassInfo]
-) -> bytes | None:
-    if corrections is None:
-        return None
+    plane: Plane,
+    corrections: NDArray[np.int16],
+    classes: Sequence[ClassInfo],
+    source: str,
+    pseudo: bool,
+) -> bytes:
     from napari_wildseg.io.label_image import classes_to_json
 
     where = np.flatnonzero(corrections >= 0)
@@ -211,6 +441,8 @@ def _encode(
         "plane": list(plane.index),
         "shape": list(corrections.shape),
         "classes": classes_to_json(classes),
+        "source": source,
+        "pseudo": pseudo,
     }
     buffer = io.BytesIO()
     np.savez(
@@ -222,7 +454,8 @@ def _encode(
     return buffer.getvalue()
 
 
-def _decode(path: Path, shape: tuple[int, ...]) -> Saved:
+def _decode(path: Path, shape: tuple[int, ...]) -> tuple[Saved, str]:
+    """Read a record of this version or of 0.1; return it and the file of its image."""
     from napari_wildseg.io.label_image import classes_from_json
 
     # numpy leaves a file that it opened itself open when the file turns out to be broken.
@@ -233,16 +466,16 @@ def _decode(path: Path, shape: tuple[int, ...]) -> Saved:
     inside = [n for n, i in zip(shape, plane.index, strict=True) if i is None]
     if about["version"] != VERSION or list(about["shape"]) != inside:
         raise ValueError("corrections of another version or size")
+    if not all(i is None or 0 <= i < n for n, i in zip(shape, plane.index, strict=True)):
+        raise ValueError("corrections of a plane that is not there")
     corrections = np.full(inside[0] * inside[1], -1, np.int16)
     corrections[where] = labels
-    return Saved(
+    saved = Saved(
         plane,
         corrections.reshape(inside),
         classes_from_json(about["classes"], "The recovery file"),
         path.stat().st_mtime,
         path,
+        pseudo=about.get("pseudo") is True,
     )
-
-
-def _nothing() -> None:
-    """Return nothing to keep."""
+    return saved, str(about.get("source") or "")

@@ -15,11 +15,14 @@ from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.session import LABELS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.layers import Image
 
     from napari_wildseg.batch import ReviewItem, ReviewQueue
     from napari_wildseg.engine.progress import Steps
     from napari_wildseg.gui.controller import Controller
+    from napari_wildseg.gui.tracked import TrackedLayer
     from napari_wildseg.io import LabelImage
 
 WHAT_TO_DO = "Paint what is wrong, Refine if need be, then Next: it is written for you."
@@ -76,6 +79,8 @@ class Reviewer:
             return
         place = self.place + by
         last = len(queue.records) - 1
+        session = self.controller.sessions.get(self._image)
+        edits = {} if session is None else session.edits()
         changed = self._changed()
         steps = partial(_leave, queue, item, changed, min(max(place, 0), last), by or 1)
         if place > last:
@@ -89,7 +94,8 @@ class Reviewer:
             message = f"{name} is written into the data set. {message}".strip()
         elif not by:
             message = f"Nothing of {name} was changed; it counts as reviewed."
-        self.controller.runner.run("Review", None, steps, partial(self._moved, message))
+        take = partial(self._left, by, edits, changed or item.labels, message)
+        self.controller.runner.run("Review", None, steps, take)
 
     # ------------------------------------------------------------------ inside
 
@@ -101,13 +107,30 @@ class Reviewer:
         told = f"{failed} failed: see report.csv. " if self.queue.report.failed else ""
         self._moved(told + WHAT_TO_DO, opened)
 
+    def _left(
+        self,
+        by: int,
+        edits: Mapping[TrackedLayer, int],
+        written: LabelImage,
+        message: str,
+        found: tuple[int, ReviewItem, str],
+    ) -> None:
+        """Go on to the next image; what was painted while this one was written is written first."""
+        controller = self.controller
+        session = controller.sessions.get(self._image)
+        if session is not None and self._image in controller.viewer.layers:
+            if by and session.edits() != edits:
+                self.go(by)
+                return
+            session.note_saved(edits)
+            for plane in list(session.planes):
+                controller.safekeeping.exported(session, plane, lambda: written.corrections)
+            controller.safekeeping.write()
+        self._moved(message, found)
+
     def _moved(self, message: str, found: tuple[int, ReviewItem, str]) -> None:
         place, item, left_out = found
         there = self._image is not None and self._image in self.controller.viewer.layers
-        session = self.controller.sessions.get(self._image)
-        if self._image is not None and session is not None and there:
-            for plane in list(session.planes):
-                self.controller.safekeeping.forget(session, plane)
         same = self.item is not None and self.item.record.name == item.record.name
         self.place, self.item = place, item
         if not (same and there):

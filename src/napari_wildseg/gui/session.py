@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,7 @@ from napari_wildseg.gui.decisions import (
 )
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.jobs import EngineSlot
-from napari_wildseg.gui.recovery import Saved
+from napari_wildseg.gui.recovery import Claim, Saved
 from napari_wildseg.gui.tracked import TrackedLayer
 
 LABELS = "labels"
@@ -60,7 +59,7 @@ class ImageSession:
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
         self.suggestions: list[tuple[str, float | None]] = []
-        self.recovery_key = ""
+        self.claim: Claim | None = None
         self.left_over: list[Saved] = []
         self.followed = False
         """Whether the label layers follow the image when it is moved or scaled."""
@@ -90,23 +89,53 @@ class ImageSession:
         """Whether there are labels that were not exported as they are now."""
         return any(tracked.unsaved for tracked in self.tracked.values())
 
-    def note_saved(self) -> None:
-        """Take note that the labels are in a file of the annotator's."""
-        for tracked in self.tracked.values():
-            tracked.unsaved = False
+    @property
+    def recovery_key(self) -> str:
+        """Key of the image's records; empty if none are kept."""
+        return "" if self.claim is None else self.claim.key
+
+    def edits(self) -> dict[TrackedLayer, int]:
+        """Note how often each label layer was changed, for `note_saved`."""
+        return {tracked: tracked.edits for tracked in self.tracked.values()}
+
+    def note_saved(self, edits: Mapping[TrackedLayer, int]) -> None:
+        """Take note that the labels are in a file of the annotator's, as they were then.
+
+        Parameters
+        ----------
+        edits : mapping
+            From `edits`, when they were copied for the file.
+        """
+        for tracked, number in edits.items():
+            tracked.exported = number
+
+    def touched(self) -> list[Plane]:
+        """Return every plane that was segmented or painted, in either layer."""
+        planes = (plane for tracked in self.tracked.values() for plane in tracked.touched())
+        return list(dict.fromkeys(planes))
 
     def settle(self) -> None:
         """Finish what is being written into the label layers."""
         for tracked in self.tracked.values():
             tracked.settle()
 
-    def standings(self, plane: Plane) -> Standings:
-        """Note how a plane stands in the label layers, for a worker to look at."""
+    def standings(self, plane: Plane, *, decided: bool = False) -> Standings:
+        """Note how a plane stands in the label layers, for a worker to look at.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+        decided : bool
+            Leave out layers in which the annotator decided nothing.
+        """
         return Standings(
             {
                 kind: self.tracked[kind].standing(plane)
                 for kind in (PSEUDO, LABELS)
-                if kind in self.tracked and self.tracked[kind].layer is not None
+                if kind in self.tracked
+                and self.tracked[kind].layer is not None
+                and (not decided or self.tracked[kind].has_decisions(plane))
             }
         )
 
@@ -134,27 +163,6 @@ class ImageSession:
     def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
         """Return the decisions as the engine takes them: int16, -1 where there are none."""
         return as_corrections(self.decided(plane))
-
-    def keep_deleted(self, layer: Labels) -> bool:
-        """Keep the decisions made in a label layer that was deleted, to be offered again.
-
-        Returns
-        -------
-        bool
-            Whether there were any.
-        """
-        for kind, tracked in list(self.tracked.items()):
-            if tracked.layer is not layer:
-                continue
-            del self.tracked[kind]
-            kept = [
-                Saved(plane, corrections, self.classes, time.time(), None)
-                for plane in tracked.trackers
-                if (corrections := as_corrections(merge(tracked.decided(plane)))) is not None
-            ]
-            self.left_over = [*self.left_over, *kept]
-            return bool(kept)
-        return False
 
     def unknown_labels(self, plane: Plane) -> list[int]:
         """Return label values the annotator painted that belong to no class."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.decisions import as_corrections, as_decided, merge
 from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
 from napari_wildseg.gui.files import place_in_file
 from napari_wildseg.gui.layers import place_of, read_plane
@@ -44,7 +44,7 @@ def whole(session: ImageSession) -> LabelImage:
         raise InputError("There is nothing to save yet: press Auto-segment first.")
     state = next((s for s in session.planes.values() if s.segmented), None)
     shape = tuple(layer.data.shape)
-    done = {plane for tracked in session.tracked.values() for plane in tracked.trackers}
+    done = session.touched()
     return LabelImage.from_array(
         np.array(layer.data),
         session.classes,
@@ -75,7 +75,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
     painted = {}
     for kind, tracked in session.tracked.items():
         painted[kind] = corrections_of(
-            labels.labels.shape, {p: tracked.decided(p) for p in list(tracked.trackers)}
+            labels.labels.shape, {p: tracked.decided(p) for p in tracked.touched()}
         )
     array = level_array(session.image)
     planes = [
@@ -103,6 +103,13 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
             "has_labels": session.layer(LABELS) is not None,
         },
     )
+
+
+def corrections_in(project: Project, plane: Plane) -> NDArray[np.int16] | None:
+    """Return the corrections of a plane that a project holds, those of the labels winning."""
+    found = (project.pseudo_corrections, project.labels.corrections)
+    parts = [as_decided(a[plane.slices]) for a in found if a is not None]
+    return as_corrections(merge(*parts))
 
 
 def is_of_another_image(project: Project, image: Image) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from napari_wildseg.gui.decisions import (
     Plan,
     Standing,
 )
-from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.display import Plane, planes_of
 from napari_wildseg.gui.layers import read_plane
 from napari_wildseg.gui.long_write import LongWrite
 from napari_wildseg.gui.scratch import Scratch
@@ -35,7 +35,7 @@ class TrackedLayer:
     """
 
     def __init__(self, layer: Labels, fill: int | None = None) -> None:
-        self._fill = fill
+        self.blank = fill
         self._layer = weakref.ref(layer)
         self.trackers: dict[Plane, Tracker] = {}
         self.writing = False
@@ -45,8 +45,13 @@ class TrackedLayer:
         """``"undo"`` or ``"redo"`` while one is under way."""
         self.painted: set[Plane] = set()
         """Planes in which the annotator painted; an undo may change any of them."""
-        self.unsaved = True
-        """Whether the labels changed since they were exported."""
+        self.edits = 1
+        """Counts changes of the labels and of what was decided."""
+        self.exported = 0
+        """What `edits` was when the labels were last exported."""
+        self.unexplored = False
+        """Whether planes may have been painted that are not followed."""
+        self._array = id(layer.data)
         self._previewed: Plane | None = None
         self._has_history = False
         self._long: LongWrite | None = None
@@ -64,7 +69,7 @@ class TrackedLayer:
         if layer is None:
             return None
         data = read_plane(layer, plane)
-        if plane not in self.trackers and (self._fill is None or not (data != self._fill).any()):
+        if plane not in self.trackers and (self.blank is None or not holds_other(data, self.blank)):
             return None
         return self.tracker(plane).decided(data)
 
@@ -83,9 +88,50 @@ class TrackedLayer:
             assert layer is not None
             data = read_plane(layer, plane)
             # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
-            blank = np.broadcast_to(np.uint8(self._fill or 0), data.shape)
-            self.trackers[plane] = Tracker(data.astype(np.uint8) if self._fill is None else blank)
+            blank = np.broadcast_to(np.uint8(self.blank or 0), data.shape)
+            self.trackers[plane] = Tracker(data.astype(np.uint8) if self.blank is None else blank)
         return self.trackers[plane]
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the labels changed since they were exported."""
+        return self.edits != self.exported
+
+    def follow(self, plane: Plane) -> bool:
+        """Start to follow a plane of a layer of ours if it was painted.
+
+        Returns
+        -------
+        bool
+            Whether its pixels are accounted for. Those of a plane that crosses the followed
+            ones are decisions in those.
+        """
+        layer = self.layer
+        if plane in self.trackers or self.blank is None or layer is None:
+            return True
+        if not plane.lies_like(next(iter(self.trackers), plane)):
+            return False
+        if holds_other(read_plane(layer, plane), self.blank):
+            self.tracker(plane)
+        return True
+
+    def touched(self) -> list[Plane]:
+        """Return every plane that was segmented or painted."""
+        layer = self.layer
+        if self.unexplored and layer is not None:
+            self.unexplored = False
+            like = next(iter(self.trackers), Plane((*[0] * (layer.ndim - 2), None, None)))
+            for plane in changed_planes(layer.data, self.blank, like, self.trackers):
+                self.tracker(plane)
+        return list(self.trackers)
+
+    def replaced(self) -> bool:
+        """Whether the layer was given another array since this was last asked."""
+        layer = self.layer
+        if layer is None or id(layer.data) == self._array:
+            return False
+        self._array = id(layer.data)
+        return True
 
     def standing(self, plane: Plane) -> Standing:
         """Note how a plane stands, for a worker to look at."""
@@ -135,7 +181,7 @@ class TrackedLayer:
         if layer is None:
             return
         self._previewed = None
-        self.unsaved = True
+        self.edits += 1
         tracker.accept(plan)
         if plan.scratch is not None:
             self._scratch = plan.scratch
@@ -236,7 +282,7 @@ class TrackedLayer:
     def note_paint(self) -> None:
         """Take note of a stroke of the annotator."""
         self._previewed = None
-        self.unsaved = True
+        self.edits += 1
         if not self.writing:
             self._has_history = True
             for tracker in self.trackers.values():
@@ -262,7 +308,7 @@ class TrackedLayer:
         moved = [p for p, t in self.trackers.items() if t.follow_history(read_plane(layer, p))]
         if moved:
             self._previewed = None
-        self.unsaved |= bool(self.in_history)
+        self.edits += bool(self.in_history)
         return moved
 
     def watch_history(self) -> None:
@@ -282,3 +328,30 @@ class TrackedLayer:
             getattr(Labels, name)(layer)
         finally:
             self.in_history = ""
+
+
+def holds_other(data: NDArray[np.integer], fill: int) -> bool:
+    """Whether an array holds anything but one value; without memory for the answers."""
+    return bool(data.size) and not (data.max() == fill and data.min() == fill)
+
+
+def changed_planes(
+    data: NDArray[np.integer], fill: int | None, like: Plane, followed: Collection[Plane]
+) -> list[Plane]:
+    """Return planes that hold anything but the fill value, on any thread.
+
+    Parameters
+    ----------
+    data : ndarray
+        All of a label layer.
+    fill : int or None
+        What an untouched plane holds; if None nothing is returned.
+    like : Plane
+        The planes lie like this one.
+    followed : collection of Plane
+        Planes that need not be looked at.
+    """
+    if fill is None:
+        return []
+    planes = (plane for plane in planes_of(data.shape, like) if plane not in followed)
+    return [plane for plane in planes if holds_other(np.asarray(data[plane.slices]), fill)]

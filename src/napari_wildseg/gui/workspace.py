@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import classes as class_list
 from napari_wildseg.gui import notices, settings
-from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.decisions import UNLABELLED, as_decided, merge
 from napari_wildseg.gui.display import Plane, channels_of, current_plane
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
@@ -56,9 +56,11 @@ class Workspace:
         self.sessions = SessionStore()
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
+        self.layers.spread.connect(self._on_spread)
         self.layers.label_selected.connect(self._on_label_selected)
         self.layers.travelled.connect(self._on_travelled)
         self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
+        self.safekeeping.found.connect(self._on_found)
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
         self._closed = False
@@ -189,6 +191,8 @@ class Workspace:
         if session is not None:
             for kind, tracked in session.tracked.items():
                 tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
+                for plane in tracked.trackers:
+                    self.safekeeping.note(session, plane)
         self.set_classes(c for c in self.classes if c.id != class_id)
         self.say_what_next()
 
@@ -254,6 +258,7 @@ class Workspace:
             layer = tracked.layer
             if layer is not None and plane in tracked.trackers:
                 tracked.trackers[plane].release(read_plane(layer, plane))
+                tracked.edits += 1
         self.safekeeping.note(session, plane)
         self.status.emit("Corrections released: the next Refine decides every pixel again.")
 
@@ -265,6 +270,7 @@ class Workspace:
             self.tell("Pixels that are not sure cannot be confirmed: paint them first.")
             return 0
         count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
+        tracked.edits += bool(count)
         session = self.session
         if session is not None:
             self.safekeeping.note(session, plane)
@@ -283,24 +289,40 @@ class Workspace:
         session, image = self.session, self._image
         if session is None or image is None:
             return
-        count = 0
-        for saved in session.left_over:
-            here, table = class_list.matched(session.classes, saved.classes, session.used_ids)
+        restored: dict[Plane, Any] = {}
+        # The later ones win, and those of the labels over those of the pseudo-labels.
+        for saved in sorted(session.left_over, key=lambda s: (not s.pseudo, s.saved_at)):
+            theirs = class_list.with_nameless(saved.classes, saved.corrections)
+            here, table = class_list.matched(session.classes, theirs, session.used_ids)
             self.set_classes(here)
-            corrections = table[saved.corrections + 1]
+            decided = as_decided(table[saved.corrections + 1])
+            restored[saved.plane] = merge(restored.get(saved.plane), decided)
+        count = 0
+        for plane, decided in restored.items():
             tracked = self.layers.tracked(session, image, LABELS)
-            tracker = tracked.tracker(saved.plane)
-            tracker.restore(as_decided(corrections))
-            tracked.write(saved.plane, tracker.baseline)
-            count += int((corrections >= 0).sum())
-            self.safekeeping.note(session, saved.plane)
-        self.safekeeping.write()
-        self.safekeeping.discard(session)
+            tracker = tracked.tracker(plane)
+            if (newer := tracked.decided(plane)) is not None:
+                decided[newer != UNLABELLED] = UNLABELLED
+            tracker.restore(decided)
+            tracked.write(plane, tracker.baseline)
+            count += int((decided != UNLABELLED).sum())
+        self.safekeeping.restored(session)
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
         pixels = notices.counted(count, "corrected pixel", "corrected pixels")
         self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
+
+    def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
+        """Keep the decisions of a label layer that was deleted, to be offered again.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        kind = next(kind for kind, each in session.tracked.items() if each is tracked)
+        return self.safekeeping.deleted(session, kind)
 
     def discard_left_over(self) -> None:
         """Throw away what an earlier session left for the chosen image."""
@@ -387,6 +409,13 @@ class Workspace:
             self.safekeeping.note(session, plane)
         self.areas_changed.emit()
 
+    def _on_spread(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
+        self.safekeeping.look_for_planes(session, tracked, plane)
+
+    def _on_found(self, session: ImageSession) -> None:
+        if session is self.session:
+            self.classes_changed.emit()
+
     def _on_label_selected(self, session: ImageSession, label: int) -> None:
         if session is self.session:
             self.selected_class = label
@@ -415,4 +444,5 @@ class Workspace:
         for session in self.sessions:
             session.settle()
         self.layers.close()
-        self.safekeeping.write()
+        for session in self.sessions:
+            self.safekeeping.close(session)

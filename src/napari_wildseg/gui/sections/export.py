@@ -20,9 +20,13 @@ from napari_wildseg.gui.notices import counted, listed
 from napari_wildseg.gui.sections.base import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_wildseg.engine.progress import Steps
+    from napari_wildseg.gui.display import Plane
     from napari_wildseg.gui.export import Choice, Item
     from napari_wildseg.gui.session import ImageSession
+    from napari_wildseg.gui.tracked import TrackedLayer
     from napari_wildseg.io import Project
 
 PROJECTS = "Project (*.wildseg)"
@@ -122,9 +126,11 @@ class ExportSection(Section):
 
     def _exported(self, items: list[Item], folder: Path, written: list[Path]) -> None:
         for item in items:
-            item.session.note_saved()
+            item.session.note_saved(item.edits)
             for plane in item.planes:
-                self.controller.safekeeping.forget(item.session, plane)
+                kept = partial(item.kept, plane)
+                self.controller.safekeeping.exported(item.session, plane, kept)
+        self.controller.safekeeping.write()
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
         self.controller.status.emit(f"Exported {names} to {folder}.")
@@ -152,19 +158,27 @@ class ExportSection(Section):
             if path.exists() and not (asked := self._may_replace([path])):
                 return
         self._choice = replace(self._choice, folder=path.parent)
-        project = state.take_down(controller, session)
+        edits, project = session.edits(), state.take_down(controller, session)
         controller.runner.run(
             "Save project",
             session.image,
             partial(_save_steps, path, project, asked),
-            partial(self._saved, session),
+            partial(self._saved, session, session.touched(), edits, project),
         )
 
-    def _saved(self, session: ImageSession, path: Path) -> None:
-        session.note_saved()
-        for tracked in session.tracked.values():
-            for plane in tracked.trackers:
-                self.controller.safekeeping.forget(session, plane)
+    def _saved(
+        self,
+        session: ImageSession,
+        planes: list[Plane],
+        edits: Mapping[TrackedLayer, int],
+        project: Project,
+        path: Path,
+    ) -> None:
+        session.note_saved(edits)
+        for plane in planes:
+            kept = partial(state.corrections_in, project, plane)
+            self.controller.safekeeping.exported(session, plane, kept)
+        self.controller.safekeeping.write()
         self.controller.status.emit(f"Saved {path.name} to {path.parent}.")
 
     def open_project(self) -> None:
@@ -197,7 +211,7 @@ class ExportSection(Section):
             return
         other = state.is_of_another_image(project, image)
         state.put_back(controller, session, project)
-        session.note_saved()  # it is in that file
+        session.note_saved(session.edits())  # it is in that file
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""

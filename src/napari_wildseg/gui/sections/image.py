@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
 
 from napari_wildseg.gui import models
-from napari_wildseg.gui.bars import LeftOverBar
+from napari_wildseg.gui.bars import LeftOverBar, NotKeptBar
 from napari_wildseg.gui.display import RELEVANCE, channels_of
 from napari_wildseg.gui.notices import listed
 from napari_wildseg.gui.sections.base import Section
@@ -55,6 +56,11 @@ class ImageSection(Section):
         self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
         self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())
         self.controller.classes_changed.connect(self._offer_left_over)
+        self.not_kept = NotKeptBar(self)
+        self._watch = QTimer(self)
+        self._watch.setInterval(100)
+        self._watch.timeout.connect(self._step)
+        self.controller.safekeeping.began.connect(self._keep_watch)
         self.controller.image_chosen.connect(self._show_chosen)
 
         form = QFormLayout()
@@ -64,6 +70,7 @@ class ImageSection(Section):
         form.addRow("Model", self.model)
         self.column.addLayout(form)
         self.column.addWidget(self.left_over)
+        self.column.addWidget(self.not_kept)
 
     def reset_choices(self) -> None:
         """List the images there are now; the chosen one stays chosen, whatever its name."""
@@ -121,6 +128,22 @@ class ImageSection(Section):
     @staticmethod
     def _is_offered(layer: object) -> bool:
         return isinstance(layer, Image) and layer.metadata.get("wildseg") != RELEVANCE
+
+    def _keep_watch(self) -> None:
+        if not self._watch.isActive():
+            self._watch.start()
+
+    def _step(self) -> None:
+        """Go on with keeping corrections; say so where they cannot be kept."""
+        safekeeping = self.controller.safekeeping
+        if not safekeeping.step():
+            self._watch.stop()
+        trouble, before = safekeeping.trouble, not self.not_kept.isHidden()
+        self.not_kept.tell(trouble)
+        if trouble and not before:
+            self.controller.tell(self.not_kept.text())
+        elif before and not trouble:
+            self.controller.status.emit("Your corrections are kept safe again.")
 
     def _offer_left_over(self) -> None:
         session = self.controller.session
