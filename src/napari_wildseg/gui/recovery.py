@@ -15,6 +15,7 @@ import logging
 import secrets
 import threading
 import time
+import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -207,7 +208,7 @@ class RecoveryStore:
             _logged(act)
 
     def _write(self, path: Path) -> None:
-        from napari_wildseg.io.atomic import atomic_write
+        from napari_wildseg.io.atomic import atomic_write, cannot_write
 
         with self._lock:
             make, then = self._waiting.pop(path)
@@ -218,6 +219,8 @@ class RecoveryStore:
             elif data:
                 atomic_write(path, data, overwrite=True)
         except (OSError, WildsegError) as error:
+            if isinstance(error, OSError):
+                error = cannot_write(path, error)
             with self._lock:
                 if path not in self._waiting:
                     self._failed[path] = (make, then)
@@ -261,6 +264,7 @@ class Claim:
         self.store, self.key, self.source = store, key, source
         self._token = secrets.token_hex(4)
         self._locks: dict[str, BinaryIO] = {}
+        weakref.finalize(self, _close, self._locks)
         self._exports: dict[Plane, Find] = {}
         # For the writing thread: digests of what is in the annotator's files and in the records.
         self._exported: dict[Plane, bytes] = {}
@@ -385,6 +389,11 @@ class Claim:
             target = path.with_name(key + path.name.removeprefix(old))
             path.replace(target)
             self._written[target] = self._written.pop(path, b"")
+
+
+def _close(files: dict[str, BinaryIO]) -> None:
+    for file in files.values():
+        file.close()
 
 
 def lock_of(path: Path) -> Path:
