@@ -64,9 +64,10 @@ def test_only_planes_that_may_have_changed_are_kept_safe_anew(movie, qtbot, monk
     d.controller.auto_segment_planes()
     d.wait()
     saved = []
-    store = d.controller.safekeeping.store
     monkeypatch.setattr(
-        store, "save", lambda key, plane, find, classes: saved.append((plane.index[0], find()))
+        d.controller.session.claim,
+        "save",
+        lambda plane, find, classes, **_: saved.append((plane.index[0], find())),
     )
 
     def noted() -> dict:

@@ -23,6 +23,7 @@ from napari_wildseg.gui.jobs import (
     segment_steps,
     suggest_steps,
 )
+from napari_wildseg.gui.layers import why_no_labels
 from napari_wildseg.gui.models import download_button
 from napari_wildseg.gui.relevance_map import RelevanceMaps
 from napari_wildseg.gui.runner import Runner
@@ -323,6 +324,9 @@ class Controller(Workspace):
         session, plane = self.session, self.plane
         if self._image is None or session is None or plane is None or not session.classes:
             self.say_what_next()
+            return None
+        if not session.tracked and (too_large := why_no_labels(self._image)):
+            self.tell(too_large)
             return None
         return session, self._image, plane
 

@@ -205,13 +205,16 @@ class LabelLayers:
         )
 
     def _track(self, session: ImageSession, image: Image, kind: str, layer: Labels) -> TrackedLayer:
+        self._follow_image(session, image)
+        tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
+        layer.metadata[KEY] = Provenance(session, tracked)
+        return tracked
+
+    def _follow_image(self, session: ImageSession, image: Image) -> None:
         if not session.followed:
             session.followed = True
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
-        tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
-        layer.metadata[KEY] = Provenance(session, tracked)
-        return tracked
 
     @staticmethod
     def _prepare(layer: Labels, *, visible: bool = True) -> None:
@@ -226,6 +229,32 @@ class LabelLayers:
         layer.events.selected_label.connect(self._on_label_selected)
         # Before napari's own: a stroke begins on whole results.
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
+
+    def adopt(self, session: ImageSession, image: Image) -> bool:
+        """Go on with the label layers that a closed widget left in the viewer.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        image : napari.layers.Image
+            The image.
+
+        Returns
+        -------
+        bool
+            Whether all of them are still there; those that are not are no longer the session's.
+        """
+        left = dict(session.tracked)
+        session.tracked = {kind: t for kind, t in left.items() if self.there(t.layer)}
+        for tracked in session.tracked.values():
+            assert tracked.layer is not None
+            self._follow_image(session, image)
+            self._listen(tracked, tracked.layer)
+            # Nobody listened meanwhile.
+            for plane in [p for p in self._in_view(session) if tracked.layer.ndim > 2]:
+                self._spread(session, tracked, [plane])
+        return len(left) == len(session.tracked)
 
     def close(self) -> None:
         """Stop listening."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,6 +94,26 @@ def make_labels(
         data = np.zeros(shape, np.uint8)
     colours, features = colours_and_features(classes, hidden)
     return Labels(data, name=name, colormap=colours, features=features, **place_of(image))
+
+
+def why_no_labels(image: Image) -> str:
+    """Return a sentence if there is no memory for the two label layers of an image, else nothing.
+
+    Parameters
+    ----------
+    image : napari.layers.Image
+        The image.
+    """
+    shape = level_shape(image)
+    try:
+        np.empty((2, *shape), np.uint8)  # takes an address range and no memory
+    except (MemoryError, ValueError):
+        size = " x ".join(map(str, shape))
+        return (
+            f"There is no memory for labels of {size} pixels ({2 * math.prod(shape) / 1e9:,.0f} "
+            "GB): open a part of the stack, or a coarser one."
+        )
+    return ""
 
 
 def align(layer: Labels, image: Image) -> None:

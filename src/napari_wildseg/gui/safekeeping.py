@@ -80,7 +80,7 @@ class Safekeeping:
         if session.claim is not None and session.claim.store is self.store:
             # It was open before: its records are its own again once they are written.
             for tracked in session.tracked.values():
-                self._unsaved.update((session, plane) for plane in tracked.touched())
+                self._unsaved.update((session, plane) for plane in tracked.trackers)
             self._look(session, image, {session.claim.key, key})
             return
         session.claim = Claim(self.store, image_key(image) if quick else key, source_of(image))

@@ -98,15 +98,15 @@ class ImageSession:
         """Note how often each label layer was changed, for `note_saved`."""
         return {tracked: tracked.edits for tracked in self.tracked.values()}
 
-    def note_saved(self, edits: Mapping[TrackedLayer, int]) -> None:
+    def note_saved(self, edits: Mapping[TrackedLayer, int] | None = None) -> None:
         """Take note that the labels are in a file of the annotator's, as they were then.
 
         Parameters
         ----------
-        edits : mapping
-            From `edits`, when they were copied for the file.
+        edits : mapping, optional
+            From `edits`, when they were copied for the file; default: as they are now.
         """
-        for tracked, number in edits.items():
+        for tracked, number in (self.edits() if edits is None else edits).items():
             tracked.exported = number
 
     def touched(self) -> list[Plane]:
@@ -177,6 +177,10 @@ class ImageSession:
         return 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
 
 
+_LEFT_BEHIND: weakref.WeakKeyDictionary[Image, ImageSession] = weakref.WeakKeyDictionary()
+"""Sessions of widgets that were closed, for the next widget in the same viewer."""
+
+
 class SessionStore:
     """The sessions of one widget, by image layer object."""
 
@@ -194,9 +198,16 @@ class SessionStore:
             session = self._sessions[image] = ImageSession(image, classes)
         return session
 
-    def close(self, image: Image) -> None:
-        """Drop what is known about an image."""
-        self._sessions.pop(image, None)
+    def leave_behind(self) -> None:
+        """Leave every session to the next widget: this one is being closed."""
+        _LEFT_BEHIND.update(self._sessions)
+
+    def take_up(self, image: Image) -> ImageSession | None:
+        """Return the session that a closed widget left for an image, None if there is none."""
+        session = _LEFT_BEHIND.pop(image, None)
+        if session is not None:
+            self._sessions[image] = session
+        return session
 
     def __iter__(self) -> Iterator[ImageSession]:
         return iter(list(self._sessions.values()))

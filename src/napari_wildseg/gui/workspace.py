@@ -64,6 +64,11 @@ class Workspace:
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
         self._closed = False
+        for image in [layer for layer in viewer.layers if isinstance(layer, Image)]:
+            if (session := self.sessions.take_up(image)) is not None:
+                if not self.layers.adopt(session, image) and session.claim is not None:
+                    session.claim.renew()  # the records of a layer that is gone are offered
+                self.safekeeping.open(session, image)
 
     # ------------------------------------------------------------------ image and classes
 
@@ -446,3 +451,4 @@ class Workspace:
         self.layers.close()
         for session in self.sessions:
             self.safekeeping.close(session)
+        self.sessions.leave_behind()

@@ -211,7 +211,7 @@ class ExportSection(Section):
             return
         other = state.is_of_another_image(project, image)
         state.put_back(controller, session, project)
-        session.note_saved(session.edits())  # it is in that file
+        session.note_saved()  # it is in that file
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
