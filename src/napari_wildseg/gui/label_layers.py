@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
@@ -27,7 +29,6 @@ from napari_wildseg.gui.strokes import brushed
 from napari_wildseg.gui.tracked import TrackedLayer
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari import Viewer
     from numpy.typing import NDArray
 
@@ -253,35 +254,60 @@ class LabelLayers:
         owner = self._sessions.owner_of(layer)
         if owner is not None:
             owner[1].settle()
-        mode = str(layer.mode)
-        if owner is None or mode not in ("paint", "erase"):
+        mode, dims = str(layer.mode), self._viewer.dims
+        session = None if owner is None else owner[0]
+        if owner is None or session is None or session.image is None or dims.ndisplay != 2:
             return
-        session, tracked = owner
-        image = session.image
-        if image is None:
+        # The right button of the brush encircles, and with Alt held napari sizes the brush.
+        encircles = mode == "paint" and event.button == 2
+        if mode not in ("paint", "erase") or encircles or layer.cursor == "circle_frozen":
             return
-        dims = self._viewer.dims
-        plane = current_plane(image, dims.point, dims.order)
+        tracked = owner[1]
         label = int(layer.selected_label) if mode == "paint" else 0
-        path = [self._spot(layer, plane, event.position)]
+        path = [layer.world_to_data(event.position)]
         tracked.in_stroke = True
         try:
             yield
             while event.type == "mouse_move":
-                path.append(self._spot(layer, plane, event.position))
+                path.append(layer.world_to_data(event.position))
                 yield
         finally:
             tracked.in_stroke = False
-        data = read_plane(layer, plane)
-        region = brushed((data.shape[0], data.shape[1]), path, layer.brush_size)
-        if tracked.tracker(plane).confirm(region & (data == label), data):
-            self.edited.emit(session, [plane])
+        if layer.mouse_pan:  # the canvas was moved while an outline was being drawn
+            return
+        offset = len(dims.order) - layer.ndim
+        order = [axis - offset for axis in dims.order if axis >= offset]
+        axes = order[-layer.n_edit_dimensions :]
+        box, covered = brushed(layer.data.shape, path, layer.brush_size, layer.scale, axes)
+        planes = self._confirm(tracked, order[-2:], box, covered, label)
+        if planes:
+            self.edited.emit(session, planes)
 
     @staticmethod
-    def _spot(layer: Labels, plane: Plane, position: Any) -> tuple[float, float]:
-        place = layer.world_to_data(position)
-        row, column = (float(p) for p, i in zip(place, plane.index, strict=True) if i is None)
-        return row, column
+    def _confirm(
+        tracked: TrackedLayer,
+        displayed: Sequence[int],
+        box: tuple[slice, ...],
+        covered: NDArray[np.bool_],
+        label: int,
+    ) -> list[Plane]:
+        """Keep what the brush covered and holds its label; return the planes where that is."""
+        layer = tracked.layer
+        if layer is None or not covered.size:
+            return []
+        inside = tuple(box[axis] for axis in sorted(displayed))
+        across = [(None,) if a in displayed else range(b.start, b.stop) for a, b in enumerate(box)]
+        found = []
+        for index in itertools.product(*across):
+            plane = Plane(index)
+            data = read_plane(layer, plane)
+            region = np.zeros(data.shape, bool)
+            here = (0 if i is None else i - b.start for i, b in zip(index, box, strict=True))
+            part = Plane(tuple(None if i is None else n for i, n in zip(index, here, strict=True)))
+            region[inside] = covered[part.slices] & (data[inside] == label)
+            if region.any() and tracked.tracker(plane).confirm(region, data):
+                found.append(plane)
+        return found
 
     def _on_paint(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
