@@ -10,8 +10,8 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
-from napari_wildseg.gui.decisions import UNLABELLED
-from napari_wildseg.gui.display import Plane, current_plane
+from napari_wildseg.gui.decisions import UNLABELLED, label_values, labels_in
+from napari_wildseg.gui.display import Plane, current_plane, level_shape
 from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.layers import (
     LABELS_SUFFIX,
@@ -57,6 +57,10 @@ class LabelLayers:
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
     travelled = Signal(ImageSession, str)
     """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
+    told = Signal(str)
+    """A sentence for the annotator."""
+    brought_back = Signal(ImageSession, object)
+    """An undo or a redo brought back pixels of classes that were removed; their label values."""
     label_selected = Signal(ImageSession, int)
 
     def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
@@ -208,7 +212,8 @@ class LabelLayers:
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
-        layer.metadata[KEY] = Provenance(session, tracked)
+        provenance = layer.metadata[KEY] = Provenance(session, tracked)
+        provenance.array = layer.data
         return tracked
 
     @staticmethod
@@ -222,6 +227,7 @@ class LabelLayers:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
+        layer.events.data.connect(self._on_data)
         # Before napari's own: a stroke begins on whole results.
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
 
@@ -236,6 +242,7 @@ class LabelLayers:
                 layer.events.paint.disconnect(self._on_paint)
                 layer.events.set_data.disconnect(self._on_refresh)
                 layer.events.selected_label.disconnect(self._on_label_selected)
+                layer.events.data.disconnect(self._on_data)
                 if self._on_drag in layer.mouse_drag_callbacks:
                     layer.mouse_drag_callbacks.remove(self._on_drag)
 
@@ -327,7 +334,49 @@ class LabelLayers:
             # A slider that moves refreshes as well, and must not have a whole stack looked through.
             here = self._in_view(session)
             planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
-            self.edited.emit(session, [plane for plane in planes if plane in tracked.trackers])
+            planes = {plane for plane in planes if plane in tracked.trackers}
+            if tracked.in_history and session.removed:
+                seen = [labels_in(label_values(read_plane(event.source, p))) for p in planes]
+                if back := set().union(*seen) & set(session.removed):
+                    self.brought_back.emit(session, back)
+            self.edited.emit(session, list(planes))
+
+    def _on_data(self, event: Any) -> None:
+        """Notice that a label layer holds another array: of another type, or another shape."""
+        layer = event.source
+        owner = self._sessions.owner_of(layer)
+        if owner is None:
+            return
+        session, tracked = owner
+        provenance, image = layer.metadata.get(KEY), session.image
+        old = getattr(provenance, "array", None)
+        if provenance is not None:
+            provenance.array = layer.data
+        if image is not None and tuple(layer.data.shape) != level_shape(image):
+            self._set_aside(session, tracked, layer, old)
+        elif np.iinfo(layer.data.dtype).max < UNLABELLED:
+            wider = layer.data.astype(np.int16)
+            if session.layer(PSEUDO) is layer:
+                wider[wider == -1] = UNLABELLED  # what became of it in eight bits with a sign
+            name = layer.data.dtype.name
+            layer.data = wider
+            self.told.emit(
+                f"{layer.name} holds 16 bits a pixel now: {name} has no room for every label."
+            )
+
+    def _set_aside(
+        self, session: ImageSession, tracked: TrackedLayer, layer: Labels, old: Any
+    ) -> None:
+        """Let go of a label layer that does not fit its image any more; decisions are offered."""
+        decided = {p: t.decided(np.asarray(old[p.slices])) for p, t in tracked.trackers.items()}
+        session.tracked = {k: t for k, t in session.tracked.items() if t is not tracked}
+        kept = session.offer_again(decided)
+        offer = f" {kept:,} corrected pixels of before are kept: see Restore above." if kept else ""
+        self.told.emit(
+            f"{layer.name} is not of its image's size any more, so it is left as it is, and "
+            f"Auto-segment makes a new one.{offer}"
+        )
+        self.edited.emit(session, [])
 
     def _in_view(self, session: ImageSession) -> list[Plane]:
         image, dims = session.image, self._viewer.dims

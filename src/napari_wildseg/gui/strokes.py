@@ -6,6 +6,7 @@ napari reports the pixels that a stroke changed. Painting over pixels that are r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -77,7 +78,7 @@ def _centres(path: Sequence[Sequence[float]], size: float) -> NDArray[np.int_]:
     """Return the pixels at which napari puts the brush down: four within each brush size."""
     points = np.asarray(path, float)
     found = [points[:1]]
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in itertools.pairwise(points):
         count = round(float(np.abs(end - start).max()) / size * 4)
         # A move that is too short for a step of its own paints at its start.
         found.append(np.linspace(start, end, count + 1)[min(count, 1) :])
