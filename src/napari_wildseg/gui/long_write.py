@@ -100,7 +100,7 @@ class LongWrite:
     def _write_band(self) -> None:
         layer, patch = self._layer, self._patch
         if layer.data is not self._array:
-            if layer.data.shape != self._array.shape:
+            if not np.array_equal(layer.data, self._array):
                 self._end(None)  # somebody gave the layer other pixels: not ours to write to
                 return
             self._array = layer.data  # converted to another type
