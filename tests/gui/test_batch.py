@@ -277,6 +277,31 @@ def test_next_writes_what_was_painted_and_previous_brings_it_back(desk, done, li
     assert not at.control("review_previous").isEnabled()
 
 
+def test_strokes_painted_while_next_writes_are_written_too(desk, done):
+    at = desk()
+    at.section("Review").reviewer.open(str(done))
+    wait_for_item(at, 0)
+    layer = at.layer()
+    values = {place: 3 - max(1, int(layer.data[place])) for place in ((5, 5), (20, 20), (30, 9))}
+
+    def paint(place):
+        layer.data_setitem(tuple(np.array([i]) for i in place), values[place])
+
+    paint((5, 5))
+    at.click("review_next")
+    assert at.controller.runner.running
+    paint((20, 20))
+    at.controller.runner.status.connect(
+        lambda _: paint((30, 9)) if layer in at.viewer.layers else 0
+    )
+    wait_for_item(at, 1)
+    kept = ReviewQueue(done).open(0).labels
+    assert all(kept.corrections[place] == value for place, value in values.items())
+    store = at.controller.safekeeping.store
+    store.flush()
+    assert list(store.folder.glob("*.npz")) == []
+
+
 def test_a_folder_without_a_batch_is_told(desk, tmp_path):
     at = desk()
     at.section("Review").reviewer.open(str(tmp_path))

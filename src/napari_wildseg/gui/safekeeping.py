@@ -98,6 +98,12 @@ class Safekeeping:
         if session.claim is not None:
             session.claim.release()
 
+    def set_aside(self, session: ImageSession) -> None:
+        """Leave the records as they are: other work on the image replaces what they hold."""
+        self.write()
+        if session.claim is not None:
+            session.claim.renew()
+
     def discard(self, session: ImageSession) -> None:
         """Remove what was left over for an image."""
         if self.store is not None:

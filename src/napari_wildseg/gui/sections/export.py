@@ -174,12 +174,21 @@ class ExportSection(Section):
         project: Project,
         path: Path,
     ) -> None:
+        self._note_in_file(session, planes, edits, project)
+        self.controller.status.emit(f"Saved {path.name} to {path.parent}.")
+
+    def _note_in_file(
+        self,
+        session: ImageSession,
+        planes: list[Plane],
+        edits: Mapping[TrackedLayer, int],
+        project: Project,
+    ) -> None:
         session.note_saved(edits)
         for plane in planes:
             kept = partial(state.corrections_in, project, plane)
             self.controller.safekeeping.exported(session, plane, kept)
         self.controller.safekeeping.write()
-        self.controller.status.emit(f"Saved {path.name} to {path.parent}.")
 
     def open_project(self) -> None:
         """Ask for a project or label file and go on with it on the chosen image."""
@@ -210,8 +219,9 @@ class ExportSection(Section):
         if image is None or image not in controller.viewer.layers:
             return
         other = state.is_of_another_image(project, image)
+        controller.safekeeping.set_aside(session)
         state.put_back(controller, session, project)
-        session.note_saved()  # it is in that file
+        self._note_in_file(session, session.touched(), session.edits(), project)
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
