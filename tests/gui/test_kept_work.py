@@ -212,8 +212,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
     d = desk(PHOTO, "cat, dog", viewer=viewer)
     layer = painter(d)
     paint(layer, (20, 20))
-    d.viewer.window.remove_dock_widget(d.widget)
-    d.controller.shut_down()  # as when Qt deletes the widget
+    viewer.window.remove_dock_widget(d.widget)
     paint(layer, (40, 40), 2)
     d = desk(viewer=viewer)
     assert [info.name for info in d.controller.classes] == ["cat", "dog"]
@@ -221,7 +220,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
     assert offered(d) == []
     paint(layer, (40, 60), 2)
     assert on_disk(d) == [int((layer.data > 0).sum())]
-    d.controller.shut_down()
+    d.controller.shut_down()  # as when Qt deletes the widget
     viewer.layers.remove(layer)
     d = desk(viewer=viewer)
     assert offered(d) == [int((layer.data > 0).sum())]

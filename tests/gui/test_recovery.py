@@ -299,6 +299,10 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
     assert len(list(default_folder().glob("*.npz"))) == 1
 
     third = desk(photo, name="coffee")
+    assert not third.control("left_over").isVisibleTo(third.widget), "the second is at work on it"
+    second.controller.shut_down()
+    second.controller.safekeeping.store.flush()
+    third = desk(photo, name="coffee")
     third.click("discard")
     third.controller.safekeeping.store.flush()
     assert not third.control("left_over").isVisibleTo(third.widget)

@@ -107,7 +107,7 @@ class RecoveryStore:
     @property
     def trouble(self) -> str:
         """Why corrections cannot be kept now, as a sentence; empty if they are kept."""
-        return self._trouble if self._failed else ""
+        return self._trouble
 
     @property
     def idle(self) -> bool:
@@ -232,6 +232,13 @@ class RecoveryStore:
             return
         for act in then:
             act()
+        self._see_whether_over()
+
+    def _see_whether_over(self) -> None:
+        """Forget the trouble once there is nothing left that could not be written."""
+        with self._lock:
+            if not self._failed and not self._waiting:
+                self._trouble = ""
 
     def remove(self, path: Path) -> None:
         """Remove a record unless a window holds it; on the writing thread.
@@ -243,6 +250,7 @@ class RecoveryStore:
         """
         with self._lock:
             self._failed.pop(path, None)
+        self._see_whether_over()
         if not is_held(lock_of(path)):
             path.unlink(missing_ok=True)
 

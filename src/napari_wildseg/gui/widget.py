@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
 
+_WIDGETS: weakref.WeakSet[WildsegWidget] = weakref.WeakSet()
+
+
 class WildsegWidget(QWidget):
     """Type class names, get editable masks.
 
@@ -41,6 +46,9 @@ class WildsegWidget(QWidget):
         # is kept per layer object, so the objects themselves are needed; only their public side
         # is used.
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        for other in list(_WIDGETS):
+            other.give_way(viewer)
+        _WIDGETS.add(self)
         without_box(viewer)
         delete_programs_late(viewer)
         self.controller = controller = Controller(viewer)
@@ -91,6 +99,15 @@ class WildsegWidget(QWidget):
         """Let garbage be collected as ever; the widget itself may be closed, and garbage now."""
         super().hideEvent(event)
         self.keeper.end()
+
+    def give_way(self, viewer: Viewer) -> None:
+        """Let go of the viewer if the dock was closed: another widget goes on.
+
+        napari keeps a widget whose dock was closed as long as anybody refers to it.
+        """
+        with suppress(RuntimeError):  # Qt has deleted it
+            if self.parent() is None and not self.isVisible() and self.controller.viewer is viewer:
+                self.controller.shut_down()
 
     def reset_choices(self, event: Any = None) -> None:
         """List the images there are now; napari calls this when layers come and go."""
