@@ -19,7 +19,7 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings
+from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_values
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
 def _outcome(result: Result, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
     labels, difference = result.labels if refined else None, None
     if labels is not None and (before := standings.refined) is not None:
-        present = np.clip(before.data, 0, UNLABELLED).astype(np.uint8)
+        present = label_values(before.data)
         painted, decided = standings.painted(), standings.decided()
         free = None if decided is None else np.where(decided == UNLABELLED, np.int16(-1), decided)
         labels = limits.apply(present, labels, painted, free)
