@@ -29,7 +29,7 @@ class RememberingSegmenter(FakeSegmenter):
         self.labels = result.labels
         return result
 
-    def remember(self, labels=None, *, finished=True):
+    def remember(self, *, finished=True, labels=None):
         self.memory.append((self.labels if labels is None else labels, finished))
 
     def _now(self):

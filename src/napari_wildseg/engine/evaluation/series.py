@@ -31,7 +31,7 @@ class Remembering(Segmenting, Protocol):
 
     memory: Any
 
-    def remember(self, labels: NDArray[np.uint8] | None = None, *, finished: bool = True) -> Any:
+    def remember(self, *, finished: bool = True, labels: NDArray[np.uint8] | None = None) -> Any:
         """Add the image with its labels to the memory."""
 
 
@@ -195,7 +195,7 @@ def series_steps(
             curves = {"without": without[item.stem]}
             curves["with"], _ = runner.annotate(case, case.stages["refined"], case.refine)
             if finish:
-                segmenter.remember(_asked(case), finished=True)
+                segmenter.remember(finished=True, labels=_asked(case))
             else:
                 segmenter.remember(finished=False)
             if forest:
