@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Case, Segmenting, case_steps
@@ -195,7 +194,7 @@ def series_steps(
             curves = {"without": without[item.stem]}
             curves["with"], _ = runner.annotate(case, case.stages["refined"], case.refine)
             if finish:
-                segmenter.remember(finished=True, labels=_asked(case))
+                segmenter.remember(finished=True, labels=item.asked(case.truth, case.known))
             else:
                 segmenter.remember(finished=False)
             if forest:
@@ -253,16 +252,12 @@ class _Runner:
             return forest.predict(features, names, corrections)
 
         curve, painted = self.annotate(case, predict(), predict)
-        forest.learn(features, _asked(case) if finish else painted, names)
+        forest.learn(
+            features, case.item.asked(case.truth, case.known) if finish else painted, names
+        )
         return curve
 
 
 def _in_order(items: Sequence[Item], order: int) -> Iterator[Item]:
     for index in np.random.default_rng(order).permutation(len(items)):
         yield items[index]
-
-
-def _asked(case: Case) -> NDArray[np.uint8]:
-    """Return the true mask with classes that were not asked for as background; 255 stays."""
-    kept = np.isin(case.truth, [*case.values, UNLABELLED])
-    return np.where(kept, case.truth, 0).astype(np.uint8)
