@@ -192,12 +192,9 @@ def new_segmenter(
     from napari_wildseg.engine.cache import EncodingCache
     from napari_wildseg.engine.segmenter import Segmenter
 
-    own = cache_dir is not None and Path(cache_dir) == (folder / ENCODINGS).absolute()
-    cache = EncodingCache(
-        0,  # no image comes twice in a run
-        folder=cache_dir,
-        **({"disk_bytes": ENCODING_BYTES, "evict": False} if own else {}),
-    )
+    cache = EncodingCache(0, folder=cache_dir)  # no image comes twice in a run
+    if cache_dir is not None and Path(cache_dir) == (folder / ENCODINGS).absolute():
+        cache.disk_bytes, cache.evict = ENCODING_BYTES, False
     return Segmenter(
         model or settings.model,
         views=settings.views,

@@ -62,7 +62,8 @@ class Segmenter:
         are left out. None at all is allowed.
     cache_dir : path, optional
         Also keep encodings in this folder, for the next time the same image is opened with the
-        same model, method and views. The images encoded last are kept in memory anyway.
+        same model, method and views. The images encoded last are kept in memory anyway. An
+        `EncodingCache` is used as it is, without ``cache_bytes``.
     cache_bytes : int
         Most bytes of encodings of earlier images kept in memory; 0 where none comes back.
     memory : ClassMemory, optional
@@ -88,7 +89,7 @@ class Segmenter:
         threshold: float = 0.5,
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
-        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir: str | os.PathLike[str] | EncodingCache | None = None,
         cache_bytes: int = 256 * 2**20,
         memory: ClassMemory | None = None,
     ) -> None:
@@ -100,7 +101,11 @@ class Segmenter:
         self.threshold = checked_threshold(threshold)
         self.device = device
         self.background = checked_background(background)
-        self._cache = EncodingCache(cache_bytes, folder=cache_dir)
+        self._cache = (
+            cache_dir
+            if isinstance(cache_dir, EncodingCache)
+            else EncodingCache(cache_bytes, folder=cache_dir)
+        )
         self.memory = memory
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None

@@ -79,14 +79,10 @@ class Series:
         """Return the means by place, the share of images made worse, and the dabs to 85 %."""
         last = max(one.place for one in self.places)
         shown = {str(n): n for n in PLACES if n <= last} | {"last": last}
-        late = {
-            f"from {n}": self._means(lambda place, n=n: place >= n) for n in (3, 5) if n <= last
-        }
+        late = {f"from {n}": self._means(n, last) for n in (3, 5) if n <= last}
         return {
             "images": last,
-            "places": {
-                name: self._means(lambda place, n=n: place == n) for name, n in shown.items()
-            },
+            "places": {name: self._means(n, n) for name, n in shown.items()},
             **late,
             "worse": self._worse(1),
             "worse from 3": self._worse(3),
@@ -94,9 +90,9 @@ class Series:
             "noc85 from 5": self._dabs(5),
         }
 
-    def _means(self, at: Callable[[int], bool]) -> dict[str, list[float]]:
-        """Mean curves over the places that a test accepts."""
-        chosen = [one.curves for one in self.places if at(one.place)]
+    def _means(self, first: int, last: int) -> dict[str, list[float]]:
+        """Mean curves over places."""
+        chosen = [one.curves for one in self.places if first <= one.place <= last]
         return {
             name: np.mean([curves[name] for curves in chosen], axis=0).tolist()
             for name in chosen[0]
