@@ -111,7 +111,7 @@ def test_a_resumed_batch_keeps_what_was_reviewed_and_the_memory(batch):
     assert contents(batch.folder) == done
     # An image that is new comes out as with the others' memory.
     digest = ClassMemory.load(batch.folder / MEMORY).digest
-    write_pictures(batch.folder.parent / "pictures", 9, broken=1)
+    write_pictures(batch.folder.parent / "pictures", 9)
     report = drain(batch_steps(replace(batch, resume=True)))
     made = {record.name: record.memory for record in report.done}
     assert made["008"] == digest[:16]

@@ -18,6 +18,7 @@ from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.limits import Limits, new_strokes
 from napari_wildseg.engine.memory.memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
@@ -37,6 +38,8 @@ from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, te
 from napari_wildseg.engine.thresholds import CUT, checked_threshold
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
+
+_NO_LIMITS = Limits()
 
 
 class Segmenter:
@@ -365,6 +368,8 @@ class Segmenter:
         corrections: NDArray[np.integer[Any]] | None = None,
         *,
         pseudo_labels: NDArray[np.uint8] | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
     ) -> Result:
         """Rerun the single-image refinement, keeping every corrected pixel.
 
@@ -375,26 +380,39 @@ class Segmenter:
             not only the new ones.
         pseudo_labels : ndarray, optional
             ``(H, W)`` uint8 to start from instead of those of the threshold.
+        near : float, optional
+            Change nothing farther than this, in pixels, from what was corrected since the last
+            result.
+        locked : iterable of int or str
+            Classes, by id or name, that lose no pixel of the last result and get none, except
+            where a correction says so.
 
         Raises
         ------
         InputError
             If nothing was segmented yet, or the shape or values do not fit the image.
         """
-        return drain(self.refine_steps(corrections, pseudo_labels=pseudo_labels))
+        return drain(
+            self.refine_steps(corrections, pseudo_labels=pseudo_labels, near=near, locked=locked)
+        )
 
     def refine_steps(
         self,
         corrections: NDArray[np.integer[Any]] | None = None,
         *,
         pseudo_labels: NDArray[np.uint8] | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
     ) -> Steps[Result]:
         """As `refine`, as a generator of `Progress`; the old result stays until it ends."""
         self._require_image()
         state = self._require_segmentation()
+        limits = Limits.checked(near, locked, state.classes)
         fixed = state.places_of_corrections(corrections)
         seeds = state.places_of_pseudo_labels(pseudo_labels)
-        return (yield from self._result_steps(state, self.threshold, seeds, fixed, True))
+        return (
+            yield from self._result_steps(state, self.threshold, seeds, fixed, True, limits=limits)
+        )
 
     # ------------------------------------------------------------------ memory
 
@@ -482,6 +500,7 @@ class Segmenter:
         corrections: NDArray[np.int16] | None,
         refine: bool,
         stages: dict[str, NDArray[np.uint8]] | None = None,
+        limits: Limits = _NO_LIMITS,
     ) -> Steps[Result]:
         """Make the result; what the segmenter holds changes only when all is done."""
         image, encoding = self._require_image()
@@ -508,6 +527,10 @@ class Segmenter:
             labels = keep_corrections(decide(state.relevance, threshold), corrections)
         self._seconds["refine"] = time.perf_counter() - started
         refined = state.to_ids(labels)
+        decided = None if corrections is None else state.ids_of_corrections(corrections)
+        if limits and self.result is not None:
+            painted = new_strokes(decided, self.result.corrections)
+            refined = limits.apply(self.result.labels, refined, painted, decided)
         result = Result(
             labels=refined,
             pseudo_labels=state.to_ids(seeds),
@@ -519,6 +542,7 @@ class Segmenter:
                 "views": self.views,
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
+                **limits.to_settings(),
                 **({} if state.recalled is None else {"memory": state.recalled.used}),
             },
             notices=(
@@ -528,7 +552,7 @@ class Segmenter:
             ),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
-            corrections=None if corrections is None else state.ids_of_corrections(corrections),
+            corrections=decided,
             left_out=tuple(info for info in state.left_out if not (refined == info.id).any()),
         )
         yield Progress(3, 3, "Done")
