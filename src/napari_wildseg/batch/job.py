@@ -177,12 +177,9 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
         from napari_wildseg.engine.relevance import get_method
 
         # What does not fit fails here, not per image.
-        method = get_method(how.method, segmenter.model)
+        get_method(how.method, segmenter.model)
         if segmenter.memory is not None:
-            from napari_wildseg.engine.memory import Source
-
-            about = segmenter.model
-            segmenter.memory.check(Source(about.name, about.fingerprint, method.name, how.views))
+            segmenter.memory.check(segmenter.source)
         prompts = [prompt for info in job.plan.classes for prompt in info.prompts]
         segmenter.model.encode_text([*prompts, *segmenter.background])
     return segmenter

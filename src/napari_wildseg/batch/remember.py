@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 from napari_wildseg.batch.review import ReviewQueue
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.pictures import split_plane
+from napari_wildseg.engine.pictures import split_plane, spread_planes
 from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
     from napari_wildseg.engine.segmenter import Segmenter
-
-PLANES = 3
-"""Planes of one stack that are remembered at most: they are nearly one image."""
 
 LARGEST = 16_000_000
 """Pixels of the largest image that is remembered; larger ones are segmented by windows."""
@@ -105,24 +102,6 @@ def examples_of_batch(folder: str | Path) -> list[Source]:
     return [
         Source(records[i].name, partial(_of_review, queue, places[records[i].name])) for i in kept
     ]
-
-
-def spread_planes(planes: Sequence[int]) -> list[int]:
-    """Choose at most `PLANES` planes of a stack, as far apart as they can be.
-
-    Parameters
-    ----------
-    planes : sequence of int
-        Their numbers, rising.
-
-    Examples
-    --------
-    >>> spread_planes([2, 3, 4, 5, 9])
-    [2, 4, 9]
-    """
-    if len(planes) <= PLANES:
-        return list(planes)
-    return [planes[round(i * (len(planes) - 1) / (PLANES - 1))] for i in range(PLANES)]
 
 
 def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dict[str, str]]:

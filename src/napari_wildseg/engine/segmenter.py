@@ -472,6 +472,11 @@ class Segmenter:
             image, names, self._reader(state), places, corrections, name=name, finished=finished
         )
 
+    @property
+    def source(self) -> Source:
+        """Model, relevance method and views: what a class memory belongs to."""
+        return self._source(get_method(self.method, self.model).name)
+
     def _source(self, method: str) -> Source:
         return Source(self.model.name, self.model.fingerprint, method, self.views)
 

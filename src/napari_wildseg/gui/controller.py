@@ -11,6 +11,7 @@ from psygnal import Signal
 
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
+from napari_wildseg.gui.class_memory import WindowMemory
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
@@ -64,6 +65,7 @@ class Controller(Workspace):
         self.model = self.settings.model
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
+        self.memory = WindowMemory(self)
         self.automatic = AutoNames(self)
         self.pool = EnginePool()
         self._planes_left: list[Plane] = []
@@ -96,6 +98,8 @@ class Controller(Workspace):
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
+        if image is not self._image:
+            self.memory.leave(self.session)
         stopped = image is not self._image and self.runner.running
         if stopped:
             self.cancel()
@@ -339,6 +343,7 @@ class Controller(Workspace):
             threshold=self.threshold,
             model=self.model,
             options={"views": self.settings.views, "background": self.settings.background},
+            memory=self.memory.current,
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:
