@@ -7,6 +7,7 @@ that begins meanwhile uses what was learned before.
 
 from __future__ import annotations
 
+import atexit
 import weakref
 import zlib
 from collections import defaultdict
@@ -46,6 +47,7 @@ def learning_worker() -> Worker:
     global _worker
     if _worker is None:
         _worker = Worker()
+        atexit.register(_worker.stop)  # as for the worker that all runs share
     return _worker
 
 
@@ -85,7 +87,7 @@ class WindowMemory:
         self.enabled = True
         self.known = Known()
         self._memory: ClassMemory | None = None  # never changed in place, only replaced
-        self._jobs = 0
+        self._jobs: list[Job] = []
         self._planes: dict[int, dict[Plane, str]] = defaultdict(dict)
         self._keys: weakref.WeakKeyDictionary[ImageSession, int] = weakref.WeakKeyDictionary()
         self._numbers = count()
@@ -102,7 +104,13 @@ class WindowMemory:
     @property
     def learning(self) -> bool:
         """Whether something is being learned."""
-        return self._jobs > 0
+        return bool(self._jobs)
+
+    def close(self) -> None:
+        """Learn nothing more; the widget is gone."""
+        self.enabled = False
+        for job in self._jobs:
+            job.cancel()
 
     def switch(self, enabled: bool) -> None:
         """Use the memory and add to it, or leave it alone."""
@@ -171,7 +179,6 @@ class WindowMemory:
         add: Callable[[Recorded], Steps[None]],
     ) -> None:
         """Make a record where the image is encoded, else beside the other runs; then learn it."""
-        self._begin()
 
         def ready(found: Recorded | None) -> None:
             if found is not None:
@@ -190,8 +197,7 @@ class WindowMemory:
 
         # A failed record is told in the state line; the annotator's labels are not touched by it.
         start = partial(record_steps, request, labels, name, finished, encode=False)
-        job = Job(start, on_result=ready, on_error=self._failed, on_end=self._end)
-        shared_worker().submit(job)
+        self._submit(shared_worker(), Job(start, on_result=ready))
 
     def _add(self, key: int, plane: Plane, found: Recorded) -> Steps[None]:
         """Learn a record; on the thread that learns."""
@@ -308,8 +314,6 @@ class WindowMemory:
     # ------------------------------------------------------------------ inside
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
-        self._begin()
-
         def told() -> Steps[Known]:
             yield from import_steps()
             import torch
@@ -323,8 +327,7 @@ class WindowMemory:
             if message:
                 self.controller.status.emit(message)
 
-        job = Job(told, on_result=done, on_error=self._failed, on_end=self._end)
-        learning_worker().submit(job)
+        self._submit(learning_worker(), Job(told, on_result=done))
 
     def _summary(self) -> Known:
         memory = self._memory
@@ -337,13 +340,16 @@ class WindowMemory:
             classes.append((known.name, known.images, used))
         return Known(len(memory), tuple(classes), memory.alike)
 
-    def _begin(self) -> None:
-        self._jobs += 1
+    def _submit(self, worker: Worker, job: Job) -> None:
+        job.on_error, job.on_end = self._failed, partial(self._end, job)
+        self._jobs.append(job)
+        worker.submit(job)
         self.changed.emit()
 
-    def _end(self) -> None:
-        self._jobs -= 1
-        self.changed.emit()
+    def _end(self, job: Job) -> None:
+        self._jobs.remove(job)
+        if not self.controller.closed:
+            self.changed.emit()
 
     def _failed(self, error: BaseException) -> None:
         self.controller.tell(notices.sentence(error, "Learning"))

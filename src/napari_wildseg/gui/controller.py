@@ -379,6 +379,7 @@ class Controller(Workspace):
         if self._closed:
             return
         self.runner.cancel()
+        self.memory.close()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()
