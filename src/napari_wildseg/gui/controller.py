@@ -78,6 +78,7 @@ class Controller(Workspace):
         self.relevance_maps = RelevanceMaps(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
+        self.pixels.replaced.connect(self._on_pixels_replaced)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._on_plane_changed)
 
@@ -361,6 +362,10 @@ class Controller(Workspace):
         if session is not None and session.planes:
             self.areas_changed.emit()
             self.say_what_next()
+
+    def _on_pixels_replaced(self, image: Image) -> None:
+        if image is self.runner.image:
+            self.cancel("The pixels of the image were replaced, so the run was cancelled.")
 
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value

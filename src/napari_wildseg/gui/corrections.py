@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Step
+from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Step, label_values
 from napari_wildseg.gui.scratch import same
 
 
@@ -84,10 +84,11 @@ class Tracker:
         int
             How many pixels are newly kept.
         """
-        keep = region & (data < UNLABELLED) & (self.decided(data) == UNLABELLED)
+        values = label_values(data)
+        keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
         count = int(np.count_nonzero(keep))
         if count:
-            self.kept = np.where(keep, data, self.kept).astype(np.uint8)
+            self.kept = np.where(keep, values, self.kept).astype(np.uint8)
         return count
 
     def restore(self, decided: NDArray[np.uint8]) -> None:
@@ -171,13 +172,13 @@ class Tracker:
         standing = self.standing(data)
         kept = standing.decided()
         kept[kept == label] = UNLABELLED
-        result = np.where(data == label, instead, np.minimum(data, UNLABELLED)).astype(np.uint8)
+        result = np.where(data == label, instead, label_values(data)).astype(np.uint8)
         return standing.to(result, kept)
 
     def release(self, data: NDArray[np.integer]) -> None:
         """Take every decision back; the pixels stay as they are."""
         self.kept = np.full(data.shape, UNLABELLED, np.uint8)
-        self.baseline = np.minimum(data, UNLABELLED).astype(np.uint8)
+        self.baseline = np.array(label_values(data))
 
     def _top_is_reverted(self, data: NDArray[np.integer]) -> bool:
         return self._position > 0 and self._steps[self._position - 1].pixels.is_reverted(data)

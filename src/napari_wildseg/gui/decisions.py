@@ -135,8 +135,13 @@ class Standing:
         decided = self.kept.copy()
         changed = self.data != self.baseline
         if changed.any():
-            decided[changed] = np.minimum(self.data[changed], UNLABELLED)
+            decided[changed] = label_values(self.data[changed])
         return decided
+
+    def stray(self) -> int | None:
+        """Return a value that no label has, such as 300 or -5; None if there is none."""
+        outside = beyond(self.data)
+        return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
         """Work out how to show a new automatic result.
@@ -164,10 +169,15 @@ class Standing:
             scratch = Scratch()
             scratch.copy(result)
             return Plan(self, result, kept, None, changes, result.copy(), scratch)
-        pixels = Patch.between(self.data, result)
+        outside = beyond(self.data)
+        # What is no label is told at the next run, and stays until the annotator repaints it.
+        wanted = result if outside is None else np.where(outside, self.data, result)
+        pixels = Patch.between(self.data, wanted)
         step = Step(
             pixels,
-            pixels if same(self.data, self.baseline) else Patch.between(self.baseline, result),
+            pixels
+            if outside is None and same(self.data, self.baseline)
+            else Patch.between(self.baseline, result),
             Patch.between(self.kept, kept),
         )
         return Plan(self, result, kept, step, bool(pixels.where.size))
@@ -211,8 +221,14 @@ class Standings:
         Raises
         ------
         InputError
-            If a label was painted that belongs to no class.
+            If a label was painted that belongs to no class, or a layer holds what is no label.
         """
+        strays = (standing.stray() for standing in self.layers.values())
+        if (stray := next((s for s in strays if s is not None), None)) is not None:
+            raise InputError(
+                f"Label {stray} is in the layer, but labels run from 0 to 254: repaint it with a "
+                "label of the table."
+            )
         decided = self.decided()
         if decided is None:
             return None
@@ -222,6 +238,51 @@ class Standings:
                 "or repaint it with a label of the table."
             )
         return as_corrections(decided)
+
+
+def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+    """Return where a layer holds what is no label value, such as 300 or -5; None if nowhere."""
+    if data.dtype == np.uint8 or not data.size:
+        return None
+    if int(data.min()) >= 0 and int(data.max()) <= UNLABELLED:
+        return None
+    return (data < 0) | (data > UNLABELLED)
+
+
+def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the pixels of a layer of any type as label values, 255 for what is none.
+
+    Parameters
+    ----------
+    data : ndarray
+        Integers of any shape; not copied if they are uint8.
+    """
+    if data.dtype == np.uint8:
+        return data  # type: ignore[return-value]
+    values = data.astype(np.uint8)
+    if (outside := beyond(data)) is not None:
+        values[outside] = UNLABELLED
+    return values
+
+
+def only(labels: NDArray[np.uint8], ids: Iterable[int], instead: int) -> NDArray[np.uint8]:
+    """Return labels without those of classes that are gone.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8; not copied if nothing changes.
+    ids : iterable of int
+        The classes there are.
+    instead : int
+        What the pixels of the others become.
+    """
+    gone = labels_in(labels) - {0, UNLABELLED, *ids}
+    if not gone:
+        return labels
+    table = np.arange(256, dtype=np.uint8)
+    table[sorted(gone)] = instead
+    return table[labels]
 
 
 def labels_in(labels: NDArray[np.uint8]) -> set[int]:
