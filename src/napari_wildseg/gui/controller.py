@@ -13,6 +13,7 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
 from napari_wildseg.gui.changes import ShownChanges, refined_sentence
+from napari_wildseg.gui.class_memory import WindowMemory
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
@@ -66,6 +67,7 @@ class Controller(Workspace):
         self.model = self.settings.model
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
+        self.memory = WindowMemory(self)
         self.automatic = AutoNames(self)
         self.pool = EnginePool()
         self._planes_left: list[Plane] = []
@@ -100,6 +102,8 @@ class Controller(Workspace):
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
+        if image is not self._image:
+            self.memory.leave(self.session)
         stopped = image is not self._image and self.runner.running
         if stopped:
             self.cancel()
@@ -363,6 +367,7 @@ class Controller(Workspace):
             model=self.model,
             options={"views": self.settings.views, "background": self.settings.background},
             limits=Limits(near, tuple(sorted(session.locked))),
+            memory=self.memory.current,
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:
@@ -402,6 +407,7 @@ class Controller(Workspace):
         if self._closed:
             return
         self.runner.cancel()
+        self.memory.close()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -23,6 +24,7 @@ from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_val
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
     from napari_wildseg.engine.models.base import CLIPModel
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
@@ -104,6 +106,8 @@ class Request:
     model: str = "starter"
     options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    memory: ClassMemory | None = None
+    """What earlier images taught; asked when classes are looked for."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,50 @@ def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32
     return np.asarray(segmenter.result.relevance[position], np.float32)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A record for a class memory, and what it was made with."""
+
+    record: ImageRecord
+    source: Source
+
+
+def record_steps(
+    request: Request, labels: NDArray[np.uint8], name: str, finished: bool, *, encode: bool
+) -> Steps[Recorded | None]:
+    """Make a record of a labelled plane.
+
+    Parameters
+    ----------
+    request : Request
+        The plane and the classes.
+    labels : ndarray
+        ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
+    name : str
+        What the annotator knows the image by.
+    finished : bool
+        Whether the labels are right, or only corrected here and there.
+    encode : bool
+        Whether to encode a plane that is not encoded any more.
+
+    Returns
+    -------
+    Recorded or None
+        None if the plane would have to be encoded.
+    """
+    slot = request.slot
+    held = slot.segmenter is not None and slot.image == request.source.key
+    if not encode and not (held and slot.asked == _asked(request.classes)):
+        return None
+    segmenter = cast("Segmenter", (yield from _prepare(request, fresh=True)))
+    if slot.asked != _asked(request.classes):
+        yield from _segment(request, segmenter, refine=False)
+    known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
+    labels = np.where(known, labels, 255).astype(np.uint8)
+    record = segmenter.record(labels=labels, finished=finished, name=name)
+    return Recorded(record, segmenter.source)
+
+
 def download_job(model: str) -> Steps[str]:
     """Fetch a model; returns its string."""
     from napari_wildseg.engine.models.download import download_steps
@@ -320,11 +368,22 @@ def _make(request: Request, model: str | CLIPModel) -> AnySegmenter:
 
 def _segment(request: Request, segmenter: AnySegmenter, *, refine: bool) -> Steps[Result]:
     request.slot.asked = None
+    if not request.source.is_windowed:
+        _set_memory(cast("Segmenter", segmenter), request.memory)
     result = yield from segmenter.segment_steps(
         request.classes, threshold=request.threshold, refine=refine
     )
     request.slot.asked = _asked(request.classes)
     return result
+
+
+def _set_memory(segmenter: Segmenter, memory: ClassMemory | None) -> None:
+    """Let a segmenter use a memory, unless it belongs to another model or other views."""
+    segmenter.memory = None
+    if memory is not None:
+        with suppress(InputError):
+            memory.check(segmenter.source)
+            segmenter.memory = memory
 
 
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:

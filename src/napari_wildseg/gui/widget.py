@@ -17,6 +17,7 @@ from napari_wildseg.gui.sections.base import Folded, Section, timer
 from napari_wildseg.gui.sections.edit import EditSection
 from napari_wildseg.gui.sections.export import ExportSection
 from napari_wildseg.gui.sections.image import ImageSection
+from napari_wildseg.gui.sections.memory import MemorySection
 from napari_wildseg.gui.sections.names import NamesSection
 from napari_wildseg.gui.sections.run import RunSection
 from napari_wildseg.gui.warmup import WarmUp
@@ -51,6 +52,7 @@ class WildsegWidget(QWidget):
         self.names = NamesSection(controller, self)
         self.run = RunSection(controller, self)
         self.edit = EditSection(controller, self)
+        self.memory = MemorySection(controller, self)
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
         self.status = self._state_line()
@@ -115,7 +117,14 @@ class WildsegWidget(QWidget):
         return status
 
     def _lay_out(self) -> None:
-        loop: tuple[Section, ...] = (self.image, self.names, self.run, self.edit, self.export)
+        loop: tuple[Section, ...] = (
+            self.image,
+            self.names,
+            self.run,
+            self.edit,
+            self.memory,
+            self.export,
+        )
         sections = QWidget(self)
         inner = QVBoxLayout(sections)
         inner.setContentsMargins(0, 0, 0, 0)
