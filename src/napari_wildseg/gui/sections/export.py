@@ -131,6 +131,8 @@ class ExportSection(Section):
                 kept = partial(item.kept, plane)
                 self.controller.safekeeping.exported(item.session, plane, kept)
         self.controller.safekeeping.write()
+        for item in items:
+            self.controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
         self.controller.status.emit(f"Exported {names} to {folder}.")
