@@ -282,7 +282,7 @@ def test_strokes_painted_while_next_writes_are_written_too(desk, done):
     at.section("Review").reviewer.open(str(done))
     wait_for_item(at, 0)
     layer = at.layer()
-    values = {place: 3 - max(1, int(layer.data[place])) for place in ((5, 5), (20, 20), (30, 9))}
+    values = {place: 3 - max(1, int(layer.data[place])) for place in ((5, 5), (10, 10), (15, 8))}
 
     def paint(place):
         layer.data_setitem(tuple(np.array([i]) for i in place), values[place])
@@ -290,7 +290,7 @@ def test_strokes_painted_while_next_writes_are_written_too(desk, done):
     paint((5, 5))
     at.click("review_next")
     assert at.controller.runner.running
-    paint((20, 20))
+    paint((10, 10))
     at.controller.runner.status.connect(
         lambda _: paint((30, 9)) if layer in at.viewer.layers else 0
     )

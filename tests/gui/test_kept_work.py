@@ -11,10 +11,12 @@ import dask.array as da
 import numpy as np
 import psutil
 import pytest
+from napari.layers import Image
 
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.layers import why_no_labels
 from napari_wildseg.gui.recovery import RecoveryStore
 from napari_wildseg.gui.session import LABELS, PSEUDO
 
@@ -199,12 +201,12 @@ def test_a_long_stack_takes_the_memory_of_what_was_labelled(desk):
         tracked = controller.layers.tracked(controller.session, controller.image, kind)
         tracked.write(controller.plane, np.full((1024, 1024), 255, np.uint8))
     assert memory().rss - before < 2e8
-    d.viewer.layers.clear()
-    too_long = da.zeros((10**9, 1024, 1024), chunks=(1, 1024, 1024), dtype=np.uint8)
-    d.viewer.add_image(too_long, name="too long", contrast_limits=(0, 255))
-    d.click("auto_segment")
-    assert "no memory for labels" in d.status
-    assert not controller.runner.running
+
+
+def test_labels_that_find_no_memory_are_told_of():
+    assert why_no_labels(Image(PHOTO)) == ""
+    too_long = Image(np.broadcast_to(np.uint8(0), (10**9, 1024, 1024)), contrast_limits=(0, 255))
+    assert "no memory for labels of 1000000000 x 1024 x 1024" in why_no_labels(too_long)
 
 
 def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
