@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--annotator",
-        choices=("dab", "stroke", "fill"),
+        choices=("dab", "stroke", "fill", "person"),
         default="dab",
-        help="with --clicks: paint dabs, strokes along the middle of what is wrong, or all of it "
-        "(default: dab)",
+        help="with --clicks: paint dabs, strokes along the middle of what is wrong, all of it, or "
+        "strokes that slip as a person's do (default: dab)",
     )
     parser.add_argument(
         "--compare",
@@ -174,7 +174,27 @@ def report(found: Evaluation) -> str:
             table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
         )
         parts.append(f"dabs to 85 %: {found.noc85:.1f}")
+    if found.drops is not None:
+        parts.append(drop_line(found.drops))
     return "\n\n".join(parts)
+
+
+def drop_line(drops: dict[str, Any]) -> str:
+    """Return how often refinements made an image worse, as a sentence.
+
+    Parameters
+    ----------
+    drops : dict
+        `Evaluation.drops`.
+    """
+    shares = ", ".join(
+        f"more than {limit}: {share:.1%}" for limit, share in drops.items() if limit[0].isdigit()
+    )
+    return (
+        f"mean IoU lowered by a refinement ({drops['refinements']}) by {shares}; "
+        f"by {drops['worst']:.3f} at worst; "
+        f"right pixels of classes that were not painted lost: {drops['lost']:.2%}"
+    )
 
 
 def label_table(labels: dict[str, Any]) -> str:

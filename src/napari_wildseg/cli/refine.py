@@ -31,6 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refiner", default="default", metavar="NAME", help="single-image segmentation to use"
     )
+    parser.add_argument(
+        "--near",
+        type=float,
+        metavar="PIXELS",
+        help="change nothing farther than this from corrected pixels; with --corrections, from "
+        "those that LABELS does not hold as corrections already",
+    )
+    parser.add_argument(
+        "--lock",
+        default="",
+        metavar="NAMES",
+        help="classes that lose no pixel of LABELS and get none, for example cat,background",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
 
@@ -49,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.cli.console import print_json
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.images import as_rgb
+    from napari_wildseg.engine.limits import LIMIT_SETTINGS, Limits, new_strokes
     from napari_wildseg.engine.pictures import read_picture, stem_of
     from napari_wildseg.io import LabelImage, read_labels
     from napari_wildseg.io.corrections import read_corrections
@@ -64,23 +78,34 @@ def run(args: argparse.Namespace) -> int:
             f"{args.labels.name} is {start.labels.shape[1]} x {start.labels.shape[0]} pixels, "
             f"the image {rgb.shape[1]} x {rgb.shape[0]}: give the labels of this image."
         )
-    corrections = start.corrections
+    corrections, earlier = start.corrections, None
     if args.corrections is not None:
+        earlier = start.corrections
         corrections = read_corrections(args.corrections, start.labels.shape)
+    if args.near is not None and corrections is None:
+        raise InputError("--near needs corrections: give them with --corrections FILE.")
     classes = {info.id: info for info in start.classes}
     if corrections is not None:
         for value in sorted(set(corrections[corrections > 0].tolist()) - set(classes)):
             classes[value] = placeholder_class(value)
+    names = [name.strip() for name in args.lock.split(",") if name.strip()]
+    limits = Limits.checked(args.near, names, tuple(classes.values()))
 
     from napari_wildseg.engine.refine import refine
 
     refined = refine(rgb, start.labels, corrections, method=args.refiner)
+    refined = limits.apply(start.labels, refined, new_strokes(corrections, earlier), corrections)
     labels: LabelImage = replace(
         start,
         labels=refined,
         classes=tuple(classes.values()),
         image=stem,
-        settings={**start.settings, "refiner": args.refiner, "refined": True},
+        settings={
+            **{key: value for key, value in start.settings.items() if key not in LIMIT_SETTINGS},
+            "refiner": args.refiner,
+            "refined": True,
+            **limits.to_settings(),
+        },
         corrections=corrections,
     )
     results.write_results(paths, rgb, labels, overwrite=args.overwrite)
