@@ -230,7 +230,7 @@ def _jpeg_size(head: bytes) -> int:
 
 
 def _jpeg2000_size(head: bytes) -> int:
-    """Samples that the SIZ segment of a JPEG 2000 codestream declares."""
+    """Samples that the image size segment of a JPEG 2000 codestream declares."""
     at = head.find(b"\xff\x4f\xff\x51")
     if at < 0 or len(head) < at + 42:
         return 1 << 62

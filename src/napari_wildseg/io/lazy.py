@@ -11,6 +11,8 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, reason
 from napari_wildseg.engine.tiff import Coloured, check_compression, layout_of
+from napari_wildseg.io.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.zarr_checks import check_array
 
 MAX_SIDE = 200_000
 """The longest side that is opened, in pixels."""
@@ -159,15 +161,18 @@ def _open_zarr(path: Path) -> LazyPicture:
     import zarr
 
     try:
-        opened: Any = zarr.open(path, mode="r")
-        if isinstance(opened, zarr.Array):
-            return _checked(path, (opened,), _guess_axes(opened.shape))
-        attributes: dict[str, Any] = dict(opened.attrs)
-        attributes |= dict(attributes.get("ome") or {})
+        if not (attributes := attributes_of(path)).get("multiscales"):
+            check_array(path, path.name, picture=True)
+            array = zarr.open_array(path, mode="r")
+            return _checked(path, (array,), _guess_axes(array.shape))
         multiscales = attributes["multiscales"][0]
-        levels = tuple(opened[entry["path"]] for entry in multiscales["datasets"])
+        datasets = multiscales["datasets"]
+        folders = [path / plain_path(entry["path"], path.name) for entry in datasets]
+        for folder in folders:
+            check_array(folder, path.name, picture=True)
+        levels = tuple(zarr.open_array(folder, mode="r") for folder in folders)
         axes = "".join(_letter(axis) for axis in multiscales.get("axes", ()))
-        transforms = multiscales["datasets"][0].get("coordinateTransformations") or []
+        place = place_of(multiscales, datasets[0], levels[0].ndim)
     except InputError:
         raise
     except Exception as error:  # zarr raises what is missing or damaged as it happens to
@@ -178,11 +183,10 @@ def _open_zarr(path: Path) -> LazyPicture:
     axes = axes if len(axes) == levels[0].ndim else _guess_axes(levels[0].shape)
     if "c" in axes and levels[0].shape[axes.index("c")] != 3:
         axes = axes.replace("c", "p", 1)  # channels of a microscope, looked at singly
-    scale = next((t["scale"] for t in transforms if t.get("type") == "scale"), None)
     about: dict[str, Any] = {}
     units = [a.get("unit") for a in multiscales.get("axes", ()) if isinstance(a, dict)]
-    if scale and len(scale) == len(axes) and all(float(s) > 0 for s in scale):
-        about["scale"] = (float(scale[axes.index("y")]), float(scale[axes.index("x")]))
+    if place is not None:
+        about["scale"] = (place[0][axes.index("y")], place[0][axes.index("x")])
         about["units"] = str(units[-1]) if units and units[-1] else "pixel"
     return _checked(path, levels, axes, **about)
 
