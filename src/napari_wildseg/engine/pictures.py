@@ -147,6 +147,8 @@ def check_readable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name one file in it.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise InputError(f"{path} is no file.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty.")

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED
-from napari_wildseg.engine.coco_masks import SegmentationError, region_of
+from napari_wildseg.engine.coco_masks import (
+    MAX_OUTLINES,
+    SegmentationError,
+    outline_of,
+    region_of,
+)
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
 from napari_wildseg.engine.pictures import check_size
@@ -138,6 +143,8 @@ class COCOItem(Item):
             If a segmentation cannot be read.
         """
         check_size(self.mask_path.name, *self.size)
+        if sum(outline_of(entry.get("segmentation")) for _, entry in self.instances) > MAX_OUTLINES:
+            raise InputError(f"{self.mask_path.name} draws outlines of {self.stem} over and over.")
         painted = np.zeros(self.size, np.uint8)
         regions = [(value, self._region(entry)) for value, entry in self.instances]
         # Pixels without a label stay so, whatever else covers them.

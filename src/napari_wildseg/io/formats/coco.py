@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, class_colour
-from napari_wildseg.engine.coco_masks import SegmentationError, region_of
+from napari_wildseg.engine.coco_masks import (
+    MAX_OUTLINES,
+    SegmentationError,
+    outline_of,
+    region_of,
+)
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_size
 from napari_wildseg.io.atomic import atomic_write
@@ -25,8 +30,8 @@ from napari_wildseg.io.label_image import (
 from napari_wildseg.io.polygons import components, mask_to_polygons
 
 _OURS = "wildseg"
+_MANY_RUNS = 10_000  # are painted at once
 _MAX_ANNOTATIONS = 200_000
-_MAX_OUTLINE = 200_000_000  # pixels of outline to draw
 _MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
 
 
@@ -195,10 +200,12 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     chosen = [a for a in everything if plain_id(a.get("image_id")) == found["id"]]
     if len(chosen) > _MAX_ANNOTATIONS:
         raise InputError(f"{where} has more than {_MAX_ANNOTATIONS} annotations of one image.")
+    if sum(outline_of(a.get("segmentation")) for a in chosen) > MAX_OUTLINES:
+        raise InputError(f"{where} draws outlines over and over: it is not read.")
     used = {plain_id(a.get("category_id")) for a in everything}
     classes, values, notices = _classes(content.get("categories"), used, where)
-    flat = np.zeros(height * width, np.uint8)  # down the columns, as runs go
-    painted, outline, bad = 0, 0.0, []
+    flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # down the columns, as runs go
+    painted, bad = 0, []
     for annotation in sorted(chosen, key=lambda a: not a.get("iscrowd")):
         number = annotation.get("id")
         try:
@@ -210,13 +217,9 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
             bad.append(f"annotation {number!r:.40}: {error}")
             continue
         if region.left_out:
-            bad.append(f"annotation {number!r:.40}: a polygon of it has no three corners")
-        borders = np.cumsum(region.runs).tolist()
-        for start, end in zip(borders[::2], borders[1::2], strict=False):
-            flat[start:end] = value
-        painted += sum(region.runs[1::2])
-        outline += region.outline
-        if painted > _MAX_PAINTED or outline > _MAX_OUTLINE:
+            bad.append(f"annotation {number!r:.40}: a polygon of it has no three points")
+        painted += _paint(flat, region.runs, value)
+        if painted > _MAX_PAINTED:
             raise InputError(f"{where} paints the same pixels over and over: it is not read.")
     if bad and not flat.any():
         raise InputError(f"{where}: nothing of the image can be read; {bad[0]}.")
@@ -231,6 +234,17 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         about = about_from_json(found[_OURS], where, labels.shape)
         del about["classes"], about["shape"]
     return LabelImage.from_array(labels, classes, notices=tuple(notices), **about)
+
+
+def _paint(flat: NDArray[np.uint8], runs: NDArray[np.int64], value: int) -> int:
+    """Give the pixels of runs a value; returns how many pixels that took."""
+    if runs.size > _MANY_RUNS:
+        flat[np.repeat(np.arange(runs.size) % 2 == 1, runs)] = value
+        return flat.size
+    borders = np.cumsum(runs).tolist()
+    for start, end in zip(borders[::2], borders[1::2], strict=False):
+        flat[start:end] = value
+    return int(runs[1::2].sum())
 
 
 def plain_id(number: object) -> object:
