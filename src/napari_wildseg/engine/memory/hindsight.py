@@ -34,6 +34,9 @@ maps alone."""
 UNTRIED = (1.0, 0.5)
 """The mixture after one image, where the annotator says that the images are alike."""
 
+WHOLE, FINE = 0.9, 0.7
+"""See `detail_of`."""
+
 JUDGED = 6000
 """Pixels that those are fitted to, at most."""
 
@@ -126,6 +129,36 @@ def look_back(records: Sequence[ImageRecord], *, alike: bool) -> dict[str, Hinds
         for name, column in zip(record.classes, table.T, strict=True):
             ious[name_key(name)][record.digest] = column
     return {key: _judged(found, alike=alike) for key, found in ious.items()}
+
+
+def detail_of(records: Sequence[ImageRecord]) -> float:
+    """Say how much of the labels is finer than superpixels, from 0 to 1.
+
+    Parameters
+    ----------
+    records : sequence of ImageRecord
+        Remembered images.
+
+    Returns
+    -------
+    float
+        0 where the labels that most of each superpixel has would reach a mean IoU of
+        `WHOLE`, 1 where they would reach `FINE` or less.
+    """
+    reached = []
+    for record in records:
+        shares, weights = record.shares.astype(np.float64), record.weights
+        best = shares.argmax(1)
+        for place in range(shares.shape[1]):
+            own = best == place
+            true = (weights * shares[:, place]).sum()
+            inside = (weights * shares[:, place] * own).sum()
+            union = true + (weights * (1 - shares[:, place]) * own).sum()
+            if place and true:
+                reached.append(inside / union)
+    if not reached:
+        return 0.0
+    return float(np.clip((WHOLE - np.mean(reached)) / (WHOLE - FINE), 0, 1))
 
 
 def _zeros(record: ImageRecord, count: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.memory.hindsight import Hindsight, look_back
+from napari_wildseg.engine.memory.hindsight import Hindsight, detail_of, look_back
 from napari_wildseg.engine.memory.pixels import PixelClassifier
 from napari_wildseg.engine.memory.process import ErrorProcess
 from napari_wildseg.engine.memory.records import ARRAYS, ImageRecord, Source, name_key
@@ -68,11 +68,14 @@ class Learned:
         By `name_key`, of the classes for which it is used.
     classifier : PixelClassifier or None
         None where it is used for no class.
+    detail : float
+        `detail_of` the records.
     """
 
     hindsight: dict[str, Hindsight]
     processes: dict[str, ErrorProcess]
     classifier: PixelClassifier | None
+    detail: float = 0.0
 
 
 class ClassMemory:
@@ -178,6 +181,11 @@ class ClassMemory:
     def count(self, name: str) -> int:
         """Return how many images were asked for a class."""
         return len(self._asked(name_key(name)))
+
+    def used(self, name: str) -> bool:
+        """Whether what was learned of a class is used; learns first where that is to be done."""
+        judged = self.learned().hindsight.get(name_key(name))
+        return judged is not None and bool(judged.alpha or judged.beta)
 
     @property
     def digest(self) -> str:
@@ -319,7 +327,8 @@ class ClassMemory:
                 }
                 fine = any(judged.beta for judged in hindsight.values())
                 classifier = PixelClassifier(self.records) if fine else None
-                self._learned = Learned(hindsight, processes, classifier)
+                detail = detail_of(self.records)
+                self._learned = Learned(hindsight, processes, classifier, detail)
             return self._learned
 
     def prepare(self) -> None:

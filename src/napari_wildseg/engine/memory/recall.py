@@ -33,7 +33,8 @@ class Recalled:
     used : dict of str to dict
         By class name: shares of the process over the maps' errors and of the pixel classifier.
     fine : float
-        Largest share of the pixel classifier: how far the scores are to be kept pixel by pixel.
+        How far the scores are to be kept pixel by pixel: the largest share of the pixel
+        classifier, times how much of the labels is finer than superpixels.
     """
 
     scores: Tensor | None
@@ -93,7 +94,9 @@ def recall(
         classified = np.nan_to_num(values).T.reshape(classified.shape)
     fine = resize(prior, scene.work).numpy()
     mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta))
-    return Recalled(refinement.scores_of(mixed, THRESHOLD), notices, used, float(beta.max()))
+    return Recalled(
+        refinement.scores_of(mixed, THRESHOLD), notices, used, float(beta.max()) * learned.detail
+    )
 
 
 def _notice(name: str, images: int, used: float) -> str:

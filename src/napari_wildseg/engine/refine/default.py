@@ -187,8 +187,8 @@ class DefaultRefinement:
         dabs: Dabs | None,
     ) -> NDArray[np.uint8]:
         """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
-        trust = self.options.trust * (1 + self.options.fine_trust * self.fine)
-        trust = trust * (0.05 + margin_of(prior).square())
+        weight = self.options.trust * (1 + self.options.fine_trust * self.fine)
+        trust = weight * (0.05 + margin_of(prior).square())
         if held is not None:
             seeds = observe(held, self.scene.work, self.n_classes)
             firm = seeds.mask

@@ -51,7 +51,7 @@ class DefaultOptions:
     work_pixels: int = 90_000
     beta: float = 3.0
     trust: float = 0.004
-    fine_trust: float = 100.0
+    fine_trust: float = 50.0
     pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
     agreement: Agreement = field(default_factory=Agreement)
