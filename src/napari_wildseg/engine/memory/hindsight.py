@@ -37,6 +37,9 @@ UNTRIED = (1.0, 0.5)
 WHOLE, FINE = 0.9, 0.7
 """See `detail_of`."""
 
+LOWEST = 0.25
+"""Least IoU that a factor on the odds is made of."""
+
 JUDGED = 6000
 """Pixels that those are fitted to, at most."""
 
@@ -52,13 +55,26 @@ class Hindsight:
     ----------
     alpha, beta : float
         The mixture that is used (`MIXTURES`); both 0 where the memory is not.
+    gain : float
+        Factor on the odds of the class: 1 / IoU. A pixel is best given to a class where its odds
+        exceed the IoU that is reached (Nowozin, *Optimal decisions from probabilistic models: the
+        intersection-over-union case*, CVPR 2014).
+    as_met : bool
+        Of `PixelClassifier.probabilities`; the same for all classes.
     ious : dict of str to (float, float)
         By digest of the image: IoU of the maps alone, and of the mixture.
     """
 
     alpha: float = 0.0
     beta: float = 0.0
+    gain: float = 1.0
+    as_met: bool = True
     ious: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> float:
+        """Mean IoU of the mixture, 0 where nothing is known of it."""
+        return float(np.mean([after for _, after in self.ious.values()])) if self.ious else 0.0
 
 
 def mix(
@@ -67,6 +83,7 @@ def mix(
     classified: NDArray[np.float32],
     alpha: NDArray[np.float32],
     beta: NDArray[np.float32],
+    gain: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Mix what three experts say.
 
@@ -80,6 +97,8 @@ def mix(
         ``(K, ...)`` probabilities from the pixel classifier.
     alpha, beta : ndarray
         ``(K,)`` shares of both.
+    gain : ndarray
+        ``(K,)`` factors on the odds of the classes, see `Hindsight`.
 
     Returns
     -------
@@ -91,7 +110,7 @@ def mix(
     mixed = np.clip(said[1:] + alpha * residual, LEAST, 1)
     mixed += beta * (classified - mixed)
     background = np.clip(1 - mixed.sum(0, keepdims=True), LEAST, 1)
-    found = np.concatenate([background, mixed])
+    found = np.concatenate([background, mixed * gain.reshape(width)])
     return np.asarray(found / found.sum(0), np.float32)
 
 
@@ -123,12 +142,47 @@ def look_back(records: Sequence[ImageRecord], *, alike: bool) -> dict[str, Hinds
     for key in keys:
         for digest, place, values in _errors_without(records, key):
             residuals[digest][place - 1] = values
+    variants = [
+        _judge_all(keys, residuals, classified, alike=alike, as_met=as_met)
+        for as_met, classified in _classified_without(records, finished).items()
+    ]
+    # Small classes gain from even labels, a single class loses: that is tried too.
+    return max(variants, key=lambda found: np.mean([judged.reached for judged in found.values()]))
+
+
+def _judge_all(
+    keys: Sequence[str],
+    residuals: dict[str, NDArray[np.float32]],
+    classified: Sequence[tuple[ImageRecord, NDArray[np.float32]]],
+    *,
+    alike: bool,
+    as_met: bool,
+) -> dict[str, Hindsight]:
+    """Judge all classes, with labels as frequent as in the images or as in the samples."""
+    odds = dict.fromkeys(keys, np.ones(len(MIXTURES), np.float32))
+    if as_met:
+        ious = _tables(keys, residuals, classified, odds)
+        odds |= {key: _gains(list(found.values())) for key, found in ious.items() if found}
+    ious = _tables(keys, residuals, classified, odds)
+    return {
+        key: _judged(found, odds[key], alike=alike, as_met=as_met) for key, found in ious.items()
+    }
+
+
+def _tables(
+    keys: Sequence[str],
+    residuals: dict[str, NDArray[np.float32]],
+    classified: Sequence[tuple[ImageRecord, NDArray[np.float32]]],
+    odds: dict[str, NDArray[np.float32]],
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """``(len(MIXTURES),)`` IoUs by class and image, with factors on the odds of each class."""
     ious: dict[str, dict[str, NDArray[np.float64]]] = {key: {} for key in keys}
-    for record, classified in _classified_without(records, finished):
-        table = _ious(record, residuals[record.digest], classified)
+    for record, values in classified:
+        gains = np.stack([odds[name_key(name)] for name in record.classes], axis=1)
+        table = _ious(record, residuals[record.digest], values, gains)
         for name, column in zip(record.classes, table.T, strict=True):
             ious[name_key(name)][record.digest] = column
-    return {key: _judged(found, alike=alike) for key, found in ious.items()}
+    return ious
 
 
 def detail_of(records: Sequence[ImageRecord]) -> float:
@@ -188,29 +242,34 @@ def _errors_without(
 
 def _classified_without(
     records: Sequence[ImageRecord], finished: Sequence[ImageRecord]
-) -> list[tuple[ImageRecord, NDArray[np.float32]]]:
-    """Classify the sampled pixels of each finished image by others: ``(K, m)``."""
+) -> dict[bool, list[tuple[ImageRecord, NDArray[np.float32]]]]:
+    """Classify the sampled pixels of each finished image by others, ``(K, m)``; by ``as_met``."""
     folds = min(FOLDS, len(finished))
-    found = []
+    found: dict[bool, list[tuple[ImageRecord, NDArray[np.float32]]]] = {False: [], True: []}
     for fold in range(folds):
         left_out = finished[fold::folds]
         rest = [record for record in records if not any(record is r for r in left_out)]
         classifier = PixelClassifier(rest, samples=JUDGED, networks=1, epochs=8)
         for record in left_out:
-            values = classifier.probabilities(
-                record.classes,
-                record.looks.astype(np.float32),
-                record.filters.astype(np.float32),
-                record.pixel_pieces,
-            )
-            found.append((record, values.T))
+            looks, bank = record.looks.astype(np.float32), record.filters.astype(np.float32)
+            for as_met, done in found.items():
+                values = classifier.probabilities(
+                    record.classes, looks, bank, record.pixel_pieces, as_met=as_met
+                )
+                done.append((record, values.T))
     return found
 
 
 def _ious(
-    record: ImageRecord, residual: NDArray[np.float32], classified: NDArray[np.float32]
+    record: ImageRecord,
+    residual: NDArray[np.float32],
+    classified: NDArray[np.float32],
+    gains: NDArray[np.float32],
 ) -> NDArray[np.float64]:
-    """``(len(MIXTURES), K)`` IoU of each class if all classes were mixed alike."""
+    """``(len(MIXTURES), K)`` IoU of each class if all classes were mixed alike.
+
+    ``gains`` are ``(len(MIXTURES), K)`` factors on the odds.
+    """
     said = record.said[record.pixel_pieces].T.astype(np.float32)
     residual = residual[:, record.pixel_pieces]
     count = len(record.classes)
@@ -221,7 +280,7 @@ def _ious(
     for row, (alpha, beta) in enumerate(MIXTURES):
         betas = np.where(known, np.float32(beta), 0)
         alphas = np.full(count, alpha, np.float32)
-        labels = mix(said, residual, classified, alphas, betas).argmax(0)
+        labels = mix(said, residual, classified, alphas, betas, gains[row]).argmax(0)
         for place in range(1, count + 1):
             there, seen = truth == place, labels == place
             union = weights[there | seen].sum()
@@ -229,14 +288,26 @@ def _ious(
     return found
 
 
-def _judged(ious: dict[str, NDArray[np.float64]], *, alike: bool) -> Hindsight:
+def _gains(ious: list[NDArray[np.float64]]) -> NDArray[np.float32]:
+    """``(len(MIXTURES),)`` factors on the odds of a class, given its IoUs image by image."""
+    found = 1 / np.clip(np.mean(ious, axis=0), LOWEST, 1)
+    found[0] = 1.0  # the maps alone stay as they are
+    return np.asarray(found, np.float32)
+
+
+def _judged(
+    ious: dict[str, NDArray[np.float64]],
+    odds: NDArray[np.float32],
+    *,
+    alike: bool,
+    as_met: bool,
+) -> Hindsight:
     """Choose a mixture by its gains over the maps alone."""
     if len(ious) < 2:
-        alpha, beta = UNTRIED if alike else MIXTURES[0]
-        return Hindsight(alpha, beta)
+        return Hindsight(*UNTRIED) if alike else Hindsight()
     table = np.stack(list(ious.values()), axis=1)
     gains = table - table[0]
     score = gains.mean(1) - gains.std(1, ddof=1) / np.sqrt(table.shape[1]) / 2
     best = int(score.argmax())
     pairs = {digest: (float(c[0]), float(c[best])) for digest, c in ious.items()}
-    return Hindsight(*MIXTURES[best], pairs)
+    return Hindsight(*MIXTURES[best], float(odds[best]), as_met, pairs)

@@ -57,7 +57,7 @@ class PixelClassifier:
         epochs: int = EPOCHS,
     ) -> None:
         labels: list[Label] = []
-        rows, targets = [], []
+        rows, targets, weights = [], [], []
         each = samples // max(1, len(records))
         for record in records:
             share = 1.0 if record.finished else WEAK
@@ -68,10 +68,15 @@ class PixelClassifier:
             labels += [label for label in own if label not in labels]
             table = np.array([labels.index(label) for label in own])
             targets.append(table[record.pixel_labels[:count]])
+            weights.append(record.pixel_weights[:count] / record.pixel_weights[:count].sum())
         inputs = np.concatenate(rows).astype(np.float64)
         target = np.concatenate(targets)
         present = np.unique(target)
         self.labels = [labels[i] for i in present]
+        # Rare labels are sampled more often than they are met.
+        sampled = np.bincount(target)[present] / len(target)
+        met = np.bincount(target, np.concatenate(weights))[present] / len(rows)
+        self._frequency = (met / sampled).astype(np.float32)
         self._mean = inputs.mean(0)
         self._scale = 1 / (inputs.std(0) + 1e-3)
         self._networks: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = []
@@ -85,6 +90,8 @@ class PixelClassifier:
         looks: NDArray[np.float32],
         filters: NDArray[np.float32],
         index: NDArray[np.integer],
+        *,
+        as_met: bool,
     ) -> NDArray[np.float32]:
         """Predict the classes of pixels.
 
@@ -98,6 +105,9 @@ class PixelClassifier:
             ``(m, FILTERS)`` float32 of the pixels.
         index : ndarray
             ``(m,)`` the superpixel of each pixel.
+        as_met : bool
+            Whether labels are as frequent as in the images, or as in the samples, of which half
+            are evenly of all labels.
 
         Returns
         -------
@@ -120,6 +130,8 @@ class PixelClassifier:
                 values = np.maximum(values, 0, out=values) @ weights + bias
             values -= values.max(1, keepdims=True)
             np.exp(values, out=values)
+            if as_met:
+                values *= self._frequency
             total += values / values.sum(1, keepdims=True)
         for column, name in enumerate(names):
             key = name_key(name)

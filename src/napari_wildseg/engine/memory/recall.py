@@ -18,6 +18,9 @@ from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_c
 from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.refine.default import DefaultRefinement
 
+BELIEF = 8.0
+"""How much more scores are believed than the maps alone, if the memory was always right."""
+
 
 @dataclass(frozen=True)
 class Recalled:
@@ -35,12 +38,16 @@ class Recalled:
     fine : float
         How far the scores are to be kept pixel by pixel: the largest share of the pixel
         classifier, times how much of the labels is finer than superpixels.
+    belief : float
+        How far corrections must go to overrule the scores, 1 for the maps alone: the better the
+        memory was on images that were left out, the farther.
     """
 
     scores: Tensor | None
     notices: tuple[str, ...]
     used: dict[str, dict[str, float]]
     fine: float = 0.0
+    belief: float = 1.0
 
 
 def recall(
@@ -67,6 +74,7 @@ def recall(
     )
     alpha = np.array([found.alpha if found else 0 for found in judged], np.float32)
     beta = np.array([found.beta if found else 0 for found in judged], np.float32)
+    gain = np.array([found.gain if found else 1 for found in judged], np.float32)
     used = {
         name: {"process": found.alpha, "pixels": found.beta}
         for name, found in zip(names, judged, strict=True)
@@ -88,14 +96,22 @@ def recall(
         assert learned.classifier is not None
         bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1).T
         values = learned.classifier.probabilities(
-            names, scene.looks.numpy(), bank, scene.pieces.index.ravel()
+            names,
+            scene.looks.numpy(),
+            bank,
+            scene.pieces.index.ravel(),
+            as_met=all(found.as_met for found in judged if found),
         )
         beta[np.isnan(values).any(0)] = 0
         classified = np.nan_to_num(values).T.reshape(classified.shape)
     fine = resize(prior, scene.work).numpy()
-    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta))
+    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, gain))
     return Recalled(
-        refinement.scores_of(mixed, THRESHOLD), notices, used, float(beta.max()) * learned.detail
+        refinement.scores_of(mixed, THRESHOLD),
+        notices,
+        used,
+        float(beta.max()) * learned.detail,
+        1 + BELIEF * float(np.mean([found.reached for found in judged if found])),
     )
 
 

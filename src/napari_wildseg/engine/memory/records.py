@@ -293,4 +293,4 @@ def _choose_pixels(
         return chance.permutation(inside)
     likely = likely[inside]
     clocks = chance.exponential(size=len(inside)) / likely
-    return inside[np.argsort(clocks, kind="stable")[:PIXELS]]
+    return chance.permutation(inside[np.argsort(clocks, kind="stable")[:PIXELS]])

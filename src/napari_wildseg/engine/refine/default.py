@@ -66,6 +66,8 @@ class DefaultRefinement:
         them (`napari_wildseg.engine.memory`).
     fine : float
         In [0, 1], how far these were decided pixel by pixel: so much less is smoothed.
+    belief : float
+        Factor on the trust in these, where corrections contradict them.
     """
 
     name = "default"
@@ -85,6 +87,7 @@ class DefaultRefinement:
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
         self.recalled: Tensor | None = None
         self.fine = 0.0
+        self.belief = 1.0
 
     def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
@@ -119,7 +122,7 @@ class DefaultRefinement:
         dabs = None
         if corrections is not None:
             dabs = scene.learner.find(corrections)
-            after = before + scene.learner.change(before, corrections, agree, dabs)
+            after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
         if agree is not None:
             yield Progress(2, 4, "Letting like places agree")
             after = after + (1 - self.fine) * (agree(after) - after)
