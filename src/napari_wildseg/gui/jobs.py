@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.changes import Change, changes_between
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.decisions import Standings
+from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_values
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
@@ -103,8 +105,28 @@ class Request:
     threshold: float
     model: str = "starter"
     options: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     memory: ClassMemory | None = None
     """What earlier images taught; asked when classes are looked for."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a run changed in labels that were there before, painted pixels left out.
+
+    Attributes
+    ----------
+    changes : list of Change
+        Class by class.
+    painted : frozenset of int
+        Labels that were painted since the result before.
+    pixels : Patch
+        The changed pixels.
+    """
+
+    changes: list[Change]
+    painted: frozenset[int]
+    pixels: Patch
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,8 @@ class Outcome:
     model: str
     standings: Standings | None = None
     """What the job started from: how the plane still stands, unless somebody painted since."""
+    difference: Difference | None = None
+    """From the labels that were there; None where there were none."""
 
 
 def segment_steps(request: Request, standings: Standings, *, refine: bool) -> Steps[Outcome]:
@@ -144,7 +168,7 @@ def segment_steps(request: Request, standings: Standings, *, refine: bool) -> St
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
         result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=refine, standings=standings)
+    return _outcome(result, refined=refine, standings=standings, limits=request.limits)
 
 
 def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
@@ -168,7 +192,7 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
         yield from _segment(request, segmenter, refine=False)
     segmenter.threshold = request.threshold
     result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=True, standings=standings)
+    return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
 def carry_steps(
@@ -204,7 +228,7 @@ def carry_steps(
     result = yield from carried_steps(
         cast("Segmenter", segmenter), looks, request.classes, corrections
     )
-    return _outcome(result, refined=True, standings=standings)
+    return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
@@ -366,13 +390,26 @@ def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Result, *, refined: bool, standings: Standings) -> Outcome:
+def _outcome(result: Result, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
+    labels, difference = result.labels if refined else None, None
+    if labels is not None and (before := standings.refined) is not None:
+        present = label_values(before.data)
+        painted, decided = standings.painted(), standings.decided()
+        free = None if decided is None else np.where(decided == UNLABELLED, np.int16(-1), decided)
+        labels = limits.apply(present, labels, painted, free)
+        marked = [] if painted is None or decided is None else np.unique(decided[painted]).tolist()
+        # The annotator painted those pixels in this layer, or in the other.
+        fixed = present if decided is None else np.where(decided == UNLABELLED, present, decided)
+        difference = Difference(
+            changes_between(fixed, labels), frozenset(marked), Patch.between(fixed, labels)
+        )
     return Outcome(
         pseudo_labels=result.pseudo_labels,
-        labels=result.labels if refined else None,
+        labels=labels,
         notices=tuple(result.notices),
         seconds=dict(result.seconds),
-        settings=dict(result.settings),
+        settings={**result.settings, **limits.to_settings()},
         model=result.model,
         standings=standings,
+        difference=difference,
     )

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari import Viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
 
+WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
+"""Black on amber: contrast 11 to 1 in napari's dark theme and in its light one."""
+
 
 class WildsegWidget(QWidget):
     """Type class names, get editable masks.
@@ -71,6 +74,7 @@ class WildsegWidget(QWidget):
         controller.areas_changed.connect(self._count_soon)
         controller.classes_changed.connect(self._count_soon)
         controller.status.connect(self._show_status)
+        controller.alarmed.connect(self._show_alarm)
         # napari connects `reset_choices` for widgets it docks; this one may also be made from a
         # script, so it connects itself.
         events = viewer.layers.events
@@ -161,3 +165,9 @@ class WildsegWidget(QWidget):
 
     def _show_status(self, message: str) -> None:
         self.status.setText(message)
+        if self.status.styleSheet():
+            self.status.setStyleSheet("")
+
+    def _show_alarm(self, message: str) -> None:
+        self.status.setText(message)
+        self.status.setStyleSheet(WARNING_COLOURS)
