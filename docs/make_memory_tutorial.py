@@ -3,7 +3,7 @@
 The images are generated: dark nuclei and pale fibres on stained tissue, with the true masks::
 
     python docs/make_memory_tutorial.py experiment            # images/, masks/, classes.json
-    python docs/make_memory_tutorial.py experiment --picture  # also run it, and draw before and after
+    python docs/make_memory_tutorial.py experiment --picture  # also run it and draw it
 """
 
 from __future__ import annotations
@@ -101,9 +101,8 @@ def run(folder: Path, out: Path) -> None:
     for name, (one, other) in gains.items():
         print(f"{name}: {one:.2f} -> {other:.2f}")
     means = np.mean(list(gains.values()), axis=0)
-    print(
-        f"mean IoU of the {len(rest)} images that were not corrected: {means[0]:.3f} -> {means[1]:.3f}"
-    )
+    one, other = means
+    print(f"mean IoU of the {len(rest)} others: {one:.3f} -> {other:.3f}")
     shown = sorted(rest, key=lambda name: gains[name][1])[len(rest) // 2]  # the median image
     print(f"in the picture: {shown}")
     image = np.array(Image.open(folder / "images" / f"{shown}.png"))

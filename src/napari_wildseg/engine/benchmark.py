@@ -101,8 +101,8 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
         ``segment_over_forward``: set_image and segment / the bare forward passes of the same
         views (starter, 640 x 480, 5 classes); ``rerun_over_segment``: refine after a correction /
         set_image and segment; those of `memory_ratios`; ``refine_speedup_over_kim2020``: 1000
-        iterations of kim2020, extrapolated from two / our refinement. ``seconds`` has the times behind them,
-        ``threads`` the number of threads.
+        iterations of kim2020, extrapolated from two / our refinement. ``seconds`` has the times
+        behind them, ``threads`` the number of threads.
     """
     seconds: dict[str, float] = {}
     yield Progress(0, _STAGES, "Relevance of a ViT-B-16, ours and the plain formula")
