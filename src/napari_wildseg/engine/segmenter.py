@@ -423,6 +423,7 @@ class Segmenter:
                 "refiner": self.refiner if refine else None,
             },
             notices=(
+                *self.model.notices,
                 *notices_about(self.model, state.classes),
                 *notices_of(refined, state.classes, state.left_out),
             ),
