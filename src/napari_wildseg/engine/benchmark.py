@@ -62,16 +62,17 @@ def plain_attention_relevance(
     """
     tower = require_tower(model)
     pixels, grid = tower.fit(pixels)
+    scale = 1.0 if start_layer in (-1, len(tower.blocks) - 1) else model.logit_scale
     maps = []
     for vector in text:
         with torch.enable_grad():
-            x = tower.embed(pixels.detach().requires_grad_())
+            x = tower.embed(pixels.detach().requires_grad_(), "bilinear")
             kept = []
             for block in tower.blocks:
                 q, k, v = block.qkv(x, tower.rope(grid))
                 kept.append(attention(q, k))
                 x = block.finish(x, kept[-1] @ v)
-            score = F.normalize(tower.head(x), dim=-1)[0] @ vector
+            score = F.normalize(tower.head(x), dim=-1)[0] @ vector * scale
             wanted = kept[start_layer:]
             grads = torch.autograd.grad(score, wanted)
         relevance = torch.eye(x.shape[1])
