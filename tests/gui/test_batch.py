@@ -292,7 +292,7 @@ def test_strokes_painted_while_next_writes_are_written_too(desk, done):
     assert at.controller.runner.running
     paint((10, 10))
     at.controller.runner.status.connect(
-        lambda _: paint((30, 9)) if layer in at.viewer.layers else 0
+        lambda _: paint((15, 8)) if layer in at.viewer.layers else 0
     )
     wait_for_item(at, 1)
     kept = ReviewQueue(done).open(0).labels
