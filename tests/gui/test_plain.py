@@ -15,7 +15,7 @@ from napari_wildseg.gui.plain import plain, raw
 EVIL = '<img src="file:/tmp/x.png">'
 
 
-@pytest.mark.parametrize("text", [EVIL, "a <b>c</b>", "a&lt;b", "<?xml?>", "<a/>"])
+@pytest.mark.parametrize("text", [EVIL, "a <b>c</b>", "a&lt;b", "<a/>"])
 def test_what_qt_would_lay_out_is_shown_as_it_is(text):
     assert Qt.mightBeRichText(text)
     assert not Qt.mightBeRichText(plain(text))
