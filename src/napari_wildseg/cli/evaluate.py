@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli import arguments
+from napari_wildseg.cli import arguments, series
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.evaluation import Evaluation, RefinerFigures
@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare",
         metavar="NAMES",
-        help="refiners to run side by side on the same seeds, for example default,random_walker",
+        help="refiners to run side by side on the same seeds, for example default,random_walker; "
+        "with --series: forest",
     )
     parser.add_argument(
         "--plot",
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
     )
+    series.add_arguments(parser)
     arguments.add_json(parser)
 
 
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.engine.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
 
+    series.check(args)
     data = open_set(args.folder, args.split)
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
@@ -105,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
     )
+    if args.series:
+        return series.run(args, segmenter, data)
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
         figures = run_steps(

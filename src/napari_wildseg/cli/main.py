@@ -16,6 +16,7 @@ COMMANDS = (
     "suggest",
     "refine",
     "batch",
+    "remember",
     "evaluate",
     "convert",
     "models",

@@ -65,7 +65,8 @@ class Segmenter:
         are left out. None at all is allowed.
     cache_dir : path, optional
         Also keep encodings in this folder, for the next time the same image is opened with the
-        same model, method and views. The images encoded last are kept in memory anyway.
+        same model, method and views. The images encoded last are kept in memory anyway. An
+        `EncodingCache` is used as it is, without ``cache_bytes``.
     cache_bytes : int
         Most bytes of encodings of earlier images kept in memory; 0 where none comes back.
     memory : ClassMemory, optional
@@ -91,7 +92,7 @@ class Segmenter:
         threshold: float = 0.5,
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
-        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir: str | os.PathLike[str] | EncodingCache | None = None,
         cache_bytes: int = 256 * 2**20,
         memory: ClassMemory | None = None,
     ) -> None:
@@ -103,7 +104,11 @@ class Segmenter:
         self.threshold = checked_threshold(threshold)
         self.device = device
         self.background = checked_background(background)
-        self._cache = EncodingCache(cache_bytes, folder=cache_dir)
+        self._cache = (
+            cache_dir
+            if isinstance(cache_dir, EncodingCache)
+            else EncodingCache(cache_bytes, folder=cache_dir)
+        )
         self.memory = memory
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
@@ -466,6 +471,11 @@ class Segmenter:
         return make_record(
             image, names, self._reader(state), places, corrections, name=name, finished=finished
         )
+
+    @property
+    def source(self) -> Source:
+        """Model, relevance method and views: what a class memory belongs to."""
+        return self._source(get_method(self.method, self.model).name)
 
     def _source(self, method: str) -> Source:
         return Source(self.model.name, self.model.fingerprint, method, self.views)

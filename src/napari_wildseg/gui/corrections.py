@@ -30,6 +30,7 @@ class Tracker:
         # be an array of its own.
         self.baseline = automatic
         self.kept = np.broadcast_to(np.uint8(UNLABELLED), automatic.shape)
+        self._confirmed: NDArray[np.integer] = np.zeros(0, np.uint32)
         self._steps: list[Step] = []
         self._position = 0
         self._painted_back = False
@@ -45,7 +46,7 @@ class Tracker:
         leaves_step : bool
             Whether writing a result is to be an undo step.
         """
-        return Standing(data, self.baseline, self.kept, leaves_step)
+        return Standing(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
     def stands(self, standing: Standing, data: NDArray[np.integer]) -> bool:
         """Whether things still stand as they did."""
@@ -89,11 +90,19 @@ class Tracker:
         count = int(np.count_nonzero(keep))
         if count:
             self.kept = np.where(keep, values, self.kept).astype(np.uint8)
+            self._note_confirmed(keep)
         return count
 
     def restore(self, decided: NDArray[np.uint8]) -> None:
         """Take decisions from elsewhere, for example from a recovery file."""
         self.kept = np.where(decided != UNLABELLED, decided, self.kept).astype(np.uint8)
+        self._note_confirmed(decided != UNLABELLED)
+
+    def _note_confirmed(self, pixels: NDArray[np.bool_]) -> None:
+        found = np.flatnonzero(pixels)
+        if pixels.size < 2**32:
+            found = found.astype(np.uint32)
+        self._confirmed = np.concatenate([self._confirmed, found])
 
     def follow_history(self, data: NDArray[np.integer]) -> bool:
         """Notice that automatic writes were undone or redone.
@@ -120,12 +129,14 @@ class Tracker:
             step = self._steps[self._position]
             self.baseline = step.baseline.reverted(self.baseline)
             self.kept = step.kept.reverted(self.kept)
+            self._confirmed = step.confirmed
         while self._position < len(self._steps) and self._steps[self._position].pixels.is_applied(
             data
         ):
             step = self._steps[self._position]
             self.baseline = step.baseline.applied(self.baseline)
             self.kept = step.kept.applied(self.kept)
+            self._confirmed = self._confirmed[:0]
             self._position += 1
         return self._position != start
 
@@ -148,6 +159,7 @@ class Tracker:
             del self._steps[:-100]
         self._position = len(self._steps)
         self._painted_back = self._stroke = False
+        self._confirmed = self._confirmed[:0]
         self.baseline, self.kept = plan.baseline, plan.kept
 
     def reject(self, plan: Plan) -> None:
@@ -156,6 +168,7 @@ class Tracker:
             self._steps.pop()
         self._position = len(self._steps)
         self.baseline, self.kept = plan.standing.baseline, plan.standing.kept
+        self._confirmed = plan.standing.confirmed
 
     def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
         """Plan to replace a label that is no longer a class, and to drop the decisions for it.
@@ -179,6 +192,7 @@ class Tracker:
         """Take every decision back; the pixels stay as they are."""
         self.kept = np.full(data.shape, UNLABELLED, np.uint8)
         self.baseline = np.array(label_values(data))
+        self._confirmed = self._confirmed[:0]
 
     def _top_is_reverted(self, data: NDArray[np.integer]) -> bool:
         return self._position > 0 and self._steps[self._position - 1].pixels.is_reverted(data)

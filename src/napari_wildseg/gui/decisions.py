@@ -23,6 +23,14 @@ _PROBES = 64
 """Pixels that are looked at first, where most answers are no."""
 
 
+def _nowhere() -> NDArray[np.integer]:
+    return np.zeros(0, np.uint32)
+
+
+LABELS, PSEUDO = "labels", "pseudo"
+"""The two label layers of an image, as keys."""
+
+
 @dataclass(frozen=True)
 class Patch:
     """The pixels in which two arrays of one shape differ."""
@@ -91,6 +99,8 @@ class Step:
     pixels: Patch
     baseline: Patch
     kept: Patch
+    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    """What was confirmed since the result before, as in `Standing`."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Standing:
         Whether writing a result is an undo step; not in a layer that nobody has seen.
     there : bool
         Whether there is such a layer yet.
+    confirmed : ndarray
+        Flat indices of the pixels that were confirmed since the last automatic result.
     """
 
     data: NDArray[np.integer]
@@ -116,6 +128,7 @@ class Standing:
     kept: NDArray[np.uint8]
     leaves_step: bool = True
     there: bool = True
+    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
 
     @classmethod
     def blank(cls, shape: tuple[int, int], fill: int) -> Standing:
@@ -137,6 +150,12 @@ class Standing:
         if changed.any():
             decided[changed] = label_values(self.data[changed])
         return decided
+
+    def painted(self) -> NDArray[np.bool_]:
+        """Mark what the annotator painted or confirmed since the last automatic result."""
+        painted = np.array(self.data != self.baseline)
+        painted.ravel()[self.confirmed] = True
+        return painted
 
     def stray(self) -> int | None:
         """Return a value that no label has, such as 300 or -5; None if there is none."""
@@ -179,6 +198,7 @@ class Standing:
             if outside is None and same(self.data, self.baseline)
             else Patch.between(self.baseline, result),
             Patch.between(self.kept, kept),
+            self.confirmed,
         )
         return Plan(self, result, kept, step, bool(pixels.where.size))
 
@@ -209,6 +229,23 @@ class Standings:
     def decided(self) -> NDArray[np.uint8] | None:
         """Return the decisions in all layers; None if there are none."""
         return merge(*(standing.decided() for standing in self.layers.values()))
+
+    @property
+    def refined(self) -> Standing | None:
+        """How the refined labels stand; None if there are none yet."""
+        found = self.layers.get(LABELS)
+        return found if found is not None and found.there else None
+
+    def painted(self) -> NDArray[np.bool_] | None:
+        """Mark what was painted or confirmed since the last result; None if nothing was."""
+        refined = self.refined
+        found = None if refined is None else refined.painted()
+        if (pseudo := self.layers.get(PSEUDO)) is not None:
+            painted = pseudo.painted()
+            if refined is not None:  # what an earlier refinement knew already is nothing new
+                painted &= pseudo.decided() != refined.baseline
+            found = painted if found is None else found | painted
+        return found if found is not None and found.any() else None
 
     def corrections(self, known: Iterable[int]) -> NDArray[np.int16] | None:
         """Return the decisions as the engine takes them: int16, -1 where there are none.

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.decisions import (
+    LABELS,
+    PSEUDO,
     UNLABELLED,
     Standings,
     as_corrections,
@@ -25,8 +27,7 @@ from napari_wildseg.gui.jobs import EngineSlot
 from napari_wildseg.gui.recovery import Saved
 from napari_wildseg.gui.tracked import TrackedLayer
 
-LABELS = "labels"
-PSEUDO = "pseudo"
+__all__ = ["LABELS", "PSEUDO", "ImageSession", "PlaneState", "SessionStore"]
 
 
 @dataclass
@@ -57,6 +58,7 @@ class ImageSession:
         self._image: Callable[[], Image | None] = weakref.ref(image)
         self.classes = tuple(classes)
         self.hidden: frozenset[int] = frozenset()
+        self.locked: frozenset[int] = frozenset()
         self.used_ids: set[int] = {c.id for c in classes}
         self.removed: dict[int, tuple[int, ClassInfo]] = {}
         """Rows that were taken out of the table, and where they were; an undo brings them back."""

@@ -94,6 +94,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
         state={
             "planes": planes,
             "hidden": sorted(session.hidden),
+            "locked": sorted(session.locked),
             "used_ids": sorted(session.used_ids),
             "selected_class": controller.selected_class,
             "model": controller.model,
@@ -148,6 +149,7 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
     session.classes = saved.classes
     session.used_ids.update(ids, _ids(state.get("used_ids")))
     session.hidden = frozenset(_ids(state.get("hidden"))) & frozenset(ids)
+    session.locked = frozenset(_ids(state.get("locked"))) & frozenset(ids)
     done = _planes(state.get("planes"), image)
     labels_too = state.get("has_labels") is not False
     for plane in _worth_it(image, project, done):

@@ -43,6 +43,8 @@ class Workspace:
 
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
+    alarmed = Signal(str)
+    """A sentence that deserves warning colours; the state line shows it in place of the last."""
     classes_changed = Signal()
     areas_changed = Signal()
     class_picked = Signal(int)
@@ -211,6 +213,7 @@ class Workspace:
         if session is not None:
             for kind, tracked in session.tracked.items():
                 tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
+            session.locked -= {class_id}
             for layer in session.label_layers():
                 if layer.selected_label == class_id:  # or the next stroke would bring it back
                     layer.selected_label = left[0].id if left else 0
@@ -225,6 +228,23 @@ class Workspace:
             (hidden.discard if visible else hidden.add)(class_id)
             session.hidden = frozenset(hidden)
             self.layers.dress(session)
+
+    def lock_class(self, class_id: int, locked: bool) -> None:
+        """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
+        session = self.session
+        if session is None:
+            self.say_what_next()
+            return
+        changed = set(session.locked)
+        (changed.add if locked else changed.discard)(class_id)
+        session.locked = frozenset(changed)
+        self.classes_changed.emit()
+        name = self._name_of(class_id)
+        self.status.emit(
+            f"{name} is locked: no run changes where it is; painting still does."
+            if locked
+            else f"{name} is no longer locked."
+        )
 
     def pick_class(self, class_id: int) -> None:
         """Make a class the one to paint with."""

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, imag
 from napari_wildseg.engine.evaluation.tagging import LabelTally
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.thresholds import CUT
+
+T = TypeVar("T")
 
 STAGES = ("single view", "augmented", "refined")
 """Keys of ``Result.stage_labels``, in order."""
@@ -290,12 +292,12 @@ def evaluate_steps(
     )
 
 
-def spread(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
+def spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
     """Take at most ``limit`` items, evenly spread.
 
     Parameters
     ----------
-    items : sequence of Item
+    items : sequence
         The set.
     limit : int, optional
         How many; None takes all.
