@@ -222,6 +222,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
     assert offered(d) == []
     paint(layer, (40, 60), 2)
     assert on_disk(d) == [int((layer.data > 0).sum())]
+    viewer.window.remove_dock_widget(d.widget)
     d.controller.shut_down()  # as when Qt deletes the widget
     d.controller.safekeeping.store.flush()  # its records are let go of in the background
     viewer.layers.remove(layer)

@@ -255,6 +255,18 @@ class RecoveryStore:
             path.unlink(missing_ok=True)
 
 
+_STORES: weakref.WeakValueDictionary[Path, RecoveryStore] = weakref.WeakValueDictionary()
+
+
+def shared_store() -> RecoveryStore:
+    """Return the store of this process: what one dock asked for comes before what the next does."""
+    folder = default_folder()
+    store = _STORES.get(folder)
+    if store is None:
+        store = _STORES[folder] = RecoveryStore(folder)
+    return store
+
+
 class Claim:
     """The records of one image in one window, which nobody else writes or removes.
 

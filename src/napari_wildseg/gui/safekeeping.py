@@ -15,7 +15,7 @@ from psygnal import Signal
 from napari_wildseg.gui.decisions import as_corrections, merge
 from napari_wildseg.gui.display import Plane, level_shape
 from napari_wildseg.gui.identity import image_key, is_quick, old_key, source_of
-from napari_wildseg.gui.recovery import Claim, RecoveryStore, Saved
+from napari_wildseg.gui.recovery import Claim, Saved, shared_store
 from napari_wildseg.gui.session import LABELS, PSEUDO
 from napari_wildseg.gui.tracked import changed_planes
 
@@ -53,8 +53,9 @@ class Safekeeping:
     """Records of an image were found some time after it was opened; its session."""
 
     def __init__(self, *, enabled: bool = True) -> None:
-        self.store = RecoveryStore() if enabled else None
+        self.store = shared_store() if enabled else None
         self._unsaved: set[tuple[ImageSession, Plane]] = set()
+        self._to_look: list[Callable[[], object]] = []
         self._arrived: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._tried = 0.0
@@ -75,6 +76,7 @@ class Safekeeping:
         then is told by `found`.
         """
         if self.store is None:
+            session.claim = None
             return
         quick, key = is_quick(image), old_key(image)
         if session.claim is not None and session.claim.store is self.store:
@@ -94,6 +96,9 @@ class Safekeeping:
 
     def close(self, session: ImageSession) -> None:
         """Write what is left to write of an image, and let go of its records."""
+        for tracked in session.tracked.values():
+            followed = set(tracked.trackers)
+            self._unsaved.update((session, p) for p in tracked.touched() if p not in followed)
         self.write()
         if session.claim is not None:
             session.claim.release()
@@ -128,6 +133,9 @@ class Safekeeping:
     def write(self) -> None:
         """Write what was noted, in the background."""
         self._take_arrived()
+        to_look, self._to_look = self._to_look, []
+        for look in to_look:
+            look()
         unsaved, self._unsaved = self._unsaved, set()
         if self.store is None:
             return
@@ -151,9 +159,10 @@ class Safekeeping:
         layer = tracked.layer
         if self.store is None or layer is None:
             return
-        look = partial(changed_planes, layer.data, tracked.blank, plane, set(tracked.trackers))
-        follow = partial(self._follow, weakref.ref(session), weakref.ref(tracked))
-        self.store.later(lambda: self._arrived.put(partial(follow, look())))
+        # napari tells of a stroke before the pixels change: they are read from the next turn on.
+        self._to_look.append(
+            partial(self._look_through, weakref.ref(session), weakref.ref(tracked), plane)
+        )
         self.began.emit()
 
     def exported(self, session: ImageSession, plane: Plane, find: Find) -> None:
@@ -222,7 +231,7 @@ class Safekeeping:
         store = self.store
         if store is None:
             return False
-        if not self._arrived.empty():
+        if self._to_look or not self._arrived.empty():
             self.write()
         if store.trouble and store.idle and time.monotonic() - self._tried > AGAIN:
             self._tried = time.monotonic()
@@ -281,6 +290,20 @@ class Safekeeping:
         self._look(here, there, {key})
         if len(here.left_over) > before:
             self.found.emit(here)
+
+    def _look_through(
+        self,
+        session: weakref.ref[ImageSession],
+        tracked: weakref.ref[TrackedLayer],
+        plane: Plane,
+    ) -> None:
+        there = tracked()
+        if self.store is None or there is None or there.layer is None:
+            return
+        data, followed = there.layer.data, set(there.trackers)
+        look = partial(changed_planes, data, there.blank, plane, followed)
+        follow = partial(self._follow, session, tracked)
+        self.store.later(lambda: self._arrived.put(partial(follow, look())))
 
     def _follow(
         self,
