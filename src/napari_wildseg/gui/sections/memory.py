@@ -61,6 +61,7 @@ class MemorySection(Section):
         self.forget_image.triggered.connect(lambda: memory.forget_image())
         self.classes = QMenu("Forget a class", self.menu)
         self.classes.setObjectName("forget_class")
+        self.classes.setToolTip("What any image taught about a class is not used any more.")
         self.menu.addMenu(self.classes)
         self.forget_all = self._action(
             "forget_all", "Forget everything ...", "Start again without any image."
