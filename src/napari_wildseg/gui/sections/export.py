@@ -15,8 +15,9 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
-from napari_wildseg.gui.files import labels_of_sidecar
+from napari_wildseg.gui.files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.notices import counted, listed
+from napari_wildseg.gui.plain import plain
 from napari_wildseg.gui.sections.base import Section
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ class ExportSection(Section):
             if path.exists() and not (asked := self._may_replace([path])):
                 return
         self._choice = replace(self._choice, folder=path.parent)
-        project = state.take_down(controller, session)
+        try:
+            project = state.take_down(controller, session)
+        except WildsegError as error:
+            controller.tell(str(error))
+            return
         controller.runner.run(
             "Save project",
             session.image,
@@ -205,7 +210,8 @@ class ExportSection(Section):
         warning = " Its image had other pixels: check that it is the right one." if other else ""
         classes = counted(len(session.classes), "class", "classes")
         pixels = counted(kept, "corrected pixel", "corrected pixels")
-        controller.status.emit(f"Opened: {classes}, {pixels}.{warning}")
+        said = "".join(f" {notice}" for notice in project.labels.notices)
+        controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
     # ------------------------------------------------------------------ asking
 
@@ -217,14 +223,14 @@ class ExportSection(Section):
 
     def _may_replace(self, files: list[Path]) -> bool:
         answer = QMessageBox.question(
-            self, "Export labels", f"Replace {listed([p.name for p in files])}?"
+            self, "Export labels", plain(f"Replace {listed([p.name for p in files])}?")
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _may_take_over(self, session: ImageSession) -> bool:
         image = session.image
         question = f"Replace the labels of {image.name if image else 'this image'} by the file's?"
-        answer = QMessageBox.question(self, "Open project or labels", question)
+        answer = QMessageBox.question(self, "Open project or labels", plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
 
 
@@ -236,9 +242,9 @@ def _save_steps(path: Path, project: Project, overwrite: bool) -> Steps[Path]:
 
 
 def _open_steps(path: Path) -> Steps[Project]:
-    from napari_wildseg.io import Project, load_project, read_labels
+    from napari_wildseg.io import Project, load_project
 
     yield Progress(0, 1, f"Reading {path.name}")
     if path.suffix.lower() == ".wildseg":
         return load_project(path)
-    return Project(read_labels(labels_of_sidecar(path) or path))
+    return Project(read_as_shown(labels_of_sidecar(path) or path))
