@@ -52,7 +52,7 @@ def settings(desk):
 
 def test_finished_images_teach_the_next_and_are_forgotten(desk, monkeypatch, tmp_path):
     desk = desk()
-    assert learned(desk) == "Learned from no image yet"
+    assert learned(desk) == "Learned from no image"
     add(desk, 0, "square")
     trigger(desk, "remember_image")
     assert learned(desk) == "Learned from 1 image"
@@ -92,12 +92,12 @@ def test_finished_images_teach_the_next_and_are_forgotten(desk, monkeypatch, tmp
     learned(desk)
     assert "not remembered" in desk.control("status").text()
     trigger(desk, "forget_all")
-    assert learned(desk) == "Learned from no image yet"
+    assert learned(desk) == "Learned from no image"
     assert desk.controller.memory.current is None
     trigger(desk, "memory_load")
     assert learned(desk) == "Learned from 2 images"
     desk.widget.memory.classes.actions()[0].trigger()
-    assert learned(desk) == "Learned from no image yet"
+    assert learned(desk) == "Learned from no image"
     trigger(desk, "memory_alike")
     learned(desk)
     assert desk.controller.memory.known.alike
