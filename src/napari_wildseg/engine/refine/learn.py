@@ -10,8 +10,7 @@ dab wins over all that looks like it and was in doubt, and over little that was 
 outweigh the maps; and what is like no dab keeps the label it had.
 
 How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
-that they are good, one on what they were certain of that they are not, and every further dab that
-something is still wrong.
+that they are good, one on what they were certain of that they are not.
 
 What the annotator saw when a dab was made is what all other dabs would have led to, as far as one
 can know that without their order: so each is left out in turn to see how far it may speak
@@ -37,13 +36,11 @@ from napari_wildseg.engine.refine.reach import (
     keep_apart,
     shrink_labels,
 )
+from napari_wildseg.engine.refine.strokes import consistency
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
 """Dabs on what was nearly right do not make the maps more believable than this does."""
-
-_MOST_STROKES = 8
-"""From so many strokes on, further ones leave the belief in the maps as it is."""
 
 _MOST_FOLDS = 8
 """More strokes than that are left out several at a time."""
@@ -79,8 +76,6 @@ class Learning:
     surprise : float
         Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
         falls with it.
-    insistence : float
-        Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
     voice : float
@@ -89,6 +84,9 @@ class Learning:
     thick : float
         Pieces in the largest disc within a stroke, from which it is more than a brush's width: the
         thicker, the quieter, by the square. Who fills what is wrong leaves little to be found.
+    consistent : float
+        Exponent of how alike a piece under a stroke is to the whole stroke: how little pixels that
+        contradict the rest of it count.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -108,10 +106,10 @@ class Learning:
     decided: float = 4.0
     balance: float = 0.25
     surprise: float = 1.5
-    insistence: float = 0.5
     noise: float = 0.05
     voice: float = 1.0
     thick: float = 8.0
+    consistent: float = 2.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -170,7 +168,8 @@ class Learner:
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
-        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)[dabs.index]
+        shape = (prior.shape[0], prior.shape[1])
+        loud = self._loud(dabs)
         counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
@@ -199,7 +198,7 @@ class Learner:
         return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
 
     def pull(self, dabs: Dabs) -> Tensor:
-        """Say how much corrected pixels may pull at their neighbours.
+        """Say how much corrected pixels may pull at their neighbours in the random walk.
 
         Parameters
         ----------
@@ -209,10 +208,18 @@ class Learner:
         Returns
         -------
         torch.Tensor
-            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for strokes of a brush, less the
-            thicker they are; 1 where nothing is corrected.
+            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing is
+            corrected. A long stroke pulls altogether as a dab does: with full strength all along,
+            it would spread by its own width wherever no edge stops it.
         """
-        return torch.from_numpy(np.append(self._thinness(dabs), 1.0)[dabs.index]).float()
+        return torch.from_numpy(self._loud(dabs)).float()
+
+    def _loud(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(h, w)`` in (0, 1]: what each corrected pixel counts; 1 for those of no stroke."""
+        return np.minimum(1, self._loudness(dabs)[dabs.index] * self._consistency(dabs))
+
+    def _consistency(self, dabs: Dabs) -> NDArray[np.float64]:
+        return consistency(dabs, self.pieces.index, self._points, self.options.consistent)
 
     def _features_for(self, prior: Tensor, votes: Tensor) -> Tensor:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
@@ -267,12 +274,10 @@ class Learner:
 
     def _belief(self, wrong: Tensor) -> float:
         """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
-        strokes = len(wrong)
-        if not strokes:
+        if not len(wrong):
             return 1.0
         surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
-        insistence = min(strokes, _MOST_STROKES) ** self.options.insistence
-        return float(1 / (surprise * insistence))
+        return float(1 / surprise)
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
         """``(n, n_labels)`` precision with which dabs speak of the pieces around them."""
