@@ -165,7 +165,7 @@ class VOCDataSet:
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
         """Read the labels of one image back; see `DataSet.read`."""
         _check_name(stem)
-        found = png.read(self._base / "SegmentationClass" / f"{stem}.png")
+        found = png.read(self._base / "SegmentationClass" / f"{stem}.png", value_255="unlabelled")
         known = {info.id: info for info in found.classes}
         known |= {info.id: info for info in self.classes}
         return replace(found, classes=tuple(known.values()), image=stem)
@@ -215,6 +215,8 @@ class COCODataSet:
         ``"component"`` or ``"class"``, see `napari_wildseg.io.formats.coco.write`.
     segmentation : str
         ``"rle"`` or ``"polygon"``.
+    min_size : int
+        Regions of fewer pixels join the nearest instance of their class.
 
     Attributes
     ----------
@@ -230,11 +232,17 @@ class COCODataSet:
     """
 
     def __init__(
-        self, folder: str | Path, *, instances: str = "component", segmentation: str = "rle"
+        self,
+        folder: str | Path,
+        *,
+        instances: str = "component",
+        segmentation: str = "rle",
+        min_size: int = 0,
     ) -> None:
         self.folder = Path(folder)
         self.instances = instances
         self.segmentation = segmentation
+        self.min_size = min_size
         by_name: dict[str, ClassInfo] = {}
         for split in SPLITS:
             if self._listing(split).is_file():
@@ -273,7 +281,8 @@ class COCODataSet:
         first = 1 + max((entry["id"] for entry in entries), default=0)
         height, width = mapped.shape
         images.append({"id": image_id, "file_name": photo.name, "height": height, "width": width})
-        entries += annotations_of(own, image_id, first, self.instances, self.segmentation)
+        how = (self.instances, self.segmentation, self.min_size)
+        entries += annotations_of(own, image_id, first, *how)
         categories = {entry["id"]: entry for entry in content["categories"]}
         categories |= {entry["id"]: entry for entry in categories_of(own)}
         atomic_write(photo, png_bytes(picture), overwrite=overwrite)
