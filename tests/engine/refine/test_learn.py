@@ -199,7 +199,7 @@ def test_a_dab_that_says_what_is_known_changes_little():
 
 def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
     """The right half is as sure as ever; it follows the dab more where the maps proved wrong."""
-    learning = learner(loudness=0.0)
+    learning = learner(loudness=0.0, insistence=0.0)
     left = learning.pieces.places[:, 1] < 0.5
     moved = []
     for sure in (0.6, 0.99):
@@ -211,8 +211,7 @@ def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
     assert moved[0] > 5 * moved[1]
 
 
-def test_further_strokes_on_mistakes_as_bad_leave_the_belief_in_the_maps():
-    """An annotator who goes on correcting does not set the whole image in motion."""
+def test_every_further_stroke_lowers_the_belief_in_the_maps():
     learning = learner()
     prior = torch.tensor([[0.2, 0.8]]).repeat(len(learning.pieces), 1)
     beliefs = []
@@ -220,7 +219,7 @@ def test_further_strokes_on_mistakes_as_bad_leave_the_belief_in_the_maps():
     for column in (5, 25, 45, 65):
         corrections[28:33, column : column + 5] = 0
         beliefs.append(learning._belief(learning._wrong(prior, find_dabs(corrections))))
-    np.testing.assert_allclose(beliefs, beliefs[0], rtol=1e-5)
+    assert beliefs == sorted(set(beliefs), reverse=True)
 
 
 def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
@@ -313,6 +312,19 @@ def test_a_filled_region_says_little_of_what_is_like_it():
     assert told_elsewhere(25, 30, thick=1000.0) < told_elsewhere(25, 30, thick=2.0) - 0.1
 
 
+def test_a_long_stroke_pulls_altogether_as_a_dab_does_and_a_thick_one_less():
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[0:3, 0:60] = 1
+    corrections[20:39, 20:70] = 0  # 10 deep
+    learning = learner(thick=5.0, consistent=0.0)
+    pull = learning.pull(learning.find(corrections)).numpy()
+    density = len(learning.pieces) / 4800
+    np.testing.assert_allclose(pull[corrections == 1].sum() * density, 1, rtol=1e-5)
+    thin = (5 / (np.pi * 100 * density)) ** 2
+    np.testing.assert_allclose(pull[corrections == 0].sum() * density, thin, rtol=1e-5)
+    assert (pull[corrections < 0] == 1).all()
+
+
 def test_pixels_that_contradict_their_stroke_count_less():
     """A stroke of background on the dark half that runs over into the light one."""
     corrections = np.full((60, 80), -1, np.int16)
@@ -321,7 +333,7 @@ def test_pixels_that_contradict_their_stroke_count_less():
     dabs = learning.find(corrections)
     weights = learning._consistency(dabs)
     inside, over = corrections[:, :40] == 0, corrections[:, 40:] == 0
-    assert weights[:, 40:][over].max() < 0.4 * weights[:, :40][inside].min()
+    assert weights[:, 40:][over].max() < 0.5 * weights[:, :40][inside].min()
     np.testing.assert_allclose(weights[corrections == 0].mean(), 1)
     assert (weights[corrections < 0] == 1).all()
     prior = torch.tensor([[0.3, 0.7]]).repeat(len(learning.pieces), 1)
@@ -330,7 +342,7 @@ def test_pixels_that_contradict_their_stroke_count_less():
         float(made.change(prior, corrections)[light, 0].mean())
         for made in (learning, learner(consistent=0.0))
     ]
-    assert moved[0] < 0.75 * moved[1]
+    assert moved[0] < 0.85 * moved[1]
 
 
 def test_a_stroke_over_one_thing_or_half_on_another_counts_in_full():

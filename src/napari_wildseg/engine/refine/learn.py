@@ -10,7 +10,8 @@ dab wins over all that looks like it and was in doubt, and over little that was 
 outweigh the maps; and what is like no dab keeps the label it had.
 
 How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
-that they are good, one on what they were certain of that they are not.
+that they are good, one on what they were certain of that they are not, and every further dab that
+something is still wrong.
 
 What the annotator saw when a dab was made is what all other dabs would have led to, as far as one
 can know that without their order: so each is left out in turn to see how far it may speak
@@ -41,6 +42,9 @@ from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
 """Dabs on what was nearly right do not make the maps more believable than this does."""
+
+_MOST_STROKES = 8
+"""From so many strokes on, further ones leave the belief in the maps as it is."""
 
 _MOST_FOLDS = 8
 """More strokes than that are left out several at a time."""
@@ -76,6 +80,8 @@ class Learning:
     surprise : float
         Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
         falls with it.
+    insistence : float
+        Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
     voice : float
@@ -106,10 +112,11 @@ class Learning:
     decided: float = 4.0
     balance: float = 0.25
     surprise: float = 1.5
+    insistence: float = 0.5
     noise: float = 0.05
     voice: float = 1.0
     thick: float = 8.0
-    consistent: float = 2.0
+    consistent: float = 1.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -281,7 +288,8 @@ class Learner:
         if not len(wrong):
             return 1.0
         surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
-        return float(1 / surprise)
+        insistence = min(len(wrong), _MOST_STROKES) ** self.options.insistence
+        return float(1 / (surprise * insistence))
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
         """``(n, n_labels)`` precision with which dabs speak of the pieces around them."""
