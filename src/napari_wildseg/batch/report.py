@@ -16,6 +16,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json, dump_json
+from napari_wildseg.io.names import stays_inside
 
 NAME = "report.json"
 TABLE = "report.csv"
@@ -87,7 +88,9 @@ class Report:
             "review": [{"rank": rank[r.name], **r.to_json()} for r in self.review],
         }
         atomic_write(folder / NAME, dump_json(content), overwrite=True)
-        atomic_write(folder / TABLE, self._table(rank).encode("utf-8"), overwrite=True)
+        # Names that are no UTF-8 have their odd bytes as escapes.
+        table = self._table(rank).encode("utf-8", "backslashreplace")
+        atomic_write(folder / TABLE, table, overwrite=True)
 
     def _table(self, rank: Mapping[str, int]) -> str:
         parts = list(dict.fromkeys(key for r in self.done for key in r.uncertainty))
@@ -139,6 +142,8 @@ def read_report(folder: str | Path) -> Report:
         raise InputError(f"{path} was written by a later napari-wildseg: update it.")
     try:
         entries: Sequence[Mapping[str, Any]] = [*content["review"], *content["failed"]]
+        if not all(stays_inside(str(file)) for file in content["files"]):
+            raise InputError("it names a file outside of the folder.")
         return Report(
             tuple(Record.from_json(entry) for entry in entries),
             classes_from_json(content["classes"], path.name),
@@ -149,5 +154,5 @@ def read_report(folder: str | Path) -> Report:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
-            raise
+            raise InputError(f"{path} cannot be used: {error}") from error
         raise InputError(f"{path} is damaged: run the batch again with --resume.") from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, open_picture, reason
-from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, read_together
 from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
@@ -41,9 +41,9 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         The two files.
     """
     sidecar = sidecar_of(path)
-    refuse_existing([path, sidecar], overwrite=overwrite)
-    atomic_write(path, encode(labels.labels, labels.palette), overwrite=overwrite)
-    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    with atomic_files([path, sidecar], overwrite=overwrite) as (picture, about):
+        picture.write_bytes(encode(labels.labels, labels.palette))
+        about.write_bytes(dump_json(labels.about()))
     return [path, sidecar]
 
 
@@ -65,8 +65,11 @@ def read(path: Path) -> LabelImage:
     InputError
         If the file is no label image, or the sidecar is broken or another image's.
     """
+    return read_together(path, sidecar_of(path), _read)
+
+
+def _read(path: Path, sidecar: Path) -> LabelImage:
     values, palette = decode(path)
-    sidecar = sidecar_of(path)
     if sidecar.is_file():
         return described(values, read_json(sidecar), sidecar.name)
     classes = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_wildseg.engine.pictures import (
     check_size,
     open_picture,
 )
-from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, read_together
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json, sidecar_of
@@ -42,7 +43,6 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         The two files.
     """
     sidecar = sidecar_of(path)
-    refuse_existing([path, sidecar], overwrite=overwrite)
     height, width = labels.labels.shape
     size = np.array([width, height], np.float64)
     lines = []
@@ -53,8 +53,9 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
                 # Eight digits tell pixel edges apart in any picture that is read.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
-    atomic_write(path, "".join(lines).encode("ascii"), overwrite=overwrite)
-    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
+        text.write_bytes("".join(lines).encode("ascii"))
+        about.write_bytes(dump_json(labels.about()))
     return [path, sidecar]
 
 
@@ -80,8 +81,11 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
     InputError
         If a line is not a class and a polygon, or the size is not known.
     """
+    return read_together(path, sidecar_of(path), partial(_read, size=size))
+
+
+def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
     check_readable_text(path)
-    sidecar = sidecar_of(path)
     about = {}
     parsed = read_json(sidecar) if sidecar.is_file() else None
     if isinstance(parsed, dict) and size is None:

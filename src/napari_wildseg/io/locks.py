@@ -1,0 +1,94 @@
+"""Locks on files that end with their process, however it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.atomic import cannot_write
+
+WAIT = 30.0
+"""Seconds to wait for another program that adds to a data set; an image takes less than one."""
+
+
+def try_lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed or its process ends.
+
+    Parameters
+    ----------
+    file : file object
+        Open for writing. Two openings of one file exclude each other, in one process too.
+
+    Returns
+    -------
+    bool
+        False if it is locked already. True where the file system has no locks.
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a file system without locks: the annotator has to take care
+        return True
+    return True
+
+
+def wait_for_lock(file: BinaryIO, seconds: float) -> bool:
+    """Lock an open file as `try_lock` does, waiting for it.
+
+    Parameters
+    ----------
+    file : file object
+        Open for writing.
+    seconds : float
+        How long to wait at most.
+    """
+    end = time.monotonic() + seconds
+    while not try_lock(file):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def locked(path: Path, who: str, wait: float = WAIT) -> Iterator[None]:
+    """Hold a lock on a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; missing folders above it are made.
+    who : str
+        Who else may hold it, as the beginning of a sentence.
+    wait : float
+        Seconds to wait for it.
+
+    Raises
+    ------
+    InputError
+        If another program, or another thread of this one, holds it all the time.
+    WildsegError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        if not wait_for_lock(file, wait):
+            raise InputError(f"{who}: wait for it, and try again.")
+        yield
