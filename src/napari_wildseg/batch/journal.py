@@ -16,9 +16,12 @@ from typing import Any, BinaryIO
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_write, cannot_write
-from napari_wildseg.io.datasets import BATCH_FOLDER as FOLDER
+from napari_wildseg.io.datasets import BATCH_FOLDER
 from napari_wildseg.io.locks import wait_for_lock
 from napari_wildseg.io.names import stays_inside, usable_name
+
+FOLDER = BATCH_FOLDER
+"""Folder inside the output folder that holds the journal and the parts of shared files."""
 
 _NAME = "journal.jsonl"
 _FORMAT = "napari-wildseg batch"

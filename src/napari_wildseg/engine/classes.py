@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import palette_colour
@@ -62,7 +62,8 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     labels : str or iterable of str or ClassInfo
         A string is split at commas and line ends; double quotes around a name or a prompt keep
         a comma inside it, and a quote within them is doubled. Each entry is ``name`` or
-        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids included.
+        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids
+        included; only line breaks and tabs in a name become spaces.
 
     Returns
     -------
@@ -99,6 +100,10 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
+        if "".join(info.name.split()) != info.name.replace(
+            " ", ""
+        ):  # some formats keep a name a line
+            info = replace(info, name=" ".join(info.name.split()))
         key = fold(info.name)
         if key in seen:
             raise InputError(f'The class "{info.name}" is given twice: name each class once.')

@@ -31,12 +31,17 @@ from napari_wildseg.engine.segmentation import Segmentation, to_pixels
 from napari_wildseg.engine.tagging import everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.turns import Turns, one_thread
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
 
 class Segmenter:
     """Turn class names into masks for one image after another.
+
+    A segmenter serves one thread at a time. A call while another thread is in one, and a call of a
+    thread whose image another thread has replaced, raise `InputError`. For several threads make
+    several segmenters, which can share a loaded model.
 
     Parameters
     ----------
@@ -99,6 +104,7 @@ class Segmenter:
         self._presence: PresenceTest | None = None
         self._segmentation: Segmentation | None = None
         self._seconds: dict[str, float] = {}
+        self._turns = Turns()
         self.result: Result | None = None
 
     # ------------------------------------------------------------------ model and image
@@ -136,6 +142,7 @@ class Segmenter:
         """
         drain(self.set_image_steps(image))
 
+    @one_thread
     def set_image_steps(self, image: Any) -> Steps[None]:
         """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
         rgb = as_rgb(image)
@@ -152,6 +159,7 @@ class Segmenter:
         self._presence = PresenceTest(encoding, model, self._rivals)
         self._segmentation = None
         self.result = None
+        self._turns.image_is_set()
 
     # ------------------------------------------------------------------ names to masks
 
@@ -186,6 +194,7 @@ class Segmenter:
             self.segment_steps(labels, threshold=threshold, refine=refine, keep_stages=keep_stages)
         )
 
+    @one_thread
     def segment_steps(
         self,
         labels: str | Iterable[str | ClassInfo],
@@ -363,6 +372,7 @@ class Segmenter:
         """
         return drain(self.refine_steps(corrections, pseudo_labels=pseudo_labels))
 
+    @one_thread
     def refine_steps(
         self,
         corrections: NDArray[np.integer[Any]] | None = None,
@@ -438,9 +448,11 @@ class Segmenter:
     def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
         if self._image is None or self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
+        self._turns.check_image()
         return self._image, self._encoding
 
     def _require_segmentation(self) -> Segmentation:
         if self._segmentation is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
+        self._turns.check_image()
         return self._segmentation

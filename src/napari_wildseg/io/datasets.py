@@ -461,7 +461,8 @@ def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:
     for number in range(1, max(by_id, default=0) + 1):
         info = by_id.get(number) or placeholder_class(number)
         red, green, blue = info.colour
-        lines.append(f"{info.name}:{red},{green},{blue}::")
+        name = " ".join(info.name.split())  # a line each
+        lines.append(f"{name}:{red},{green},{blue}::")
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 

@@ -104,6 +104,7 @@ class LabelImage:
             self.corrections.shape != labels.shape or self.corrections.dtype != np.int16
         ):
             raise InputError("Corrections must be int16 and of the labels' shape.")
+        check_corrections(self.corrections)
 
     def _check_place(self) -> None:
         ndim = self.labels.ndim
@@ -279,6 +280,24 @@ def settings_of(result: Result | LargeResult) -> dict[str, Any]:
     return {**result.settings, "refined": result.settings.get("refiner") is not None}
 
 
+def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
+    """Raise `InputError` for corrections that no reader takes.
+
+    Parameters
+    ----------
+    corrections : ndarray or None
+        -1 not corrected, else a label from 0 to 254.
+    """
+    if corrections is None or not corrections.size:
+        return
+    low, high = int(corrections.min()), int(corrections.max())
+    if low < -1 or high > MAX_CLASSES:
+        raise InputError(
+            f"The corrections hold {low if low < -1 else high}: give -1 where nothing is "
+            f"corrected, else a label from 0 to {MAX_CLASSES}."
+        )
+
+
 def _on_one_line(info: ClassInfo) -> ClassInfo:
     """Fold white space in a name, since some formats keep a name a line."""
     name = " ".join(info.name.split())
@@ -358,13 +377,16 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
 def dump_json(value: object) -> bytes:
     """Return JSON bytes, the same for the same value, readable by people.
 
+    Bytes of a file name that are no UTF-8, which Python keeps as lone surrogates, become escapes,
+    and come back by `parse_json`.
+
     Parameters
     ----------
     value : object
         Anything made of dicts, lists, texts, numbers and NumPy scalars.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
-    return (text + "\n").encode("utf-8", "replace")
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse_json(data: bytes, where: str) -> Any:

@@ -16,7 +16,7 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
 from napari_wildseg.io.description import described
-from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.label_image import LabelImage, check_corrections
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
@@ -73,6 +73,7 @@ class Project:
         painted = self.pseudo_corrections
         if painted is not None and (painted.shape != shape or painted.dtype != np.int16):
             raise InputError("The corrections of pseudo-labels are not int16 of the labels' shape.")
+        check_corrections(painted)
         if not re.fullmatch(r"(sha256:[0-9a-f]{64})?", self.image_digest):
             raise InputError("The image's digest is not one that image_digest gives.")
 

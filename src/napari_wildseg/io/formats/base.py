@@ -29,6 +29,8 @@ class Format:
         Whether a file can hold a stack of planes.
     unlabelled : bool
         Whether a file can say that a pixel is not labelled.
+    sidecar : bool
+        Whether a description of the same name, ending in .json, lies beside a file.
     """
 
     name: str
@@ -38,6 +40,17 @@ class Format:
     write: Callable[..., list[Path]]
     stacks: bool = False
     unlabelled: bool = True
+    sidecar: bool = False
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the files that labels are written to.
+
+        Parameters
+        ----------
+        path : Path
+            The label file.
+        """
+        return [path, path.with_suffix(".json")] if self.sidecar else [path]
 
     def matches(self, path: Path) -> bool:
         """Whether the file name ends as this format's do."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, open_picture, reason
-from napari_wildseg.io.atomic import atomic_files, read_together
+from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import described
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import (
@@ -21,6 +21,7 @@ from napari_wildseg.io.label_image import (
     parse_json,
     placeholder_class,
 )
+from napari_wildseg.io.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -41,9 +42,11 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         The two files.
     """
     sidecar = sidecar_of(path)
+    refuse_existing([path, sidecar], overwrite=overwrite)
+    check_owner(sidecar, path)
     with atomic_files([path, sidecar], overwrite=overwrite) as (picture, about):
         picture.write_bytes(encode(labels.labels, labels.palette))
-        about.write_bytes(dump_json(labels.about()))
+        about.write_bytes(dump_json(owned_by(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -169,4 +172,4 @@ def read_json(path: Path) -> object:
         return parse_json(file.read(MAX_JSON + 1), path.name)
 
 
-FORMAT = Format("png", "Indexed PNG with a JSON sidecar", (".png",), read, write)
+FORMAT = Format("png", "Indexed PNG with a JSON sidecar", (".png",), read, write, sidecar=True)

@@ -15,11 +15,12 @@ from napari_wildseg.engine.pictures import (
     check_size,
     open_picture,
 )
-from napari_wildseg.io.atomic import atomic_files, read_together
+from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json, sidecar_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
+from napari_wildseg.io.owners import check_owner, owned_by
 from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
 
 
@@ -43,6 +44,8 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         The two files.
     """
     sidecar = sidecar_of(path)
+    refuse_existing([path, sidecar], overwrite=overwrite)
+    check_owner(sidecar, path)
     height, width = labels.labels.shape
     size = np.array([width, height], np.float64)
     lines = []
@@ -55,7 +58,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
                 lines.append(f"{info.id - 1} {corners}\n")
     with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
         text.write_bytes("".join(lines).encode("ascii"))
-        about.write_bytes(dump_json(labels.about()))
+        about.write_bytes(dump_json(owned_by(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -162,5 +165,11 @@ def _size_of_picture(path: Path) -> tuple[int, int]:
 
 
 FORMAT = Format(
-    "yolo", "YOLO segmentation text with a JSON sidecar", (".txt",), read, write, unlabelled=False
+    "yolo",
+    "YOLO segmentation text with a JSON sidecar",
+    (".txt",),
+    read,
+    write,
+    unlabelled=False,
+    sidecar=True,
 )
