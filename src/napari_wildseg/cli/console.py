@@ -20,7 +20,7 @@ def run_steps(steps: Steps[T]) -> T:
     steps : generator of Progress
         The job; it is closed, and so cancelled, if this is interrupted.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return drain(steps)
     from tqdm import tqdm
 
@@ -60,7 +60,7 @@ def say(line: str = "") -> None:
     line : str
         The text.
     """
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is none where it is closed
     print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
@@ -72,9 +72,11 @@ def warn(line: str) -> None:
     line : str
         The text.
     """
+    if sys.stderr is None:  # closed; print would take standard output instead
+        return
     encoding = sys.stderr.encoding or "utf-8"
     text = f"wildseg: {line}".encode(encoding, "backslashreplace").decode(encoding)
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
