@@ -109,7 +109,7 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
             [sys.executable, "-c", textwrap.dedent(KILLED), *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         before, done = done, done_by_journal(batch.folder)
