@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.origin import Origin, origins_of
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
@@ -131,7 +132,7 @@ def read_report(folder: str | Path) -> Report:
     InputError
         If there is none, or it is no such report.
     """
-    path = Path(folder)
+    path = checked_path(folder, "folder")
     path = path / NAME if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"There is no {path}: choose the output folder of a finished batch.")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_wildseg.batch.journal import FOLDER, Journal, Record, corrections_file
 from napari_wildseg.batch.outputs import open_output
 from napari_wildseg.batch.report import NAME, Report, read_report
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.errors import InputError
@@ -85,7 +86,7 @@ class ReviewQueue:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = checked_path(folder, "folder")
         self.report: Report = read_report(self.folder)
         self.records = self.report.review
         self.reviewed = self._read_state() & {record.name for record in self.records}

@@ -83,7 +83,12 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     [(1, 'cat', ('cat',)), (2, 'cup of coffee', ('cup', 'mug'))]
     """
     entries: Sequence[str | ClassInfo]
-    entries = _split(labels) if isinstance(labels, str) else list(labels)
+    try:
+        entries = _split(labels) if isinstance(labels, str) else list(labels)
+    except TypeError:
+        raise InputError(
+            f'The class names are {labels!r}: give names such as "cat, dog".'
+        ) from None
     if not entries:
         raise InputError('No class names were given: type at least one, for example "cat".')
     if len(entries) > MAX_CLASSES:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.automatic import segment_auto_steps
 from napari_wildseg.engine.cache import EncodingCache
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
@@ -89,6 +90,9 @@ class Segmenter:
         cache_dir: str | os.PathLike[str] | None = None,
         cache_bytes: int = 256 * 2**20,
     ) -> None:
+        if not isinstance(model, str) and not hasattr(model, "network"):
+            model = str(checked_path(model, "model"))
+        require(cache_bytes, (int, np.integer), "size of the cache", "bytes, a whole number")
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
         self.views = views
@@ -300,6 +304,7 @@ class Segmenter:
             If there is no image, or no such vocabulary.
         """
         _, encoding = self._require_image()
+        require(top, (int, np.integer), "number of names", "a whole number")
         names = names_of(vocabulary)
         if whole_image:
             return tag_whole(encoding, self.model, names)[:top]

@@ -6,13 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Steps
 
-T = TypeVar("T")
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Turns:
@@ -62,9 +61,7 @@ class Turns:
             )
 
 
-def one_thread(
-    method: Callable[Concatenate[Any, P], Steps[T]],
-) -> Callable[Concatenate[Any, P], Steps[T]]:
+def one_thread(method: F) -> F:
     """Decorate a segmenter's method of steps: no two threads run one at the same time.
 
     Parameters
@@ -74,8 +71,8 @@ def one_thread(
     """
 
     @wraps(method)
-    def steps(self: Any, *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
+    def steps(self: Any, *args: Any, **kwargs: Any) -> Steps[Any]:
         with self._turns.job():
             return (yield from method(self, *args, **kwargs))
 
-    return steps
+    return cast(F, steps)

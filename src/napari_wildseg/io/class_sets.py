@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
@@ -73,7 +74,7 @@ def class_set_path(path: str | Path) -> Path:
     InputError
         If it has another ending than .json.
     """
-    path = Path(path).expanduser()
+    path = checked_path(path).expanduser()
     if not path.suffix:
         path = path.with_name(f"{path.name}.json")
     if path.suffix.lower() != ".json":
@@ -94,7 +95,7 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
     InputError
         If the file is not there, or is not such a file, or is of a later version.
     """
-    path = Path(path).expanduser()
+    path = checked_path(path).expanduser()
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path.name} is too large for a class set.")

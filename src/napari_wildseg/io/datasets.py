@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
@@ -136,7 +137,7 @@ class VOCDataSet:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = checked_path(folder, "folder")
         self._base = self.folder / "VOCdevkit" / "VOC2012"
         self.classes = self._read_classes()
 
@@ -249,7 +250,7 @@ class COCODataSet:
     def __init__(
         self, folder: str | Path, *, instances: str = "component", segmentation: str = "rle"
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = checked_path(folder, "folder")
         self.instances = instances
         self.segmentation = segmentation
         self.classes = self._read_classes()
@@ -407,6 +408,9 @@ def _check_name(stem: str) -> None:
 
 
 def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str) -> None:
+    require(labels, LabelImage, "labels", "a LabelImage")
+    require(picture, np.ndarray, "picture", "an array")
+    require(split, str, "split", "its name")
     if split not in SPLITS:
         raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
     _check_name(stem)

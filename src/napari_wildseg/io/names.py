@@ -20,7 +20,7 @@ def usable_name(name: str) -> bool:
     >>> usable_name("a cat"), usable_name("../cat"), usable_name("/cat"), usable_name("..")
     (True, False, False, False)
     """
-    if name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
+    if not isinstance(name, str) or name in ("", ".", "..") or not _FORBIDDEN.isdisjoint(name):
         return False
     try:
         return len(name.encode("utf-8")) <= 255

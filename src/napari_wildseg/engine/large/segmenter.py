@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
@@ -116,6 +117,8 @@ class LargeSegmenter:
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
         if tile < 2 or tile % 2:
             raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
+        if not isinstance(model, str) and not hasattr(model, "network"):
+            model = str(checked_path(model, "model"))
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
         self.views = views
