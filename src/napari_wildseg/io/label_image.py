@@ -315,8 +315,10 @@ def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
     classes : iterable of ClassInfo
         The classes.
     """
-    require(classes, Iterable, "list of classes", "ClassInfo objects")
-    found = tuple(classes)
+    try:
+        found = tuple(classes)
+    except TypeError:
+        raise InputError(f"The classes are {classes!r}: give ClassInfo objects.") from None
     for info in found:
         require(info, ClassInfo, "class", "a ClassInfo")
     return found
