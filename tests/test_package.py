@@ -76,6 +76,7 @@ def test_the_engine_imports_neither_napari_nor_qt():
 def test_public_names():
     assert napari_wildseg.__all__ == [
         "ClassInfo",
+        "ClassMemory",
         "InputError",
         "LargeImage",
         "LargeSegmenter",

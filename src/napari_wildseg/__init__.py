@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo, parse_classes
     from napari_wildseg.engine.errors import InputError, WildsegError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+    from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.engine.refine import refine
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "ClassMemory": "napari_wildseg.engine.memory",
     "Segmenter": "napari_wildseg.engine.segmenter",
     "Result": "napari_wildseg.engine.result",
     "LargeImage": "napari_wildseg.engine.large",
@@ -33,6 +35,7 @@ _HOME = {
 
 __all__ = [
     "ClassInfo",
+    "ClassMemory",
     "InputError",
     "LargeImage",
     "LargeSegmenter",

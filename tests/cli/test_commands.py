@@ -140,6 +140,37 @@ def test_refine_keeps_corrections(wildseg, photo, tmp_path):
     assert [info.name for info in found.classes] == ["cat"]
 
 
+def test_refine_near_strokes_and_with_a_locked_class(wildseg, photo, tmp_path):
+    wildseg("segment", photo, "--labels", "cat, wall", "--views", "single")
+    labels = tmp_path / "wildseg-out" / "Größe one.png"
+    before = read_labels(labels).labels
+    corrections = np.full(before.shape, -1, np.int16)
+    corrections[2:6, 2:6] = 3
+    np.save(tmp_path / "c.npy", corrections)
+    refine = ("refine", photo, labels, "--corrections", tmp_path / "c.npy")
+    ran = wildseg(*refine, "--near", "5", "--out", "near")
+    assert ran.status == 0, ran.err
+    found = read_labels(tmp_path / "near" / "Größe one.png")
+    assert found.settings["near"] == 5
+    assert (found.labels[2:6, 2:6] == 3).all()
+    np.testing.assert_array_equal(found.labels[11:], before[11:])
+    np.testing.assert_array_equal(found.labels[:, 11:], before[:, 11:])
+    ran = wildseg(*refine, "--lock", "cat, background", "--out", "locked")
+    assert ran.status == 0, ran.err
+    found = read_labels(tmp_path / "locked" / "Größe one.png")
+    free = corrections < 0
+    for label in (0, 1):
+        np.testing.assert_array_equal((found.labels == label)[free], (before == label)[free])
+    for wrong, told in (
+        (("--near", "-2"), "number of pixels"),
+        (("--lock", "cow"), "no class 'cow' to lock"),
+    ):
+        ran = wildseg(*refine, *wrong, "--out", "wrong")
+        assert (ran.status, told in ran.err) == (2, True)
+    ran = wildseg("refine", photo, labels, "--near", "3", "--out", "wrong")
+    assert (ran.status, "--near needs corrections" in ran.err) == (2, True)
+
+
 def test_refine_wants_labels_of_the_same_image(wildseg, photo, tmp_path):
     Image.fromarray(np.ones((5, 5), np.uint8)).save(tmp_path / "l.png")
     ran = wildseg("refine", photo, tmp_path / "l.png")

@@ -484,3 +484,33 @@ def test_a_result_knows_the_corrections_it_keeps(make_segmenter):
     result = segmenter.refine(corrections)
     assert result.corrections.dtype == np.int16
     assert (result.corrections == corrections).all()
+
+
+def test_refine_near_strokes_and_locked_classes(make_segmenter):
+    segmenter = make_segmenter(picture())
+    first = segmenter.segment(NAMES).labels
+    dab = corrections_of((40, 56), (slice(2, 6), slice(2, 6), 1))
+    near = segmenter.refine(dab, near=4)
+    rows, columns = np.mgrid[:40, :56]
+    far = (
+        np.hypot(
+            np.maximum(2 - rows, rows - 5).clip(0), np.maximum(2 - columns, columns - 5).clip(0)
+        )
+        > 4
+    )
+    np.testing.assert_array_equal(near.labels[far], first[far])
+    assert (near.labels[2:6, 2:6] == 1).all()
+    assert near.settings["near"] == 4
+    # What was painted before the last result is no new stroke.
+    again = dab.copy()
+    again[34:37, 45:50] = 0
+    second = segmenter.refine(again, near=0)
+    np.testing.assert_array_equal(second.labels[again != 0], near.labels[again != 0])
+    locked = segmenter.refine(
+        corrections_of((40, 56), (slice(8, 12), slice(8, 12), 0)), locked=["lawn"]
+    )
+    np.testing.assert_array_equal(locked.labels == 2, second.labels == 2)
+    assert locked.settings["locked"] == [2]
+    assert "locked" not in segmenter.refine(dab).settings
+    with pytest.raises(InputError, match="no class 'hedge' to lock"):
+        segmenter.refine(dab, locked=["hedge"])

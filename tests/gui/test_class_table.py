@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui import classes as class_list
-from napari_wildseg.gui.class_table import AREA, NAME, ClassTable, swatch
+from napari_wildseg.gui.class_table import AREA, LOCK, NAME, ClassTable, swatch
 
 CLASSES = parse_classes("cat, cup of coffee=cup|mug")
 
@@ -50,6 +50,22 @@ def test_renaming_and_hiding_are_asked_for(table, qtbot):
     assert asked.args == [2, False]
     with qtbot.assertNotEmitted(model.rename_asked):
         model.setData(model.index(1, NAME), "cup of coffee=cup|mug")
+
+
+def test_the_padlock_and_its_key_ask_for_locking(table, qtbot):
+    model = table.model()
+    role = Qt.ItemDataRole.AccessibleTextRole
+    assert cell(table, 0, LOCK, role) == "not locked"
+    with qtbot.waitSignal(model.lock_asked) as asked, qtbot.assertNotEmitted(table.picked):
+        table.clicked.emit(model.index(1, LOCK))
+    assert asked.args == [2, True]
+    table.classes.show(CLASSES, frozenset(), None, frozenset({2}))
+    assert cell(table, 1, LOCK, role) == "locked"
+    assert "no run takes pixels" in cell(table, 1, LOCK, Qt.ItemDataRole.ToolTipRole)
+    table.select_class(2)
+    with qtbot.waitSignal(model.lock_asked) as asked:
+        qtbot.keyClick(table, Qt.Key.Key_L)
+    assert asked.args == [2, False]
 
 
 def test_delete_key_asks_for_removal_and_return_picks(table, qtbot):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QPushButton, QWidget
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.gui.export import Choice, plan
 
 from .annotator import NAMES, paint, wrong_spot
 
@@ -55,11 +60,36 @@ def test_removed_class_becomes_background_in_one_undo_step(desk, photo):
     d.controller.remove_class(2)
     assert (labels.data == 2).sum() == 0
     assert [c.id for c in d.controller.classes] == [1, 3]
+    assert labels.selected_label != 2, "the next stroke would bring it back"
     labels.undo()
     assert (labels.data == before).all()
+    assert [c.id for c in d.controller.classes] == [1, 2, 3], "pixels have a row"
+    assert "spoon is in the table again" in d.status
     labels.redo()
+    d.controller.remove_class(2)
     d.run("refine")
     assert set(np.unique(labels.data)) <= {0, 1, 3}
+
+
+def test_a_class_removed_during_a_run_does_not_come_back(desk, photo):
+    d = desk(photo, NAMES)
+    c = d.controller
+    c.auto_segment()
+    c.remove_class(1)
+    c.add_classes("dog")  # must not take over the pixels that are under way
+    d.wait()
+    assert [(i.id, i.name) for i in c.classes] == [(2, "spoon"), (3, "table"), (4, "dog")]
+    assert 1 not in d.layer().data
+    assert 1 not in d.layer(" pseudo-labels").data
+    c.refine()
+    c.remove_class(3)
+    d.wait()
+    assert set(np.unique(d.layer().data)) <= {0, 2, 4}
+    items = plan(Choice("png", Path()), list(c.sessions), c.plane, d.viewer.layers)
+    assert [i.name for i in items[0].labels.classes] == ["spoon", "dog"]
+    paint(d.layer(), (20, 20), 3)
+    with pytest.raises(InputError, match="label 3, which belongs to no class"):
+        plan(Choice("png", Path()), list(c.sessions), c.plane, d.viewer.layers)
 
 
 def test_a_renamed_class_keeps_its_pixels(desk, photo):

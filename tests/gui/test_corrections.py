@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Labels
 
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui.corrections import Tracker
 from napari_wildseg.gui.decisions import (
     UNLABELLED,
     Patch,
+    Standings,
     as_corrections,
     as_decided,
     merge,
@@ -200,7 +202,26 @@ def test_tracker_notices_nothing_when_nothing_was_written():
     assert not tracker.follow_history(np.ones((2, 2), np.uint8))
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint16])
+@pytest.mark.parametrize("value", [300, -5])
+def test_what_is_no_label_stays_and_is_told(value):
+    ours, layer = tracked(np.zeros((2, 2), np.uint8))
+    layer.data = layer.data.astype(np.int32)
+    layer.data_setitem((np.array([0, 1]), np.array([0, 0])), np.array([value, 1]))
+    assert decided(ours) == [[UNLABELLED, UNLABELLED], [1, UNLABELLED]]
+    with pytest.raises(InputError, match=f"Label {value} is in the layer"):
+        Standings({"labels": ours.standing(PLANE)}).corrections([1])
+    ours.write(PLANE, np.full((2, 2), 2, np.uint8))
+    assert layer.data.tolist() == [[value, 2], [1, 2]]
+    layer.undo()
+    assert layer.data.tolist() == [[value, 0], [1, 0]]
+    layer.redo()
+    ours.remove_label(2, 0)
+    assert layer.data.tolist() == [[value, 0], [1, 0]]
+    ours.tracker(PLANE).release(layer.data)
+    assert decided(ours) == [[UNLABELLED] * 2] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64, np.uint16, np.uint64])
 def test_layers_converted_to_another_type_still_work(dtype):
     ours, layer = tracked(np.zeros((2, 2), np.uint8))
     layer.data = layer.data.astype(dtype)

@@ -17,7 +17,7 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
     d = desk(viewer=make_napari_viewer(show=True))
     ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
-    assert len(ours) == 3
+    assert len(ours) == 5
     taken = [str(key) for keys in default_shortcuts.values() for key in keys]
     for keymap in (d.viewer.keymap, Labels.class_keymap, Layer.class_keymap, Image.class_keymap):
         taken += [str(key) for key in keymap]
@@ -32,10 +32,10 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
 
 def test_keyboard(desk, photo):
-    from napari_wildseg.gui.sections.edit import CONFIRM_KEY, REFINE_KEY
+    from napari_wildseg.gui.sections.edit import CHANGES_KEY, CONFIRM_KEY, NEAR_KEY, REFINE_KEY
     from napari_wildseg.gui.sections.run import AUTO_SEGMENT_KEY
 
-    ours = {AUTO_SEGMENT_KEY, REFINE_KEY, CONFIRM_KEY}
+    ours = {AUTO_SEGMENT_KEY, REFINE_KEY, NEAR_KEY, CHANGES_KEY, CONFIRM_KEY}
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from napari_wildseg.gui.strokes import brushed
 
-from .annotator import NAMES, paint, wrong_spot
+from .annotator import NAMES, paint, stroke, wrong_spot
 
 
 def test_corrections_accumulate_over_refines(desk, photo):
@@ -24,60 +22,32 @@ def test_corrections_accumulate_over_refines(desk, photo):
     assert (labels.data[second] == 2).all()
 
 
-def stroke(d, layer, path):
-    """Drag the mouse over a layer the way napari hands it on."""
-    from napari.utils.interactions import (
-        mouse_move_callbacks,
-        mouse_press_callbacks,
-        mouse_release_callbacks,
-    )
-
-    event = SimpleNamespace(
-        type="mouse_press",
-        position=tuple(layer.data_to_world(path[0])),
-        view_direction=None,
-        dims_displayed=[0, 1],
-        dims_point=list(d.viewer.dims.point),
-        is_dragging=False,
-        modifiers=[],
-        button=1,
-        pos=np.zeros(2),
-        inverted=False,
-    )
-    mouse_press_callbacks(layer, event)
-    for spot in path[1:]:
-        event.type, event.is_dragging = "mouse_move", True
-        event.position = tuple(layer.data_to_world(spot))
-        mouse_move_callbacks(layer, event)
-    event.type, event.is_dragging = "mouse_release", False
-    mouse_release_callbacks(layer, event)
-
-
-def test_painting_what_is_right_already_confirms_it(desk, photo):
+def test_painting_what_is_right_already_confirms_what_the_brush_covers(desk, photo):
     """napari reports nothing for such a stroke; the path of the brush tells."""
-    d = desk(photo, NAMES, scale=(2, 2))
+    d = desk(photo, NAMES, scale=(4, 1))
     d.run("auto_segment")
-    labels = d.layer()
+    labels, session, plane = d.layer(), d.controller.session, d.controller.plane
     label = int(np.bincount(labels.data[labels.data > 0]).argmax())
     d.controller.pick_class(label)
-    labels.brush_size = 8
+    labels.brush_size = 21
     before = labels.data.copy()
     right = np.argwhere(before == label)
     path = [tuple(right[len(right) // 2]), (100, 120), (120, 160)]
-    stroke(d, labels, path)
-    passed = brushed(labels.data.shape, path, 7)
-    assert (labels.data[passed] == label).all()
+    stroke(d.viewer, labels, path)
+    box, covered = brushed(before.shape, path, 21, (4, 1), (0, 1))
+    passed = np.zeros(before.shape, bool)
+    passed[box] = covered
     assert ((before == label) & passed).any(), "part of it was right before"
-    decided = d.controller.session.decided(d.controller.plane)
-    assert (decided[passed] == label).all()
-    labels.mode = "erase"
-    stroke(d, labels, [(20, 20), (20, 60)])
-    decided = d.controller.session.decided(d.controller.plane)
-    assert (decided[brushed(labels.data.shape, [(20, 20), (20, 60)], 7)] == 0).all()
+    np.testing.assert_array_equal(session.decided(plane) == label, passed)
+    count = session.decided_pixels(plane)
     labels.mode = "pan_zoom"
-    count = d.controller.session.decided_pixels(d.controller.plane)
-    stroke(d, labels, [(50, 20), (60, 60)])
-    assert d.controller.session.decided_pixels(d.controller.plane) == count
+    stroke(d.viewer, labels, [(50, 20), (60, 60)])
+    labels.mode = "paint"
+    stroke(d.viewer, labels, path[::-1], button=2)  # an outline to be filled, not a stroke
+    assert session.decided_pixels(plane) == count
+    labels.mode = "erase"
+    stroke(d.viewer, labels, [(20, 20), (20, 60)])
+    assert (session.decided(plane)[20, 15:65] == 0).all()
 
 
 def test_auto_segment_again_keeps_corrections(desk, photo):

@@ -81,7 +81,7 @@ def test_refine_speaks_of_undo_only_where_there_is_something_to_undo(desk, photo
     d.run("refine")
     assert " corrected pixels kept" in d.status
     changed = bool((labels.data != painted).any())
-    assert changed == ("Ctrl+Z brings back the state before." in d.status)
+    assert changed == ("Ctrl+Z undoes." in d.status)
     assert changed, "what was painted speaks for what looks alike"
     d.viewer.layers.remove(labels)
     d.run("refine")

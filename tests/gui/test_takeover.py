@@ -83,6 +83,14 @@ def test_a_layer_given_other_pixels_half_way_is_left_alone(half_written, qtbot):
     assert (layer.data == 3).all()
 
 
+def test_a_layer_converted_half_way_gets_the_whole_result(half_written, qtbot):
+    ours, layer, ended = half_written
+    layer.data = layer.data.astype(np.int32)
+    qtbot.waitUntil(lambda: bool(ended))
+    assert (layer.data == 1).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all()
+
+
 def test_what_cannot_be_written_changes_nothing(half_written, monkeypatch):
     ours, layer, ended = half_written
     plain, calls = Labels.data_setitem, []

@@ -290,7 +290,7 @@ def _segmenter(job: Job) -> Segmenter:
     import torch
 
     torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
-    key = repr((job.settings, job.plan.classes))
+    key = repr((job.settings, job.plan.classes, job.memory))
     with _lock:
         if _loaded.get("key") != key:
             keep_freed_memory()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from napari_wildseg.batch.class_plan import ClassPlan
 from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.learned import MemoryFile, new_segmenter
 from napari_wildseg.batch.outputs import Output
 from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.worklist import WorkItem
@@ -60,12 +61,15 @@ class Job:
         Where the files go.
     cache_dir : str or None
         Folder for encodings of images, see `napari_wildseg.Segmenter`.
+    memory : MemoryFile or None
+        The class memory.
     """
 
     settings: BatchSettings
     plan: ClassPlan
     output: Output
     cache_dir: str | None = None
+    memory: MemoryFile | None = None
 
     def only(self, *names: str) -> Job:
         """Return the same job with what some images need, to be sent with them.
@@ -165,23 +169,17 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
     model : CLIPModel, optional
         The model, if it is loaded already.
     """
-    from napari_wildseg.engine.segmenter import Segmenter
-
     how = job.settings
-    segmenter = Segmenter(
-        model or how.model,
-        views=how.views,
-        method=how.method,
-        refiner=how.refiner,
-        threshold=how.threshold,
-        device=how.device,
-        cache_dir=job.cache_dir,
-        cache_bytes=0,  # no image comes twice in a run
-    )
+    segmenter = new_segmenter(how, job.output.folder, job.cache_dir, model)
+    if job.memory is not None:
+        segmenter.memory = job.memory.load()
     if model is None:
         from napari_wildseg.engine.relevance import get_method
 
-        get_method(how.method, segmenter.model)  # one that does not fit fails here, not per image
+        # What does not fit fails here, not per image.
+        get_method(how.method, segmenter.model)
+        if segmenter.memory is not None:
+            segmenter.memory.check(segmenter.source)
         prompts = [prompt for info in job.plan.classes for prompt in info.prompts]
         segmenter.model.encode_text([*prompts, *segmenter.background])
     return segmenter
@@ -195,6 +193,7 @@ def record_of(
     classes: Sequence[ClassInfo],
     doubt: Uncertainty,
     notices: tuple[str, ...] = (),
+    look: tuple[float, ...] = (),
 ) -> Record:
     """Return the record of an image whose files are written.
 
@@ -214,6 +213,8 @@ def record_of(
         How much the labels are to be doubted.
     notices : tuple of str
         Sentences for the annotator.
+    look : tuple of float
+        What kind of image it is, see `napari_wildseg.batch.looks`.
     """
     values = [info.id for info in classes]
     if counts[UNLABELLED]:
@@ -226,6 +227,8 @@ def record_of(
         classes={value: int(counts[value]) for value in values},
         uncertainty=doubt.to_json(),
         notices=notices,
+        memory="" if job.memory is None else job.memory.short,
+        look=look,
     )
 
 

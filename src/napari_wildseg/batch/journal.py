@@ -50,6 +50,10 @@ class Record:
         ``"score"`` in [0, 1], by which the report ranks, and what it is made of.
     notices : tuple of str
         Sentences for the annotator.
+    memory : str
+        Short digest of the class memory it was done with; ``""`` for none.
+    look : tuple of float
+        What kind of image it is, see `napari_wildseg.batch.looks`; empty where that is not known.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Record:
     classes: Mapping[int, int] = field(default_factory=dict)
     uncertainty: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    memory: str = ""
+    look: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return an object for `from_json`."""
@@ -73,6 +79,8 @@ class Record:
             "classes": {str(number): pixels for number, pixels in self.classes.items()},
             "uncertainty": dict(self.uncertainty),
             "notices": list(self.notices),
+            **({"memory": self.memory} if self.memory else {}),
+            **({"look": list(self.look)} if self.look else {}),
         }
 
     @classmethod
@@ -105,6 +113,8 @@ class Record:
             classes={int(k): int(n) for k, n in entry["classes"].items()},
             uncertainty={str(k): float(v) for k, v in entry["uncertainty"].items()},
             notices=tuple(str(notice) for notice in entry["notices"]),
+            memory=str(entry.get("memory", "")),
+            look=tuple(float(value) for value in entry.get("look", ())),
         )
 
 

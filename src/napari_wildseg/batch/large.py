@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeSegmenter
     from napari_wildseg.engine.models.base import CLIPModel
 
+NOT_FROM_MEMORY = "Images this large are segmented without the class memory."
+"""Said of each of them in a batch that has one."""
+
 _turn = threading.Lock()
 """Held by the lane that does a large image: two at once would take twice the memory."""
 
@@ -113,6 +116,8 @@ def run_large(
                 job.output.write(item.name, rgb, labels, job.plan.classes)
         if segmenter.result is not None:
             doubt, notices = segmenter.uncertainty(), segmenter.result.notices
+            if job.memory is not None:
+                notices = (*notices, NOT_FROM_MEMORY)
         return record_of(job, item, (height, width), counts, classes, doubt, notices)
 
 

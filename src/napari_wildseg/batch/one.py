@@ -19,6 +19,7 @@ from napari_wildseg.batch.job import (
 )
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.large import run_large
+from napari_wildseg.batch.looks import look_of_image
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.images import as_rgb
 from napari_wildseg.engine.uncertainty import CERTAIN
@@ -90,4 +91,4 @@ def _run(
         job.output.write(item.name, rgb, labels, job.plan.classes)
     counts = np.bincount(labels.labels.ravel(), minlength=256)
     size = (rgb.shape[0], rgb.shape[1])
-    return record_of(job, item, size, counts, labels.classes, doubt, notices)
+    return record_of(job, item, size, counts, labels.classes, doubt, notices, look_of_image(rgb))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.batch.journal import FOLDER, Journal, Record, corrections_file
+from napari_wildseg.batch.looks import review_order
 from napari_wildseg.batch.outputs import open_output
 from napari_wildseg.batch.report import NAME, Report, read_report
 from napari_wildseg.engine.arguments import checked_path
@@ -61,7 +62,7 @@ class ReviewItem:
 
 
 class ReviewQueue:
-    """The images of a finished batch, the most uncertain first.
+    """The images of a finished batch: of different looks first, then the most uncertain first.
 
     Parameters
     ----------
@@ -88,8 +89,9 @@ class ReviewQueue:
     def __init__(self, folder: str | Path) -> None:
         self.folder = checked_path(folder, "folder")
         self.report: Report = read_report(self.folder)
-        self.records = self.report.review
-        self.reviewed = self._read_state() & {record.name for record in self.records}
+        done = {record.name for record in self.report.done}
+        self.reviewed = reviewed_in(self.folder) & done
+        self.records = review_order(self.report.review, self.reviewed)
         self._output = open_output(self.report.format, self.folder)
         self._written: dict[str, str] = {}
 
@@ -166,6 +168,7 @@ class ReviewQueue:
                 f"{name} was corrected in another window meanwhile: export these labels to a "
                 "file if you want to keep them, and open the batch again."
             )
+        self.mark(name)  # first, so that nothing redoes the image once its labels are written
         corrections = labels.corrections
         classes, values = merge_classes(self.classes, labels)
         own = {info.name for info in labels.classes}
@@ -205,7 +208,7 @@ class ReviewQueue:
         name : str
             The image's name.
         """
-        self.reviewed.add(name)
+        self.reviewed |= {name, *reviewed_in(self.folder)}  # other windows mark too
         state = {"reviewed": sorted(self.reviewed)}
         atomic_write(self.folder / _STATE, dump_json(state), overwrite=True)
 
@@ -246,12 +249,31 @@ class ReviewQueue:
     def _corrections(self, name: str) -> Path:
         return corrections_file(self.folder, name)
 
-    def _read_state(self) -> set[str]:
-        try:
-            state = json.loads((self.folder / _STATE).read_text("utf-8"))
-            return {str(name) for name in state["reviewed"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            return set()  # only where one was; nothing made by hand is lost with it
+
+def reviewed_in(folder: Path) -> set[str]:
+    """Return the names of images of a batch that were reviewed.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    """
+    try:
+        state = json.loads((folder / _STATE).read_text("utf-8"))
+        return {str(name) for name in state["reviewed"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def forget_reviews(folder: Path) -> None:
+    """Note that no image was reviewed, since all are made anew.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    """
+    (folder / _STATE).unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

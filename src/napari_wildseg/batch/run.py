@@ -6,16 +6,18 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.corrected import Corrected, find_corrected
 from napari_wildseg.batch.job import STARTED, Job, Loaded
 from napari_wildseg.batch.journal import Journal, Record, has_journal
+from napari_wildseg.batch.learned import keep_memory, memory_to_resume, updated_memory_steps
 from napari_wildseg.batch.local import default_workers, run_local
 from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.report import Report
+from napari_wildseg.batch.review import forget_reviews, reviewed_in
 from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.units import Unit, units_of
 from napari_wildseg.batch.worklist import WorkItem, list_images
@@ -25,6 +27,9 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.io.atomic import refuse_existing, remove_left_over
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 from napari_wildseg.io.owners import check_owner
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory
 
 _ADVICE = "resume with what it was started with, or choose another --out."
 
@@ -66,6 +71,12 @@ class Batch:
     cache_dir : Path or None
         Keep encodings in this folder, so that the same images in another batch, with other
         classes or another threshold, need no network. Workers of a scheduler use it too.
+    memory : Path or None
+        A class memory, a file that `napari_wildseg.ClassMemory.save` wrote.
+    update : bool
+        Redo the images of a finished batch that were not reviewed, with a memory of those that
+        were, beside what ``memory`` holds. Images, classes, settings and format are those of the
+        batch: ``source``, ``labels``, ``format`` and ``settings`` are not looked at.
     """
 
     source: str
@@ -82,6 +93,8 @@ class Batch:
     workers: int | None = None
     scheduler: str | None = None
     cache_dir: Path | None = None
+    memory: Path | None = None
+    update: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,12 +143,15 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         If the model cannot be loaded or the output cannot be written. Images that fail raise
         nothing: they are in the report.
     """
+    given = None if batch.memory is None else _load_memory(batch.memory)
+    listed = None
+    if batch.update:
+        batch, listed = _as_it_was(batch)
     output = open_output(batch.format, batch.folder)
     # Looked at before a folder is made.
     if batch.cache_dir is not None:
         check_cache_folder(batch.cache_dir)
-    items = list_images(batch.source)
-    _plan(batch, items)
+    items, _ = listed or _what_to_do(batch)
     corrected = _corrected(batch, items)
     if not has_journal(batch.folder):
         _refuse_foreign(output, items, batch)
@@ -146,9 +162,9 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         )
     with closing(Journal(batch.folder)) as journal:
         anew = journal.header is None or not batch.resume
-        given = {} if anew else {r.image: name for name, r in journal.records.items()}
-        items = list_images(batch.source, given)
-        plan = _plan(batch, items)
+        names = {} if anew else {r.image: name for name, r in journal.records.items()}
+        items, plan = listed or _what_to_do(batch, names)
+        cache = None if batch.cache_dir is None else str(batch.cache_dir.absolute())
         header: dict[str, Any] = {
             "output": batch.format,
             "settings": batch.settings.to_json(),
@@ -159,6 +175,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         }
         if anew:
             _refuse_foreign(output, items, batch)
+            forget_reviews(batch.folder)
+            memory = given
         else:
             assert journal.header is not None
             _check_same(journal.header, header, batch.folder)
@@ -166,11 +184,66 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["classes"] = classes_to_json(plan.classes)
             header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
+            if batch.update:
+                steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
+                memory = yield from _told(steps, len(items))
+            else:
+                memory = memory_to_resume(batch.folder, journal.header, given)
+        learned = keep_memory(batch.folder, memory)
+        if learned is not None:
+            header["memory"] = learned.digest
         journal.start(header, anew=anew)
-        cache = None if batch.cache_dir is None else str(batch.cache_dir.absolute())
-        job = Job(batch.settings, plan, output, cache)
+        job = Job(batch.settings, plan, output, cache, learned)
         yield from _images(batch, job, items, corrected, journal)
         return _finish(job, batch, items, journal)
+
+
+def _told(steps: Steps[ClassMemory], total: int) -> Steps[ClassMemory]:
+    """Pass on what is done before the first image."""
+    try:
+        while True:
+            try:
+                yield BatchProgress(0, total, next(steps).stage)
+            except StopIteration as stop:
+                memory: ClassMemory = stop.value
+                return memory
+    finally:
+        steps.close()
+
+
+def _load_memory(path: Path) -> ClassMemory:
+    from napari_wildseg.engine.memory import ClassMemory
+
+    return ClassMemory.load(path)
+
+
+def _what_to_do(
+    batch: Batch, names: Mapping[str, str] | None = None
+) -> tuple[tuple[WorkItem, ...], ClassPlan]:
+    items = list_images(batch.source, names)
+    return items, _plan(batch, items)
+
+
+def _as_it_was(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], ClassPlan]]:
+    """Take images, classes, settings and format of an update from the journal."""
+    if not has_journal(batch.folder):
+        raise InputError(f"There is no batch in {batch.folder} to update: run it first.")
+    with closing(Journal(batch.folder)) as journal:
+        header = journal.header or {}
+        records = tuple(journal.records.values())
+    try:
+        settings = BatchSettings(**header["settings"])
+        mode, format = str(header["mode"]), str(header["output"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{batch.folder} was written by another napari-wildseg: run the batch again with "
+            "--overwrite."
+        ) from error
+    classes = classes_from_json(header.get("classes"), "journal.jsonl")
+    known = {r.name: tuple(r.classes) for r in records if not r.failure} if mode == "known" else {}
+    items = tuple(WorkItem(record.name, record.image) for record in records)
+    batch = replace(batch, settings=settings, format=format, resume=True)
+    return batch, (items, ClassPlan(mode, classes, known))
 
 
 def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
@@ -200,7 +273,8 @@ def _images(
     journal: Journal,
 ) -> Steps[None]:
     """Do what is left to do; on return every image has a record."""
-    todo = [item for item in items if not _is_done(journal, item, job.output)]
+    kept = reviewed_in(batch.folder)
+    todo = [item for item in items if not _is_done(journal, item, job, kept)]
     resumed = len(items) - len(todo)
     failed = 0
     done = resumed
@@ -258,12 +332,18 @@ def _records(
         yield from run_local(job, todo, workers=workers, begin=begin)
 
 
-def _is_done(journal: Journal, item: WorkItem, output: Output) -> bool:
-    """Whether an image has its files; one that failed is tried again, its file may be mended."""
+def _is_done(journal: Journal, item: WorkItem, job: Job, reviewed: set[str]) -> bool:
+    """Whether an image has its files, made with this memory or reviewed.
+
+    One that failed is tried again, its file may be mended.
+    """
     record = journal.records.get(item.name)
     if record is None or record.failure or record.image != item.path:
         return False
-    return all((output.folder / file).exists() for file in record.files)
+    memory = "" if job.memory is None else job.memory.short
+    if record.memory != memory and item.name not in reviewed:
+        return False
+    return all((job.output.folder / file).exists() for file in record.files)
 
 
 def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
@@ -276,11 +356,12 @@ def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal)
             "go on with --resume to make them again."
         )
     files = job.output.finish(done, job.plan.classes)
+    memory = {} if job.memory is None else {"memory": job.memory.digest}
     report = Report(
         records,
         job.plan.classes,
         batch.format,
-        batch.settings.to_json(),
+        {**batch.settings.to_json(), **memory},
         tuple(files),
         origins_of(journal.header or {}),
     )

@@ -19,6 +19,7 @@ from napari_wildseg.batch.job import (
     record_of,
 )
 from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.looks import look_of_image
 from napari_wildseg.batch.one import run_image
 from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.classes import ClassInfo
@@ -228,5 +229,14 @@ class _Stack:
         counts = np.bincount(labels.labels.ravel(), minlength=256)
         size = (self.rgb.shape[0], self.rgb.shape[1])
         self.finished.append(
-            record_of(self.job, item, size, counts, labels.classes, doubt, result.notices)
+            record_of(
+                self.job,
+                item,
+                size,
+                counts,
+                labels.classes,
+                doubt,
+                result.notices,
+                look_of_image(self.rgb),
+            )
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.memory import ClassMemory
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,42 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="keep encodings of images in this folder, so that none is encoded twice",
     )
+
+
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Add --memory.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--memory",
+        type=Path,
+        metavar="FILE",
+        help="a class memory, what earlier images taught about the classes (wildseg remember)",
+    )
+
+
+def read_memory(path: Path | None) -> ClassMemory | None:
+    """Read what ``--memory`` names.
+
+    Parameters
+    ----------
+    path : Path or None
+        The argument.
+
+    Raises
+    ------
+    InputError
+        If it is no class memory.
+    """
+    if path is None:
+        return None
+    from napari_wildseg.engine.memory import ClassMemory
+
+    return ClassMemory.load(path)
 
 
 def add_model_name(parser: argparse.ArgumentParser) -> None:

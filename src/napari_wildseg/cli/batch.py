@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         metavar="DIR",
+        nargs="?",
         help='a folder of pictures, a pattern in quotes ("scans/**/*.png"), or a text file with '
         "a path a line",
     )
     parser.add_argument(
         "--labels",
-        required=True,
         metavar="NAMES",
         help='class names for all images ("cat, cup of coffee=cup|mug"), a .csv or .json file '
         "with the names of each image, or auto",
@@ -76,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the batch that is in the output folder"
     )
     parser.add_argument(
+        "--update",
+        action="store_true",
+        help="redo the images of the finished batch in the output folder that were not reviewed, "
+        "with a class memory of those that were; needs --out alone",
+    )
+    parser.add_argument(
         "--mix-versions",
         action="store_true",
         help="with --resume: go on although another version of napari-wildseg, or other weights "
@@ -94,7 +100,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "processes of this machine",
     )
     arguments.add_model(parser)
+    arguments.add_memory(parser)
     arguments.add_cache(parser)
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="do not keep encodings of the images in the output folder (.wildseg-batch/encodings, "
+        "at most 8 GB): --update then takes as long as the batch",
+    )
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,
@@ -119,13 +132,26 @@ def run(args: argparse.Namespace) -> int:
         The parsed arguments.
     """
     from napari_wildseg.batch import Batch, BatchSettings, batch_steps
+    from napari_wildseg.batch.learned import ENCODINGS
     from napari_wildseg.cli.console import print_json, warn
-    from napari_wildseg.engine.errors import WildsegError
+    from napari_wildseg.engine.errors import InputError, WildsegError
     from napari_wildseg.engine.progress import drain
 
+    if args.update and (args.source or args.labels):
+        raise InputError(
+            "--update takes images and classes from the batch: leave DIR and --labels out."
+        )
+    if not args.update and not (args.source and args.labels):
+        raise InputError(
+            "Say which images and which classes: wildseg batch DIR --labels NAMES --out DIR."
+        )
+    cache = args.cache_dir
+    if cache is None and not args.no_cache:
+        cache = args.out / ENCODINGS
+
     batch = Batch(
-        source=args.source,
-        labels=args.labels,
+        source=args.source or "",
+        labels=args.labels or "",
         folder=args.out,
         format=args.format,
         vocabulary=args.vocabulary,
@@ -145,7 +171,9 @@ def run(args: argparse.Namespace) -> int:
         mix_versions=args.mix_versions,
         workers=args.workers,
         scheduler=args.scheduler,
-        cache_dir=args.cache_dir,
+        cache_dir=cache,
+        memory=args.memory,
+        update=args.update,
     )
     if args.progress_json and hasattr(os, "nice"):
         os.nice(5)  # beside a window, which has to answer

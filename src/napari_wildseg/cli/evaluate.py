@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli import arguments
+from napari_wildseg.cli import arguments, series
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.evaluation import Evaluation, RefinerFigures
@@ -54,15 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--annotator",
-        choices=("dab", "stroke", "fill"),
+        choices=("dab", "stroke", "fill", "person"),
         default="dab",
-        help="with --clicks: paint dabs, strokes along the middle of what is wrong, or all of it "
-        "(default: dab)",
+        help="with --clicks: paint dabs, strokes along the middle of what is wrong, all of it, or "
+        "strokes that slip as a person's do (default: dab)",
     )
     parser.add_argument(
         "--compare",
         metavar="NAMES",
-        help="refiners to run side by side on the same seeds, for example default,random_walker",
+        help="refiners to run side by side on the same seeds, for example default,random_walker; "
+        "with --series: forest",
     )
     parser.add_argument(
         "--plot",
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
     )
+    series.add_arguments(parser)
     arguments.add_json(parser)
 
 
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.engine.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
 
+    series.check(args)
     data = open_set(args.folder, args.split)
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
@@ -105,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
     )
+    if args.series:
+        return series.run(args, segmenter, data)
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
         figures = run_steps(
@@ -174,7 +179,27 @@ def report(found: Evaluation) -> str:
             table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
         )
         parts.append(f"dabs to 85 %: {found.noc85:.1f}")
+    if found.drops is not None:
+        parts.append(drop_line(found.drops))
     return "\n\n".join(parts)
+
+
+def drop_line(drops: dict[str, Any]) -> str:
+    """Return how often refinements made an image worse, as a sentence.
+
+    Parameters
+    ----------
+    drops : dict
+        `Evaluation.drops`.
+    """
+    shares = ", ".join(
+        f"more than {limit}: {share:.1%}" for limit, share in drops.items() if limit[0].isdigit()
+    )
+    return (
+        f"mean IoU lowered by a refinement ({drops['refinements']}) by {shares}; "
+        f"by {drops['worst']:.3f} at worst; "
+        f"right pixels of classes that were not painted lost: {drops['lost']:.2%}"
+    )
 
 
 def label_table(labels: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ COMMANDS = (
     "suggest",
     "refine",
     "batch",
+    "remember",
     "evaluate",
     "convert",
     "models",

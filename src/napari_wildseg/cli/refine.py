@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_wildseg.cli import arguments
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.memory import ClassMemory
 
 HELP = "refine a label image by the picture it belongs to, keeping your corrections"
 
@@ -31,6 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refiner", default="default", metavar="NAME", help="single-image segmentation to use"
     )
+    arguments.add_memory(parser)
+    parser.add_argument(
+        "--near",
+        type=float,
+        metavar="PIXELS",
+        help="change nothing farther than this from corrected pixels; with --corrections, from "
+        "those that LABELS does not hold as corrections already",
+    )
+    parser.add_argument(
+        "--lock",
+        default="",
+        metavar="NAMES",
+        help="classes that lose no pixel of LABELS and get none, for example cat,background",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
 
@@ -49,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.cli.console import print_json
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.images import as_rgb
+    from napari_wildseg.engine.limits import LIMIT_SETTINGS, Limits, new_strokes
     from napari_wildseg.engine.pictures import read_picture, stem_of
     from napari_wildseg.io import LabelImage, read_labels
     from napari_wildseg.io.corrections import read_corrections
@@ -65,23 +88,38 @@ def run(args: argparse.Namespace) -> int:
             f"{args.labels.name} is {start.labels.shape[1]} x {start.labels.shape[0]} pixels, "
             f"the image {rgb.shape[1]} x {rgb.shape[0]}: give the labels of this image."
         )
-    corrections = start.corrections
+    corrections, earlier = start.corrections, None
     if args.corrections is not None:
+        earlier = start.corrections
         corrections = read_corrections(args.corrections, start.labels.shape)
+    memory = arguments.read_memory(args.memory)
+    if args.near is not None and corrections is None:
+        raise InputError("--near needs corrections: give them with --corrections FILE.")
     classes = {info.id: info for info in start.classes}
     if corrections is not None:
         for value in sorted(set(corrections[corrections > 0].tolist()) - set(classes)):
             classes[value] = placeholder_class(value)
+    names = [name.strip() for name in args.lock.split(",") if name.strip()]
+    limits = Limits.checked(args.near, names, tuple(classes.values()))
 
-    from napari_wildseg.engine.refine import refine
+    if memory is not None:
+        refined = recall(memory, rgb, start.labels, corrections, tuple(classes.values()), args)
+    else:
+        from napari_wildseg.engine.refine import refine
 
-    refined = refine(rgb, start.labels, corrections, method=args.refiner)
+        refined = refine(rgb, start.labels, corrections, method=args.refiner)
+    refined = limits.apply(start.labels, refined, new_strokes(corrections, earlier), corrections)
     labels: LabelImage = replace(
         start,
         labels=refined,
         classes=tuple(classes.values()),
         image=stem,
-        settings={**start.settings, "refiner": args.refiner, "refined": True},
+        settings={
+            **{key: value for key, value in start.settings.items() if key not in LIMIT_SETTINGS},
+            "refiner": args.refiner,
+            "refined": True,
+            **limits.to_settings(),
+        },
         corrections=corrections,
     )
     results.write_results(paths, rgb, labels, overwrite=args.overwrite)
@@ -91,3 +129,55 @@ def run(args: argparse.Namespace) -> int:
     else:
         results.print_summary(labels, paths)
     return 0
+
+
+def recall(
+    memory: ClassMemory,
+    rgb: NDArray[np.uint8],
+    start: NDArray[np.uint8],
+    corrections: NDArray[np.int16] | None,
+    classes: tuple[ClassInfo, ...],
+    args: argparse.Namespace,
+) -> NDArray[np.uint8]:
+    """Refine with the model that a memory belongs to, and with what it knows of the classes.
+
+    Parameters
+    ----------
+    memory : ClassMemory
+        The memory.
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    start : ndarray
+        ``(H, W)`` uint8 labels, 255 where nothing is decided.
+    corrections : ndarray or None
+        ``(H, W)`` int16, -1 where nothing is corrected.
+    classes : tuple of ClassInfo
+        Of the labels.
+    args : argparse.Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint8.
+    """
+    from napari_wildseg.cli.console import run_steps, warn
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    source = memory.source
+    if source is None or not classes:
+        raise InputError("There is nothing to recall: the memory or the list of classes is empty.")
+    segmenter = Segmenter(
+        source.model,
+        views=source.views,
+        method=source.method,
+        refiner=args.refiner,
+        memory=memory,
+    )
+    run_steps(segmenter.set_image_steps(rgb))
+    run_steps(segmenter.segment_steps(classes, refine=False))
+    result = run_steps(segmenter.refine_steps(corrections, pseudo_labels=start))
+    for notice in result.notices:
+        warn(notice)
+    return result.labels

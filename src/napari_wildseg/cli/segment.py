@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model(parser)
     arguments.add_cache(parser)
+    arguments.add_memory(parser)
     parser.add_argument(
         "--threshold",
         type=arguments.fraction,
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     names = load_vocabulary(args.vocabulary) if automatic else ()
     classes = () if automatic else arguments.read_labels(args.labels)
     background = checked_background(args.background)
+    memory = arguments.read_memory(args.memory)
     stem = stem_of(args.image)
     picture = open_large(args.image, args.detail)
     if picture is not None:
@@ -98,6 +100,10 @@ def run(args: argparse.Namespace) -> int:
                 raise InputError(
                     "--labels auto is for single pictures that are seen whole: "
                     "name the classes, or take them from wildseg suggest on a part."
+                )
+            if memory is not None and picture.planes == 1:
+                raise InputError(
+                    "Images this large are segmented without the class memory: leave --memory out."
                 )
             run_on = segment_stack if picture.planes > 1 else segment_large
             return run_on(args, picture, classes, stem)
@@ -129,6 +135,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
         background=background,
+        memory=memory,
     )
     run_steps(segmenter.set_image_steps(rgb))
     how = {"threshold": args.threshold, "refine": not args.no_refine}

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_wildseg.cli.arguments import read_memory
 from napari_wildseg.cli.console import print_json, run_steps, say, table, warn
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def segment_stack(
         method=args.method,
         refiner=args.refiner,
         device=args.device,
+        memory=read_memory(args.memory),
     )
     with labels_on_disk(
         path,

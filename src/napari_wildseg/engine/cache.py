@@ -73,6 +73,9 @@ class EncodingCache:
         Where to keep them on disk as well; None for memory alone.
     disk_bytes : int
         Most bytes on disk.
+    evict : bool
+        Whether the least recently used files make room for new ones. If not, a full folder takes
+        no more: of images that come again in the same order, those that are kept are then found.
 
     Raises
     ------
@@ -85,10 +88,12 @@ class EncodingCache:
         memory_bytes: int = 256 * 2**20,
         folder: str | os.PathLike[str] | None = None,
         disk_bytes: int = 4 * 2**30,
+        evict: bool = True,
     ) -> None:
         self.memory_bytes = memory_bytes
         self.folder = None if folder is None else check_cache_folder(folder)
         self.disk_bytes = disk_bytes
+        self.evict = evict
         self._held: OrderedDict[str, tuple[ViewEncoding, ...]] = OrderedDict()
 
     @property
@@ -130,7 +135,7 @@ class EncodingCache:
         """
         self._hold(key, tuple(views))
         path = self._path(key)
-        if path is None or _size(views) > self.disk_bytes:
+        if path is None or _size(views) > self.disk_bytes - self._taken():
             return
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
@@ -169,6 +174,10 @@ class EncodingCache:
             with contextlib.suppress(OSError):
                 found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
+
+    def _taken(self) -> int:
+        """Bytes on disk that do not make room."""
+        return 0 if self.evict else sum(path.stat().st_size for path in self._files())
 
     def _make_room(self) -> None:
         files = self._files()

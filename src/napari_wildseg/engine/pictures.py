@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,31 @@ def stem_of(spec: str | Path) -> str:
         return text.removeprefix(_SAMPLE)
     path, plane = split_plane(spec)
     return path.stem if plane is None else f"{path.stem}_{plane:04d}"
+
+
+PLANES_REMEMBERED = 3
+"""Planes of one stack that are remembered at most: they are nearly one image."""
+
+
+def spread_planes(planes: Sequence[int]) -> list[int]:
+    """Choose at most `PLANES_REMEMBERED` planes of a stack, as far apart as they can be.
+
+    Parameters
+    ----------
+    planes : sequence of int
+        Their numbers, rising.
+
+    Examples
+    --------
+    >>> spread_planes([2, 3, 4, 5, 9])
+    [2, 4, 9]
+    """
+    if len(planes) <= PLANES_REMEMBERED:
+        return list(planes)
+    return [
+        planes[round(i * (len(planes) - 1) / (PLANES_REMEMBERED - 1))]
+        for i in range(PLANES_REMEMBERED)
+    ]
 
 
 def split_plane(spec: str | Path) -> tuple[Path, int | None]:

@@ -17,9 +17,12 @@ from torch.nn import functional as F
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.memory.recall import Recalled
+from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.presence import Presence
 from napari_wildseg.engine.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.refine import Refinement
+from napari_wildseg.engine.refine.default import DefaultRefinement
 
 
 @dataclass
@@ -40,6 +43,10 @@ class Segmentation:
         Whether the classes are in the image at all.
     refinement : Refinement, optional
         The refinement that was begun last, kept since a second run is much cheaper.
+    reader : DefaultRefinement, optional
+        Spreads the maps over superpixels, for a memory; the refinement itself where it is such.
+    recalled : Recalled, optional
+        What a memory said.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -48,6 +55,8 @@ class Segmentation:
     evidence: Evidence
     presence: Presence
     refinement: Refinement | None = None
+    reader: DefaultRefinement | None = None
+    recalled: Recalled | None = None
 
     @classmethod
     def begin(
@@ -73,6 +82,16 @@ class Segmentation:
         grid = normalise(maps, presence=presence)
         full = to_pixels(grid, shape)
         return cls(classes, grid, full, Evidence(full), presence)
+
+    def take(self, recalled: Recalled) -> None:
+        """Let what a memory says replace the maps from here on."""
+        self.recalled = recalled
+        if recalled.scores is not None:
+            assert self.reader is not None
+            self.reader.recalled = recalled.scores
+            maps = (recalled.scores - self.reader.options.bias).clamp(0, 1)
+            self.relevance = resize(maps, self._shape).numpy()
+            self.evidence = Evidence(self.relevance)
 
     @property
     def left_out(self) -> tuple[ClassInfo, ...]:
@@ -107,7 +126,7 @@ class Segmentation:
         return np.where(places < 0, np.int16(-1), ids)
 
     def places_of_pseudo_labels(
-        self, pseudo_labels: NDArray[np.uint8] | None
+        self, pseudo_labels: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.uint8] | None:
         """Check pseudo-labels and turn their ids into places; 0 and 255 stay.
 

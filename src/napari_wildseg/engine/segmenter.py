@@ -19,6 +19,10 @@ from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.limits import Limits, new_strokes
+from napari_wildseg.engine.memory.memory import ClassMemory
+from napari_wildseg.engine.memory.recall import recall
+from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.base import CLIPModel
 from napari_wildseg.engine.presence import PresenceTest, Rivals
@@ -26,6 +30,7 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.propagation import Look, look_of
 from napari_wildseg.engine.pseudo_labels import decide, normalise
 from napari_wildseg.engine.refine import start_refinement
+from napari_wildseg.engine.refine.default import DefaultRefinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmentation import Segmentation, to_pixels
@@ -35,6 +40,8 @@ from napari_wildseg.engine.thresholds import CUT, checked_threshold
 from napari_wildseg.engine.turns import Turns, one_thread
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
+
+_NO_LIMITS = Limits()
 
 
 class Segmenter:
@@ -64,9 +71,13 @@ class Segmenter:
         are left out. None at all is allowed.
     cache_dir : path, optional
         Also keep encodings in this folder, for the next time the same image is opened with the
-        same model, method and views. The images encoded last are kept in memory anyway.
+        same model, method and views. The images encoded last are kept in memory anyway. An
+        `EncodingCache` is used as it is, without ``cache_bytes``.
     cache_bytes : int
         Most bytes of encodings of earlier images kept in memory; 0 where none comes back.
+    memory : ClassMemory, optional
+        What earlier images taught about the classes; asked by `segment`. It may be set, or taken
+        away, between two calls of `segment`. `remember` begins one if there is none.
 
     Examples
     --------
@@ -87,8 +98,9 @@ class Segmenter:
         threshold: float = 0.5,
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
-        cache_dir: str | os.PathLike[str] | None = None,
+        cache_dir: str | os.PathLike[str] | EncodingCache | None = None,
         cache_bytes: int = 256 * 2**20,
+        memory: ClassMemory | None = None,
     ) -> None:
         if not isinstance(model, str) and not hasattr(model, "network"):
             model = str(checked_path(model, "model"))
@@ -101,7 +113,12 @@ class Segmenter:
         self.threshold = checked_threshold(threshold)
         self.device = device
         self.background = checked_background(background)
-        self._cache = EncodingCache(cache_bytes, folder=cache_dir)
+        self._cache = (
+            cache_dir
+            if isinstance(cache_dir, EncodingCache)
+            else EncodingCache(cache_bytes, folder=cache_dir)
+        )
+        self.memory = memory
         self._image: NDArray[np.uint8] | None = None
         self._encoding: ImageEncoding | None = None
         self._rivals: Rivals | None = None
@@ -153,6 +170,8 @@ class Segmenter:
         yield Progress(0, 1, "Loading the model")
         model = self.model
         method = get_method(self.method, model)
+        if self.memory is not None:
+            self.memory.check(self._source(method.name))
         started = time.perf_counter()
         encoding = yield from encode_steps(rgb, model, method, self.views, self._cache)
         self._seconds = {"encode": time.perf_counter() - started}
@@ -218,6 +237,10 @@ class Segmenter:
         presence = self._presence(classes, text)
         maps = encoding.relevance(self.model, text, background)
         state = Segmentation.begin(classes, maps, presence, encoding.shape)
+        if self.memory is not None and len(self.memory):
+            yield Progress(1, 3, "Recalling earlier images")
+            self.memory.check(self._source(encoding.method.name))
+            state.take(recall(self.memory, classes, self._reader(state)))
         seconds = time.perf_counter() - started
         stages = None
         if keep_stages:
@@ -359,6 +382,8 @@ class Segmenter:
         corrections: NDArray[np.integer[Any]] | None = None,
         *,
         pseudo_labels: NDArray[np.uint8] | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
     ) -> Result:
         """Rerun the single-image refinement, keeping every corrected pixel.
 
@@ -369,13 +394,21 @@ class Segmenter:
             not only the new ones.
         pseudo_labels : ndarray, optional
             ``(H, W)`` uint8 to start from instead of those of the threshold.
+        near : float, optional
+            Change nothing farther than this, in pixels, from what was corrected since the last
+            result.
+        locked : iterable of int or str
+            Classes, by id or name, that lose no pixel of the last result and get none, except
+            where a correction says so.
 
         Raises
         ------
         InputError
             If nothing was segmented yet, or the shape or values do not fit the image.
         """
-        return drain(self.refine_steps(corrections, pseudo_labels=pseudo_labels))
+        return drain(
+            self.refine_steps(corrections, pseudo_labels=pseudo_labels, near=near, locked=locked)
+        )
 
     @one_thread
     def refine_steps(
@@ -383,13 +416,99 @@ class Segmenter:
         corrections: NDArray[np.integer[Any]] | None = None,
         *,
         pseudo_labels: NDArray[np.uint8] | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
     ) -> Steps[Result]:
         """As `refine`, as a generator of `Progress`; the old result stays until it ends."""
         self._require_image()
         state = self._require_segmentation()
+        limits = Limits.checked(near, locked, state.classes)
         fixed = state.places_of_corrections(corrections)
         seeds = state.places_of_pseudo_labels(pseudo_labels)
-        return (yield from self._result_steps(state, self.threshold, seeds, fixed, True))
+        return (
+            yield from self._result_steps(state, self.threshold, seeds, fixed, True, limits=limits)
+        )
+
+    # ------------------------------------------------------------------ memory
+
+    def remember(
+        self,
+        *,
+        finished: bool = True,
+        labels: NDArray[np.integer[Any]] | None = None,
+        name: str = "",
+    ) -> ImageRecord:
+        """Add the present image to `memory`; a record of the same image is replaced.
+
+        Parameters
+        ----------
+        finished : bool
+            Whether every label is right. If False, corrected pixels count in full and the other
+            labels a little.
+        labels : ndarray, optional
+            ``(H, W)`` integers: 0 or class ids, 255 not known; those of the last result if not
+            given. They may come from anywhere, for example from an annotator's file.
+        name : str
+            What the annotator knows the image by.
+
+        Returns
+        -------
+        ImageRecord
+            What was added.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet, the labels do not fit the image and classes, or the
+            memory belongs to another model, method or set of views.
+        """
+        record = self.record(finished=finished, labels=labels, name=name)
+        if self.memory is None:
+            self.memory = ClassMemory()
+        self.memory.add(record, self._source(self._require_image()[1].method.name))
+        return record
+
+    def record(
+        self,
+        *,
+        finished: bool = True,
+        labels: NDArray[np.integer[Any]] | None = None,
+        name: str = "",
+    ) -> ImageRecord:
+        """As `remember`, but only return the record."""
+        image, _ = self._require_image()
+        state = self._require_segmentation()
+        assert self.result is not None
+        places = state.places_of_pseudo_labels(self.result.labels if labels is None else labels)
+        assert places is not None
+        corrections = state.places_of_corrections(self.result.corrections)
+        names = tuple(info.name for info in state.classes)
+        return make_record(
+            image, names, self._reader(state), places, corrections, name=name, finished=finished
+        )
+
+    @property
+    def source(self) -> Source:
+        """Model, relevance method and views: what a class memory belongs to."""
+        return self._source(get_method(self.method, self.model).name)
+
+    def _source(self, method: str) -> Source:
+        return Source(self.model.name, self.model.fingerprint, method, self.views)
+
+    def _reader(self, state: Segmentation) -> DefaultRefinement:
+        """Return a refinement that has superpixels and spreads maps, whatever the refiner is."""
+        if state.reader is None:
+            image, encoding = self._require_image()
+            reader = start_refinement(
+                image,
+                len(state.classes),
+                features=encoding.features(),
+                relevance=state.grid_relevance.numpy(),
+                like=self._segmentation.reader if self._segmentation else None,
+            )
+            assert isinstance(reader, DefaultRefinement)
+            state.reader = reader
+        return state.reader
 
     # ------------------------------------------------------------------ inside
 
@@ -401,6 +520,7 @@ class Segmenter:
         corrections: NDArray[np.int16] | None,
         refine: bool,
         stages: dict[str, NDArray[np.uint8]] | None = None,
+        limits: Limits = _NO_LIMITS,
     ) -> Steps[Result]:
         """Make the result; what the segmenter holds changes only when all is done."""
         image, encoding = self._require_image()
@@ -411,7 +531,9 @@ class Segmenter:
         yield Progress(1, 3, "Refining" if refine else "Labelling")
         started = time.perf_counter()
         if refine:
-            if state.refinement is None or state.refinement.name != self.refiner:
+            if self.refiner == DefaultRefinement.name:
+                state.refinement = self._reader(state)
+            elif state.refinement is None or state.refinement.name != self.refiner:
                 state.refinement = start_refinement(
                     image,
                     len(state.classes),
@@ -425,6 +547,10 @@ class Segmenter:
             labels = keep_corrections(decide(state.relevance, threshold), corrections)
         self._seconds["refine"] = time.perf_counter() - started
         refined = state.to_ids(labels)
+        decided = None if corrections is None else state.ids_of_corrections(corrections)
+        if limits and self.result is not None:
+            painted = new_strokes(decided, self.result.corrections)
+            refined = limits.apply(self.result.labels, refined, painted, decided)
         result = Result(
             labels=refined,
             pseudo_labels=state.to_ids(seeds),
@@ -436,14 +562,17 @@ class Segmenter:
                 "views": self.views,
                 "method": encoding.method.name,
                 "refiner": self.refiner if refine else None,
+                **limits.to_settings(),
+                **({} if state.recalled is None else {"memory": state.recalled.used}),
             },
             notices=(
+                *(() if state.recalled is None else state.recalled.notices),
                 *notices_about(self.model, state.classes),
                 *notices_of(refined, state.classes, state.left_out),
             ),
             seconds=dict(self._seconds),
             stage_labels=None if stages is None else {**stages, "refined": refined},
-            corrections=None if corrections is None else state.ids_of_corrections(corrections),
+            corrections=decided,
             left_out=tuple(info for info in state.left_out if not (refined == info.id).any()),
         )
         yield Progress(3, 3, "Done")

@@ -45,6 +45,8 @@ class BatchRequest:
         Folder of labels that are right already; empty for none.
     scheduler : str
         A Dask scheduler's address, or ``local:N``; empty for this machine's cores.
+    update : bool
+        Redo what was not reviewed of the batch in ``folder``; nothing else is looked at.
     """
 
     source: str
@@ -57,9 +59,12 @@ class BatchRequest:
     if_present: bool = False
     corrected: str = ""
     scheduler: str = ""
+    update: bool = False
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``wildseg`` that do it, going on where an earlier run stopped."""
+        if self.update:
+            return ["batch", "--update", "--progress-json", f"--out={self.folder}"]
         return [
             "batch",
             "--resume",

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+    Signal,
+)
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.classes import as_typed
 
-NAME, AREA = range(2)
+NAME, AREA, LOCK = range(3)
 _INVALID = QModelIndex()
 _SWATCH = QSize(14, 14)
 
@@ -27,11 +35,13 @@ class ClassTableModel(QAbstractTableModel):
 
     rename_asked = Signal(int, str)
     visibility_asked = Signal(int, bool)
+    lock_asked = Signal(int, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._classes: tuple[ClassInfo, ...] = ()
         self._hidden: frozenset[int] = frozenset()
+        self._locked: frozenset[int] = frozenset()
         self._areas: dict[int, float] = {}
         self._notices: dict[int, str] = {}
 
@@ -40,12 +50,18 @@ class ClassTableModel(QAbstractTableModel):
         classes: tuple[ClassInfo, ...],
         hidden: frozenset[int],
         notices: dict[int, str] | None = None,
+        locked: frozenset[int] = frozenset(),
     ) -> None:
         """Show another class list; ``notices`` say of which ids the model has little idea."""
         notices = notices or {}
-        if (classes, hidden, notices) == (self._classes, self._hidden, self._notices):
+        if (classes, hidden, notices, locked) == (
+            self._classes,
+            self._hidden,
+            self._notices,
+            self._locked,
+        ):
             return
-        self._notices = notices
+        self._notices, self._locked = notices, locked
         same_rows = [c.id for c in classes] == [c.id for c in self._classes]
         if not same_rows:
             self.beginResetModel()
@@ -71,7 +87,7 @@ class ClassTableModel(QAbstractTableModel):
 
     def _all_changed(self) -> None:
         if self._classes:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._classes) - 1, AREA))
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self._classes) - 1, LOCK))
 
     # Qt calls these; the names are its own.
 
@@ -81,14 +97,14 @@ class ClassTableModel(QAbstractTableModel):
 
     def columnCount(self, parent: Index = _INVALID) -> int:  # noqa: N802
         """Return the number of columns."""
-        return 0 if parent.isValid() else 2
+        return 0 if parent.isValid() else 3
 
     def headerData(  # noqa: N802
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
         """Return the heading of a column."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return ("Class", "Area")[section]
+            return ("Class", "Area", "")[section]
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
@@ -98,6 +114,8 @@ class ClassTableModel(QAbstractTableModel):
             return None
         if index.column() == AREA:
             return self._area_data(info, role)
+        if index.column() == LOCK:
+            return self._lock_data(info, role)
         if role == Qt.ItemDataRole.DisplayRole:
             return f"{info.name}  (?)" if info.id in self._notices else info.name
         if role == Qt.ItemDataRole.EditRole:
@@ -113,8 +131,23 @@ class ClassTableModel(QAbstractTableModel):
             return f"{notice}\n\n".lstrip() + (
                 f"{info.name}: label {info.id}, asked for as {asked}.\n"
                 "Click to paint with it, double-click to rename, Delete to remove;\n"
-                "the box shows or hides it."
+                "the box shows or hides it, the padlock (or L) locks it."
             )
+        return None
+
+    def is_locked(self, class_id: int) -> bool:
+        """Whether a class is locked."""
+        return class_id in self._locked
+
+    def _lock_data(self, info: ClassInfo, role: int) -> Any:
+        locked = self.is_locked(info.id)
+        if role == Qt.ItemDataRole.DecorationRole:
+            return padlock(locked)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return "locked" if locked else "not locked"
+        if role == Qt.ItemDataRole.ToolTipRole:
+            what = "is locked: no run takes pixels from it or gives it any"
+            return f"{info.name} {what}." if locked else f"Click to lock {info.name}."
         return None
 
     def _area_data(self, info: ClassInfo, role: int) -> Any:
@@ -179,6 +212,37 @@ def swatch(colour: tuple[int, int, int], size: QSize = _SWATCH) -> QIcon:
     return icon
 
 
+def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
+    """Return a padlock, closed or open; the open one is faint.
+
+    Parameters
+    ----------
+    locked : bool
+        Whether it is closed.
+    size : QSize
+        Its size in logical pixels.
+    """
+    density = 3
+    pixmap = QPixmap(size * density)
+    pixmap.setDevicePixelRatio(density)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    # Amber can be seen on the dark theme and the light one, grey too.
+    colour = QColor("#d98e04" if locked else "#8c8c8c")
+    painter.setOpacity(1.0 if locked else 0.6)
+    painter.setPen(QPen(colour, 1.6))
+    left = 4.0 if locked else 7.5
+    painter.drawArc(QRectF(left, 1.2, 6.0, 8.0), 0, 180 * 16)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    painter.drawRoundedRect(QRectF(2.0, 5.6, 10.0, 7.4), 1.5, 1.5)
+    painter.end()
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon
+
+
 class ClassTable(QTableView):
     """Shows the classes; rows are picked with a click or the arrow keys."""
 
@@ -210,6 +274,7 @@ class ClassTable(QTableView):
         rows.setDefaultSectionSize(24)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(AREA, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(LOCK, QHeaderView.ResizeMode.Fixed)
         header.setHighlightSections(False)
         # Flat, as the rest of napari; the colours stay the theme's.
         header.setStyleSheet(
@@ -217,6 +282,7 @@ class ClassTable(QTableView):
         )
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setColumnWidth(AREA, self.fontMetrics().horizontalAdvance("<00.0 %") + 16)
+        self.setColumnWidth(LOCK, _SWATCH.width() + 12)
         self.setMinimumHeight(110)
         self.clicked.connect(self._on_clicked)
 
@@ -251,12 +317,15 @@ class ClassTable(QTableView):
         )
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Remove the current class with Delete, pick it with Return."""
+        """Remove the current class with Delete, pick it with Return, lock it with L."""
         info = self.current_class()
         editing = self.state() == QAbstractItemView.State.EditingState
         if event is not None and info is not None and not editing:
             if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
                 self.removal_asked.emit(info.id)
+                return
+            if event.key() == Qt.Key.Key_L:
+                self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
                 return
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self.picked.emit(info.id)
@@ -265,5 +334,7 @@ class ClassTable(QTableView):
 
     def _on_clicked(self, index: QModelIndex) -> None:
         info = self.classes.class_at(index.row())
-        if info is not None:
+        if info is not None and index.column() == LOCK:
+            self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
+        elif info is not None:
             self.picked.emit(info.id)

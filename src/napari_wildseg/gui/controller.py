@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
+from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
+from napari_wildseg.gui.changes import ShownChanges, refined_sentence
+from napari_wildseg.gui.class_memory import WindowMemory
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.jobs import (
     EnginePool,
@@ -64,6 +67,7 @@ class Controller(Workspace):
         self.model = self.settings.model
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
+        self.memory = WindowMemory(self)
         self.automatic = AutoNames(self)
         self.pool = EnginePool()
         self._planes_left: list[Plane] = []
@@ -74,8 +78,10 @@ class Controller(Workspace):
         self.takeover = Takeover(self.runner, self.layers)
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
+        self.shown_changes = ShownChanges(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
+        self.pixels.replaced.connect(self._on_pixels_replaced)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         viewer.dims.events.current_step.connect(self._on_plane_changed)
 
@@ -96,6 +102,8 @@ class Controller(Workspace):
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image; a run for the one before is cancelled."""
+        if image is not self._image:
+            self.memory.leave(self.session)
         stopped = image is not self._image and self.runner.running
         if stopped:
             self.cancel()
@@ -164,8 +172,18 @@ class Controller(Workspace):
         steps = partial(release_steps, self.pool)
         self.runner.run("Release", None, steps, self._take_release, quiet=True)
 
-    def refine(self) -> None:
-        """Refine with the corrections painted so far."""
+    def refine_near(self) -> None:
+        """Refine, but change nothing far from what was painted since the last result."""
+        self.refine(near=float(self.settings.near_distance))
+
+    def refine(self, *, near: float | None = None) -> None:
+        """Refine with the corrections painted so far.
+
+        Parameters
+        ----------
+        near : float, optional
+            Change nothing farther than this from what was painted since the last result.
+        """
         ready = self.ready()
         if ready is None:
             return
@@ -175,9 +193,9 @@ class Controller(Workspace):
             return
         if session.offered:
             self.adopt(session, session.unknown_labels(plane))
-        request = self.request(session, image, plane)
+        request = self.request(session, image, plane, near=near)
         steps = partial(refine_steps, request, session.standings(plane))
-        take = partial(self._take_refined, session, plane)
+        take = partial(self._take_refined, session, plane, near)
         self.runner.run("Refine", image, steps, take, asks_model=True)
 
     def set_threshold(self, value: float) -> None:
@@ -287,7 +305,9 @@ class Controller(Workspace):
         gc.collect()
         self.status.emit("The model's memory is free again; the next run loads it anew.")
 
-    def _take_refined(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+    def _take_refined(
+        self, session: ImageSession, plane: Plane, near: float | None, outcome: Outcome
+    ) -> None:
         anew = not self.layers.there(session.layer(LABELS))
 
         def shown(taken: Taken) -> None:
@@ -297,7 +317,11 @@ class Controller(Workspace):
             if anew:
                 self._after(outcome, f"Refined{kept}. {_DONE}")  # there is nothing to go back to
             elif taken.changed:
-                self._after(outcome, f"Refined{kept}. Ctrl+Z brings back the state before.")
+                self.shown_changes.note(session, plane, outcome.difference)
+                told, alarm = refined_sentence(outcome.difference, session.classes)
+                self._after(outcome, f"Refined{kept}. {told}", alarm=alarm)
+            elif near is not None and outcome.standings and outcome.standings.painted() is None:
+                self._after(outcome, f"Nothing was painted since the last run. {_DONE}")
             else:
                 self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")
 
@@ -308,9 +332,10 @@ class Controller(Workspace):
         self.suggested.emit(session.suggestions)
         self.status.emit(_SUGGESTED if names else _NOTHING_SUGGESTED)
 
-    def _after(self, outcome: Outcome, message: str) -> None:
+    def _after(self, outcome: Outcome, message: str, *, alarm: bool = False) -> None:
         self.areas_changed.emit()
-        self.status.emit(" ".join([*outcome.notices, message]))
+        tell = self.alarmed if alarm else self.status
+        tell.emit(" ".join([*outcome.notices, message]))
 
     # ------------------------------------------------------------------ inside
 
@@ -329,7 +354,9 @@ class Controller(Workspace):
     def _leave_sequence(self) -> None:
         self._planes_left, self._planes_total, self.planes_done = [], 0, 0
 
-    def request(self, session: ImageSession, image: Image, plane: Plane) -> Request:
+    def request(
+        self, session: ImageSession, image: Image, plane: Plane, *, near: float | None = None
+    ) -> Request:
         """Note what a job needs to know about a plane."""
         return Request(
             pool=self.pool,
@@ -339,6 +366,8 @@ class Controller(Workspace):
             threshold=self.threshold,
             model=self.model,
             options={"views": self.settings.views, "background": self.settings.background},
+            limits=Limits(near, tuple(sorted(session.locked))),
+            memory=self.memory.current,
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:
@@ -357,6 +386,10 @@ class Controller(Workspace):
             self.areas_changed.emit()
             self.say_what_next()
 
+    def _on_pixels_replaced(self, image: Image) -> None:
+        if image is self.runner.image:
+            self.cancel("The pixels of the image were replaced, so the run was cancelled.")
+
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
         if layer is self.runner.image:
@@ -374,6 +407,7 @@ class Controller(Workspace):
         if self._closed:
             return
         self.runner.cancel()
+        self.memory.close()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Step
+from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Step, label_values
 from napari_wildseg.gui.scratch import same
 
 
@@ -30,6 +30,7 @@ class Tracker:
         # be an array of its own.
         self.baseline = automatic
         self.kept = np.broadcast_to(np.uint8(UNLABELLED), automatic.shape)
+        self._confirmed: NDArray[np.integer] = np.zeros(0, np.uint32)
         self._steps: list[Step] = []
         self._position = 0
         self._painted_back = False
@@ -45,7 +46,7 @@ class Tracker:
         leaves_step : bool
             Whether writing a result is to be an undo step.
         """
-        return Standing(data, self.baseline, self.kept, leaves_step)
+        return Standing(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
     def stands(self, standing: Standing, data: NDArray[np.integer]) -> bool:
         """Whether things still stand as they did."""
@@ -84,15 +85,24 @@ class Tracker:
         int
             How many pixels are newly kept.
         """
-        keep = region & (data < UNLABELLED) & (self.decided(data) == UNLABELLED)
+        values = label_values(data)
+        keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
         count = int(np.count_nonzero(keep))
         if count:
-            self.kept = np.where(keep, data, self.kept).astype(np.uint8)
+            self.kept = np.where(keep, values, self.kept).astype(np.uint8)
+            self._note_confirmed(keep)
         return count
 
     def restore(self, decided: NDArray[np.uint8]) -> None:
         """Take decisions from elsewhere, for example from a recovery file."""
         self.kept = np.where(decided != UNLABELLED, decided, self.kept).astype(np.uint8)
+        self._note_confirmed(decided != UNLABELLED)
+
+    def _note_confirmed(self, pixels: NDArray[np.bool_]) -> None:
+        found = np.flatnonzero(pixels)
+        if pixels.size < 2**32:
+            found = found.astype(np.uint32)
+        self._confirmed = np.concatenate([self._confirmed, found])
 
     def follow_history(self, data: NDArray[np.integer]) -> bool:
         """Notice that automatic writes were undone or redone.
@@ -119,12 +129,14 @@ class Tracker:
             step = self._steps[self._position]
             self.baseline = step.baseline.reverted(self.baseline)
             self.kept = step.kept.reverted(self.kept)
+            self._confirmed = step.confirmed
         while self._position < len(self._steps) and self._steps[self._position].pixels.is_applied(
             data
         ):
             step = self._steps[self._position]
             self.baseline = step.baseline.applied(self.baseline)
             self.kept = step.kept.applied(self.kept)
+            self._confirmed = self._confirmed[:0]
             self._position += 1
         return self._position != start
 
@@ -147,6 +159,7 @@ class Tracker:
             del self._steps[:-100]
         self._position = len(self._steps)
         self._painted_back = self._stroke = False
+        self._confirmed = self._confirmed[:0]
         self.baseline, self.kept = plan.baseline, plan.kept
 
     def reject(self, plan: Plan) -> None:
@@ -155,6 +168,7 @@ class Tracker:
             self._steps.pop()
         self._position = len(self._steps)
         self.baseline, self.kept = plan.standing.baseline, plan.standing.kept
+        self._confirmed = plan.standing.confirmed
 
     def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
         """Plan to replace a label that is no longer a class, and to drop the decisions for it.
@@ -171,13 +185,14 @@ class Tracker:
         standing = self.standing(data)
         kept = standing.decided()
         kept[kept == label] = UNLABELLED
-        result = np.where(data == label, instead, np.minimum(data, UNLABELLED)).astype(np.uint8)
+        result = np.where(data == label, instead, label_values(data)).astype(np.uint8)
         return standing.to(result, kept)
 
     def release(self, data: NDArray[np.integer]) -> None:
         """Take every decision back; the pixels stay as they are."""
         self.kept = np.full(data.shape, UNLABELLED, np.uint8)
-        self.baseline = np.minimum(data, UNLABELLED).astype(np.uint8)
+        self.baseline = np.array(label_values(data))
+        self._confirmed = self._confirmed[:0]
 
     def _top_is_reverted(self, data: NDArray[np.integer]) -> bool:
         return self._position > 0 and self._steps[self._position - 1].pixels.is_reverted(data)

@@ -23,6 +23,14 @@ _PROBES = 64
 """Pixels that are looked at first, where most answers are no."""
 
 
+def _nowhere() -> NDArray[np.integer]:
+    return np.zeros(0, np.uint32)
+
+
+LABELS, PSEUDO = "labels", "pseudo"
+"""The two label layers of an image, as keys."""
+
+
 @dataclass(frozen=True)
 class Patch:
     """The pixels in which two arrays of one shape differ."""
@@ -91,6 +99,8 @@ class Step:
     pixels: Patch
     baseline: Patch
     kept: Patch
+    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    """What was confirmed since the result before, as in `Standing`."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +119,8 @@ class Standing:
         Whether writing a result is an undo step; not in a layer that nobody has seen.
     there : bool
         Whether there is such a layer yet.
+    confirmed : ndarray
+        Flat indices of the pixels that were confirmed since the last automatic result.
     """
 
     data: NDArray[np.integer]
@@ -116,6 +128,7 @@ class Standing:
     kept: NDArray[np.uint8]
     leaves_step: bool = True
     there: bool = True
+    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
 
     @classmethod
     def blank(cls, shape: tuple[int, int], fill: int) -> Standing:
@@ -135,8 +148,19 @@ class Standing:
         decided = self.kept.copy()
         changed = self.data != self.baseline
         if changed.any():
-            decided[changed] = np.minimum(self.data[changed], UNLABELLED)
+            decided[changed] = label_values(self.data[changed])
         return decided
+
+    def painted(self) -> NDArray[np.bool_]:
+        """Mark what the annotator painted or confirmed since the last automatic result."""
+        painted = np.array(self.data != self.baseline)
+        painted.ravel()[self.confirmed] = True
+        return painted
+
+    def stray(self) -> int | None:
+        """Return a value that no label has, such as 300 or -5; None if there is none."""
+        outside = beyond(self.data)
+        return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
         """Work out how to show a new automatic result.
@@ -164,11 +188,17 @@ class Standing:
             scratch = Scratch()
             scratch.copy(result)
             return Plan(self, result, kept, None, changes, result.copy(), scratch)
-        pixels = Patch.between(self.data, result)
+        outside = beyond(self.data)
+        # What is no label is told at the next run, and stays until the annotator repaints it.
+        wanted = result if outside is None else np.where(outside, self.data, result)
+        pixels = Patch.between(self.data, wanted)
         step = Step(
             pixels,
-            pixels if same(self.data, self.baseline) else Patch.between(self.baseline, result),
+            pixels
+            if outside is None and same(self.data, self.baseline)
+            else Patch.between(self.baseline, result),
             Patch.between(self.kept, kept),
+            self.confirmed,
         )
         return Plan(self, result, kept, step, bool(pixels.where.size))
 
@@ -200,6 +230,23 @@ class Standings:
         """Return the decisions in all layers; None if there are none."""
         return merge(*(standing.decided() for standing in self.layers.values()))
 
+    @property
+    def refined(self) -> Standing | None:
+        """How the refined labels stand; None if there are none yet."""
+        found = self.layers.get(LABELS)
+        return found if found is not None and found.there else None
+
+    def painted(self) -> NDArray[np.bool_] | None:
+        """Mark what was painted or confirmed since the last result; None if nothing was."""
+        refined = self.refined
+        found = None if refined is None else refined.painted()
+        if (pseudo := self.layers.get(PSEUDO)) is not None:
+            painted = pseudo.painted()
+            if refined is not None:  # what an earlier refinement knew already is nothing new
+                painted &= pseudo.decided() != refined.baseline
+            found = painted if found is None else found | painted
+        return found if found is not None and found.any() else None
+
     def corrections(self, known: Iterable[int]) -> NDArray[np.int16] | None:
         """Return the decisions as the engine takes them: int16, -1 where there are none.
 
@@ -211,8 +258,14 @@ class Standings:
         Raises
         ------
         InputError
-            If a label was painted that belongs to no class.
+            If a label was painted that belongs to no class, or a layer holds what is no label.
         """
+        strays = (standing.stray() for standing in self.layers.values())
+        if (stray := next((s for s in strays if s is not None), None)) is not None:
+            raise InputError(
+                f"Label {stray} is in the layer, but labels run from 0 to 254: repaint it with a "
+                "label of the table."
+            )
         decided = self.decided()
         if decided is None:
             return None
@@ -222,6 +275,51 @@ class Standings:
                 "or repaint it with a label of the table."
             )
         return as_corrections(decided)
+
+
+def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+    """Return where a layer holds what is no label value, such as 300 or -5; None if nowhere."""
+    if data.dtype == np.uint8 or not data.size:
+        return None
+    if int(data.min()) >= 0 and int(data.max()) <= UNLABELLED:
+        return None
+    return (data < 0) | (data > UNLABELLED)
+
+
+def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Return the pixels of a layer of any type as label values, 255 for what is none.
+
+    Parameters
+    ----------
+    data : ndarray
+        Integers of any shape; not copied if they are uint8.
+    """
+    if data.dtype == np.uint8:
+        return data  # type: ignore[return-value]
+    values = data.astype(np.uint8)
+    if (outside := beyond(data)) is not None:
+        values[outside] = UNLABELLED
+    return values
+
+
+def only(labels: NDArray[np.uint8], ids: Iterable[int], instead: int) -> NDArray[np.uint8]:
+    """Return labels without those of classes that are gone.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(H, W)`` uint8; not copied if nothing changes.
+    ids : iterable of int
+        The classes there are.
+    instead : int
+        What the pixels of the others become.
+    """
+    gone = labels_in(labels) - {0, UNLABELLED, *ids}
+    if not gone:
+        return labels
+    table = np.arange(256, dtype=np.uint8)
+    table[sorted(gone)] = instead
+    return table[labels]
 
 
 def labels_in(labels: NDArray[np.uint8]) -> set[int]:

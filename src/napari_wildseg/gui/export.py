@@ -12,6 +12,7 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui.decisions import UNLABELLED, label_values, labels_in
 from napari_wildseg.gui.display import Plane, capture, planes_like
 from napari_wildseg.gui.files import place_in_file
 from napari_wildseg.gui.layers import place_of, read_plane
@@ -20,6 +21,8 @@ from napari_wildseg.gui.state import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
     from napari_wildseg.engine.progress import Steps
     from napari_wildseg.gui.display import PlaneSource
@@ -139,6 +142,7 @@ def _items(
     stacked = layer.ndim > 2 and choice.all_planes
     if stacked and not set_of_pictures and format_of("", choice.format).stacks:
         labels = whole(session)
+        check_rows(labels.labels, session, layer.name)
         done = tuple({p for t in session.tracked.values() for p in t.trackers})
         return [Item(session, done, choice.folder / (name_of(choice, session) + ending), labels)]
     if plane is None or len(plane.index) != layer.ndim:
@@ -248,8 +252,10 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
         place["scale"] = tuple(place["scale"][axis] for axis in inside)
         place["translate"] = tuple(place["translate"][axis] for axis in inside)
         place["affine"] = None
+    pixels = np.array(read_plane(layer, plane))
+    check_rows(pixels, session, layer.name)
     return LabelImage.from_array(
-        np.array(read_plane(layer, plane)),
+        pixels,
         session.classes,
         image=image.name,
         model=state.model,
@@ -257,6 +263,31 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
         corrections=session.corrections(plane),
         **place,
     )
+
+
+def check_rows(pixels: NDArray[np.integer], session: ImageSession, name: str) -> None:
+    """Refuse labels that belong to no class of the table.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Labels of any shape.
+    session : ImageSession
+        With the table.
+    name : str
+        The layer's, for the message.
+
+    Raises
+    ------
+    InputError
+        If there is such a label.
+    """
+    strays = labels_in(label_values(pixels)) - {0, UNLABELLED, *session.ids}
+    if strays:
+        raise InputError(
+            f"{name} holds label {min(strays)}, which belongs to no class of the table: add a "
+            "class for it, or repaint it."
+        )
 
 
 def existing(choice: Choice, items: list[Item]) -> list[Path]:

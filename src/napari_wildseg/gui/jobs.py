@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.changes import Change, changes_between
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.decisions import Standings
+from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_values
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
     from napari_wildseg.engine.models.base import CLIPModel
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
@@ -101,6 +105,28 @@ class Request:
     threshold: float
     model: str = "starter"
     options: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    memory: ClassMemory | None = None
+    """What earlier images taught; asked when classes are looked for."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a run changed in labels that were there before, painted pixels left out.
+
+    Attributes
+    ----------
+    changes : list of Change
+        Class by class.
+    painted : frozenset of int
+        Labels that were painted since the result before.
+    pixels : Patch
+        The changed pixels.
+    """
+
+    changes: list[Change]
+    painted: frozenset[int]
+    pixels: Patch
 
 
 @dataclass(frozen=True)
@@ -115,6 +141,8 @@ class Outcome:
     model: str
     standings: Standings | None = None
     """What the job started from: how the plane still stands, unless somebody painted since."""
+    difference: Difference | None = None
+    """From the labels that were there; None where there were none."""
 
 
 def segment_steps(request: Request, standings: Standings, *, refine: bool) -> Steps[Outcome]:
@@ -140,7 +168,7 @@ def segment_steps(request: Request, standings: Standings, *, refine: bool) -> St
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
         result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=refine, standings=standings)
+    return _outcome(result, refined=refine, standings=standings, limits=request.limits)
 
 
 def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
@@ -164,7 +192,7 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
         yield from _segment(request, segmenter, refine=False)
     segmenter.threshold = request.threshold
     result = yield from segmenter.refine_steps(corrections)
-    return _outcome(result, refined=True, standings=standings)
+    return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
 def carry_steps(
@@ -200,7 +228,7 @@ def carry_steps(
     result = yield from carried_steps(
         cast("Segmenter", segmenter), looks, request.classes, corrections
     )
-    return _outcome(result, refined=True, standings=standings)
+    return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
@@ -227,6 +255,50 @@ def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32
     assert segmenter.result is not None
     position = [c.id for c in request.classes].index(class_id)
     return np.asarray(segmenter.result.relevance[position], np.float32)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A record for a class memory, and what it was made with."""
+
+    record: ImageRecord
+    source: Source
+
+
+def record_steps(
+    request: Request, labels: NDArray[np.uint8], name: str, finished: bool, *, encode: bool
+) -> Steps[Recorded | None]:
+    """Make a record of a labelled plane.
+
+    Parameters
+    ----------
+    request : Request
+        The plane and the classes.
+    labels : ndarray
+        ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
+    name : str
+        What the annotator knows the image by.
+    finished : bool
+        Whether the labels are right, or only corrected here and there.
+    encode : bool
+        Whether to encode a plane that is not encoded any more.
+
+    Returns
+    -------
+    Recorded or None
+        None if the plane would have to be encoded.
+    """
+    slot = request.slot
+    held = slot.segmenter is not None and slot.image == request.source.key
+    if not encode and not (held and slot.asked == _asked(request.classes)):
+        return None
+    segmenter = cast("Segmenter", (yield from _prepare(request, fresh=True)))
+    if slot.asked != _asked(request.classes):
+        yield from _segment(request, segmenter, refine=False)
+    known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
+    labels = np.where(known, labels, 255).astype(np.uint8)
+    record = segmenter.record(labels=labels, finished=finished, name=name)
+    return Recorded(record, segmenter.source)
 
 
 def download_job(model: str) -> Steps[str]:
@@ -296,6 +368,8 @@ def _make(request: Request, model: str | CLIPModel) -> AnySegmenter:
 
 def _segment(request: Request, segmenter: AnySegmenter, *, refine: bool) -> Steps[Result]:
     request.slot.asked = None
+    if not request.source.is_windowed:
+        _set_memory(cast("Segmenter", segmenter), request.memory)
     result = yield from segmenter.segment_steps(
         request.classes, threshold=request.threshold, refine=refine
     )
@@ -303,17 +377,39 @@ def _segment(request: Request, segmenter: AnySegmenter, *, refine: bool) -> Step
     return result
 
 
+def _set_memory(segmenter: Segmenter, memory: ClassMemory | None) -> None:
+    """Let a segmenter use a memory, unless it belongs to another model or other views."""
+    segmenter.memory = None
+    if memory is not None:
+        with suppress(InputError):
+            memory.check(segmenter.source)
+            segmenter.memory = memory
+
+
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Result, *, refined: bool, standings: Standings) -> Outcome:
+def _outcome(result: Result, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
+    labels, difference = result.labels if refined else None, None
+    if labels is not None and (before := standings.refined) is not None:
+        present = label_values(before.data)
+        painted, decided = standings.painted(), standings.decided()
+        free = None if decided is None else np.where(decided == UNLABELLED, np.int16(-1), decided)
+        labels = limits.apply(present, labels, painted, free)
+        marked = [] if painted is None or decided is None else np.unique(decided[painted]).tolist()
+        # The annotator painted those pixels in this layer, or in the other.
+        fixed = present if decided is None else np.where(decided == UNLABELLED, present, decided)
+        difference = Difference(
+            changes_between(fixed, labels), frozenset(marked), Patch.between(fixed, labels)
+        )
     return Outcome(
         pseudo_labels=result.pseudo_labels,
-        labels=result.labels if refined else None,
+        labels=labels,
         notices=tuple(result.notices),
         seconds=dict(result.seconds),
-        settings=dict(result.settings),
+        settings={**result.settings, **limits.to_settings()},
         model=result.model,
         standings=standings,
+        difference=difference,
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
-from napari_wildseg.gui.decisions import UNLABELLED
-from napari_wildseg.gui.display import Plane, current_plane
+from napari_wildseg.gui.decisions import UNLABELLED, label_values, labels_in
+from napari_wildseg.gui.display import Plane, current_plane, level_shape
 from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.layers import (
     LABELS_SUFFIX,
@@ -27,7 +29,6 @@ from napari_wildseg.gui.strokes import brushed
 from napari_wildseg.gui.tracked import TrackedLayer
 
 if TYPE_CHECKING:
-    import numpy as np
     from napari import Viewer
     from numpy.typing import NDArray
 
@@ -56,6 +57,10 @@ class LabelLayers:
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
     travelled = Signal(ImageSession, str)
     """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
+    told = Signal(str)
+    """A sentence for the annotator."""
+    brought_back = Signal(ImageSession, object)
+    """An undo or a redo brought back pixels of classes that were removed; their label values."""
     label_selected = Signal(ImageSession, int)
 
     def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
@@ -207,7 +212,8 @@ class LabelLayers:
             for name in PLACE_EVENTS:
                 getattr(image.events, name).connect(self._on_image_moved)
         tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
-        layer.metadata[KEY] = Provenance(session, tracked)
+        provenance = layer.metadata[KEY] = Provenance(session, tracked)
+        provenance.array = layer.data
         return tracked
 
     @staticmethod
@@ -221,6 +227,7 @@ class LabelLayers:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
+        layer.events.data.connect(self._on_data)
         # Before napari's own: a stroke begins on whole results.
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
 
@@ -235,6 +242,7 @@ class LabelLayers:
                 layer.events.paint.disconnect(self._on_paint)
                 layer.events.set_data.disconnect(self._on_refresh)
                 layer.events.selected_label.disconnect(self._on_label_selected)
+                layer.events.data.disconnect(self._on_data)
                 if self._on_drag in layer.mouse_drag_callbacks:
                     layer.mouse_drag_callbacks.remove(self._on_drag)
 
@@ -253,35 +261,60 @@ class LabelLayers:
         owner = self._sessions.owner_of(layer)
         if owner is not None:
             owner[1].settle()
-        mode = str(layer.mode)
-        if owner is None or mode not in ("paint", "erase"):
+        mode, dims = str(layer.mode), self._viewer.dims
+        session = None if owner is None else owner[0]
+        if owner is None or session is None or session.image is None or dims.ndisplay != 2:
             return
-        session, tracked = owner
-        image = session.image
-        if image is None:
+        # The right button of the brush encircles, and with Alt held napari sizes the brush.
+        encircles = mode == "paint" and event.button == 2
+        if mode not in ("paint", "erase") or encircles or layer.cursor == "circle_frozen":
             return
-        dims = self._viewer.dims
-        plane = current_plane(image, dims.point, dims.order)
+        tracked = owner[1]
         label = int(layer.selected_label) if mode == "paint" else 0
-        path = [self._spot(layer, plane, event.position)]
+        path = [layer.world_to_data(event.position)]
         tracked.in_stroke = True
         try:
             yield
             while event.type == "mouse_move":
-                path.append(self._spot(layer, plane, event.position))
+                path.append(layer.world_to_data(event.position))
                 yield
         finally:
             tracked.in_stroke = False
-        data = read_plane(layer, plane)
-        region = brushed((data.shape[0], data.shape[1]), path, layer.brush_size)
-        if tracked.tracker(plane).confirm(region & (data == label), data):
-            self.edited.emit(session, [plane])
+        if layer.mouse_pan:  # the canvas was moved while an outline was being drawn
+            return
+        offset = len(dims.order) - layer.ndim
+        order = [axis - offset for axis in dims.order if axis >= offset]
+        axes = order[-layer.n_edit_dimensions :]
+        box, covered = brushed(layer.data.shape, path, layer.brush_size, layer.scale, axes)
+        planes = self._confirm(tracked, order[-2:], box, covered, label)
+        if planes:
+            self.edited.emit(session, planes)
 
     @staticmethod
-    def _spot(layer: Labels, plane: Plane, position: Any) -> tuple[float, float]:
-        place = layer.world_to_data(position)
-        row, column = (float(p) for p, i in zip(place, plane.index, strict=True) if i is None)
-        return row, column
+    def _confirm(
+        tracked: TrackedLayer,
+        displayed: Sequence[int],
+        box: tuple[slice, ...],
+        covered: NDArray[np.bool_],
+        label: int,
+    ) -> list[Plane]:
+        """Keep what the brush covered and holds its label; return the planes where that is."""
+        layer = tracked.layer
+        if layer is None or not covered.size:
+            return []
+        inside = tuple(box[axis] for axis in sorted(displayed))
+        across = [(None,) if a in displayed else range(b.start, b.stop) for a, b in enumerate(box)]
+        found = []
+        for index in itertools.product(*across):
+            plane = Plane(index)
+            data = read_plane(layer, plane)
+            region = np.zeros(data.shape, bool)
+            here = (0 if i is None else i - b.start for i, b in zip(index, box, strict=True))
+            part = Plane(tuple(None if i is None else n for i, n in zip(index, here, strict=True)))
+            region[inside] = covered[part.slices] & (data[inside] == label)
+            if region.any() and tracked.tracker(plane).confirm(region, data):
+                found.append(plane)
+        return found
 
     def _on_paint(self, event: Any) -> None:
         owner = self._sessions.owner_of(event.source)
@@ -301,7 +334,49 @@ class LabelLayers:
             # A slider that moves refreshes as well, and must not have a whole stack looked through.
             here = self._in_view(session)
             planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
-            self.edited.emit(session, [plane for plane in planes if plane in tracked.trackers])
+            planes = {plane for plane in planes if plane in tracked.trackers}
+            if tracked.in_history and session.removed:
+                seen = [labels_in(label_values(read_plane(event.source, p))) for p in planes]
+                if back := set().union(*seen) & set(session.removed):
+                    self.brought_back.emit(session, back)
+            self.edited.emit(session, list(planes))
+
+    def _on_data(self, event: Any) -> None:
+        """Notice that a label layer holds another array: of another type, or another shape."""
+        layer = event.source
+        owner = self._sessions.owner_of(layer)
+        if owner is None:
+            return
+        session, tracked = owner
+        provenance, image = layer.metadata.get(KEY), session.image
+        old = getattr(provenance, "array", None)
+        if provenance is not None:
+            provenance.array = layer.data
+        if image is not None and tuple(layer.data.shape) != level_shape(image):
+            self._set_aside(session, tracked, layer, old)
+        elif np.iinfo(layer.data.dtype).max < UNLABELLED:
+            wider = layer.data.astype(np.int16)
+            if session.layer(PSEUDO) is layer:
+                wider[wider == -1] = UNLABELLED  # what became of it in eight bits with a sign
+            name = layer.data.dtype.name
+            layer.data = wider
+            self.told.emit(
+                f"{layer.name} holds 16 bits a pixel now: {name} has no room for every label."
+            )
+
+    def _set_aside(
+        self, session: ImageSession, tracked: TrackedLayer, layer: Labels, old: Any
+    ) -> None:
+        """Let go of a label layer that does not fit its image any more; decisions are offered."""
+        decided = {p: t.decided(np.asarray(old[p.slices])) for p, t in tracked.trackers.items()}
+        session.tracked = {k: t for k, t in session.tracked.items() if t is not tracked}
+        kept = session.offer_again(decided)
+        offer = f" {kept:,} corrected pixels of before are kept: see Restore above." if kept else ""
+        self.told.emit(
+            f"{layer.name} is not of its image's size any more, so it is left as it is, and "
+            f"Auto-segment makes a new one.{offer}"
+        )
+        self.edited.emit(session, [])
 
     def _in_view(self, session: ImageSession) -> list[Plane]:
         image, dims = session.image, self._viewer.dims

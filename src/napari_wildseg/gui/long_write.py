@@ -100,8 +100,10 @@ class LongWrite:
     def _write_band(self) -> None:
         layer, patch = self._layer, self._patch
         if layer.data is not self._array:
-            self._end(None)  # somebody gave the layer other pixels: they are not ours to write to
-            return
+            if not np.array_equal(layer.data, self._array):
+                self._end(None)  # somebody gave the layer other pixels: not ours to write to
+                return
+            self._array = layer.data  # converted to another type
         band = slice(self._next, self._next + BAND)
         self._next = min(band.stop, patch.where.size)
         last = self._next == patch.where.size

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.gui.decisions import label_values
 from napari_wildseg.gui.display import Plane, level_shape, serving_level
 from napari_wildseg.gui.jobs import Outcome, Request, carry_steps
 from napari_wildseg.gui.layers import read_plane
@@ -89,7 +90,7 @@ class Propagator:
         session.settle()
         layer = session.layer(LABELS)
         assert layer is not None
-        labels = np.asarray(read_plane(layer, plane)).astype(np.uint8)
+        labels = np.array(label_values(read_plane(layer, plane)))
         return self._controller.request(session, image, plane), labels
 
     def _next(

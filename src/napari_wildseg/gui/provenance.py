@@ -34,6 +34,8 @@ class Provenance:
     def __init__(self, session: ImageSession, tracked: TrackedLayer) -> None:
         self._session = weakref.ref(session)
         self._tracked = weakref.ref(tracked)
+        self.array: Any = None
+        """What the layer holds; when it is replaced, decisions are read from the old pixels."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Provenance:
         """A duplicated layer has the same origin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from napari_wildseg.gui.notices import counted
 from napari_wildseg.gui.session import LABELS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.layers import Image
 
     from napari_wildseg.batch import ReviewItem, ReviewQueue
@@ -63,6 +66,18 @@ class Reviewer:
         """Open a finished batch at its first image that was not looked at."""
         self.controller.runner.run("Review", None, partial(_open, folder), self._opened)
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether the image in view was changed since it was read or written."""
+        return self._changed() is not None
+
+    def reopen(self) -> None:
+        """Open the batch again after an update; what was painted meanwhile is written first."""
+        queue, item = self.queue, self.item
+        if queue is not None and item is not None:
+            steps = partial(_reopen, queue.folder, item, self._changed())
+            self.controller.runner.run("Review", None, steps, self._reopened)
+
     def go(self, by: int) -> None:
         """Leave the image for another.
 
@@ -77,6 +92,7 @@ class Reviewer:
         place = self.place + by
         last = len(queue.records) - 1
         changed = self._changed()
+        self.controller.memory.finish(self.controller.sessions.get(self._image))
         steps = partial(_leave, queue, item, changed, min(max(place, 0), last), by or 1)
         if place > last:
             message = "That was the last image of the batch."
@@ -92,6 +108,10 @@ class Reviewer:
         self.controller.runner.run("Review", None, steps, partial(self._moved, message))
 
     # ------------------------------------------------------------------ inside
+
+    def _reopened(self, found: tuple[ReviewQueue, tuple[int, ReviewItem, str]]) -> None:
+        self.item = None  # its labels may be other ones now
+        self._opened(found)
 
     def _opened(self, found: tuple[ReviewQueue, tuple[int, ReviewItem, str]]) -> None:
         self.queue, opened = found
@@ -178,6 +198,20 @@ def _open(folder: str) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]
     queue = ReviewQueue(folder)
     if not queue.records:
         raise InputError("No image of this batch was done: see its report for the reasons.")
+    return queue, _open_from(queue, queue.first_left(), 1)
+
+
+def _reopen(
+    folder: Path, item: ReviewItem, changed: LabelImage | None
+) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
+    yield Progress(0, 1, "Opening the batch")
+    from napari_wildseg.batch.review import ReviewQueue
+
+    queue = ReviewQueue(folder)
+    if changed is not None:
+        record = next(r for r in queue.records if r.name == item.record.name)
+        queue.save(replace(item, record=record), changed)
+        queue.publish()
     return queue, _open_from(queue, queue.first_left(), 1)
 
 

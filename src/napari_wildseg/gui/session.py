@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.decisions import (
+    LABELS,
+    PSEUDO,
     UNLABELLED,
     Standings,
     as_corrections,
     labels_in,
     merge,
 )
-from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.display import Plane, level_array, level_shape
 from napari_wildseg.gui.jobs import EngineSlot
 from napari_wildseg.gui.recovery import Saved
 from napari_wildseg.gui.tracked import TrackedLayer
 
-LABELS = "labels"
-PSEUDO = "pseudo"
+__all__ = ["LABELS", "PSEUDO", "ImageSession", "PlaneState", "SessionStore"]
 
 
 @dataclass
@@ -52,16 +53,22 @@ class ImageSession:
     """
 
     def __init__(self, image: Image, classes: tuple[ClassInfo, ...] = ()) -> None:
-        self._image = weakref.ref(image)
+        self._image: Callable[[], Image | None] = weakref.ref(image)
         self.classes = tuple(classes)
         self.hidden: frozenset[int] = frozenset()
+        self.locked: frozenset[int] = frozenset()
         self.used_ids: set[int] = {c.id for c in classes}
+        self.removed: dict[int, tuple[int, ClassInfo]] = {}
+        """Rows that were taken out of the table, and where they were; an undo brings them back."""
         self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
         self.suggestions: list[tuple[str, float | None]] = []
         self.recovery_key = ""
         self.left_over: list[Saved] = []
+        self.array: Any = level_array(image)
+        """What `image` holds; when it is replaced, the old pixels tell what still fits."""
+        self.shape = level_shape(image)
         self.followed = False
         """Whether the label layers follow the image when it is moved or scaled."""
 
@@ -69,6 +76,28 @@ class ImageSession:
     def image(self) -> Image | None:
         """The image layer, or None once it is gone."""
         return self._image()
+
+    @property
+    def ids(self) -> frozenset[int]:
+        """The label values of the classes in the table."""
+        return frozenset(info.id for info in self.classes)
+
+    def let_go(self) -> None:
+        """Belong to no image any more; the label layers are left as they are."""
+        self.settle()
+        self._image = _no_image
+        self.array = None
+
+    def forget_encodings(self) -> None:
+        """Have the image looked at anew by the next run; labels and corrections stay."""
+        for state in self.planes.values():
+            state.slot = EngineSlot()
+
+    def all_decided(self) -> dict[Plane, NDArray[np.uint8]]:
+        """Return the decisions in every plane that has any."""
+        planes = {plane for tracked in self.tracked.values() for plane in tracked.trackers}
+        found = {plane: self.decided(plane) for plane in planes}
+        return {plane: decided for plane, decided in found.items() if decided is not None}
 
     def plane_state(self, plane: Plane) -> PlaneState:
         """Return the state of a plane, a new one if there is none."""
@@ -156,6 +185,17 @@ class ImageSession:
             return bool(kept)
         return False
 
+    def offer_again(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
+        """Keep decisions whose layer is gone, to be offered again; return how many pixels."""
+        now = time.time()
+        found = {plane: as_corrections(merge(values)) for plane, values in decided.items()}
+        kept = {plane: values for plane, values in found.items() if values is not None}
+        self.left_over = [
+            *self.left_over,
+            *(Saved(plane, values, self.classes, now, None) for plane, values in kept.items()),
+        ]
+        return sum(int((values >= 0).sum()) for values in kept.values())
+
     def unknown_labels(self, plane: Plane) -> list[int]:
         """Return label values the annotator painted that belong to no class."""
         decided = self.decided(plane)
@@ -167,6 +207,10 @@ class ImageSession:
         """Return how many pixels the annotator decided."""
         decided = self.decided(plane)
         return 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
+
+
+def _no_image() -> None:
+    """Return no image: the session's was replaced."""
 
 
 class SessionStore:
@@ -185,6 +229,15 @@ class SessionStore:
         if session is None:
             session = self._sessions[image] = ImageSession(image, classes)
         return session
+
+    def start_anew(self, image: Image) -> ImageSession:
+        """Give an image whose shape changed a session without labels; the class list stays."""
+        before = self._sessions[image]
+        new = self._sessions[image] = ImageSession(image, before.classes)
+        new.hidden, new.offered, new.followed = before.hidden, before.offered, before.followed
+        new.suggestions = before.suggestions
+        before.let_go()
+        return new
 
     def close(self, image: Image) -> None:
         """Drop what is known about an image."""

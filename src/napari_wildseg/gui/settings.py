@@ -14,6 +14,7 @@ class Settings:
     views: str = "default"
     refine_at_once: bool = True
     keep_corrections: bool = True
+    near_distance: int = 60
     prepare: bool = True
     vocabulary: str = "coco"
     suggestions: int = 10

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.decisions import as_decided, label_values
 from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
 from napari_wildseg.gui.files import place_in_file
 from napari_wildseg.gui.layers import place_of, read_plane
@@ -85,7 +85,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
     ]
     return Project(
         replace(labels, corrections=painted.get(LABELS)),
-        pseudo_labels=None if pseudo is None else np.array(pseudo.data),
+        pseudo_labels=None if pseudo is None else np.array(label_values(np.asarray(pseudo.data))),
         pseudo_corrections=painted.get(PSEUDO),
         # Hashing a large image takes longer than the window may stand still.
         image_digest=(
@@ -94,6 +94,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
         state={
             "planes": planes,
             "hidden": sorted(session.hidden),
+            "locked": sorted(session.locked),
             "used_ids": sorted(session.used_ids),
             "selected_class": controller.selected_class,
             "model": controller.model,
@@ -148,6 +149,7 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
     session.classes = saved.classes
     session.used_ids.update(ids, _ids(state.get("used_ids")))
     session.hidden = frozenset(_ids(state.get("hidden"))) & frozenset(ids)
+    session.locked = frozenset(_ids(state.get("locked"))) & frozenset(ids)
     done = _planes(state.get("planes"), image)
     labels_too = state.get("has_labels") is not False
     for plane in _worth_it(image, project, done):

@@ -8,14 +8,14 @@ note is stale and the work is done anew; nothing that was painted is ever writte
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_wildseg.engine.progress import Progress, Steps, drain
-from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in
+from napari_wildseg.gui.decisions import UNLABELLED, Plan, Standing, Standings, labels_in, only
 from napari_wildseg.gui.label_layers import FILL
 from napari_wildseg.gui.session import LABELS, PSEUDO
 
@@ -88,6 +88,9 @@ class Arrival:
 class _Fitted:
     plans: dict[str, Plan]
     taken: Taken
+    pseudo_labels: NDArray[np.uint8]
+    ids: frozenset[int]
+    """The classes there were when this was worked out."""
 
 
 class Takeover:
@@ -128,6 +131,7 @@ class Takeover:
             _fit_steps,
             arrival.outcome,
             noted or session.standings(arrival.plane),
+            session.ids,
             pseudo=arrival.pseudo or there,
             before=before,
         )
@@ -138,48 +142,59 @@ class Takeover:
         self._runner.run(arrival.title, image, steps, check, quiet=True)
 
     def _check(self, arrival: Arrival, patience: int, fitted: _Fitted) -> None:
-        tracked = arrival.session.tracked
-        for kind, plan in fitted.plans.items():
-            there = kind in tracked and self._layers.there(tracked[kind].layer)
-            if there != plan.standing.there or (
-                there and not tracked[kind].stands(arrival.plane, plan.standing)
-            ):
-                self.start(arrival, patience - 1)
-                return
-        self._write(arrival, fitted)
+        if all(self._holds(arrival, fitted, kind) for kind in fitted.plans):
+            self._write(arrival, fitted)
+        else:
+            self.start(arrival, patience - 1)
+
+    def _holds(self, arrival: Arrival, fitted: _Fitted, kind: str) -> bool:
+        """Whether nothing that a plan rests on has changed since it was made."""
+        tracked, standing = arrival.session.tracked.get(kind), fitted.plans[kind].standing
+        there = tracked is not None and self._layers.there(tracked.layer)
+        if there != standing.there or not fitted.ids <= arrival.session.ids:
+            return False
+        return tracked is None or not there or tracked.stands(arrival.plane, standing)
 
     def _write(self, arrival: Arrival, fitted: _Fitted) -> None:
         if not self._layers.there(arrival.session.image):
             return
-        arrival.session.plane_state(arrival.plane).pseudo_labels = arrival.outcome.pseudo_labels
+        arrival.session.plane_state(arrival.plane).pseudo_labels = fitted.pseudo_labels
         self.writing = True
         self._runner.busy.emit(True)
-        self._next(arrival, list(fitted.plans.items()), fitted.taken)
+        self._next(arrival, fitted, list(fitted.plans))
 
     def _next(
         self,
         arrival: Arrival,
-        plans: list[tuple[str, Plan]],
-        taken: Taken,
+        fitted: _Fitted,
+        kinds: list[str],
         error: Exception | None = None,
     ) -> None:
         """Write one layer after the other."""
         session, plane, image = arrival.session, arrival.plane, arrival.session.image
-        if error is not None or image is None or not plans:
+        if error is not None or image is None or not kinds:
             self._end()
             if error is not None:
                 self._runner.fail(arrival.title, error)
             elif image is not None:
-                arrival.then(taken)
+                arrival.then(fitted.taken)
             return
-        (kind, plan), rest = plans[0], plans[1:]
-        if plan.standing.there:
-            session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, rest, taken))
+        kind, rest = kinds[0], kinds[1:]
+        plan = fitted.plans[kind]
+        if not self._holds(arrival, fitted, kind):
+            self._again(arrival)
+        elif plan.standing.there:
+            session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, fitted, rest))
         else:
             # napari takes a while for a new layer; the window answers before each part of it.
             layer = self._layers.make(session, image, kind, plan)
             look = (session.classes, session.hidden)
-            self._layers.make_ahead(layer, partial(self._add, arrival, plans, taken, layer, look))
+            self._layers.make_ahead(layer, partial(self._add, arrival, fitted, kinds, layer, look))
+
+    def _again(self, arrival: Arrival) -> None:
+        """Start anew: somebody painted, or removed a class, while a layer was written."""
+        self._end()
+        self.start(arrival, PATIENCE - 1)
 
     def _end(self) -> None:
         self.writing = False
@@ -188,19 +203,18 @@ class Takeover:
     def _add(
         self,
         arrival: Arrival,
-        plans: list[tuple[str, Plan]],
-        taken: Taken,
+        fitted: _Fitted,
+        kinds: list[str],
         layer: Labels,
         look: tuple[object, ...],
     ) -> None:
         """Add a new layer, unless what happened since it was made is against it."""
         session, image = arrival.session, arrival.session.image
-        (kind, plan), rest = plans[0], plans[1:]
+        kind, rest = kinds[0], kinds[1:]
         if image is None or not self._layers.there(image):
             self._end()  # there is nothing left to show it on
-        elif self._layers.there(session.layer(kind)):
-            self._end()
-            self.start(arrival, PATIENCE - 1)
+        elif not self._holds(arrival, fitted, kind):
+            self._again(arrival)
         else:
             self._layers.add(
                 session,
@@ -208,9 +222,9 @@ class Takeover:
                 kind,
                 layer,
                 arrival.plane,
-                plan,
+                fitted.plans[kind],
                 visible=arrival.shown or kind == LABELS,
-                then=partial(self._next, arrival, rest, taken),
+                then=partial(self._next, arrival, fitted, rest),
             )
             if look != (session.classes, session.hidden):
                 self._layers.dress(session)
@@ -219,12 +233,17 @@ class Takeover:
 def _fit_steps(
     outcome: Outcome,
     standings: Standings,
+    ids: frozenset[int],
     *,
     pseudo: bool,
     before: NDArray[np.uint8] | None,
 ) -> Steps[_Fitted]:
     """Plan how to show a result; ``before`` are pseudo-labels that need not be shown again."""
     yield Progress(0, 1, "Fitting the result in")
+    # A class that was removed during the run has no row any more, so it gets no pixels.
+    pseudo_labels = only(outcome.pseudo_labels, ids, UNLABELLED)
+    labels = None if outcome.labels is None else only(outcome.labels, ids, 0)
+    outcome = replace(outcome, pseudo_labels=pseudo_labels, labels=labels)
     decided = standings.decided()
     wanted = {}
     if pseudo and (before is None or not np.array_equal(before, outcome.pseudo_labels)):
@@ -243,4 +262,4 @@ def _fit_steps(
         kept = int(np.count_nonzero(decided != UNLABELLED))
         there |= labels_in(decided)
     changed = LABELS in plans and plans[LABELS].changes
-    return _Fitted(plans, Taken(changed, kept, there))
+    return _Fitted(plans, Taken(changed, kept, there), pseudo_labels, ids)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 
-from napari_wildseg.gui.decisions import UNLABELLED
+from napari_wildseg.gui.decisions import UNLABELLED, only
 from napari_wildseg.gui.jobs import threshold_steps
 from napari_wildseg.gui.session import PSEUDO
 from napari_wildseg.gui.takeover import Arrival, Taken
@@ -103,14 +103,15 @@ class LiveThreshold:
 
     def _take(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         controller = self._controller
+        seeds = only(outcome.pseudo_labels, session.ids, UNLABELLED)
         pseudo = session.tracked.get(PSEUDO)
         there = pseudo is not None and controller.layers.there(pseudo.layer)
         unsure = float((outcome.pseudo_labels == UNLABELLED).mean())
         message = f"Threshold {controller.threshold:.2f}: {unsure:.0%} of the pixels are not sure."
         if outcome.pseudo_labels.size <= LIVE:
-            session.plane_state(plane).pseudo_labels = outcome.pseudo_labels
+            session.plane_state(plane).pseudo_labels = seeds
             if pseudo is not None and there:
-                pseudo.write(plane, outcome.pseudo_labels, preview=True)
+                pseudo.write(plane, seeds, preview=True)
                 if self._resting:
                     pseudo.end_preview()
         elif there and not controller.refine_at_once:

@@ -15,6 +15,8 @@ from napari_wildseg.gui.corrections import Tracker
 from napari_wildseg.gui.decisions import (
     Plan,
     Standing,
+    beyond,
+    label_values,
 )
 from napari_wildseg.gui.display import Plane
 from napari_wildseg.gui.layers import read_plane
@@ -84,7 +86,9 @@ class TrackedLayer:
             data = read_plane(layer, plane)
             # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
             blank = np.broadcast_to(np.uint8(self._fill or 0), data.shape)
-            self.trackers[plane] = Tracker(data.astype(np.uint8) if self._fill is None else blank)
+            self.trackers[plane] = Tracker(
+                np.array(label_values(data)) if self._fill is None else blank
+            )
         return self.trackers[plane]
 
     def standing(self, plane: Plane) -> Standing:
@@ -142,7 +146,10 @@ class TrackedLayer:
         if plan.step is None:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
             if not held:
-                layer.data[plane.slices] = plan.baseline
+                data = read_plane(layer, plane)
+                outside = beyond(data)
+                kept = plan.baseline if outside is None else np.where(outside, data, plan.baseline)
+                layer.data[plane.slices] = kept
             if then is not None:
                 then(None)
             return

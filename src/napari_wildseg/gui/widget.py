@@ -17,6 +17,7 @@ from napari_wildseg.gui.sections.base import Folded, Section, timer
 from napari_wildseg.gui.sections.edit import EditSection
 from napari_wildseg.gui.sections.export import ExportSection
 from napari_wildseg.gui.sections.image import ImageSection
+from napari_wildseg.gui.sections.memory import MemorySection
 from napari_wildseg.gui.sections.names import NamesSection
 from napari_wildseg.gui.sections.run import RunSection
 from napari_wildseg.gui.warmup import WarmUp
@@ -24,6 +25,9 @@ from napari_wildseg.gui.warmup import WarmUp
 if TYPE_CHECKING:
     from napari import Viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
+
+WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
+"""Black on amber: contrast 11 to 1 in napari's dark theme and in its light one."""
 
 
 class WildsegWidget(QWidget):
@@ -48,6 +52,7 @@ class WildsegWidget(QWidget):
         self.names = NamesSection(controller, self)
         self.run = RunSection(controller, self)
         self.edit = EditSection(controller, self)
+        self.memory = MemorySection(controller, self)
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
         self.status = self._state_line()
@@ -69,6 +74,7 @@ class WildsegWidget(QWidget):
         controller.areas_changed.connect(self._count_soon)
         controller.classes_changed.connect(self._count_soon)
         controller.status.connect(self._show_status)
+        controller.alarmed.connect(self._show_alarm)
         # napari connects `reset_choices` for widgets it docks; this one may also be made from a
         # script, so it connects itself.
         events = viewer.layers.events
@@ -111,7 +117,14 @@ class WildsegWidget(QWidget):
         return status
 
     def _lay_out(self) -> None:
-        loop: tuple[Section, ...] = (self.image, self.names, self.run, self.edit, self.export)
+        loop: tuple[Section, ...] = (
+            self.image,
+            self.names,
+            self.run,
+            self.edit,
+            self.memory,
+            self.export,
+        )
         sections = QWidget(self)
         inner = QVBoxLayout(sections)
         inner.setContentsMargins(0, 0, 0, 0)
@@ -152,3 +165,9 @@ class WildsegWidget(QWidget):
 
     def _show_status(self, message: str) -> None:
         self.status.setText(message)
+        if self.status.styleSheet():
+            self.status.setStyleSheet("")
+
+    def _show_alarm(self, message: str) -> None:
+        self.status.setText(message)
+        self.status.setStyleSheet(WARNING_COLOURS)

@@ -14,8 +14,9 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import classes as class_list
 from napari_wildseg.gui import notices, settings
-from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.decisions import as_decided, label_values
 from napari_wildseg.gui.display import Plane, channels_of, current_plane
+from napari_wildseg.gui.image_pixels import ImagePixels
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
 from napari_wildseg.gui.regions import region_at
@@ -40,6 +41,8 @@ class Workspace:
 
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
+    alarmed = Signal(str)
+    """A sentence that deserves warning colours; the state line shows it in place of the last."""
     classes_changed = Signal()
     areas_changed = Signal()
     class_picked = Signal(int)
@@ -58,7 +61,10 @@ class Workspace:
         self.layers.edited.connect(self._on_edited)
         self.layers.label_selected.connect(self._on_label_selected)
         self.layers.travelled.connect(self._on_travelled)
+        self.layers.told.connect(self.tell)
+        self.layers.brought_back.connect(self._on_brought_back)
         self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
+        self.pixels = ImagePixels(self)
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
         self._closed = False
@@ -111,6 +117,7 @@ class Workspace:
                 suited = ()
             session.suggestions = [(info.name, None) for info in suited]
         self.safekeeping.open(session, image)
+        self.pixels.watch(image)
 
     def set_classes(self, classes: Iterable[Any]) -> None:
         """Replace the class list of the chosen image and dress its layers accordingly."""
@@ -118,7 +125,11 @@ class Workspace:
         if session is None:
             self._pending = tuple(classes)
         else:
-            session.classes = tuple(classes)
+            rows = tuple(classes)
+            ids = {info.id for info in rows}
+            gone = {c.id: (row, c) for row, c in enumerate(session.classes) if c.id not in ids}
+            kept = {number: at for number, at in session.removed.items() if number not in ids}
+            session.classes, session.removed = rows, kept | gone
             session.used_ids.update(c.id for c in session.classes)
             self.layers.dress(session)
         self.classes_changed.emit()
@@ -157,7 +168,8 @@ class Workspace:
             Whether they were added; if not, the annotator was told why.
         """
         session = self.session
-        used = session.used_ids if session is not None and session.tracked else set()
+        # A run that was asked for may still bring pixels of a class that was removed meanwhile.
+        used = session.used_ids if session and (session.tracked or session.planes) else set()
         try:
             self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
@@ -186,10 +198,15 @@ class Workspace:
     def remove_class(self, class_id: int) -> None:
         """Take a class out of the list; its pixels become background, as one undo step."""
         session = self.session
+        left = tuple(c for c in self.classes if c.id != class_id)
         if session is not None:
             for kind, tracked in session.tracked.items():
                 tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
-        self.set_classes(c for c in self.classes if c.id != class_id)
+            session.locked -= {class_id}
+            for layer in session.label_layers():
+                if layer.selected_label == class_id:  # or the next stroke would bring it back
+                    layer.selected_label = left[0].id if left else 0
+        self.set_classes(left)
         self.say_what_next()
 
     def show_class(self, class_id: int, visible: bool) -> None:
@@ -200,6 +217,23 @@ class Workspace:
             (hidden.discard if visible else hidden.add)(class_id)
             session.hidden = frozenset(hidden)
             self.layers.dress(session)
+
+    def lock_class(self, class_id: int, locked: bool) -> None:
+        """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
+        session = self.session
+        if session is None:
+            self.say_what_next()
+            return
+        changed = set(session.locked)
+        (changed.add if locked else changed.discard)(class_id)
+        session.locked = frozenset(changed)
+        self.classes_changed.emit()
+        name = self._name_of(class_id)
+        self.status.emit(
+            f"{name} is locked: no run changes where it is; painting still does."
+            if locked
+            else f"{name} is no longer locked."
+        )
 
     def pick_class(self, class_id: int) -> None:
         """Make a class the one to paint with."""
@@ -263,6 +297,9 @@ class Workspace:
         name = self._name_of(label)
         if label == 255:
             self.tell("Pixels that are not sure cannot be confirmed: paint them first.")
+            return 0
+        if not 0 <= label < 255:
+            self.tell(f"{label} is no label of a class: repaint it with a label of the table.")
             return 0
         count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
         session = self.session
@@ -328,7 +365,7 @@ class Workspace:
         pixels = read_plane(layer, plane)
         # The read-out has three digits; a hundred-megapixel plane need not be counted in full.
         step = max(1, int(np.sqrt(pixels.size / 1_000_000)))
-        counts = np.bincount(pixels[::step, ::step].ravel())
+        counts = np.bincount(label_values(pixels[::step, ::step]).ravel())
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
     def say_what_next(self, *, added: bool = False) -> None:
@@ -404,6 +441,18 @@ class Workspace:
             message = "Redone: the result is back. Paint what is wrong, then press Refine."
         self.status.emit(message)
 
+    def _on_brought_back(self, session: ImageSession, labels: Iterable[int]) -> None:
+        """Give removed classes their rows again, since an undo brought their pixels back."""
+        found = sorted(session.removed.pop(label) for label in labels)
+        rows = list(session.classes)
+        for row, info in found:
+            rows.insert(row, info)
+        session.classes = tuple(rows)
+        if session is self.session:
+            self.set_classes(rows)
+        names = notices.listed([info.name for _, info in found])
+        self.status.emit(f"Undone: {names} is in the table again, with its pixels.")
+
     def tell(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""
         self.status.emit(message)
@@ -414,5 +463,6 @@ class Workspace:
         self._closed = True
         for session in self.sessions:
             session.settle()
+        self.pixels.close()
         self.layers.close()
         self.safekeeping.write()

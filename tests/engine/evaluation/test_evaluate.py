@@ -9,7 +9,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation import EvaluationSet, compare, evaluate, evaluate_steps
 from napari_wildseg.engine.progress import Progress
 
-from .helpers import FakeSegmenter, write_set
+from .helpers import FakeResult, FakeSegmenter, write_set
 
 CLASSES = {"0": "background", "4": "cat", "9": "dog", "20": "fly"}
 
@@ -107,7 +107,7 @@ def test_options_that_make_no_sense(data):
         evaluate(FakeSegmenter(), data, labels="some")
     with pytest.raises(InputError, match="annotator needs known labels"):
         evaluate(FakeSegmenter(), data, labels="auto", clicks=3)
-    with pytest.raises(InputError, match='"fill", not "lasso"'):
+    with pytest.raises(InputError, match='or "person", not "lasso"'):
         evaluate(FakeSegmenter(), data, clicks=3, annotator="lasso")
 
 
@@ -117,6 +117,32 @@ def test_who_paints_more_at_a_time_is_done_sooner(data):
         for name in ("dab", "stroke", "fill")
     ]
     assert reached[0] < reached[1] <= reached[2]
+
+
+def test_drops_of_a_segmenter_that_only_gets_better(data):
+    found = evaluate(FakeSegmenter(), data, clicks=3)
+    assert found.drops["refinements"] == 4  # Two dabs an image leave nothing wrong.
+    assert [found.drops[key] for key in ("0.02", "0.05", "0.15", "worst", "lost")] == [0] * 5
+    assert found.to_json()["drops"] == found.drops
+    assert evaluate(FakeSegmenter(), data).drops is None
+
+
+def test_drops_of_a_segmenter_that_forgets_the_other_half(data):
+    """A refinement that makes everything background unless it was painted."""
+    segmenter = FakeSegmenter()
+    segmenter.refine = lambda fixed: FakeResult(np.maximum(fixed, 0).astype(np.uint8))
+    drops = evaluate(segmenter, data, clicks=1).drops
+    # From 0.75 to what one dab of 9 to 10 columns covers of half an image, in both images.
+    assert drops["refinements"] == 2
+    assert drops["0.15"] == 1
+    assert 0.4 < drops["worst"] < 0.75
+    assert drops["lost"] == 0  # Background is all that was not painted, and it was kept.
+
+
+def test_drops_of_each_refiner(data):
+    one, two = compare(FakeSegmenter(), data, ["default", "0.5"], clicks=1)
+    assert one.to_json()["drops"]["refinements"] == two.drops["refinements"] == 2
+    assert compare(FakeSegmenter(), data, ["default"])[0].drops is None
 
 
 def test_a_set_without_known_classes(tmp_path):
@@ -148,5 +174,5 @@ def test_refiners_without_clicks(data):
     assert only.rerun is None
     with pytest.raises(InputError, match="each once"):
         compare(FakeSegmenter(), data, ["default", "default"])
-    with pytest.raises(InputError, match='"fill", not "lasso"'):
+    with pytest.raises(InputError, match='or "person", not "lasso"'):
         compare(FakeSegmenter(), data, ["default"], clicks=1, annotator="lasso")

@@ -6,14 +6,17 @@ from napari_wildseg.engine.evaluation.compare import RefinerFigures, compare, co
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet
 from napari_wildseg.engine.evaluation.evaluate import Evaluation, evaluate, evaluate_steps
 from napari_wildseg.engine.evaluation.published import open_set
+from napari_wildseg.engine.evaluation.series import Series, series_steps
 
 __all__ = [
     "Evaluation",
     "EvaluationSet",
     "RefinerFigures",
+    "Series",
     "compare",
     "compare_steps",
     "evaluate",
     "evaluate_steps",
     "open_set",
+    "series_steps",
 ]

@@ -1,6 +1,7 @@
 """A simulated annotator, who paints over the worst mistake, again and again.
 
-With a dab each time, with a stroke along the middle of the mistake, or over all of it.
+With a dab each time, with a stroke along the middle of the mistake, over all of it, or with strokes
+that slip as a person's do (`person`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.evaluation.drops import Drops, lost_share
 from napari_wildseg.engine.evaluation.metrics import mean_iou
+from napari_wildseg.engine.evaluation.person import draw_stroke, put_right, slips
 
 RADIUS = 8
 """Radius of a dab, in pixels."""
@@ -34,12 +37,15 @@ class Dab:
         What is painted.
     pixels : ndarray
         ``(H, W)`` bool, the pixels it changes.
+    slipped : bool
+        Whether most of it was painted beside the mistake, and the next one puts it right.
     """
 
     row: int
     column: int
     label: int
     pixels: NDArray[np.bool_]
+    slipped: bool = False
 
 
 def next_dab(
@@ -49,6 +55,8 @@ def next_dab(
     *,
     radius: int = RADIUS,
     annotator: str = "dab",
+    number: int = 0,
+    last: Dab | None = None,
 ) -> Dab | None:
     """Choose what an annotator would correct next.
 
@@ -64,6 +72,10 @@ def next_dab(
         Of the brush.
     annotator : str
         One of `ANNOTATORS`: what is painted.
+    number : int
+        How many strokes this image has had; a person's slips depend on it.
+    last : Dab, optional
+        The stroke before this one, which a person may have to put right.
 
     Returns
     -------
@@ -76,14 +88,22 @@ def next_dab(
     class; among equals the one of the lowest label, then the first in reading order. Its innermost
     point is the one farthest from any pixel outside the region and from the image's border. An
     annotator does not paint over what is of another class, so what is painted covers pixels of the
-    region's true class alone (whether right or wrong before).
+    region's true class alone (whether right or wrong before). A ``"person"`` does (`person`).
     """
+    if last is not None and last.slipped:
+        righted = put_right(truth, last.label, last.pixels)
+        if righted is not None and righted[0] in set(paintable):
+            return Dab(last.row, last.column, *righted)
     found = _worst(truth, labels, paintable)
     if found is None:
         return None
     value, region = found
     depth, row, column = _innermost(region)
-    painted = ANNOTATORS[annotator](region, depth, (row, column), radius)
+    if annotator == "person":
+        path = _middle_paths(region, depth, (row, column))[1]
+        painted = draw_stroke(truth, value, path, number, radius)
+        return Dab(row, column, value, painted, slips(truth, number))
+    painted = _CAREFUL[annotator](region, depth, (row, column), radius)
     return Dab(row, column, value, painted & (truth == value))
 
 
@@ -99,12 +119,25 @@ def _dab(
 def _stroke(
     region: NDArray[np.bool_], depth: NDArray[np.float64], middle: tuple[int, int], radius: int
 ) -> NDArray[np.bool_]:
-    """Paint along the middle of the region.
-
-    That is its skeleton where it is at least 0.4 times as deep as at the innermost point: from
-    there to the end that is farthest away inside the region, and on to the end farthest from that.
-    """
+    """Paint along the middle of the region."""
     from scipy import ndimage
+
+    line = np.zeros_like(region)
+    for path in _middle_paths(region, depth, middle):
+        line[tuple(path.T)] = True
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~line) <= radius
+    return near
+
+
+def _middle_paths(
+    region: NDArray[np.bool_], depth: NDArray[np.float64], middle: tuple[int, int]
+) -> list[NDArray[np.int64]]:
+    """Find two paths along the middle of a region, each ``(n, 2)`` pixels in order.
+
+    The middle is its skeleton where it is at least 0.4 times as deep as at the innermost point. The
+    first path leads from there to the end that is farthest away inside the region, the second from
+    that to the end farthest from it.
+    """
     from skimage.graph import MCP
     from skimage.morphology import skeletonize
 
@@ -112,7 +145,7 @@ def _stroke(
     ridge[middle] = True
     # Steps near the edge of the mistake cost more, so that the brush keeps to its middle.
     costs = np.where(region, 1 + 20 / (depth + 0.5) ** 2, -1)
-    line = np.zeros_like(region)
+    found = []
     start = middle
     for _ in range(2):
         paths = MCP(costs, fully_connected=True)
@@ -120,9 +153,8 @@ def _stroke(
         away = np.where(ridge & np.isfinite(away), away, -1)
         row, column = np.unravel_index(int(away.argmax()), away.shape)
         start = (int(row), int(column))
-        line[tuple(np.transpose(paths.traceback(start)))] = True
-    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~line) <= radius
-    return near
+        found.append(np.array(paths.traceback(start), np.int64))
+    return found
 
 
 def _fill(
@@ -132,8 +164,11 @@ def _fill(
     return region
 
 
-ANNOTATORS = {"dab": _dab, "stroke": _stroke, "fill": _fill}
-"""What is painted on a mistake, by name."""
+_CAREFUL = {"dab": _dab, "stroke": _stroke, "fill": _fill}
+"""What annotators who never slip paint on a mistake, by name."""
+
+ANNOTATORS = (*_CAREFUL, "person")
+"""Names of the simulated annotators."""
 
 
 def check_annotator(name: str) -> None:
@@ -150,7 +185,7 @@ def check_annotator(name: str) -> None:
         If there is no such annotator.
     """
     if name not in ANNOTATORS:
-        raise InputError(f'The annotator is "dab", "stroke" or "fill", not "{name}".')
+        raise InputError(f'The annotator is "dab", "stroke", "fill" or "person", not "{name}".')
 
 
 def _worst(
@@ -192,6 +227,7 @@ def simulate(
     clicks: int,
     radius: int = RADIUS,
     annotator: str = "dab",
+    drops: Drops | None = None,
 ) -> tuple[list[float], NDArray[np.uint8]]:
     """Let the simulated annotator correct an image.
 
@@ -211,6 +247,8 @@ def simulate(
         Of the brush.
     annotator : str
         One of `ANNOTATORS`.
+    drops : Drops, optional
+        Each refinement is counted in it.
 
     Returns
     -------
@@ -222,13 +260,25 @@ def simulate(
     """
     corrections = np.full(truth.shape, -1, np.int16)
     scores = [mean_iou(truth, labels, classes)]
-    for _ in range(clicks):
-        dab = next_dab(truth, labels, [0, *classes], radius=radius, annotator=annotator)
+    dab = None
+    for number in range(clicks):
+        dab = next_dab(
+            truth,
+            labels,
+            [0, *classes],
+            radius=radius,
+            annotator=annotator,
+            number=number,
+            last=dab,
+        )
         if dab is None:
             break
         corrections[dab.pixels] = dab.label
-        labels = refine(corrections.copy())
+        before, labels = labels, refine(corrections.copy())
         scores.append(mean_iou(truth, labels, classes))
+        if drops is not None:
+            change = scores[-1] - scores[-2]
+            drops.add(change, lost_share(truth, before, labels, dab.label))
     scores += [scores[-1]] * (clicks + 1 - len(scores))
     return scores, labels
 

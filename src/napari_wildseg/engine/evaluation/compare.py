@@ -14,6 +14,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet
+from napari_wildseg.engine.evaluation.drops import Drops
 from napari_wildseg.engine.evaluation.evaluate import Tally, spread
 from napari_wildseg.engine.evaluation.metrics import boundary_f
 from napari_wildseg.engine.progress import Progress, Steps, drain
@@ -39,6 +40,8 @@ class RefinerFigures:
         Mean IoU per image after 0, 1, ... dabs.
     noc85 : float or None
         Mean number of dabs to 85 %.
+    drops : dict or None
+        How often a refinement after a dab made an image worse; see `Drops.to_json`.
     """
 
     refiner: str
@@ -48,6 +51,7 @@ class RefinerFigures:
     rerun: float | None
     clicks: list[float]
     noc85: float | None
+    drops: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures as a JSON object."""
@@ -117,6 +121,7 @@ def compare_steps(
     seconds: dict[str, list[float]] = defaultdict(list)
     reruns: dict[str, list[float]] = defaultdict(list)
     curves: dict[str, list[list[float]]] = defaultdict(list)
+    drops = {name: Drops() for name in refiners}
     at_first = segmenter.refiner
     try:
         for index, item in enumerate(items):
@@ -142,6 +147,7 @@ def compare_steps(
                     case.refine,
                     clicks=clicks,
                     annotator=annotator,
+                    drops=drops[name],
                 )
                 curves[name].append(curve)
                 reruns[name] += case.reruns
@@ -158,6 +164,7 @@ def compare_steps(
             rerun=float(np.mean(reruns[name])) if reruns[name] else None,
             clicks=np.mean(curves[name], axis=0).tolist(),
             noc85=float(np.mean([dabs_to(curve) for curve in curves[name]])) if clicks else None,
+            drops=drops[name].to_json() if clicks else None,
         )
         for name in refiners
     ]

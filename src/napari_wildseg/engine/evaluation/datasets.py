@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,20 @@ class Item:
             for value, name in sorted(self.names.items())
             if counts[value] >= least
         )
+
+    @staticmethod
+    def asked(mask: NDArray[np.uint8], known: Sequence[ClassInfo]) -> NDArray[np.uint8]:
+        """Return the mask with classes that were not asked for as background; 255 stays.
+
+        Parameters
+        ----------
+        mask : ndarray
+            ``(H, W)`` uint8.
+        known : sequence of ClassInfo
+            The classes that were asked for.
+        """
+        kept = np.isin(mask, [UNLABELLED, *(info.id for info in known)])
+        return np.where(kept, mask, 0).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
+from napari_wildseg.engine.evaluation.drops import Drops
 from napari_wildseg.engine.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
 from napari_wildseg.engine.evaluation.tagging import LabelTally
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.thresholds import CUT
+
+T = TypeVar("T")
 
 STAGES = ("single view", "augmented", "refined")
 """Keys of ``Result.stage_labels``, in order."""
@@ -50,6 +53,8 @@ class Evaluation:
         ``image_miou`` after 0, 1, ... dabs.
     noc85 : float or None
         Mean number of dabs to 85 %.
+    drops : dict or None
+        How often a refinement after a dab made an image worse; see `Drops.to_json`.
     labels : dict or None
         With automatic labels, how good they are; see `LabelTally.to_json`.
     """
@@ -65,6 +70,7 @@ class Evaluation:
     seconds: dict[str, float]
     clicks: list[float] | None = None
     noc85: float | None = None
+    drops: dict[str, Any] | None = None
     labels: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +87,7 @@ class Evaluation:
             "seconds": self.seconds,
         }
         if self.clicks is not None:
-            found |= {"clicks": self.clicks, "noc85": self.noc85}
+            found |= {"clicks": self.clicks, "noc85": self.noc85, "drops": self.drops}
         if self.labels is not None:
             found["labels"] = self.labels
         return found
@@ -192,7 +198,7 @@ def evaluate_steps(
     clicks : int
         How often the simulated annotator paints on each image; known labels only.
     annotator : str
-        ``"dab"``, ``"stroke"`` or ``"fill"``: what is painted each time (`annotator`).
+        ``"dab"``, ``"stroke"``, ``"fill"`` or ``"person"``: what is painted each time.
     limit : int, optional
         Take at most this many images, evenly spread over the set.
 
@@ -231,6 +237,7 @@ def evaluate_steps(
     boundary: list[float] = []
     image_means: list[float] = []
     curves: list[list[float]] = []
+    drops = Drops()
     for index, item in enumerate(items):
         yield Progress(index, len(items), f"Image {index + 1} of {len(items)}")
         case = yield from case_steps(segmenter, data, item, labels=labels, at=(index, len(items)))
@@ -252,7 +259,13 @@ def evaluate_steps(
         boundary.append(boundary_f(case.truth, final, case.values))
         if clicks:
             scores, _ = simulate(
-                case.truth, final, case.values, case.refine, clicks=clicks, annotator=annotator
+                case.truth,
+                final,
+                case.values,
+                case.refine,
+                clicks=clicks,
+                annotator=annotator,
+                drops=drops,
             )
             curves.append(scores)
         for key, value in case.seconds.items():
@@ -274,16 +287,17 @@ def evaluate_steps(
         seconds={key: float(np.mean(values)) for key, values in seconds.items() if values},
         clicks=np.mean(curves, axis=0).tolist() if curves else None,
         noc85=float(np.mean([dabs_to(curve) for curve in curves])) if curves else None,
+        drops=drops.to_json() if curves else None,
         labels=tags.to_json(CUT) if labels == "auto" else None,
     )
 
 
-def spread(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
+def spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
     """Take at most ``limit`` items, evenly spread.
 
     Parameters
     ----------
-    items : sequence of Item
+    items : sequence
         The set.
     limit : int, optional
         How many; None takes all.

@@ -58,6 +58,12 @@ class DefaultRefinement:
         Settings.
     scene : Scene, optional
         Of the image, its features and these settings; made here if not given.
+
+    Attributes
+    ----------
+    recalled : torch.Tensor or None
+        ``(K, h, w)`` float32 scores that replace those of step 1: what a class memory makes of
+        them (`napari_wildseg.engine.memory`).
     """
 
     name = "default"
@@ -72,13 +78,14 @@ class DefaultRefinement:
         scene: Scene | None = None,
     ) -> None:
         self.options = options or DefaultOptions()
-        self._scene = scene or Scene(image, features, self.options)
+        self.scene = scene or Scene(image, features, self.options)
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
+        self.recalled: Tensor | None = None
 
     def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
-        scene = self._scene
+        scene = self.scene
         return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)
 
     def run_steps(
@@ -92,15 +99,17 @@ class DefaultRefinement:
             corrections = None
         yield Progress(0, 4, "Spreading over similar places")
         held = None
-        if self.relevance is not None and threshold is not None:
-            prior = self._from_relevance(threshold, corrections)
+        if self.recalled is not None and threshold is not None:
+            prior = self._probabilities(self.recalled, threshold)
+        elif self.relevance is not None and threshold is not None:
+            prior = self.spread(threshold, corrections)
         elif seeds is not None:
             held = as_corrections(seeds)
             prior = self._from_seeds(held)
         else:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 4, "Learning from corrections")
-        scene = self._scene
+        scene = self.scene
         pieces = scene.pieces
         agree = None if self.relevance is None else scene.crf
         before = after = pieces.average(prior)
@@ -122,9 +131,9 @@ class DefaultRefinement:
     def _settled(self) -> Tensor:
         """Relevance after step 1 without corrections, ``(K, h, w)``."""
         assert self.relevance is not None
-        return self._scene.spreading(resize(self.relevance, self._scene.coarse))
+        return self.scene.spreading(resize(self.relevance, self.scene.coarse))
 
-    def _from_relevance(self, threshold: float, corrections: NDArray[np.int16] | None) -> Tensor:
+    def spread(self, threshold: float, corrections: NDArray[np.int16] | None = None) -> Tensor:
         """Step 1 from relevance: probabilities ``(K + 1, gh, gw)``, background first.
 
         A class is as high at its best place as its relevance is: low where it is thought not to
@@ -136,13 +145,29 @@ class DefaultRefinement:
         peak = self.relevance.amax((1, 2), keepdim=True)
         if corrections is not None:
             peak[[place - 1 for place in np.unique(corrections).tolist() if place > 0]] = 1.0
-        scores = resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self._scene.grid)
+        scores = resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self.scene.grid)
+        return self._probabilities(scores, threshold)
+
+    def _probabilities(self, scores: Tensor, threshold: float) -> Tensor:
         background = torch.full_like(scores[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
 
+    def scores_of(self, probabilities: Tensor, threshold: float) -> Tensor:
+        """Return the scores that step 1 turns into given probabilities, ``(K, h, w)`` in [0, 1].
+
+        Parameters
+        ----------
+        probabilities : torch.Tensor
+            ``(K + 1, h, w)`` float32, background first, none of them 0.
+        threshold : float
+            At which they hold.
+        """
+        odds = (probabilities[1:] / probabilities[:1]).log() / self.options.sharpness
+        return (odds + threshold + self.options.bias).clamp(0, 1)
+
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
-        scene = self._scene
+        scene = self.scene
         looks = scene.looks if scene.maps else None
         found = spread_seeds(
             seeds, self.n_classes, scene.pieces, scene.lab * 100, looks, self.options.seeding
@@ -159,20 +184,20 @@ class DefaultRefinement:
         """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
         trust = self.options.trust * (0.05 + margin_of(prior).square())
         if held is not None:
-            seeds = observe(held, self._scene.work, self.n_classes)
+            seeds = observe(held, self.scene.work, self.n_classes)
             firm = seeds.mask
             if corrections is not None:
                 # Corrections that contradict seeds drop the seeds around them.
                 firm = firm & (seeds.targets.argmax(0) == prior.argmax(0))
             prior = torch.where(firm, seeds.targets, prior)
             trust = torch.where(firm, 1.0, trust)
-        fixed, edges = None, self._scene.edges
+        fixed, edges = None, self.scene.edges
         if corrections is not None and dabs is not None:
-            edges = weaken(edges, self._scene.learner.pull(dabs))
-            seen = observe(corrections, self._scene.work, self.n_classes)
+            edges = weaken(edges, self.scene.learner.pull(dabs))
+            seen = observe(corrections, self.scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)
         # The background is what the classes leave, so it need not be solved for. It wins a tie.
         walked = random_walk(prior[1:], trust, edges, fixed=fixed)
         background = 1 + _TIE - walked.sum(0, keepdim=True)
-        return to_full_resolution(torch.cat([background, walked]), self._scene.image)
+        return to_full_resolution(torch.cat([background, walked]), self.scene.image)

@@ -10,7 +10,9 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton
 from napari_wildseg.gui.sections.base import Section
 
 REFINE_KEY = "Alt+R"
+NEAR_KEY = "Alt+N"
 CONFIRM_KEY = "Alt+K"
+CHANGES_KEY = "Alt+D"
 """Free in napari, as `AUTO_SEGMENT_KEY` is."""
 
 
@@ -28,6 +30,15 @@ class EditSection(Section):
             controller.refine,
         )
         self.shortcut(REFINE_KEY, controller.refine)
+        distance = controller.settings.near_distance
+        self.near_strokes = self.button(
+            "near_strokes",
+            "Near strokes",
+            f"Refine, but change nothing farther than {distance} pixels from what you painted\n"
+            f"since the last result ({NEAR_KEY}). The distance is set in the preferences.",
+            controller.refine_near,
+        )
+        self.shortcut(NEAR_KEY, controller.refine_near)
         self.confirm_region = self.button(
             "confirm_region",
             "Confirm",
@@ -59,13 +70,25 @@ class EditSection(Section):
             "Let the next Refine decide every pixel again.",
             controller.release_corrections,
         )
+        self.show_changes = self.button(
+            "show_changes",
+            "Show changes",
+            f"Put what the last Refine changed over the image ({CHANGES_KEY}), in the colours of "
+            "the\nnew classes, until the next action.",
+            controller.shown_changes.toggle,
+        )
+        self.shortcut(CHANGES_KEY, controller.shown_changes.toggle)
 
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.refine, 1)
-        row.addWidget(self.confirm_region, 1)
+        for controls in (
+            (self.refine, self.near_strokes),
+            (self.show_changes, self.confirm_region),
+        ):
+            row = QHBoxLayout()
+            row.setSpacing(4)
+            for control in controls:
+                row.addWidget(control, 1)
+            self.column.addLayout(row)
         row.addWidget(self.more)
-        self.column.addLayout(row)
 
     def fill_menu(self, groups: Iterable[Iterable[QAction]]) -> None:
         """Put the actions of all sections into the menu, a line between two groups."""

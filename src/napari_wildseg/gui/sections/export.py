@@ -125,6 +125,8 @@ class ExportSection(Section):
             item.session.note_saved()
             for plane in item.planes:
                 self.controller.safekeeping.forget(item.session, plane)
+        for item in items:
+            self.controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
         self.controller.status.emit(f"Exported {names} to {folder}.")

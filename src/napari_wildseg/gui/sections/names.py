@@ -45,6 +45,7 @@ class NamesSection(Section):
         self.table.removal_asked.connect(controller.remove_class)
         self.table.classes.rename_asked.connect(controller.rename_class)
         self.table.classes.visibility_asked.connect(controller.show_class)
+        self.table.classes.lock_asked.connect(controller.lock_class)
         controller.class_picked.connect(self.table.select_class)
         controller.classes_changed.connect(self._show_classes)
 
@@ -101,7 +102,8 @@ class NamesSection(Section):
         session = self.controller.session
         hidden = frozenset() if session is None else session.hidden
         notices = unfamiliar(self.controller.classes, self.controller.model)
-        self.table.classes.show(self.controller.classes, hidden, notices)
+        locked = frozenset() if session is None else session.locked
+        self.table.classes.show(self.controller.classes, hidden, notices, locked)
         self.table.select_class(self.controller.selected_class)
         self.suggestions.show_names([] if session is None else session.suggestions)
         self.suggestions.mark(info.name for info in self.controller.classes)

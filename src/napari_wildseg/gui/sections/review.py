@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel
 
+from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest
 from napari_wildseg.gui.review import Reviewer
 from napari_wildseg.gui.sections.base import Section
+
+UPDATE = "Update the rest"
 
 
 class ReviewSection(Section):
@@ -54,9 +57,22 @@ class ReviewSection(Section):
         row = QHBoxLayout()
         for button in (self.previous, self.save, self.next):
             row.addWidget(button)
+        self.process = BatchProcess(self)
+        self.process.progressed.connect(self._show_update)
+        self.process.finished.connect(self._updated)
+        self.destroyed.connect(self.process.stop)
+        self.update_rest = self.button(
+            "review_update",
+            UPDATE,
+            "Learn from the images reviewed so far, and redo the others with what was learned.\n"
+            "Reviewed images stay as they are; the others are ranked anew.",
+            self._update,
+            enabled=False,
+        )
         self.column.addWidget(self.open)
         self.column.addWidget(self.where)
         self.column.addLayout(row)
+        self.column.addWidget(self.update_rest)
         self.controller.batch_done.connect(self._begin)
         self.controller.runner.busy.connect(self._busy)
 
@@ -65,6 +81,41 @@ class ReviewSection(Section):
         folder = QFileDialog.getExistingDirectory(self, "The output folder of a batch")
         if folder:
             self.reviewer.open(folder)
+
+    def _update(self) -> None:
+        """Redo what was not reviewed, in a process beside the window; or stop that."""
+        if self.process.running:
+            self.process.stop()
+            return
+        queue = self.reviewer.queue
+        if queue is None:
+            return
+        if self.reviewer.unsaved:
+            self.controller.tell("The image in view was changed: press Save or Next first.")
+            return
+        if not queue.reviewed:
+            self.controller.tell("Review some images first: Next takes one as reviewed.")
+            return
+        self.process.start(BatchRequest("", "", queue.folder, "", update=True))
+        self.update_rest.setText("Stop updating")
+        self.controller.status.emit("The rest is redone with what the reviewed images taught.")
+        self._busy(self.controller.runner.running)
+
+    def _show_update(self, progress: dict[str, Any]) -> None:
+        done, total = int(progress["done"]), int(progress["total"])
+        rate = progress["images_per_second"]
+        self.where.setText(progress["stage"] if rate is None else f"Updated: {done} of {total}")
+
+    def _updated(self, well: bool, reason: str) -> None:
+        self.update_rest.setText(UPDATE)
+        self._busy(self.controller.runner.running)
+        queue = self.reviewer.queue
+        if reason:
+            self.controller.tell(f"The update ended: {reason}")
+        elif not well:
+            self.controller.status.emit("The update was stopped; press it again to go on.")
+        if queue is not None:
+            self.reviewer.reopen()
 
     def _begin(self, folder: str) -> None:
         """Open a batch that was just done; "Next" is where it is looked for."""
@@ -86,7 +137,9 @@ class ReviewSection(Section):
 
     def _busy(self, busy: bool) -> None:
         queue = self.reviewer.queue
-        ready = not busy and queue is not None
+        updating = self.process.running
+        ready = not busy and queue is not None and not updating
+        self.update_rest.setEnabled(ready or updating)
         self.previous.setEnabled(ready and self.reviewer.place > 0)
         self.save.setEnabled(ready)
         self.next.setEnabled(ready)
