@@ -64,8 +64,8 @@ def wait_for_lock(file: BinaryIO, seconds: float) -> bool:
 
 
 @contextmanager
-def locked(path: Path, who: str, wait: float = WAIT) -> Iterator[None]:
-    """Hold a lock on a file.
+def locked(path: Path, who: str) -> Iterator[None]:
+    """Hold a lock on a file, waiting for it if need be.
 
     Parameters
     ----------
@@ -73,8 +73,6 @@ def locked(path: Path, who: str, wait: float = WAIT) -> Iterator[None]:
         The file; missing folders above it are made.
     who : str
         Who else may hold it, as the beginning of a sentence.
-    wait : float
-        Seconds to wait for it.
 
     Raises
     ------
@@ -89,6 +87,6 @@ def locked(path: Path, who: str, wait: float = WAIT) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from error
     with file:
-        if not wait_for_lock(file, wait):
+        if not wait_for_lock(file, WAIT):
             raise InputError(f"{who}: wait for it, and try again.")
         yield
