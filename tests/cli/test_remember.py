@@ -85,6 +85,23 @@ def test_a_memory_is_used_and_said(wildseg, memory, model):
     assert "memory" not in json.loads(Path("plain/a.json").read_text())["settings"]
 
 
+def test_classes_that_the_memory_finds_are_suggested(wildseg, data, model):
+    ran = wildseg("remember", data, "-o", "cats.wildmemory", "--alike", *model)
+    assert ran.status == 0
+    Path("names.txt").write_text("dog\nhorse\n")
+    image = "set/images/a.png"
+    plain = wildseg("suggest", image, "--vocabulary", "names.txt", *model, "--json")
+    assert {s["name"] for s in json.loads(plain.out)["suggestions"]} <= {"dog", "horse"}
+    ran = wildseg(
+        "suggest", image, "--vocabulary", "names.txt", *model, "--json",
+        "--memory", "cats.wildmemory",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    first = json.loads(ran.out)["suggestions"][0]
+    assert first["name"] == "cat"
+    assert first["present"]
+
+
 def test_refine_decides_with_a_memory(wildseg, memory, model, tmp_path):
     assert wildseg("segment", "set/images/a.png", "--labels", "cat", *model).status == 0
     start = np.array(Image.open("wildseg-out/a.png"))

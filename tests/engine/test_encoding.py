@@ -169,3 +169,14 @@ def test_sizes_agree_by_a_product_and_what_one_denies_is_denied():
     # Whatever the units of a size, the others' say is the same.
     scaled = torch.stack([maps[0] * 100, maps[1]])
     assert float(agreement(scaled)[0, 0, 0]) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory: you tried")])
+def test_too_little_memory_for_relevance_is_one_sentence(error):
+    class Large(PixelMethod):
+        def relevance(self, model, encoding, text, background):
+            raise error
+
+    encoding = drain(encode_steps(constant((40, 60)), MODEL, Large(), "single"))
+    with pytest.raises(WildsegError, match=r'memory of cpu does not suffice .* "single"'):
+        encoding.relevance(MODEL, torch.ones(1, 2), torch.ones(0, 2))

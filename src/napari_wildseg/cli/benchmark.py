@@ -14,6 +14,9 @@ _ROWS = (
     ("class_cost", "20 classes / 1 class, encoding included", "{:.3f}"),
     ("segment_over_forward", "auto-segment / the bare forward passes of its views", "{:.2f}"),
     ("rerun_over_segment", "refine after a correction / auto-segment", "{:.3f}"),
+    ("memory_over_segment", "auto-segment with a memory of 50 images / without", "{:.2f}"),
+    ("learn_over_segment", "learning from one more image / auto-segment", "{:.2f}"),
+    ("memory_mb_per_image", "megabytes of a memory on disk, an image", "{:.2f}"),
     ("refine_speedup_over_kim2020", "1000 iterations of kim2020 / our refinement", "{:.0f}"),
 )
 

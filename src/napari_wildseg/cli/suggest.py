@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_model(parser)
     arguments.add_cache(parser)
+    arguments.add_memory(parser)
     arguments.add_json(parser)
 
 
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     if args.image is None:
         raise InputError("Which image? Give a picture file, or sample:NAME.")
     image = read_picture(args.image)
+    memory = arguments.read_memory(args.memory)
 
+    from napari_wildseg.engine.automatic import recalled_names_steps
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.engine.thresholds import CUT
     from napari_wildseg.engine.vocabularies import load_vocabulary
@@ -67,12 +70,16 @@ def run(args: argparse.Namespace) -> int:
         method=args.method,
         device=args.device,
         cache_dir=args.cache_dir,
+        memory=memory,
     )
     started = time.perf_counter()
     run_steps(segmenter.set_image_steps(image))
     encoding = time.perf_counter() - started
     started = time.perf_counter()
     found = segmenter.suggest(names, top=args.top)
+    recalled = run_steps(recalled_names_steps(segmenter))
+    known = {name for name, _ in recalled}
+    found = [*recalled, *(one for one in found if one[0] not in known)][: args.top]
     if args.json:
         print_json(
             {

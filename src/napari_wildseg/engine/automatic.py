@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
 _ROUNDS = 3
+_LEAST_SHARE = 0.01
 
 
 def automatic_classes(
@@ -70,3 +71,30 @@ def segment_auto_steps(
         notices = (*notices, f"Suggested, but dropped since no pixels were found: {names}.")
     segmenter.result = result = replace(result, notices=notices)
     return result
+
+
+def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]:
+    """Find the classes of a segmenter's memory in the image it holds.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Holds the image; its last segmentation is replaced.
+
+    Returns
+    -------
+    list of (str, float)
+        Names of classes that cover at least 1 % of the image, and their mean relevance there, the
+        highest first. Classes whose memory is not used are left out.
+    """
+    memory = segmenter.memory
+    if memory is None or not len(memory):
+        return []
+    names = [known.name for known in memory.classes]
+    result = yield from segmenter.segment_steps(names, refine=False)
+    found = []
+    for place, info in enumerate(result.classes):
+        pixels = result.labels == info.id
+        if pixels.mean() >= _LEAST_SHARE and result.settings["memory"].get(info.name):
+            found.append((info.name, float(result.relevance[place][pixels].mean())))
+    return sorted(found, key=lambda one: (-one[1], one[0]))

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.light_import import import_open_clip
+from napari_wildseg.engine.memory_benchmark import memory_ratios
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.architecture import built_in
 from napari_wildseg.engine.models.base import CLIPModel
@@ -31,7 +32,7 @@ CLASSES = 20
 NAMES = ("cup of coffee", "spoon", "saucer", "table", "plate")
 """Classes of the segmentation ratios, in a photograph of 640 x 480 pixels."""
 
-_STAGES = 5
+_STAGES = 6
 
 
 def plain_attention_relevance(
@@ -61,16 +62,17 @@ def plain_attention_relevance(
     """
     tower = require_tower(model)
     pixels, grid = tower.fit(pixels)
+    scale = 1.0 if start_layer in (-1, len(tower.blocks) - 1) else model.logit_scale
     maps = []
     for vector in text:
         with torch.enable_grad():
-            x = tower.embed(pixels.detach().requires_grad_())
+            x = tower.embed(pixels.detach().requires_grad_(), "bilinear")
             kept = []
             for block in tower.blocks:
                 q, k, v = block.qkv(x, tower.rope(grid))
                 kept.append(attention(q, k))
                 x = block.finish(x, kept[-1] @ v)
-            score = F.normalize(tower.head(x), dim=-1)[0] @ vector
+            score = F.normalize(tower.head(x), dim=-1)[0] @ vector * scale
             wanted = kept[start_layer:]
             grads = torch.autograd.grad(score, wanted)
         relevance = torch.eye(x.shape[1])
@@ -99,9 +101,9 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
         of one, encoding included, the larger of ``class_cost_by_model``;
         ``segment_over_forward``: set_image and segment / the bare forward passes of the same
         views (starter, 640 x 480, 5 classes); ``rerun_over_segment``: refine after a correction /
-        set_image and segment; ``refine_speedup_over_kim2020``: 1000 iterations of kim2020,
-        extrapolated from two / our refinement. ``seconds`` has the times behind them,
-        ``threads`` the number of threads.
+        set_image and segment; those of `memory_ratios`; ``refine_speedup_over_kim2020``: 1000
+        iterations of kim2020, extrapolated from two / our refinement. ``seconds`` has the times
+        behind them, ``threads`` the number of threads.
     """
     seconds: dict[str, float] = {}
     yield Progress(0, _STAGES, "Relevance of a ViT-B-16, ours and the plain formula")
@@ -138,7 +140,10 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
     yield Progress(3, _STAGES, "Segmenting a photograph with the starter")
     whole = _segmentation(starter, repeats, seconds)
 
-    yield Progress(4, _STAGES, "Two iterations of kim2020")
+    yield Progress(4, _STAGES, "Segmenting with a memory of 50 images")
+    whole |= memory_ratios(starter, _photograph(), NAMES, repeats)
+
+    yield Progress(5, _STAGES, "Two iterations of kim2020")
     seconds["kim2020_iteration"] = _kim_iteration()
     yield Progress(_STAGES, _STAGES, "Done")
     return {

@@ -130,7 +130,9 @@ class ImageEncoding:
         chosen: Sequence[int],
         grid: tuple[int, int],
     ) -> Tensor:
-        maps = (self.method.relevance(model, self.encodings[i], text, background) for i in chosen)
+        maps = (
+            relevance_of(self.method, model, self.encodings[i], text, background) for i in chosen
+        )
         views = [self.views[i] for i in chosen]
         return self._merge(maps, views, grid).contiguous()
 
@@ -308,6 +310,31 @@ def _encode_views(
                 continue
             waiting = waiting[count:]
     return encodings
+
+
+def relevance_of(
+    method: RelevanceMethod,
+    model: CLIPModel,
+    encoding: ViewEncoding,
+    text: Tensor,
+    background: Tensor,
+) -> Tensor:
+    """Compute one map a class of a view; see `RelevanceMethod.relevance`.
+
+    Raises
+    ------
+    WildsegError
+        If memory does not suffice.
+    """
+    try:
+        return method.relevance(model, encoding, text, background)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        raise WildsegError(
+            f"The memory of {model.device} does not suffice for the relevance maps of a view; "
+            'close what else uses it, choose the views "single", or another device.'
+        ) from error
 
 
 def _out_of_memory(error: BaseException) -> bool:

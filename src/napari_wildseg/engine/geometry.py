@@ -49,7 +49,10 @@ def geometry_of(model: CLIPModel) -> Geometry:
     side = int(size[0] if isinstance(size, tuple | list) else size)
     patch = _patch_size(visual)
     if patch:
-        return Geometry(2 * side, patch, 0.0)
+        stem = getattr(
+            getattr(getattr(visual, "trunk", None), "patch_embed", None), "backbone", None
+        )
+        return Geometry(2 * side, patch, 0.0 if stem is None else _stem_shift(stem, patch))
     trunk = getattr(visual, "trunk", visual)
     return Geometry(round(1.5 * side / 32) * 32, 32, _padding_shift(trunk))
 
@@ -57,12 +60,31 @@ def geometry_of(model: CLIPModel) -> Geometry:
 def _patch_size(visual: Any) -> int:
     """Return the patch size of a vision transformer, 0 for other towers."""
     holder = getattr(visual, "trunk", visual)
-    patch = getattr(getattr(holder, "patch_embed", None), "patch_size", None)
+    embed: Any = getattr(holder, "patch_embed", None)
+    patch = getattr(embed, "patch_size", None)
+    if patch is not None and hasattr(embed, "backbone"):  # convolutions, then patches
+        patch = [p * r for p, r in zip(embed.patch_size, embed.feature_ratio, strict=True)]
     if patch is None:
         patch = getattr(visual, "patch_size", None)
     if patch is None:
         return 0
     return int(patch[0] if isinstance(patch, tuple | list) else patch)
+
+
+def _stem_shift(stem: nn.Module, patch: int) -> float:
+    """Return the offset in patches that the strided convolutions of a stem add up to.
+
+    Cell i of a convolution looks at ``i * stride - padding + (kernel - 1) / 2``, a patch of the
+    plain tiling at ``i * stride + (stride - 1) / 2``.
+    """
+    shift, stride = 0.0, 1
+    for layer in stem.modules():
+        if isinstance(layer, nn.Conv2d) and layer.stride[0] > 1:
+            padding = layer.padding[0]
+            assert isinstance(padding, int)
+            shift += stride * ((layer.kernel_size[0] - layer.stride[0]) / 2 - padding)
+            stride *= layer.stride[0]
+    return shift / patch
 
 
 def _padding_shift(trunk: nn.Module) -> float:

@@ -566,6 +566,7 @@ class Segmenter:
                 **({} if state.recalled is None else {"memory": state.recalled.used}),
             },
             notices=(
+                *self.model.notices,
                 *(() if state.recalled is None else state.recalled.notices),
                 *notices_about(self.model, state.classes),
                 *notices_of(refined, state.classes, state.left_out),

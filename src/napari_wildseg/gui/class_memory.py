@@ -371,6 +371,10 @@ def described(known: Known) -> str:
     """
     lines = []
     for name, images, used in known.classes:
-        told = notices.counted(images, "image", "images")
-        lines.append(f"{name}: {told}" + ("" if used else ", not used yet: it would not help"))
+        told = f"{name}: {notices.counted(images, 'image', 'images')}"
+        if not used and images == 1 and not known.alike:
+            told += ", used from the second on"
+        elif not used:
+            told += ", not used: it would not have helped"
+        lines.append(told)
     return "\n".join(lines)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
 import torch
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models import architecture, load_model
 from napari_wildseg.engine.models.catalogue import CATALOGUE
 from napari_wildseg.engine.models.download import (
     cache_folder,
@@ -167,15 +168,21 @@ def test_model_that_is_not_there(small_hub, cache):
     sentence(error)
 
 
-def test_unsupported_models_are_refused_before_any_request(small_hub, cache):
-    for model, reason in (
-        ("coca_ViT-B-32/laion2b_s13b_b90k", "CoCa"),
-        ("xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", "xlm-roberta-base"),
-        ("EVA02-E-14/laion2b_s4b_b115k", "image tower"),
-    ):
-        with pytest.raises(WildsegError, match=reason) as error:
-            download(model)
-        assert model in sentence(error)
+def test_unsupported_models_are_refused_before_their_weights(small_hub, cache, monkeypatch):
+    swin = {"timm_model_name": "swin_base_patch4_window7_224", "timm_pool": "avg"}
+    text = {"context_length": 8, "width": 16, "heads": 2, "layers": 1}
+    config = {"embed_dim": 16, "vision_cfg": swin, "text_cfg": text}
+    small_hub.files["lab/swin/open_clip_config.json"] = json.dumps({"model_cfg": config}).encode()
+    with pytest.raises(WildsegError, match="attends within windows") as error:
+        download("hf-hub:lab/swin")
+    assert "hf-hub:lab/swin" in sentence(error)
+    assert small_hub.requests("GET") == ["open_clip_config.json"]
+    small_hub.log.clear()
+    monkeypatch.setattr(architecture, "_has_transformers", lambda: False)
+    model = "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
+    with pytest.raises(WildsegError, match="needs the package transformers") as error:
+        download(model)
+    assert model in sentence(error)
     assert small_hub.log == []
 
 

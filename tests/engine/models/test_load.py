@@ -113,6 +113,9 @@ def full_size(tmp_path_factory):
 def test_architecture_from_shapes_alone(full_size, name, width):
     path = full_size / f"{name}.safetensors"
     model = load_model(str(path), device="cpu")
+    (notice,) = model.notices
+    assert notice.startswith(f"{name}.safetensors does not say which activation")
+    assert f'"{name}-quickgelu:{name}.safetensors"' in notice
     assert model.encode_text(["a cat"]).shape == (1, width)
     assert next(model.network.parameters()).dtype == torch.float32
     assert type(model.visual).__name__ == (
@@ -124,6 +127,10 @@ def test_architecture_said_outright(full_size):
     path = full_size / "ViT-B-16.safetensors"
     quick = load_model(f"ViT-B-16-quickgelu:{path}", device="cpu")
     assert "QuickGELU" in repr(quick.visual)
+    assert quick.notices == ()
+    plain = load_model(f"ViT-B-16:{path}", device="cpu")
+    assert plain.notices == ()
+    assert plain.fingerprint != quick.fingerprint, "the same weights, but other encodings"
     assert "another architecture" in refusal(f"ViT-B-32:{path}")
 
 
@@ -182,6 +189,34 @@ def test_openai_tag_gets_openais_activation():
     assert not architecture_of(parse_spec("ViT-B-16/laion2b_s34b_b88k")).config.get("quick_gelu")
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("ViT-B/16", "ViT-B-16/openai"),
+        ("ViT-B/32", "ViT-B-32/openai"),
+        ("ViT-L/14@336px", "ViT-L-14-336/openai"),
+        ("ViT-B/16/laion2b_s34b_b88k", "ViT-B-16/laion2b_s34b_b88k"),
+        ("ViT-H/14/laion2b_s32b_b79k", "ViT-H-14/laion2b_s32b_b79k"),
+    ],
+)
+def test_openais_spelling(theirs, ours):
+    assert parse_spec(theirs) == parse_spec(ours)
+
+
+def test_openais_spelling_with_a_file(folder):
+    weights = folder / "open_clip_model.safetensors"
+    assert parse_spec(f"ViT-B/16:{weights}").architecture == "ViT-B-16"
+    assert parse_spec(f"ViT-B/16-quickgelu:{weights}").architecture == "ViT-B-16-quickgelu"
+
+
+def test_a_path_that_looks_like_openais_spelling(folder, monkeypatch):
+    (folder / "ViT-B").mkdir()
+    (folder / "open_clip_model.safetensors").rename(folder / "ViT-B" / "16")
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match="16 is not a checkpoint"):
+        parse_spec("ViT-B/16")
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 
@@ -207,12 +242,6 @@ def test_code_in_a_checkpoint_is_never_executed(tmp_path, protocol):
     assert not mark.exists()
     if protocol == "torch":
         assert "could execute code" in text
-
-
-def test_torchscript_is_refused(tmp_path):
-    path = tmp_path / "scripted.pt"
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-    assert "TorchScript" in refusal(f"ViT-B-16:{path}")
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
@@ -276,7 +305,7 @@ def test_directory_without_a_tokenizer(folder, monkeypatch):
     config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "lab/words"
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     monkeypatch.setattr(architecture, "_has_transformers", lambda: False)
-    assert "pip install transformers" in refusal(str(folder))
+    assert 'pip install "napari-wildseg[transformers]"' in refusal(str(folder))
     monkeypatch.setattr(architecture, "_has_transformers", lambda: True)
     text = refusal(str(folder))
     assert "needs the files of its tokenizer" in text
@@ -292,6 +321,9 @@ def test_directory_without_a_tokenizer(folder, monkeypatch):
         ("starer", 'Did you mean "starter"'),
         ("ViT-B-16", "ViT-B-16/openai, "),
         ("ViT-B-16/nonsense", "needs the name of its weights"),
+        ("ViT-B-19/openai", "Names that look like it: "),
+        ("ViT-S/16", "give a checkpoint as ViT-S-16:FILE"),
+        ("ViT-B/16/nonsense", "ViT-B-16/openai, "),
         ("ViT-S-16", "give a checkpoint as ViT-S-16:FILE"),
         ("hf-hub:noslash", "hf-hub:ORGANISATION/NAME"),
         ("missing.safetensors", "There is no checkpoint file"),

@@ -12,6 +12,7 @@ from unittest import mock
 
 import torch
 from skimage.measure import label, regionprops
+from timm.models.eva import EvaBlockPostNorm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,8 +48,12 @@ class Reference:
         self._set_grid(grid)
         last = self.blocks[-1]
         first_norm = last.ln_1 if trunk is None else last.norm1
+        if isinstance(last, EvaBlockPostNorm):  # it attends to the stream as it is
+            hook = last.attn.register_forward_pre_hook(self._keep_input)
+        else:
+            hook = first_norm.register_forward_hook(self._keep_normed)
         hooks = [
-            first_norm.register_forward_hook(self._keep_normed),
+            hook,
             last.register_forward_hook(self._keep_stream),
         ]
         with self._explicit_attention():
@@ -91,6 +96,10 @@ class Reference:
     def _keep_normed(self, module, args, output):
         self.normed = output
 
+    def _keep_input(self, module, args):
+        self.normed = args[0].clone()  # not the stream itself, which goes past the attention too
+        return (self.normed, *args[1:])
+
     def _keep_stream(self, module, args, output):
         self.stream = output[0]
 
@@ -118,6 +127,8 @@ class Reference:
         layers = len(self.attentions)
         for vector in text.double():
             score = torch.cosine_similarity(self.embedding, vector, dim=0)
+            if start_layer % layers < layers - 1:  # the authors differentiate the logit
+                score = score * self.scale
             grads = torch.autograd.grad(score, self.attentions, retain_graph=True)
             tokens = self.stream.shape[0]
             relevance = torch.eye(tokens, dtype=torch.float64)
@@ -127,8 +138,8 @@ class Reference:
                 if len(cam) == tokens:
                     relevance = relevance + cam @ relevance
                 else:  # the query of an attention pooling
-                    pad = torch.zeros(1, tokens - cam.shape[1], dtype=torch.float64)
-                    row = torch.cat([pad, cam], 1) @ relevance
+                    pad = torch.zeros(len(cam), tokens - cam.shape[1], dtype=torch.float64)
+                    row = (torch.cat([pad, cam], 1) @ relevance)[:1]
             if pooling == "token":
                 row = relevance[:1]
             elif pooling == "average":

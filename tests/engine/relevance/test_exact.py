@@ -11,6 +11,7 @@ from towers import DIM, TOWERS, make_model
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.relevance.attention import AttentionRelevance
+from napari_wildseg.engine.relevance.tower import attention as plain
 from napari_wildseg.engine.relevance.vit import vit_tower
 
 SIZES = [(48, 48), (64, 112), (50, 75)]
@@ -155,6 +156,47 @@ def test_classes_in_portions_give_the_same_maps(monkeypatch):
     whole = method.relevance(model, encoding, text, text[:0])
     monkeypatch.setattr(attention, "class_chunk", lambda heads, tokens: 2)
     torch.testing.assert_close(method.relevance(model, encoding, text, text[:0]), whole)
+
+
+@pytest.mark.parametrize("most", [1, 500, 2000])
+@pytest.mark.parametrize("name", ["clip-es", "dense"])
+@pytest.mark.parametrize("kind", ["class token", "siglip", "eva", "coca"])
+def test_attention_in_blocks_gives_the_same_maps(monkeypatch, kind, name, most):
+    """Few attention weights are held at a time, and never those of all queries and heads."""
+    from napari_wildseg.engine.relevance import tower
+
+    model, pixels, text = make_model(kind), picture((96, 128), batch=2), texts(5)
+    method = get_method(name, model)
+    whole = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]
+    monkeypatch.setattr(tower, "MOST_WEIGHTS", most)
+    held = []
+    monkeypatch.setattr(tower, "attention", lambda q, k: held.append(plain(q, k)) or held[-1])
+    blocks = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]
+    for ours, theirs in zip(blocks, whole, strict=True):
+        assert_same(ours, theirs.double())
+    for weights in held:
+        fewest = 2 * weights.shape[0] * weights.shape[1] * weights.shape[-1]
+        assert weights.numel() <= max(most, fewest)
+
+
+def test_positions_may_be_interpolated_bicubically():
+    """As SCLIP and ClearCLIP do; at the tower's own size nothing is interpolated."""
+    model = make_model("class token")
+    for size, same in (((48, 48), True), ((80, 112), False)):
+        maps = []
+        for positions in ("bilinear", "bicubic"):
+            method = get_method("dense", model, positions=positions)
+            (encoding,) = method.encode(model, picture(size))
+            maps.append(method.relevance(model, encoding, texts(2), texts(2)))
+        assert torch.equal(*maps) is same
+    places = model.visual.positional_embedding[1:].reshape(1, 3, 3, -1).permute(0, 3, 1, 2)
+    expected = F.interpolate(places, (5, 7), mode="bicubic").flatten(2)[0].T
+    from napari_wildseg.engine.relevance.tower import resized_positions
+
+    found = resized_positions(model.visual.positional_embedding[1:], (3, 3), (5, 7), "bicubic")
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(InputError, match="choose bilinear or bicubic"):
+        get_method("dense", model, positions="nearest").encode(model, picture((48, 48)))
 
 
 def test_start_layer_out_of_range_is_refused():

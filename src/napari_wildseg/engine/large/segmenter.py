@@ -443,7 +443,10 @@ class LargeSegmenter:
                 "detail": self._encoding.levels[-1].step,
             },
             counts=counts,
-            notices=tuple(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
+            notices=(
+                *self.model.notices,
+                *(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
+            ),
             seconds=dict(self._seconds),
             tiles=made,
         )

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
+from napari_wildseg.engine.encoding import ImageEncoding, encode_steps, relevance_of
 from napari_wildseg.engine.geometry import geometry_of
 from napari_wildseg.engine.large.layout import Box, window_steps, windows
 from napari_wildseg.engine.large.source import LargeImage, shrink
@@ -95,7 +95,7 @@ class LargeEncoding:
             maps.append(
                 merge(
                     (
-                        self.overview.method.relevance(model, level.store[i], text, background)
+                        relevance_of(self.overview.method, model, level.store[i], text, background)
                         for i in range(len(level.boxes))
                     ),
                     level.views,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, Spec, parse_spec
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.checkpoint import Weights
     from napari_wildseg.engine.models.download import Files
 
 __all__ = ["STARTER", "load_model"]
@@ -32,14 +31,18 @@ def load_model(
         One of
 
         * ``starter``, the bundled model;
-        * ``NAME/TAG`` of open_clip's registry, as ``ViT-B-16/openai``;
-        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's form;
-        * ``local-dir:DIRECTORY`` (or the directory), with ``open_clip_config.json``, a checkpoint
-          and, where the model needs one, the files of its tokenizer;
-        * a checkpoint file (``.safetensors``, or one that torch reads as weights only). Its
-          architecture is taken from ``open_clip_config`` in its metadata, from ``<file>.json`` or
-          ``open_clip_config.json`` beside it, or from the shapes of its tensors; ``NAME:FILE``
-          says it outright (``ViT-B-16-quickgelu:weights.pt``).
+        * ``NAME/TAG`` of open_clip's registry, as ``ViT-B-16/openai``; OpenAI's own spelling
+          (``ViT-B/16``) means OpenAI's weights;
+        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's form or the
+          transformers library's (CLIP, SigLIP, SigLIP 2);
+        * ``local-dir:DIRECTORY`` (or the directory), with ``open_clip_config.json`` or the
+          transformers library's ``config.json``, a checkpoint and, where the model needs one, the
+          files of its tokenizer;
+        * a checkpoint file: ``.safetensors``, one that torch reads as weights only, or a
+          TorchScript archive (OpenAI's ``.pt`` files). Its architecture is taken from
+          ``open_clip_config`` in its metadata, from ``<file>.json``, ``open_clip_config.json`` or
+          ``config.json`` beside it, or from the shapes of its tensors; ``NAME:FILE`` says it
+          outright (``ViT-B-16-quickgelu:weights.pt``).
     device : {"auto", "cpu", "cuda", "mps"} or str
         Where to put it; ``auto`` takes a graphics card if there is one.
     cache_dir : path, optional
@@ -68,30 +71,45 @@ def load_model(
 
     from napari_wildseg.engine.models.architecture import network, unsupported
     from napari_wildseg.engine.models.checkpoint import fill, fingerprint, read_weights
-    from napari_wildseg.engine.models.tokenizers import tokenizer_for
+    from napari_wildseg.engine.models.tokenizers import (
+        tokenizer_digest,
+        tokenizer_for,
+        uses_files,
+    )
+    from napari_wildseg.engine.models.transformers_folder import converted, is_converted
 
+    weights: Weights | None = None
+    notice: str | None = None
     if parsed.kind == "file":
-        files, state = _described_file(parsed)
+        files, weights, notice = _described_file(parsed)
     else:
-        files, state = _files(parsed, cache_dir), None
-    reason = unsupported(files.architecture)
+        files = _files(parsed, cache_dir)
+    architecture = files.architecture
+    reason = unsupported(architecture)
     if reason is not None:
         raise WildsegError(reason)
-    tokenizer = tokenizer_for(files.architecture, files.tokenizer)
-    if state is None:
-        state = read_weights(files.weights)
-    net = network(files.architecture)
-    fill(net, state, files.architecture.name, files.weights.name)
-    signature = fingerprint(net)
+    tokenizer = tokenizer_for(architecture, files.tokenizer)
+    if weights is None:
+        weights = read_weights(files.weights)
+        if weights.quick_gelu is not None:
+            architecture.config["quick_gelu"] = weights.quick_gelu
+    net = network(architecture)
+    state = weights.tensors
+    if is_converted(state):
+        state = converted(state, architecture)
+    fill(net, state, architecture.name, files.weights.name)
+    words = tokenizer_digest(files.tokenizer) if uses_files(architecture) else ""
+    signature = fingerprint(net, (architecture.signature, words))
     return CLIPModel(
         name=parsed.text,
         network=net.to(place),
         tokenizer=tokenizer,
-        mean=files.architecture.mean,
-        std=files.architecture.std,
-        templates=files.architecture.templates or PHOTO_TEMPLATES,
+        mean=architecture.mean,
+        std=architecture.std,
+        templates=architecture.templates or PHOTO_TEMPLATES,
         device=place,
         fingerprint=signature,
+        notices=() if notice is None else (notice,),
     )
 
 
@@ -99,20 +117,11 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
     """Find the files of a directory or of a model of the Hub."""
     from napari_wildseg.engine.models.architecture import unsupported
     from napari_wildseg.engine.models.checkpoint import checkpoint_in
-    from napari_wildseg.engine.models.download import (
-        CONFIG,
-        Files,
-        architecture_of,
-        find_files,
-    )
+    from napari_wildseg.engine.models.download import Files, architecture_of, find_files
+    from napari_wildseg.engine.models.identify import architecture_in
 
     if spec.path is not None:
-        from napari_wildseg.engine.models.architecture import from_json
-
-        config = spec.path / CONFIG
-        if not config.is_file():
-            raise InputError(f"{spec.path} has no {CONFIG}, so it is not an open_clip model.")
-        architecture = from_json(config.read_text(encoding="utf-8"), spec.path.name)
+        architecture = architecture_in(spec.path)
         return Files(architecture, checkpoint_in(spec.path), spec.path)
     files = find_files(spec, cache_dir)
     if files is not None:
@@ -126,16 +135,19 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
     )
 
 
-def _described_file(spec: Spec) -> tuple[Files, dict[str, Tensor]]:
-    """Read a checkpoint file and find out what it is of."""
+def _described_file(spec: Spec) -> tuple[Files, Weights, str | None]:
+    """Read a checkpoint file and find out what it is of; the last is a notice."""
     from napari_wildseg.engine.models.architecture import built_in
-    from napari_wildseg.engine.models.checkpoint import describe, read_weights
+    from napari_wildseg.engine.models.checkpoint import read_weights
     from napari_wildseg.engine.models.download import Files
+    from napari_wildseg.engine.models.identify import describe, settle_activation
 
     assert spec.path is not None
-    state = read_weights(spec.path)
+    weights = read_weights(spec.path)
     if spec.architecture is not None:
-        architecture = built_in(spec.architecture)
+        architecture, assumed = built_in(spec.architecture), False
+        architecture.folder = spec.path.parent
     else:
-        architecture = describe(spec.path, state)
-    return Files(architecture, spec.path, spec.path.parent), state
+        architecture, assumed = describe(spec.path, weights.tensors)
+    notice = settle_activation(architecture, spec.path, weights.quick_gelu, assumed=assumed)
+    return Files(architecture, spec.path, spec.path.parent), weights, notice

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -18,9 +18,26 @@ from torch.overrides import TorchFunctionMode
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.light_import import without_compiler
 from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.text_tower import (
+    INSTALL,
+    text_settings,
+    text_tower,
+)
+from napari_wildseg.engine.models.text_tower import (
+    has_transformers as _has_transformers,
+)
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+_NO_TEXT: dict[str, Any] = {
+    "context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1
+}  # fmt: skip
+_NO_VISION: dict[str, Any] = {
+    "image_size": 8, "patch_size": 8, "width": 8, "head_width": 8, "layers": 1
+}  # fmt: skip
+"""The smallest towers, where another takes their place."""
 
 
 @dataclass
@@ -39,6 +56,13 @@ class Architecture:
         Vocabulary of a model that carries its own (see `tokenizers.WordTokenizer`); most do not.
     templates : tuple of str or None
         Prompt templates that the model asks for, or None for the usual ones.
+    trunk : dict or None
+        Options of timm's ``VisionTransformer`` that takes the place of the image tower, where no
+        name of timm's stands for it (`models.transformers_folder`).
+    folder : Path or None
+        Where more of the configuration may lie, beside the checkpoint.
+    base : str
+        Built-in architecture that it was found to be.
     """
 
     name: str
@@ -47,6 +71,22 @@ class Architecture:
     std: tuple[float, float, float] = OPENAI_STD
     words: tuple[str, ...] = ()
     templates: tuple[str, ...] | None = field(default=None)
+    trunk: dict[str, Any] | None = None
+    folder: Path | None = field(default=None, repr=False)
+    base: str = field(default="", repr=False)
+
+    @property
+    def signature(self) -> str:
+        """All of the configuration that decides what the model computes.
+
+        The name of the tokenizer's repository does not; its files do (`tokenizer_digest`).
+        """
+        text = {k: v for k, v in self.config["text_cfg"].items() if k != "hf_tokenizer_name"}
+        tower = text.get("hf_model_name")
+        settings = text_settings(tower, self.folder) if tower else None
+        config = {**self.config, "text_cfg": text}
+        parts = (config, settings, self.mean, self.std, self.words, self.trunk)
+        return json.dumps(parts, sort_keys=True, default=str)
 
 
 def built_in(name: str) -> Architecture:
@@ -72,8 +112,10 @@ def from_json(text: str, name: str) -> Architecture:
         config = data["model_cfg"]
         preprocess = data.get("preprocess_cfg") or {}
         mean, std = preprocess.get("mean", OPENAI_MEAN), preprocess.get("std", OPENAI_STD)
-        for part in ("embed_dim", "vision_cfg", "text_cfg"):
-            config[part]
+        for part in ("vision_cfg", "text_cfg"):
+            if not isinstance(config[part], dict):
+                raise TypeError(f"{part} is no object")
+        config["embed_dim"]
         templates = data.get("templates")
         return Architecture(
             name,
@@ -109,23 +151,83 @@ def weights_to_come() -> Iterator[None]:
         yield
 
 
-def network(architecture: Architecture) -> nn.Module:
-    """Build the network in evaluation mode, its weights still to be filled in."""
+def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Module:
+    """Build the network in evaluation mode, its weights still to be filled in.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+    towers_only : bool
+        Leave out a text tower of the transformers library, to look at the image tower alone.
+
+    Raises
+    ------
+    WildsegError
+        If the configuration does not describe a network.
+    """
     from open_clip.model import CLIP, CustomTextCLIP
 
     config = deepcopy(architecture.config)
     custom = config.pop("custom_text", False)
-    if "timm_model_name" in config["vision_cfg"]:
+    if config.pop("multimodal_cfg", None) is not None:
+        custom = True  # a CoCa model; its decoder writes captions, which nobody asks for here
+    for part in ("vision_cfg", "text_cfg"):
+        config[part].pop("output_tokens", None)
+    text = config["text_cfg"]
+    foreign = text.get("hf_model_name")
+    if foreign:
+        custom, config["text_cfg"] = True, _NO_TEXT
+    if architecture.trunk is not None:
+        config["vision_cfg"] = _NO_VISION
+    elif "timm_model_name" in config["vision_cfg"]:
+        _check_timm_name(config["vision_cfg"]["timm_model_name"], architecture.name)
         config["vision_cfg"]["timm_model_pretrained"] = False
     try:
         with weights_to_come():
             built: nn.Module = (CustomTextCLIP if custom else CLIP)(**config)
+            if foreign and not towers_only:
+                settings = text_settings(foreign, architecture.folder)
+                if settings is None:
+                    raise WildsegError(_unknown_text(architecture.name, foreign))
+                built.text = text_tower(settings, text, config["embed_dim"])
+            if architecture.trunk is not None:
+                built.visual = _timm_trunk(architecture.trunk, config["embed_dim"])
+    except WildsegError:
+        raise
     except Exception as error:
+        detail = " ".join(str(error).split())
         raise WildsegError(
             f"The configuration of {architecture.name} does not describe a network that open_clip "
-            f"can build ({type(error).__name__}: {error!s:.80})."
+            f"can build ({type(error).__name__}: {detail:.80})."
         ) from error
     return built.eval().requires_grad_(False)
+
+
+def _check_timm_name(name: object, model: str) -> None:
+    """Refuse what is no plain name: timm would fetch ``hf-hub:`` from the network."""
+    if not isinstance(name, str) or re.fullmatch(r"[\w.-]+", name) is None:
+        raise WildsegError(f"{name!r:.60}, the image tower of {model}, is no name of timm's.")
+
+
+def _timm_trunk(options: dict[str, Any], embed_dim: int) -> nn.Module:
+    """A ``TimmModel`` around a ``VisionTransformer`` of any size."""
+    from open_clip.timm_model import TimmModel
+
+    from napari_wildseg.engine.models.siglip_trunk import SiglipTrunk
+
+    visual: nn.Module = TimmModel(
+        "test_vit", embed_dim, image_size=options["img_size"], pool="token", proj="none"
+    )
+    visual.trunk = SiglipTrunk(**options)
+    return visual
+
+
+def _unknown_text(name: str, tower: str) -> str:
+    return (
+        f'"{name}" cannot be built: its text tower {tower} is not known here; put the config.json '
+        "of that text tower beside the checkpoint."
+    )
 
 
 def unsupported(architecture: Architecture) -> str | None:
@@ -133,24 +235,25 @@ def unsupported(architecture: Architecture) -> str | None:
 
     Looks at the configuration alone, so that nothing need be downloaded to find out.
     """
-    from napari_wildseg.engine.relevance import get_method
+    from napari_wildseg.engine.relevance import get_method, why_no_method
 
     text, name = architecture.config["text_cfg"], architecture.name
-    if "multimodal_cfg" in architecture.config:
-        return f'"{name}" is not supported: it is a CoCa captioning model.'
     if text.get("hf_model_name"):
-        return (
-            f'"{name}" is not supported: its text tower ({text["hf_model_name"]}) belongs to the '
-            "transformers library."
-        )
+        if not _has_transformers():
+            return (
+                f'"{name}" needs the package transformers, which its text tower '
+                f"({text['hf_model_name']}) belongs to: {INSTALL}."
+            )
+        if text_settings(text["hf_model_name"], architecture.folder) is None:
+            return _unknown_text(name, text["hf_model_name"])
     if text.get("hf_tokenizer_name") and not _has_transformers():
         return (
             f'"{name}" needs the tokenizer {text["hf_tokenizer_name"]}, which needs the package '
-            "transformers: install it with `pip install transformers`."
+            f"transformers: {INSTALL}."
         )
     try:
         with torch.device("meta"), without_compiler():
-            shell = network(architecture)
+            shell = network(architecture, towers_only=True)
     except WildsegError as error:
         return str(error)
     model = CLIPModel(
@@ -166,13 +269,9 @@ def unsupported(architecture: Architecture) -> str | None:
     try:
         get_method(None, model)
     except InputError:
-        tower = type(getattr(model.visual, "trunk", model.visual)).__name__
-        return f'"{name}" is not supported: no relevance method reads its image tower ({tower}).'
+        why = why_no_method(model)
+        return f'"{name}" is not supported: {why[0].lower()}{why[1:]}'
     return None
-
-
-def _has_transformers() -> bool:
-    return importlib.util.find_spec("transformers") is not None
 
 
 def beside(path: Path) -> Architecture | None:
@@ -187,7 +286,7 @@ def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
     """Find the built-in architecture whose tensors have the shapes of a state dict.
 
     Where two differ in their activation alone (``ViT-B-16`` and ``ViT-B-16-quickgelu``), the one
-    without quickgelu is taken; ``NAME:FILE`` chooses the other.
+    without quickgelu is taken (`activation.settle_activation` decides).
     """
     from open_clip import list_models
 
@@ -200,7 +299,7 @@ def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
     for candidate in candidates:
         architecture = built_in(candidate)
         if _signature_of_config(architecture.config) == found:
-            architecture.name = name
+            architecture.name, architecture.base = name, candidate
             return architecture
     return None
 

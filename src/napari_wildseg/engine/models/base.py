@@ -23,7 +23,10 @@ PHOTO_TEMPLATES = (
     "itap of a {}.",
     "a {} in a scene.",
 )
-"""Templates whose text embeddings are averaged, a subset of those of Radford et al. 2021 (CLIP)."""
+"""Templates whose text embeddings are averaged. "a photo of a", "a photo of the", "a bad photo of
+a", "a photo of many" and "itap of a" are of the 80 of Radford et al. 2021 (CLIP) for ImageNet;
+"a clean origami" is CLIP-ES's (Lin et al. 2023); "a {} in a scene." is after ViLD's "There is a {}
+in the scene." (Gu et al. 2022)."""
 
 
 _MOST_LISTS = 4
@@ -82,12 +85,14 @@ class CLIPModel:
     device : torch.device
         Where the network lives.
     fingerprint : str
-        Identifies the weights; part of every cache key.
+        Identifies the weights and the configuration; part of every cache key.
     concepts : torch.Tensor or None
         ``(C, D)`` unit rows, what the image tower was trained to tell apart, where that is a
         closed list of classes; None for towers trained on captions.
     bfloat16 : tuple of str
         Parts of a convolutional image tower whose products may be bfloat16 (`models.fused`).
+    notices : tuple of str
+        Sentences on what was assumed when the model was loaded.
     linears : PackedLinears
         Context in which a transformer's forward pass is quicker on a CPU.
     """
@@ -102,6 +107,7 @@ class CLIPModel:
     fingerprint: str
     concepts: Tensor | None = field(default=None, repr=False)
     bfloat16: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     linears: PackedLinears = field(default_factory=PackedLinears, repr=False)
     _text: dict[str, Tensor] = field(default_factory=dict, repr=False)
     _lists: dict[tuple[str, ...], Tensor] = field(default_factory=dict, repr=False)

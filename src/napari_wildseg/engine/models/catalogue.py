@@ -113,7 +113,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
         repository = name.replace("--", "/", 1)
         if "/" not in repository or repository in known:
             continue
-        hub = (root / name / CONFIG).is_file()
+        hub = any((root / name / config).is_file() for config in (CONFIG, "config.json"))
         for model in [f"hf-hub:{repository}"] if hub else _tags_of(repository):
             files = find_files(parse_spec(model), cache_dir)
             if files is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -21,12 +22,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.models import transformers_folder
 from napari_wildseg.engine.models.architecture import Architecture, built_in, from_json, unsupported
 from napari_wildseg.engine.models.spec import Spec, parse_spec
-from napari_wildseg.engine.models.tokenizers import TOKENIZER_FILES, has_tokenizer
+from napari_wildseg.engine.models.tokenizers import TOKENIZER_FILES, has_tokenizer, uses_files
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
 CONFIG = "open_clip_config.json"
+_REPOSITORY = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?")
 _CHUNK = 2**18
 _TIMEOUT = 20.0
 
@@ -68,14 +71,17 @@ def find_files(spec: Spec, cache_dir: str | os.PathLike[str] | None = None) -> F
     if architecture is None or spec.repository is None:
         return None
     weights = next(
-        filter(None, (_local(spec.repository, name, cache_dir) for name in spec.weights)), None
+        filter(
+            None,
+            (_local(spec.repository, name, cache_dir) for name in _weight_names(spec, cache_dir)),
+        ),
+        None,
     )
     if weights is None:
         return None
-    source = architecture.config["text_cfg"].get("hf_tokenizer_name")
-    if not source:
+    if not uses_files(architecture):
         return Files(architecture, weights, None)
-    tokenizer = _tokenizer_folder(source, cache_dir)
+    tokenizer = _tokenizer_folder(_tokenizer_of(architecture), cache_dir)
     return None if tokenizer is None else Files(architecture, weights, tokenizer)
 
 
@@ -91,8 +97,37 @@ def architecture_of(
         if spec.quick_gelu:
             architecture.config["quick_gelu"] = True
         return architecture
-    path = _local(spec.repository or "", CONFIG, cache_dir)
-    return None if path is None else from_json(path.read_text(encoding="utf-8"), spec.text)
+    repository = spec.repository or ""
+    path = _local(repository, CONFIG, cache_dir)
+    if path is not None:
+        architecture = from_json(path.read_text(encoding="utf-8"), spec.text)
+        architecture.folder = path.parent
+        return architecture
+    path = _local(repository, transformers_folder.CONFIG, cache_dir)
+    if path is None:
+        return None
+    architecture = transformers_folder.architecture_of_folder(path.parent, spec.text)
+    if uses_files(architecture):
+        architecture.config["text_cfg"]["hf_tokenizer_name"] = repository
+    return architecture
+
+
+def _weight_names(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
+    """Names of the checkpoint to look for, after the form that the configuration has."""
+    repository = spec.repository or ""
+    if spec.kind == "hub" and _local(repository, CONFIG, cache_dir) is None:
+        return transformers_folder.WEIGHTS
+    return spec.weights
+
+
+def _tokenizer_of(architecture: Architecture) -> str:
+    """Repository of the tokenizer, checked: the name was written by anybody."""
+    source = architecture.config["text_cfg"]["hf_tokenizer_name"]
+    if not isinstance(source, str) or not _REPOSITORY.fullmatch(source):
+        raise WildsegError(
+            f"{source!r:.60}, the tokenizer of {architecture.name}, is no name of the Hub's."
+        )
+    return source
 
 
 def is_cached(model: str, cache_dir: str | os.PathLike[str] | None = None) -> bool:
@@ -121,7 +156,10 @@ def download_size(model: str) -> int:
     spec = parse_spec(model)
     if spec.repository is None:
         return 0
-    _, found = _first_on_hub(spec.repository, spec.weights)
+    names = spec.weights
+    if spec.kind == "hub":
+        names = (*names, *transformers_folder.WEIGHTS)
+    _, found = _first_on_hub(spec.repository, names)
     return int(found.size or 0)
 
 
@@ -158,20 +196,21 @@ def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = Non
     if spec.repository is None:
         return spec.path or cache_folder(cache_dir)
     with _in_words(spec):
-        if spec.kind == "hub" and _local(spec.repository, CONFIG, cache_dir) is None:
-            yield from _fetch(spec.repository, CONFIG, cache_dir, spec.text)
+        if architecture_of(spec, cache_dir) is None:
+            yield from _fetch_configuration(spec, cache_dir)
         architecture = architecture_of(spec, cache_dir)
         assert architecture is not None
         reason = unsupported(architecture)
         if reason is not None:
             raise WildsegError(reason)
-        source = architecture.config["text_cfg"].get("hf_tokenizer_name")
-        if source and _tokenizer_folder(source, cache_dir) is None:
-            yield from _fetch_tokenizer(source, cache_dir, spec.text)
+        if uses_files(architecture):
+            source = _tokenizer_of(architecture)
+            if _tokenizer_folder(source, cache_dir) is None:
+                yield from _fetch_tokenizer(source, cache_dir, spec.text)
         files = find_files(spec, cache_dir)
         if files is not None:
             return files.weights
-        name, _ = _first_on_hub(spec.repository, spec.weights)
+        name, _ = _first_on_hub(spec.repository, _weight_names(spec, cache_dir))
         return (yield from _fetch(spec.repository, name, cache_dir, spec.text))
 
 
@@ -243,6 +282,23 @@ def _fetch_tokenizer(
             continue
     if _tokenizer_folder(source, cache_dir) is None:
         raise WildsegError(f"{source} on the Hugging Face Hub has no tokenizer for {title}.")
+
+
+def _fetch_configuration(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Steps[None]:
+    """Get open_clip's configuration, or else that of the transformers library."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    assert spec.repository is not None
+    try:
+        yield from _fetch(spec.repository, CONFIG, cache_dir, spec.text)
+    except EntryNotFoundError:
+        yield from _fetch(spec.repository, transformers_folder.CONFIG, cache_dir, spec.text)
+        try:
+            yield from _fetch(
+                spec.repository, transformers_folder.PREPROCESSOR, cache_dir, spec.text
+            )
+        except EntryNotFoundError:
+            return  # pictures are scaled as usual then
 
 
 def _fetch(
@@ -334,8 +390,8 @@ def _in_words(spec: Spec) -> Iterator[None]:
         ) from error
     except EntryNotFoundError as error:
         raise WildsegError(
-            f"{spec.repository} on the Hugging Face Hub is not an open_clip model: "
-            f"it has no {CONFIG}."
+            f"{spec.repository} on the Hugging Face Hub is not an open_clip model, nor one of the "
+            f"transformers library: it has no {CONFIG} and no {transformers_folder.CONFIG}."
         ) from error
     except WildsegError:
         raise

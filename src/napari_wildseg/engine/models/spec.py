@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def parse_spec(text: str) -> Spec:
     InputError
         If it is none of these.
     """
-    text = text.strip()
+    text = _respelled(text.strip())
     if text == STARTER:
         return Spec(text, "starter")
     if text.startswith("hf-hub:"):
@@ -85,6 +86,23 @@ def parse_spec(text: str) -> Spec:
     if path.suffix.lower() in ENDINGS or (text and path.is_file()):
         return _file(text, path, None)
     return _tag(text)
+
+
+_SLASHED = re.compile(r"(ViT-[A-Za-z]+)/(\d+)(?:@(\d+)px)?(?=$|[-/:])")
+_OPENAI = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")
+
+
+def _respelled(text: str) -> str:
+    """Put open_clip's name in the place of OpenAI's (``ViT-B/16``, ``ViT-L/14@336px``).
+
+    By itself OpenAI's name means OpenAI's weights, as in their own package.
+    """
+    found = _SLASHED.match(text)
+    if found is None or Path(text).expanduser().exists():
+        return text
+    name = "-".join(part for part in found.groups() if part)
+    rest = text[found.end() :]
+    return f"{name}/openai" if not rest and name in _OPENAI else name + rest
 
 
 def _architectures() -> list[str]:
@@ -111,8 +129,10 @@ def _file(text: str, path: Path, architecture: str | None) -> Spec:
 def _tag(text: str) -> Spec:
     name, _, tag = text.partition("/")
     if name not in _architectures():
-        near = difflib.get_close_matches(name, [STARTER, *_architectures()], 1, 0.5)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
+        near = difflib.get_close_matches(name, [STARTER, *_architectures()], 3, 0.5)
+        hint = f" Names that look like it: {', '.join(near)}." if near else ""
+        if near and _same_sizes(near[0], name):
+            hint = f' Did you mean "{near[0]}"?'
         raise InputError(
             f'There is no model "{text}": it is neither a file or directory here nor a model that '
             f"open_clip knows.{hint}"
@@ -141,6 +161,18 @@ def _tag(text: str) -> Spec:
         mean=_triple(registered["mean"]),
         std=_triple(registered["std"]),
         quick_gelu=bool(registered.get("quick_gelu", False)),
+    )
+
+
+def _same_sizes(name: str, other: str) -> bool:
+    """Whether the numbers in two names agree, so that one may be a slip in writing the other.
+
+    ``ViT-B-161`` may be one for ``ViT-B-16``; ``ViT-B-16`` is none for ``ViT-B-32``, which is
+    another model.
+    """
+    ours, theirs = (re.findall(r"\d+", text) for text in (name, other))
+    return len(ours) == len(theirs) and all(
+        a.startswith(b) or b.startswith(a) for a, b in zip(ours, theirs, strict=True)
     )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +25,40 @@ TOKENIZER_FILES = (
     "spiece.model",
     "sentencepiece.bpe.model",
     "vocab.txt",
+    "vocab.json",
+    "merges.txt",
 )
-"""Files of a Hugging Face tokenizer; a repository has some of them."""
+"""Files of a Hugging Face tokenizer; a repository has some of them. All of them hold data only."""
+
+_SIMPLE_OPTIONS = ("clean", "reduction_mask")
+_HF_OPTIONS = ("clean", "strip_sep_token", "language")
+"""Options of a configuration that are passed on to open_clip's tokenizers. None of them can name
+code, a file or an address."""
+
+_GENERIC = "PreTrainedTokenizerFast"
+_CLASSES = frozenset(
+    f"{name}{ending}"
+    for name in (
+        "Bert", "CLIP", "Gemma", "Llama", "MT5", "Nllb", "Roberta", "Siglip", "T5", "XLMRoberta",
+    )
+    for ending in ("Tokenizer", "TokenizerFast")
+)  # fmt: skip
+"""Tokenizer classes of the transformers library that read data files and nothing else. Others load
+plugins, dictionaries or pickles that a folder may bring."""
+
+_MODEL_TYPES = {
+    "bert": "BertTokenizer", "clip": "CLIPTokenizer", "m2m_100": "NllbTokenizer",
+    "mt5": "T5Tokenizer", "roberta": "RobertaTokenizer", "xlm-roberta": "XLMRobertaTokenizer",
+}  # fmt: skip
+"""Their classes by the kind of model, for older folders that do not name one."""
+
+_SETTINGS = re.compile(
+    r"(bos|eos|unk|sep|pad|cls|mask)_token|add_(bos|eos)_token|add_prefix_space|extra_ids|legacy"
+    r"|added_tokens_decoder|additional_special_tokens|do_lower_case|strip_accents"
+    r"|tokenize_chinese_chars|model_max_length|src_lang|tgt_lang|padding_side|truncation_side"
+    r"|clean_up_tokenization_spaces|do_basic_tokenize|keep_accents|language_codes"
+)
+"""Entries of ``tokenizer_config.json`` that are kept."""
 
 
 class WordTokenizer:
@@ -72,10 +109,13 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
     context = int(text.get("context_length", 77))
     if architecture.words:
         return WordTokenizer(architecture.words, context)
+    options = text.get("tokenizer_kwargs") or {}
     if not text.get("hf_tokenizer_name"):
         from open_clip.tokenizer import SimpleTokenizer
 
-        return SimpleTokenizer(context_length=context, **text.get("tokenizer_kwargs", {}))  # type: ignore[no-any-return]
+        return SimpleTokenizer(  # type: ignore[no-any-return]
+            context_length=context, **_only(options, _SIMPLE_OPTIONS)
+        )
     if folder is None or not has_tokenizer(folder):
         place = f"{folder} has none" if folder is not None else "there is none with the checkpoint"
         raise WildsegError(
@@ -85,22 +125,81 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
     from open_clip.tokenizer import HFTokenizer
 
     try:
-        return HFTokenizer(  # type: ignore[no-any-return]
-            str(folder),
-            context_length=context,
-            tokenizer_mode=text.get("tokenizer_mode"),
-            **text.get("tokenizer_kwargs", {}),
-        )
+        with tempfile.TemporaryDirectory() as copy:
+            copy_data(folder, Path(copy))
+            return HFTokenizer(  # type: ignore[no-any-return]
+                copy,
+                context_length=context,
+                tokenizer_mode=text.get("tokenizer_mode"),
+                trust_remote_code=False,
+                local_files_only=True,
+                **_only(options, _HF_OPTIONS),
+            )
     except Exception as error:
         raise WildsegError(
             f'The tokenizer of "{architecture.name}" in {folder} cannot be read '
-            f"({type(error).__name__}: {error!s:.80})."
+            f"({type(error).__name__}: {' '.join(str(error).split()):.80})."
         ) from error
+
+
+def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
+
+
+def copy_data(folder: Path, target: Path) -> None:
+    """Copy the data files of a tokenizer, without anything that could have code executed.
+
+    ``auto_map``, which names code of the folder, and classes that are not in a fixed list are left
+    out, as are settings that could name another file.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model, written by anybody.
+    target : Path
+        An empty folder.
+    """
+    for name in TOKENIZER_FILES:
+        if name != "tokenizer_config.json" and (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    settings = _json(folder / "tokenizer_config.json")
+    kept = {key: value for key, value in settings.items() if _SETTINGS.fullmatch(key)}
+    kind = _json(folder / "config.json").get("model_type")
+    named = settings.get("tokenizer_class") or _MODEL_TYPES.get(str(kind))
+    kept["tokenizer_class"] = named if named in _CLASSES else _GENERIC
+    (target / "tokenizer_config.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is none."""
+    data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return data if isinstance(data, dict) else {}
+
+
+def uses_files(architecture: Architecture) -> bool:
+    """Whether an architecture needs the files of a Hugging Face tokenizer."""
+    text = architecture.config["text_cfg"]
+    return bool(text.get("hf_tokenizer_name")) and not architecture.words
+
+
+def tokenizer_digest(folder: Path | None) -> str:
+    """Identify the files of a tokenizer: the same weights with other words are another model."""
+    digest = hashlib.sha256()
+    for name in TOKENIZER_FILES:
+        if folder is not None and (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether a directory holds the files of a Hugging Face tokenizer."""
     return any(
         (folder / name).is_file()
-        for name in ("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "vocab.txt")
+        for name in (
+            "tokenizer.json",
+            "spiece.model",
+            "sentencepiece.bpe.model",
+            "vocab.txt",
+            "vocab.json",
+        )
     )

@@ -151,3 +151,11 @@ def get_method(name: str | None, model: CLIPModel, **options: object) -> Relevan
             return method
         reasons.append(reason)
     raise InputError(" ".join(reasons) or f"No relevance method takes the options {options}.")
+
+
+def why_no_method(model: CLIPModel) -> str:
+    """Say in one sentence why no method reads a model's image tower."""
+    from napari_wildseg.engine.relevance.vit import vit_tower
+
+    reason = vit_tower(model)
+    return reason if isinstance(reason, str) else "no relevance method reads its image tower."

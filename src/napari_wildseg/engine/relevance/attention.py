@@ -2,7 +2,7 @@
 
 H. Chefer, S. Gur and L. Wolf, *Generic Attention-model Explainability for Interpreting Bi-Modal
 and Encoder-Decoder Transformers*, ICCV 2021, arXiv 2103.15679. For class k with score
-``s_k = cos(image, text_k)`` and layers i from ``start_layer`` upward::
+``s_k = scale * cos(image, text_k)``, the model's logit, and layers i from ``start_layer`` upward::
 
     cam_i = mean over heads of relu(ds_k/dA_i * A_i)
     R = I;  R = R + cam_i @ R
@@ -52,9 +52,12 @@ class AttentionRelevance:
     start_layer : int
         First layer that takes part, counted as Python does: 0 the lowest, -1 (the default) the
         last. Where the tower pools by attention, that pooling is the last layer.
+    positions : {"bilinear", "bicubic"}
+        How position embeddings are interpolated to another grid.
     """
 
     start_layer: int = -1
+    positions: str = "bilinear"
 
     @property
     def name(self) -> str:
@@ -94,7 +97,7 @@ class AttentionRelevance:
             kept.update(weights=weights, values=v)
             return block.finish(x[:, :1], weights @ v)
 
-        end = forward(model, tower, pixels, step)
+        end = forward(model, tower, pixels, step, self.positions)
         if tower.pool is not None:
             k, v = tower.pool.keys_values(end.last)
             kept.update(weights=attention(tower.pool.query, k), values=v)
@@ -124,8 +127,11 @@ class AttentionRelevance:
         chunk = max(1, len(text))
         if start < _layers(tower) - 1 or tower.pooling == "average":
             chunk = class_chunk(tower.blocks[0].heads, grid[0] * grid[1] + tower.prefix)
+        # Below the last layer the products of layers weigh more the larger the score is, so there
+        # it is the logit, as in the authors' program; of the last layer it is a factor alone.
+        scale = model.logit_scale if start < _layers(tower) - 1 else 1.0
         rows = [
-            _sweep(tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid))
+            _sweep(tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid), scale)
             for i in range(0, len(text), chunk)
         ]
         patches = grid[0] * grid[1]
@@ -148,9 +154,16 @@ def _layers(tower: Tower) -> int:
 
 
 def _sweep(
-    tower: Tower, saved: dict[str, Tensor], text: Tensor, start: int, rope: Tensor | None
+    tower: Tower,
+    saved: dict[str, Tensor],
+    text: Tensor,
+    start: int,
+    rope: Tensor | None,
+    scale: float,
 ) -> Tensor:
     """Push the readout's row of R, and the gradients, from the top down to layer ``start``.
+
+    The score is ``scale`` times the cosine.
 
     Returns
     -------
@@ -158,31 +171,38 @@ def _sweep(
         ``(K, N)``, the row over all tokens.
     """
     if tower.pooling == "average":
-        row, grad = _average_readout(tower, saved["end"], text)
+        row, grad = _average_readout(tower, saved["end"], text, scale)
         below = len(tower.blocks) - 1
     else:
         below = len(tower.blocks) - (1 if tower.pooling == "token" else 0) - 1
         read = _token_readout if tower.pooling == "token" else _map_readout
-        row, grad = read(tower, saved, text, rope, below >= start)
+        row, grad = read(tower, saved, text, rope, below >= start, scale)
     for i in range(below, start - 1, -1):
         x = saved["stream" if i == len(tower.blocks) - 1 else f"x{i}"]
         row, grad = _layer(tower.blocks[i], x, rope, row, grad, i > start)
     return row
 
 
-def _average_readout(tower: Tower, last: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+def _average_readout(
+    tower: Tower, last: Tensor, text: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
     """Where the patch tokens are averaged: their mean row of R, and ds_k/d(last)."""
     row = last.new_full((len(text), len(last)), 1 / (len(last) - tower.prefix))
     row[:, : tower.prefix] = 0
     with torch.enable_grad():
         leaf = last.detach().requires_grad_()
         embedding = tower.head(leaf[None])[0]
-    (grad,) = vector_jacobian((embedding,), (leaf,), (_cotangents(embedding, text),))
+    (grad,) = vector_jacobian((embedding,), (leaf,), (_cotangents(embedding, text, scale),))
     return row, grad
 
 
 def _token_readout(
-    tower: Tower, saved: dict[str, Tensor], text: Tensor, rope: Tensor | None, deeper: bool
+    tower: Tower,
+    saved: dict[str, Tensor],
+    text: Tensor,
+    rope: Tensor | None,
+    deeper: bool,
+    scale: float,
 ) -> tuple[Tensor, Tensor]:
     """The last block as the class token sees it: the token's row of R, and ds_k/d(block input)."""
     block, weights, values = tower.blocks[-1], saved["weights"], saved["values"]
@@ -191,7 +211,7 @@ def _token_readout(
         out = (weights @ values).detach().requires_grad_()
         embedding = tower.head(block.finish(stream, out)[None])[0]
     grad_stream, grad_out = vector_jacobian(
-        (embedding,), (stream, out), (_cotangents(embedding, text),)
+        (embedding,), (stream, out), (_cotangents(embedding, text, scale),)
     )
     by_weights = grad_out @ values.transpose(-1, -2)
     row = (weights * by_weights).relu().mean(1)[:, 0]
@@ -217,7 +237,12 @@ def _token_readout(
 
 
 def _map_readout(
-    tower: Tower, saved: dict[str, Tensor], text: Tensor, rope: Tensor | None, deeper: bool
+    tower: Tower,
+    saved: dict[str, Tensor],
+    text: Tensor,
+    rope: Tensor | None,
+    deeper: bool,
+    scale: float,
 ) -> tuple[Tensor, Tensor]:
     """The attention pooling: its query's row of R over the tokens, and ds_k/d(last)."""
     pool, weights, values = tower.pool, saved["weights"], saved["values"]
@@ -225,7 +250,7 @@ def _map_readout(
     with torch.enable_grad():
         out = (weights @ values).detach().requires_grad_()
         embedding = pool.finish(out)
-    (grad_out,) = vector_jacobian((embedding,), (out,), (_cotangents(embedding, text),))
+    (grad_out,) = vector_jacobian((embedding,), (out,), (_cotangents(embedding, text, scale),))
     by_weights = grad_out @ values.transpose(-1, -2)
     row = (weights * by_weights).relu().mean(1)[:, 0]
     if not deeper:
@@ -286,9 +311,9 @@ def _layer(
     return row, grad_stream + grad_x
 
 
-def _cotangents(embedding: Tensor, text: Tensor) -> Tensor:
+def _cotangents(embedding: Tensor, text: Tensor, scale: float) -> Tensor:
     """ds_k/d(embedding), ``(K, D)``."""
-    return cosine_gradient(embedding.detach(), text)
+    return cosine_gradient(embedding.detach(), text) * scale
 
 
 def _through_softmax(weights: Tensor, by_weights: Tensor) -> Tensor:

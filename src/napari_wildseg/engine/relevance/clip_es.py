@@ -18,6 +18,12 @@ image alone and is kept. Step 2 needs the direction of the gradient only, since 
 the direction is computed without the factor ``p_k (1 - p_k)``, which vanishes in float32 where a
 class is certain. It is a sum over the gradients of the texts' cosines, and those are kept for each
 text: a class that is added or renamed costs one gradient, not one for every class.
+
+Attention weights are held in blocks of `tower.MOST_WEIGHTS`, whatever the size of the view; what
+is kept of a view is its affinity, 4 bytes for each pair of patches.
+
+One difference to the authors' program is deliberate: their boxes leave out the last row and the
+last column of what they surround (``map[y0:y1, x0:x1]`` with inclusive corners), ours do not.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.tower import Block, Tower, attention
+from napari_wildseg.engine.relevance.tower import Block, Tower, attend, read_attention
 from napari_wildseg.engine.relevance.vit import cosine_gradient, forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
@@ -52,10 +58,13 @@ class ClipESRelevance:
         Last layers whose attention makes the affinity.
     box_threshold : float
         CAM value, in [0, 1], above which a place is boxed.
+    positions : {"bilinear", "bicubic"}
+        How position embeddings are interpolated to another grid.
     """
 
     layers: int = 8
     box_threshold: float = 0.4
+    positions: str = "bilinear"
 
     @property
     def name(self) -> str:
@@ -88,14 +97,12 @@ class ClipESRelevance:
             if i < first:
                 return None
             q, k, v = block.qkv(x, rope)
-            weights = attention(q, k)
-            mean = weights[..., tower.prefix :, tower.prefix :].mean(1)
+            first_only = last and tower.pooling == "token"
+            mean, out = read_attention(q, k, v, prefix=tower.prefix, first_only=first_only)
             attentions[:] = [mean if not attentions else attentions[0] + mean]
-            if last and tower.pooling == "token":
-                x, weights = x[:, :1], weights[..., :1, :]
-            return block.finish(x, weights @ v)
+            return block.finish(x[:, :1] if first_only else x, out)
 
-        end = forward(model, tower, pixels, step)
+        end = forward(model, tower, pixels, step, self.positions)
         affinity = balanced_affinity(attentions[0])
         return [
             ViewEncoding(
@@ -198,7 +205,7 @@ class _LastBlock:
                 block.project(self.shift) - block.project(torch.zeros_like(self.shift))
             )
             q, k, v = block.split(shifted, rope)
-            end = block.finish(x, attention(q, k) @ v)
+            end = block.finish(x, attend(q, k, v))
             if tower.pooling == "token":
                 self.embedding = tower.head_each(end[tower.prefix :]).mean(0)
             else:

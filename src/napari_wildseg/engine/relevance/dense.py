@@ -1,13 +1,16 @@
-"""Dense maps by self-self attention: every patch token is scored against the text by itself.
+"""Dense maps: SCLIP's attention in ClearCLIP's frame; every patch token is scored by itself.
 
 The last block of a CLIP tower gathers what the class token needs, not what lies under each patch.
 Its attention is therefore replaced by ``softmax(q q^T) + softmax(k k^T)``, by which a patch looks
 at patches like itself, and its residual and feed-forward branches are dropped; each token is then
 read out as the class token would be. After
 
-* F. Wang, J. Mei and A. Yuille, *SCLIP*, ECCV 2024, arXiv 2312.01597 (q-q + k-k attention);
-* M. Lan et al., *ClearCLIP*, ECCV 2024, arXiv 2407.12442 (no residual, no feed-forward);
-* W. Bousselham et al., *Grounding Everything (GEM)*, CVPR 2024, arXiv 2312.00878.
+* F. Wang, J. Mei and A. Yuille, *SCLIP*, ECCV 2024, arXiv 2312.01597: q-q + k-k attention;
+* M. Lan et al., *ClearCLIP*, ECCV 2024, arXiv 2407.12442: no residual, no feed-forward (its own
+  attention is q-q alone).
+
+W. Bousselham et al., *Grounding Everything (GEM)*, CVPR 2024, arXiv 2312.00878, is a relative: it
+iterates such attention over normalised queries, keys and values in several layers.
 
 The patch embeddings depend on the image alone, so a class costs one product with its text vector.
 """
@@ -22,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.tower import Block, attention
+from napari_wildseg.engine.relevance.tower import Block, attend, attention, fits
 from napari_wildseg.engine.relevance.vit import forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
@@ -31,7 +34,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DenseRelevance:
-    """Cosine (or probability among competing texts) of every patch embedding."""
+    """Cosine (or probability among competing texts) of every patch embedding.
+
+    Attributes
+    ----------
+    positions : {"bilinear", "bicubic"}
+        How position embeddings are interpolated to another grid; SCLIP and ClearCLIP do it
+        bicubically.
+    """
+
+    positions: str = "bilinear"
 
     @property
     def name(self) -> str:
@@ -60,13 +72,16 @@ class DenseRelevance:
             q, k, v = block.qkv(x, rope)
             # q carries the scale of q k^T; for k k^T it must be on one side as well
             scale = v.shape[-1] ** -0.5
-            weights = attention(q / scale, q) + attention(k * scale, k)
-            kept.append(block.branch(weights @ v))
+            if fits(q, k):
+                weights = attention(q / scale, q) + attention(k * scale, k)
+                kept.append(block.branch(weights @ v))
+            else:
+                kept.append(block.branch(attend(q / scale, q, v) + attend(k * scale, k, v)))
             if tower.pooling == "token":
                 x, q = x[:, :1], q[..., :1, :]
-            return block.finish(x, attention(q, k) @ v)
+            return block.finish(x, attend(q, k, v))
 
-        end = forward(model, tower, pixels, step)
+        end = forward(model, tower, pixels, step, self.positions)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
         pictures = patches.transpose(1, 2).reshape(len(patches), -1, *end.grid)
         return [

@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Grid = tuple[int, int]
+
+MOST_WEIGHTS = 2**25
+"""Attention weights, over all heads and views, that are held at a time: 128 MB in float32. Those
+of a ViT-B-16 at 1520 patches are fewer, those of a ViT-L-14-336 at its base view more."""
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
@@ -29,6 +34,56 @@ def join_heads(tokens: Tensor) -> Tensor:
 def attention(q: Tensor, k: Tensor) -> Tensor:
     """Attention weights, ``(..., heads, N, N)``."""
     return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+def fits(q: Tensor, k: Tensor) -> bool:
+    """Whether the attention weights of all queries may be held at a time."""
+    return q.shape[:-1].numel() * k.shape[-2] <= MOST_WEIGHTS
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Heads' outputs ``(..., heads, N, d)``; weights are held only where they are few.
+
+    Above `MOST_WEIGHTS`, fused attention takes over, which never holds them, nor for a gradient.
+    """
+    if fits(q, k):
+        return attention(q, k) @ v
+    return F.scaled_dot_product_attention(q, k, v, scale=1.0)
+
+
+def read_attention(
+    q: Tensor, k: Tensor, v: Tensor, *, prefix: int, first_only: bool
+) -> tuple[Tensor, Tensor]:
+    """Mean attention over the heads, and the heads' outputs, in blocks of `MOST_WEIGHTS`.
+
+    Parameters
+    ----------
+    q, k, v : torch.Tensor
+        ``(B, heads, N, d)``.
+    prefix : int
+        Tokens before the patches, which the mean leaves out.
+    first_only : bool
+        Give the output of the first token alone.
+
+    Returns
+    -------
+    mean : torch.Tensor
+        ``(B, n, n)`` over the patches.
+    out : torch.Tensor
+        ``(B, heads, N, d)`` or ``(B, heads, 1, d)``.
+    """
+    batch, heads, tokens, _ = q.shape
+    rows = max(prefix + 1, MOST_WEIGHTS // (batch * heads * tokens))
+    means, outs = [], []
+    for start in range(0, tokens, rows):
+        weights = attention(q[..., start : start + rows, :], k)
+        means.append(weights[..., prefix if start == 0 else 0 :, prefix:].mean(1))
+        if start == 0 or not first_only:
+            outs.append((weights[..., :1, :] if first_only else weights) @ v)
+        del weights
+    if len(means) == 1:
+        return means[0], outs[0]
+    return torch.cat(means, -2), torch.cat(outs, -2)
 
 
 @dataclass(frozen=True)
@@ -108,7 +163,8 @@ class Tower:
     blocks : tuple of Block
         From the input upward.
     embed : callable
-        Pixels ``(B, 3, h, w)``, multiples of the patch -> tokens ``(B, N, C)``.
+        ``(pixels, positions)``: pixels ``(B, 3, h, w)``, multiples of the patch, and how position
+        embeddings are interpolated ("bilinear" or "bicubic") -> tokens ``(B, N, C)``.
     rope : callable
         Grid -> rotary position embedding, or None where the tower has none.
     head : callable
@@ -123,7 +179,7 @@ class Tower:
     prefix: int
     pooling: str
     blocks: tuple[Block, ...]
-    embed: Callable[[Tensor], Tensor]
+    embed: Callable[[Tensor, str], Tensor]
     rope: Callable[[Grid], Tensor | None]
     head: Callable[[Tensor], Tensor]
     head_each: Callable[[Tensor], Tensor]
@@ -144,10 +200,24 @@ class Tower:
         return tokens[self.prefix :].T.reshape(-1, *grid).float().contiguous()
 
 
-def resized_positions(positions: Tensor, old: Grid, new: Grid) -> Tensor:
-    """Interpolate a position embedding ``(..., h * w, C)`` bilinearly to another grid."""
+def resized_positions(
+    positions: Tensor, old: Grid, new: Grid, mode: str = "bilinear", *, antialias: bool = False
+) -> Tensor:
+    """Interpolate a position embedding ``(..., h * w, C)`` to another grid.
+
+    Parameters
+    ----------
+    positions : torch.Tensor
+        ``(..., h * w, C)``.
+    old, new : (int, int)
+        Patches down and across.
+    mode : {"bilinear", "bicubic"}
+        CLIP-ES interpolates bilinearly, SCLIP and ClearCLIP bicubically.
+    antialias : bool
+        Smooth where the grid gets smaller.
+    """
     if old == new:
         return positions
     picture = positions.reshape(1, *old, -1).permute(0, 3, 1, 2)
-    picture = F.interpolate(picture, new, mode="bilinear", align_corners=False)
+    picture = F.interpolate(picture, new, mode=mode, align_corners=False, antialias=antialias)
     return picture.flatten(2).transpose(1, 2).reshape(*positions.shape[:-2], -1, picture.shape[1])

@@ -21,10 +21,11 @@ from napari_wildseg.engine.relevance.tower import (
 
 def timm_tower(visual: Any) -> Tower | str:
     """Take a tower apart, or say in one sentence why that is not possible."""
-    from timm.layers import AttentionPoolLatent, PatchEmbed
+    from timm.layers import AttentionPoolLatent, HybridEmbed, PatchEmbed
 
     trunk = visual.trunk
-    if not isinstance(trunk.patch_embed, PatchEmbed):
+    stem = trunk.patch_embed
+    if not isinstance(stem, PatchEmbed | HybridEmbed):
         return f"Its image tower starts with {type(trunk.patch_embed).__name__}, not with patches."
     blocks = [_timm_block(block, trunk) for block in trunk.blocks]
     for block in blocks:
@@ -41,14 +42,20 @@ def timm_tower(visual: Any) -> Tower | str:
         return "Its image tower has an attention pooling that is not supported."
     # Eva pools over every token; VisionTransformer leaves the prefix out unless told otherwise
     whole = getattr(trunk, "pool_include_prefix", pooling == "map")
-    if pooling == "average" and whole:
-        return "Its image tower averages the class token in, which is not supported."
     prefix = trunk.num_prefix_tokens
+    if pooling == "average" and whole and prefix:
+        return "Its image tower averages the class token in, which is not supported."
+    smooth = getattr(trunk, "any_aspect", False)
 
-    def embed(pixels: Tensor) -> Tensor:
-        x = trunk.patch_embed.proj(pixels)
-        grid = tuple(x.shape[-2:])
-        x = trunk.patch_embed.norm(x.flatten(2).transpose(1, 2))
+    def embed(pixels: Tensor, positions: str) -> Tensor:
+        if isinstance(stem, HybridEmbed):
+            pixels = stem.backbone(pixels)
+            pixels = pixels[-1] if isinstance(pixels, list | tuple) else pixels
+        x = stem.proj(pixels)
+        grid = (x.shape[-2], x.shape[-1])
+        x = x.flatten(2).transpose(1, 2)
+        if isinstance(stem, PatchEmbed):
+            x = stem.norm(x)
         first = [
             token.expand(len(x), -1, -1)
             for token in (trunk.cls_token, trunk.reg_token)
@@ -60,7 +67,9 @@ def timm_tower(visual: Any) -> Tower | str:
             places = torch.cat(
                 [
                     places[:, :skip],
-                    resized_positions(places[:, skip:], trunk.patch_embed.grid_size, grid),
+                    resized_positions(
+                        places[:, skip:], stem.grid_size, grid, positions, antialias=smooth
+                    ),
                 ],
                 1,
             )
@@ -78,7 +87,7 @@ def timm_tower(visual: Any) -> Tower | str:
         return visual.head(trunk.head(trunk.fc_norm(x)))  # type: ignore[no-any-return]
 
     return Tower(
-        patch=tuple(trunk.patch_embed.patch_size),
+        patch=_patch(stem),
         prefix=prefix,
         pooling=pooling,
         blocks=tuple(b for b in blocks if isinstance(b, Block)),
@@ -88,6 +97,12 @@ def timm_tower(visual: Any) -> Tower | str:
         head_each=head_each,
         pool=pool,
     )
+
+
+def _patch(stem: Any) -> Grid:
+    """Height and width of a patch in pixels; convolutions may come before the patches."""
+    ratio = getattr(stem, "feature_ratio", (1, 1))
+    return int(stem.patch_size[0] * ratio[0]), int(stem.patch_size[1] * ratio[1])
 
 
 def _map_pool(visual: Any, skip: int) -> MapPool:
@@ -109,22 +124,25 @@ def _map_pool(visual: Any, skip: int) -> MapPool:
 
 
 def _timm_block(block: Any, trunk: Any) -> Block | str:
-    from timm.layers import Attention
-    from timm.models.eva import EvaAttention, EvaBlock
+    from timm.layers import Attention, AttentionRope
+    from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
     from timm.models.vision_transformer import Block as ViTBlock
 
     attn = block.attn
+    eva = isinstance(block, EvaBlock | EvaBlockPostNorm)
     known = (isinstance(block, ViTBlock) and isinstance(attn, Attention)) or (
-        isinstance(block, EvaBlock) and isinstance(attn, EvaAttention)
+        eva and isinstance(attn, EvaAttention | AttentionRope)
     )
-    if not known or getattr(attn, "gate", None) is not None:  # older timm has no gates
+    groups = getattr(attn, "num_kv_groups", 1)  # older timm has neither gates nor groups
+    if not known or getattr(attn, "gate", None) is not None or groups != 1:
         return f"Its image tower is built of {type(block).__name__}, which is not supported."
-    rotary = isinstance(attn, EvaAttention)
+    # EVA02-E normalises what a branch adds, not what it is given
+    after = isinstance(block, EvaBlockPostNorm)
 
     def project(x: Tensor) -> Tensor:
         if attn.qkv is None:
             return torch.cat([attn.q_proj(x), attn.k_proj(x), attn.v_proj(x)], -1)
-        if rotary and attn.q_bias is not None:
+        if isinstance(attn, EvaAttention) and attn.q_bias is not None:
             bias = torch.cat([attn.q_bias, attn.k_bias, attn.v_bias])
             return F.linear(x, attn.qkv.weight, bias)
         return attn.qkv(x)  # type: ignore[no-any-return]
@@ -136,19 +154,22 @@ def _timm_block(block: Any, trunk: Any) -> Block | str:
             q, k = (_rotated(x, rope, attn) for x in (q, k))
         return q * attn.scale, k, v
 
-    def scale(part: int, x: Tensor) -> Tensor:
-        if not rotary:
+    def added(part: int, x: Tensor) -> Tensor:
+        """What a branch adds to the residual stream."""
+        if after:
+            return (block.norm1 if part == 1 else block.norm2)(x)  # type: ignore[no-any-return]
+        if not eva:
             return (block.ls1 if part == 1 else block.ls2)(x)  # type: ignore[no-any-return]
         gamma = block.gamma_1 if part == 1 else block.gamma_2
         return x if gamma is None else gamma * x
 
     return Block(
         heads=attn.num_heads,
-        norm=block.norm1,
+        norm=(lambda x: x) if after else block.norm1,
         project=project,
         split=split,
-        branch=lambda out: scale(1, attn.proj(attn.norm(join_heads(out)))),
-        feed=lambda x: scale(2, block.mlp(block.norm2(x))),
+        branch=lambda out: added(1, attn.proj(attn.norm(join_heads(out)))),
+        feed=lambda x: added(2, block.mlp(x if after else block.norm2(x))),
     )
 
 

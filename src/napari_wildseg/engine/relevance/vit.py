@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.base import CLIPModel
 
 
+_OTHER_KINDS = {
+    "SwinTransformer": "attends within windows of the picture, so no token sees all of it",
+    "VisionTransformerRelPos": "adds a position bias of one fixed size to its attention",
+}
+"""Why towers of timm that open_clip's architectures name cannot be read."""
+
+
 def vit_tower(model: CLIPModel) -> Tower | str:
     """Take a model's image tower apart, or say in one sentence why that is not possible."""
     # open_clip and timm take most of a second to import: only when a model is there
@@ -33,7 +40,8 @@ def vit_tower(model: CLIPModel) -> Tower | str:
     if isinstance(visual, TimmModel) and isinstance(visual.trunk, TimmViT | Eva):
         return timm_tower(visual)
     kind = type(getattr(visual, "trunk", visual)).__name__
-    return f"Its image tower ({kind}) is not a vision transformer of a known kind."
+    why = _OTHER_KINDS.get(kind, "is not a vision transformer of a known kind")
+    return f"Its image tower ({kind}) {why}."
 
 
 def require_tower(model: CLIPModel) -> Tower:
@@ -81,6 +89,7 @@ def forward(
     tower: Tower,
     pixels: Tensor,
     step: Callable[[int, Block, Tensor, Tensor | None], Tensor | None],
+    positions: str = "bilinear",
 ) -> Pass:
     """Run a tower, giving a method the chance to look at each block.
 
@@ -96,9 +105,18 @@ def forward(
         ``(index, block, residual stream, rope)`` -> the block's output, or None to have the block
         run with fused attention. Of the last block, the class token alone is enough where it is
         what the tower reads out.
+    positions : {"bilinear", "bicubic"}
+        How position embeddings are interpolated to another grid.
+
+    Raises
+    ------
+    InputError
+        If they cannot be interpolated that way.
     """
+    if positions not in ("bilinear", "bicubic"):
+        raise InputError(f'positions is "{positions}"; choose bilinear or bicubic.')
     pixels, grid = tower.fit(pixels.to(model.device))
-    x, rope = tower.embed(pixels), tower.rope(grid)
+    x, rope = tower.embed(pixels, positions), tower.rope(grid)
     middle = late = x
     with model.linears:
         for i, block in enumerate(tower.blocks):

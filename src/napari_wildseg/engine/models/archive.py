@@ -1,0 +1,196 @@
+"""TorchScript archives, read without executing anything that is in them.
+
+OpenAI's checkpoints (``ViT-B-16.pt``) are such archives: a zip file with the code of the network,
+one record for each storage of numbers, and ``data.pkl``, a pickle that says which tensor of which
+module lies in which storage. The code is never compiled. The pickle is read by an unpickler that
+knows tensors, lists and modules, and makes of a module a plain holder of its attributes. The layout
+is the same in the archives of PyTorch 1.4 (2020) and of today.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_NUMBER_TYPES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+_LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
+
+_MOST_PICKLE = 2**26
+"""Bytes of ``data.pkl``; that of a ViT-L takes less than a megabyte."""
+
+
+class NotReadableError(ValueError):
+    """The archive holds something other than modules and tensors, or is damaged."""
+
+
+class _Module:
+    """A module of the archive: its attributes and the name of its class."""
+
+    kind = ""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+
+    def __setstate__(self, state: object) -> None:
+        if not isinstance(state, dict):
+            raise NotReadableError("a module without a dictionary of attributes")
+        self.__dict__["attributes"] = state
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a TorchScript archive; one that `torch.save` wrote has no constants."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
+
+
+def read_archive(path: Path) -> tuple[dict[str, Tensor], bool | None]:
+    """Read the tensors of a TorchScript archive.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `is_archive`.
+
+    Returns
+    -------
+    tensors : dict of str to torch.Tensor
+        By the names that the module's ``state_dict()`` would give them.
+    quick_gelu : bool or None
+        Whether the network computes with QuickGELU; None where it has neither kind of GELU.
+
+    Raises
+    ------
+    NotReadableError
+        If the archive is damaged, or holds anything but modules and tensors.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            reader = _Reader(archive)
+            root = reader.load()
+            kinds = reader.kinds
+            code = "" if any("QuickGELU" in kind for kind in kinds) else _code(archive)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, KeyError, EOFError) as error:
+        raise NotReadableError(str(error)) from error
+    except (ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+        raise NotReadableError(f"{type(error).__name__}: {error}") from error
+    if not isinstance(root, _Module):
+        raise NotReadableError("it holds no module")
+    quick: bool | None = None
+    if any("QuickGELU" in kind for kind in kinds) or "1.702" in code:
+        quick = True
+    elif any(kind.endswith(".GELU") for kind in kinds) or "torch.gelu" in code:
+        quick = False
+    return dict(_tensors(root)), quick
+
+
+def _code(archive: zipfile.ZipFile) -> str:
+    """Text of the archive's code, at most 16 MB of it."""
+    parts, left = [], 2**24
+    for info in archive.infolist():
+        if "/code/" in info.filename and info.filename.endswith(".py") and left > 0:
+            with archive.open(info) as file:
+                parts.append(file.read(left).decode("utf-8", "replace"))
+            left -= len(parts[-1])
+    return "\n".join(parts)
+
+
+def _tensors(module: _Module, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    if depth > 64:
+        raise NotReadableError("modules within modules without end")
+    for name, value in module.attributes.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, _Module):
+            yield from _tensors(value, f"{prefix}{name}.", depth + 1)
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickler of ``data.pkl``: tensors, lists and holders of attributes, and nothing else.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+        The archive, open.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]
+        self._archive = archive
+        self._root = name.removesuffix("data.pkl")
+        self._storages: dict[str, Tensor] = {}
+        self.kinds: set[str] = set()
+        if archive.getinfo(name).file_size > _MOST_PICKLE:
+            raise NotReadableError("its list of tensors is too long")
+        super().__init__(io.BytesIO(archive.read(name)))
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a name stands for; no name leads to anything that is imported.
+
+        Functions are methods of this reader: the pickle cannot set attributes of those.
+        """
+        if module.split(".")[0] == "__torch__":
+            kind = f"{module}.{name}"
+            self.kinds.add(kind)
+            return type("Module", (_Module,), {"kind": kind})
+        if module == "torch" and name in _NUMBER_TYPES:
+            return name
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return self._rebuild
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch.jit._pickle" and name in _LISTS:
+            return list
+        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
+            return self._untagged
+        if (module, name) == ("torch", "device"):
+            return str
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+    def persistent_load(self, identifier: Any) -> Tensor:
+        """Return the storage that a tensor lies in, as a flat tensor."""
+        _, kind, key, _, count = identifier
+        if key not in self._storages:
+            number_type = _NUMBER_TYPES[kind]
+            info = self._archive.getinfo(f"{self._root}data/{key}")
+            size = count * number_type.itemsize
+            if info.file_size != info.compress_size or info.file_size < size:
+                raise NotReadableError(f"storage {key} has another size than is said")
+            data = bytearray(self._archive.read(info))
+            self._storages[key] = (
+                torch.frombuffer(data, dtype=number_type, count=count)
+                if count
+                else torch.empty(0, dtype=number_type)
+            )
+        return self._storages[key]
+
+    def _rebuild(self, storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
+        """Take a tensor out of its storage; torch refuses what lies outside of it."""
+        if math.prod(size) > storage.numel():
+            raise NotReadableError("a tensor is larger than its storage")
+        return storage.as_strided(tuple(size), tuple(stride), offset).clone()
+
+    def _untagged(self, value: Any, _tag: Any) -> Any:
+        return value

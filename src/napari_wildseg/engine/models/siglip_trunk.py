@@ -1,0 +1,37 @@
+"""SigLIP's image tower in timm's form, of any size."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+
+class SiglipTrunk(VisionTransformer):  # type: ignore[misc]
+    """SigLIP's image tower in timm's form.
+
+    Parameters
+    ----------
+    activation : str
+        Of timm's names.
+    eps : float
+        Of the layer norms.
+    any_aspect : bool
+        Trained on pictures of any shape (NaFlex): where position embeddings are made smaller,
+        they are smoothed, as they were in training.
+    **options
+        Of timm's ``VisionTransformer``.
+    """
+
+    def __init__(self, activation: str, eps: float, any_aspect: bool, **options: Any) -> None:
+        super().__init__(
+            **options,
+            num_classes=0,
+            class_token=False,
+            global_pool="map",
+            act_layer=activation,
+            norm_layer=partial(nn.LayerNorm, eps=eps),
+        )
+        self.any_aspect = any_aspect

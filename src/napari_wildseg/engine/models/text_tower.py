@@ -1,0 +1,123 @@
+"""Text towers of the transformers library, for open_clip's multilingual models.
+
+The configuration of such a tower is not in open_clip's own. Those of the towers that open_clip's
+architectures name are listed here; for any other, ``config.json`` of the tower is looked for beside
+the checkpoint. Only settings of a fixed list are taken from a file: a configuration of the
+transformers library can name code to run (``auto_map``, attention kernels of the Hub).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from napari_wildseg.engine.errors import WildsegError
+
+INSTALL = '`pip install "napari-wildseg[transformers]"`'
+
+_ROBERTA = {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "max_position_embeddings": 514}
+_MT5 = {"vocab_size": 250112, "feed_forward_proj": "gated-gelu"}
+_NLLB = {"vocab_size": 256206, "d_model": 1024, "encoder_attention_heads": 16}
+_KNOWN: dict[str, dict[str, Any]] = {
+    "roberta-base": {"model_type": "roberta", "vocab_size": 50265, **_ROBERTA},
+    "xlm-roberta-base": {"model_type": "xlm-roberta", "vocab_size": 250002, **_ROBERTA},
+    "xlm-roberta-large": {
+        "model_type": "xlm-roberta", "vocab_size": 250002, **_ROBERTA, "hidden_size": 1024,
+        "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+    },
+    "google/mt5-base": {
+        "model_type": "mt5", **_MT5, "d_model": 768, "d_ff": 2048, "num_heads": 12,
+        "num_layers": 12,
+    },
+    "google/mt5-xl": {
+        "model_type": "mt5", **_MT5, "d_model": 2048, "d_ff": 5120, "num_heads": 32,
+        "num_layers": 24,
+    },
+    "facebook/nllb-200-distilled-600M": {
+        "model_type": "m2m_100", **_NLLB, "encoder_layers": 12, "encoder_ffn_dim": 4096,
+    },
+    "facebook/nllb-200-distilled-1.3B": {
+        "model_type": "m2m_100", **_NLLB, "encoder_layers": 24, "encoder_ffn_dim": 8192,
+    },
+}  # fmt: skip
+"""Configurations by the names that open_clip's architectures use; the rest are defaults."""
+
+_SETTINGS = frozenset(
+    (
+        "model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+        "intermediate_size", "hidden_act", "max_position_embeddings", "type_vocab_size",
+        "layer_norm_eps", "pad_token_id", "bos_token_id", "eos_token_id",
+        "position_embedding_type", "d_model", "d_kv", "d_ff", "num_layers", "num_heads",
+        "relative_attention_num_buckets", "relative_attention_max_distance",
+        "layer_norm_epsilon", "feed_forward_proj", "encoder_layers", "encoder_ffn_dim",
+        "encoder_attention_heads", "activation_function", "scale_embedding",
+    )
+)  # fmt: skip
+_MODEL_TYPES = ("roberta", "xlm-roberta", "bert", "mt5", "m2m_100")
+
+
+def has_transformers() -> bool:
+    """Whether the transformers library is installed."""
+    return importlib.util.find_spec("transformers") is not None
+
+
+def text_settings(name: str, folder: Path | None) -> dict[str, Any] | None:
+    """Configuration of a text tower.
+
+    Parameters
+    ----------
+    name : str
+        ``hf_model_name`` of open_clip's configuration.
+    folder : Path or None
+        Where ``config.json`` may lie, beside the checkpoint.
+
+    Returns
+    -------
+    dict or None
+        None if it is not known.
+
+    Raises
+    ------
+    WildsegError
+        If ``config.json`` cannot be read.
+    """
+    path = None if folder is None else folder / "config.json"
+    if path is not None and path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found.get("model_type") in _MODEL_TYPES:
+                return {key: value for key, value in found.items() if key in _SETTINGS}
+        except (ValueError, AttributeError) as error:
+            raise WildsegError(f"{path} is not a configuration ({error!s:.60}).") from error
+    return _KNOWN.get(name)
+
+
+def text_tower(settings: dict[str, Any], text: dict[str, Any], embed_dim: int) -> nn.Module:
+    """Build open_clip's ``HFTextEncoder``, its weights still to be filled in.
+
+    Parameters
+    ----------
+    settings : dict
+        From `text_settings`.
+    text : dict
+        ``text_cfg`` of open_clip's configuration.
+    embed_dim : int
+        Length of the embedding.
+    """
+    from open_clip.hf_model import HFTextEncoder
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+        tower: nn.Module = HFTextEncoder(
+            folder,
+            output_dim=embed_dim,
+            pooler_type=text.get("hf_pooler_type", "mean_pooler"),
+            proj_type=text.get("hf_proj_type", "mlp"),
+            pretrained=False,
+        )
+    return tower
