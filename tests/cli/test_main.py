@@ -151,11 +151,13 @@ def test_closed_streams_lose_what_is_printed_and_nothing_else(tmp_path, closed):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_output_that_has_no_room_is_a_sentence(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_has_no_room_is_a_sentence(tmp_path, monkeypatch, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     ran = run_streams(tmp_path, "{python} > /dev/full")
     assert ran.returncode == 1
-    last = "wildseg: the output cannot be printed: no space left on device"
-    assert ran.stderr.splitlines() == ["wildseg: warned", last]
+    last = "wildseg: The output cannot be printed: no space left on device."
+    assert ran.stderr.splitlines() == [*([] if unbuffered else ["wildseg: warned"]), last]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted")

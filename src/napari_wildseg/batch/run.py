@@ -404,8 +404,8 @@ def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPl
 def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
     """Refuse, before any work, to write over inputs, or over files that are there."""
     folder = output.folder
-    inputs = {Path(item.path).resolve() for item in items}
-    inputs |= {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}
+    pictures = {Path(item.path).resolve() for item in items}
+    others = {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}
     if not has_journal(folder):
         foreign = [file for file in output.shared if (folder / file).exists()]
         if foreign:
@@ -414,7 +414,11 @@ def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> 
             )
     for item in items:
         paths = [folder / file for file in output.files(item.name)]
-        read = [path for path in paths if path.resolve() in inputs]
+        if any(path.resolve() in pictures for path in paths):
+            raise InputError(
+                f"{paths[0]} would replace a picture of the batch: choose another --out."
+            )
+        read = [path for path in paths if path.resolve() in others]
         if read:
             raise InputError(f"{read[0]} is read by the batch: choose another --out.")
         there = [] if batch.overwrite else [path for path in paths if path.exists()]

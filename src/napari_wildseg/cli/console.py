@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def print_json(value: object) -> None:
         Anything JSON holds, and NumPy scalars.
     """
     # Beyond ASCII as escapes: any terminal and any pipe can take it.
-    print(json.dumps(value, indent=2, default=_plain))
+    _print(json.dumps(value, indent=2, default=_plain))
 
 
 def say(line: str = "") -> None:
@@ -61,7 +62,31 @@ def say(line: str = "") -> None:
         The text.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is none where it is closed
-    print(line.encode(encoding, "backslashreplace").decode(encoding))
+    _print(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def flush() -> None:
+    """Have standard output take what was printed; raise `WildsegError` if it cannot."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WildsegError(
+            f"The output cannot be printed: {(error.strerror or str(error)).lower()}."
+        ) from error
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WildsegError(
+            f"The output cannot be printed: {(error.strerror or str(error)).lower()}."
+        ) from error
 
 
 def warn(line: str) -> None:

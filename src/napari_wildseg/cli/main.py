@@ -74,13 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
     """
+    from napari_wildseg.cli.console import flush
+
     _hold_closed()
     try:
         parsed = build_parser().parse_args(arguments)
         _check_folder()  # PyTorch ends the process where there is none
         status = int(parsed.run(parsed) or 0)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush()
     except SystemExit as stop:  # argparse has said why
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
@@ -89,13 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()  # whoever read it has had enough
         return 1
     except WildsegError as error:
+        if not _output_works():
+            _drop_output()
         return _complain(str(error), error.exit_status)
     except MemoryError:
         return _complain("there is not enough memory for this image: make it smaller", 1)
     except Exception as error:
-        if isinstance(error, OSError) and not _output_works():
-            _drop_output()
-            return _complain(f"the output cannot be printed: {error.strerror}".lower(), 1)
         detail = " ".join(str(error).split())
         name = type(error).__name__
         return _complain(

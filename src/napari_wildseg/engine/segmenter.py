@@ -104,6 +104,7 @@ class Segmenter:
     ) -> None:
         if not isinstance(model, str) and not hasattr(model, "network"):
             model = str(checked_path(model, "model"))
+        require(refiner, str, "refiner", "its name")
         require(cache_bytes, (int, np.integer), "size of the cache", "bytes, a whole number")
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
