@@ -10,22 +10,33 @@ import pytest
 
 from napari_wildseg import ClassMemory, InputError
 from napari_wildseg.engine.memory import ImageRecord, Source
+from napari_wildseg.engine.memory.filters import FILTERS
 
 SOURCE = Source("starter", "abc", "cam", "default")
 
 
-def record(seed, classes=("nucleus",), n=5):
+def record(seed, classes=("nucleus",), n=5, m=11):
     random = np.random.default_rng(seed)
     width = len(classes) + 1
 
     def half(*shape):
         return random.random(shape).astype(np.float16)
 
-    weights = np.full(n, 1 / n, np.float32)
     return ImageRecord(
-        f"{seed:064x}", f"{seed}.png", seed % 2 == 0, classes,
-        half(n, 7), half(n, 3), half(n, width), half(n, width), weights,
-    )  # fmt: skip
+        f"{seed:064x}",
+        f"{seed}.png",
+        seed % 2 == 0,
+        classes,
+        half(n, 7),
+        half(n, 3),
+        half(n, width),
+        half(n, width),
+        np.full(n, 1 / n, np.float32),
+        half(m, FILTERS),
+        random.integers(0, n, m).astype(np.uint16),
+        random.integers(0, width, m).astype(np.uint8),
+        np.full(m, 1 / m, np.float32),
+    )
 
 
 def memory_of(*records, alike=False):
@@ -67,8 +78,10 @@ CHANGES = {
     "no source": lambda about, _: about.pop("source"),
     "a source that is none": lambda about, _: about.update(source="starter"),
     "images that are none": lambda about, _: about.update(images=[3]),
-    "too many samples": lambda about, _: about["images"][0].update(samples=6),
-    "samples below zero": lambda about, _: about["images"][0].update(samples=-5),
+    "too many pieces": lambda about, _: about["images"][1].update(pieces=6),
+    "too few pieces": lambda about, _: about["images"][0].update(pieces=4),
+    "too few pixels": lambda about, _: about["images"][1].update(pixels=10),
+    "pieces below zero": lambda about, _: about["images"][0].update(pieces=-5),
     "a class that is no text": lambda about, _: about["images"][0].update(classes=[1]),
     "too many classes": lambda about, _: about["images"][0].update(classes=["a", "b", "c"]),
     "no classes": lambda about, _: about["images"][0].update(classes=[]),

@@ -89,6 +89,8 @@ class Segmentation:
         if recalled.scores is not None:
             assert self.reader is not None
             self.reader.recalled = recalled.scores
+            self.reader.fine = recalled.fine
+            self.reader.belief = recalled.belief
             maps = (recalled.scores - self.reader.options.bias).clamp(0, 1)
             self.relevance = resize(maps, self._shape).numpy()
             self.evidence = Evidence(self.relevance)

@@ -215,9 +215,8 @@ class WindowMemory:
 
     def _replace(self, new: ClassMemory) -> Steps[None]:
         """Put a memory in the place of the one before, once it has learned."""
-        for known in new.classes:
-            yield Progress(0, 1, f"Learning {known.name}")
-            new.learned(known.name)
+        yield Progress(0, 1, "Learning the classes")
+        new.prepare()
         self._memory = new
 
     # ------------------------------------------------------------------ asked by the annotator
@@ -335,9 +334,7 @@ class WindowMemory:
             return Known(alike=self.known.alike)
         classes = []
         for known in memory.classes:
-            learned = memory.learned(known.name)
-            used = learned is not None and bool(learned.hindsight.chosen)
-            classes.append((known.name, known.images, used))
+            classes.append((known.name, known.images, memory.used(known.name)))
         return Known(len(memory), tuple(classes), memory.alike)
 
     def _submit(self, worker: Worker, job: Job) -> None:

@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
+from napari_wildseg.engine.memory.filters import FILTERS
+from napari_wildseg.engine.memory.records import ARRAYS
 from napari_wildseg.io.archive import ArraySpec, read_archive, write_archive
 
 SUFFIX = ".wildmemory"
 FORMAT = "napari-wildseg class memory"
 VERSION = 1
 
-_ARRAYS = {
-    "looks": ("f", np.float16),
-    "colours": ("f", np.float16),
-    "said": ("f", np.float16),
-    "shares": ("f", np.float16),
-    "weights": ("f", np.float32),
-}
-"""Arrays of a record, each ``(n, ...)``; in the file those of all records follow each other."""
+_OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
+"""Arrays of a record with one row a pixel; the others have one a superpixel."""
+
+_COLUMNS = ("weights", "pixel_pieces", "pixel_labels", "pixel_weights")
+"""Arrays of one dimension, a single column in the file."""
 
 _BY_CLASS = ("said", "shares")
 """Arrays whose width depends on a record's classes; padded with zeros in the file."""
@@ -35,7 +34,7 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
     records = memory.records
     arrays: dict[str, NDArray[Any]] = {}
     widest = max((len(r.classes) + 1 for r in records), default=1)
-    for name in _ARRAYS if records else ():
+    for name in ARRAYS if records else ():
         parts = [np.atleast_2d(getattr(r, name).T).T for r in records]
         if name in _BY_CLASS:
             parts = [np.pad(p, ((0, 0), (0, widest - p.shape[1]))) for p in parts]
@@ -52,7 +51,8 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
                 "name": r.name,
                 "finished": r.finished,
                 "classes": list(r.classes),
-                "samples": len(r.weights),
+                "pieces": len(r.weights),
+                "pixels": len(r.pixel_weights),
             }
             for r in records
         ],
@@ -64,7 +64,7 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
 def load_memory(path: str | Path) -> ClassMemory:
     """Read a memory; see `napari_wildseg.ClassMemory.load`."""
     path = Path(path)
-    specs = {name: ArraySpec(kind, (2, 2)) for name, (kind, _) in _ARRAYS.items()}
+    specs = {name: ArraySpec(np.dtype(kind).kind, (2, 2)) for name, kind in ARRAYS.items()}
     arrays, about = read_archive(path, specs)
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise InputError(f"{path.name} is not a class memory of napari-wildseg.")
@@ -91,30 +91,42 @@ _SOURCE = ("model", "fingerprint", "method", "views")
 
 def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
     """Cut the arrays into records; everything is checked."""
-    if set(arrays) != set(_ARRAYS):
+    if set(arrays) != set(ARRAYS):
         raise ValueError("an array is missing")
-    for name, (_, dtype) in _ARRAYS.items():
+    for name, dtype in ARRAYS.items():
         if arrays[name].dtype != dtype or not np.isfinite(arrays[name]).all():
             raise ValueError(f"{name} does not hold what it should")
-    total = sum(_count(image["samples"]) for image in images)
-    if {len(a) for a in arrays.values()} != {total} or arrays["colours"].shape[1] != 3:
-        raise ValueError("the arrays do not fit each other")
-    if arrays["weights"].shape[1] != 1 or (arrays["weights"] < 0).any():
-        raise ValueError("the weights are none")
-    found, start = [], 0
+    columns = {name: array.shape[1] for name, array in arrays.items()}
+    expected = columns | dict.fromkeys(_COLUMNS, 1) | {"colours": 3, "filters": FILTERS}
+    if columns != expected or columns["said"] != columns["shares"]:
+        raise ValueError("an array is not as wide as it should be")
+    cut = dict.fromkeys(ARRAYS, 0)
+    found = []
     for image in images:
-        stop = start + _count(image["samples"])
+        counts = {"pieces": _count(image["pieces"]), "pixels": _count(image["pixels"])}
         classes = tuple(_text(name, MAX_NAME) for name in image["classes"])
         width = len(classes) + 1
-        if not 1 <= len(classes) <= MAX_CLASSES or width > arrays["said"].shape[1]:
+        if not 1 <= len(classes) <= MAX_CLASSES or width > columns["said"]:
             raise ValueError("the classes do not fit the arrays")
-        part = {name: array[start:stop] for name, array in arrays.items()}
+        part = {}
+        for name, array in arrays.items():
+            start = cut[name]
+            cut[name] += counts["pixels" if name in _OF_PIXELS else "pieces"]
+            part[name] = array[start : cut[name]]
+            if cut[name] > len(array):
+                raise ValueError("the arrays do not fit each other")
         part |= {name: part[name][:, :width] for name in _BY_CLASS}
-        part["weights"] = part["weights"][:, 0]
+        part |= {name: part[name][:, 0] for name in _COLUMNS}
+        within = (
+            part["pixel_pieces"].max() < counts["pieces"] and part["pixel_labels"].max() < width
+        )
+        if not within or min(part["weights"].min(), part["pixel_weights"].min()) < 0:
+            raise ValueError("an array points outside another")
         finished = image["finished"] is True
         digest, name = _text(image["digest"], 64), _text(image["name"], 4096, empty=True)
         found.append(ImageRecord(digest, name, finished, classes, **part))
-        start = stop
+    if any(cut[name] != len(array) for name, array in arrays.items()):
+        raise ValueError("the arrays do not fit each other")
     if len({record.digest for record in found}) < len(found):
         raise ValueError("an image is there twice")
     return found

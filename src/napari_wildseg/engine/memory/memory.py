@@ -9,9 +9,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.memory.hindsight import Hindsight, look_back
+from napari_wildseg.engine.memory.hindsight import Hindsight, detail_of, look_back
+from napari_wildseg.engine.memory.pixels import PixelClassifier
 from napari_wildseg.engine.memory.process import ErrorProcess
-from napari_wildseg.engine.memory.records import ImageRecord, Source, name_key
+from napari_wildseg.engine.memory.records import ARRAYS, ImageRecord, Source, name_key
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,24 @@ class RememberedClass:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a memory knows of one class.
+    """What a memory learned from its records.
 
     Attributes
     ----------
-    images : int
-        How many images it was learned from.
-    process : ErrorProcess or None
-        Predicts the errors of the maps; None where it is not used.
-    hindsight : Hindsight
-        What the memory would have done to its own finished images.
+    hindsight : dict of str to Hindsight
+        By `name_key`: how much of it is used.
+    processes : dict of str to ErrorProcess
+        By `name_key`, of the classes for which it is used.
+    classifier : PixelClassifier or None
+        None where it is used for no class.
+    detail : float
+        `detail_of` the records.
     """
 
-    images: int
-    process: ErrorProcess | None
-    hindsight: Hindsight
+    hindsight: dict[str, Hindsight]
+    processes: dict[str, ErrorProcess]
+    classifier: PixelClassifier | None
+    detail: float = 0.0
 
 
 class ClassMemory:
@@ -102,7 +106,7 @@ class ClassMemory:
         self._alike = alike
         self._source: Source | None = None
         self._records: dict[str, ImageRecord] = {}
-        self._learned: dict[str, Learned] = {}
+        self._learned: Learned | None = None
         self._lock = threading.RLock()
 
     @classmethod
@@ -142,7 +146,7 @@ class ClassMemory:
     def alike(self, value: bool) -> None:
         with self._lock:
             self._alike = bool(value)
-            self._learned = {}
+            self._learned = None
 
     @property
     def source(self) -> Source | None:
@@ -174,14 +178,23 @@ class ClassMemory:
             for asked in [self._asked(key)]
         )
 
+    def count(self, name: str) -> int:
+        """Return how many images were asked for a class."""
+        return len(self._asked(name_key(name)))
+
+    def used(self, name: str) -> bool:
+        """Whether what was learned of a class is used; learns first where that is to be done."""
+        judged = self.learned().hindsight.get(name_key(name))
+        return judged is not None and bool(judged.alpha or judged.beta)
+
     @property
     def digest(self) -> str:
         """64 hexadecimal digits that change with anything that changes results."""
         digest = hashlib.sha256(repr((self._source, self._alike)).encode())
         for record in self.records:
             digest.update(repr((record.digest, record.finished, record.classes)).encode())
-            for array in (record.looks, record.colours, record.said, record.shares, record.weights):
-                digest.update(array.tobytes())
+            for name in ARRAYS:
+                digest.update(getattr(record, name).tobytes())
         return digest.hexdigest()
 
     def hindsight(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -195,18 +208,12 @@ class ClassMemory:
             high ones hint at a mistake in that image's labels. What has not been learned yet is
             learned first, which takes a while.
         """
+        hindsight = self.learned().hindsight
+        names = {name_key(known.name): known.name for known in self.classes}
         found: dict[str, dict[str, tuple[float, float]]] = {}
-        for known in self.classes:
-            learned = self.learned(known.name)
-            if learned is None:
-                continue
-            hindsight = learned.hindsight
-            for column, digest in enumerate(hindsight.digests):
-                ious = hindsight.ious[:, column]
-                found.setdefault(digest, {})[known.name] = (
-                    float(ious[0]),
-                    float(ious[hindsight.step]),
-                )
+        for key, judged in hindsight.items():
+            for digest, ious in judged.ious.items():
+                found.setdefault(digest, {})[names[key]] = ious
         return found
 
     # ------------------------------------------------------------------ changes
@@ -232,7 +239,7 @@ class ClassMemory:
             others = [r for r in self.records if r.digest != record.digest]
             records = sorted([*others, record], key=lambda r: r.digest)
             self._records = {r.digest: r for r in records}
-            self._learned = {}
+            self._learned = None
 
     def with_record(self, record: ImageRecord, source: Source) -> ClassMemory:
         """Return a copy with a record added; this memory stays as it is."""
@@ -244,7 +251,7 @@ class ClassMemory:
         """Return a memory of the same records, which are shared."""
         with self._lock:
             memory = ClassMemory.of(self._source, self.records, alike=self._alike)
-            memory._learned = dict(self._learned)
+            memory._learned = self._learned
         return memory
 
     def forget(self, *, image: str | None = None, name: str | None = None) -> None:
@@ -276,12 +283,12 @@ class ClassMemory:
                 kept = [r for r in without if r.classes and len(r.weights)]
             self._records = {record.digest: record for record in kept}
             self._source = self._source if kept else None
-            self._learned = {}
+            self._learned = None
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._records, self._learned, self._source = {}, {}, None
+            self._records, self._learned, self._source = {}, None, None
 
     # ------------------------------------------------------------------ use
 
@@ -308,26 +315,25 @@ class ClassMemory:
                     "remember the images again."
                 )
 
-    def learned(self, name: str) -> Learned | None:
-        """Return what is known of a class, None if no image was asked for it.
-
-        It is learned when it is first asked for, and kept until the memory changes.
-        """
+    def learned(self) -> Learned:
+        """Return what was learned; that is done when it is first asked for, and then kept."""
         with self._lock:
-            key = name_key(name)
-            if key not in self._learned:
-                asked = self._asked(key)
-                if not asked:
-                    return None
-                hindsight = look_back(asked, name, alike=self._alike)
-                process = ErrorProcess(asked, name) if hindsight.chosen else None
-                self._learned[key] = Learned(len(asked), process, hindsight)
-            return self._learned[key]
+            if self._learned is None:
+                hindsight = look_back(self.records, alike=self._alike)
+                processes = {
+                    key: ErrorProcess.of(self.records, key)
+                    for key, judged in hindsight.items()
+                    if judged.alpha
+                }
+                fine = any(judged.beta for judged in hindsight.values())
+                classifier = PixelClassifier(self.records) if fine else None
+                detail = detail_of(self.records)
+                self._learned = Learned(hindsight, processes, classifier, detail)
+            return self._learned
 
     def prepare(self) -> None:
-        """Learn all classes now, so that the next image does not wait for it."""
-        for known in self.classes:
-            self.learned(known.name)
+        """Learn now, so that the next image does not wait for it."""
+        self.learned()
 
     # ------------------------------------------------------------------ files
 

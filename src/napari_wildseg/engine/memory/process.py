@@ -45,27 +45,34 @@ class ErrorProcess:
 
     Parameters
     ----------
-    records : sequence of ImageRecord
-        Images that were asked for the class; the order does not matter to rounding.
-    name : str
-        The class.
+    gram, pull : torch.Tensor
+        ``(RANK, RANK)`` and ``(RANK,)`` float64: sums of `moments_of` over images.
     """
 
-    def __init__(self, records: Sequence[ImageRecord], name: str) -> None:
-        gram = torch.eye(RANK, dtype=torch.float64)
-        pull = torch.zeros(RANK, dtype=torch.float64)
-        for record in records:
-            moments = residual_moments(record, name)
-            gram += moments[0]
-            pull += moments[1]
-        self._weights = torch.linalg.solve(gram, pull).float()
+    def __init__(self, gram: Tensor, pull: Tensor) -> None:
+        prior = torch.eye(RANK, dtype=torch.float64)
+        self._weights = torch.linalg.solve(gram + prior, pull).float()
+
+    @classmethod
+    def of(cls, records: Sequence[ImageRecord], name: str) -> ErrorProcess:
+        """Learn a class from the records that were asked for it."""
+        moments = [moments_of(record, name) for record in records if place_of(record, name)]
+        return cls(*total_of(moments))
 
     def residual(self, looks: Tensor, colours: Tensor, said: Tensor) -> Tensor:
         """Predict ``(n,)`` residuals; arguments as for `fourier`."""
         return torch.mv(fourier(looks, colours, said), self._weights)
 
 
-def residual_moments(record: ImageRecord, name: str) -> tuple[Tensor, Tensor]:
+def total_of(moments: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Add up moments, in their order."""
+    gram, pull = moments[0]
+    for own_gram, own_pull in moments[1:]:
+        gram, pull = gram + own_gram, pull + own_pull
+    return gram, pull
+
+
+def moments_of(record: ImageRecord, name: str) -> tuple[Tensor, Tensor]:
     """Return what a record adds to the normal equations: ``(r, r)`` and ``(r,)`` float64."""
     place = place_of(record, name)
     said = torch.from_numpy(record.said).float()
@@ -75,13 +82,10 @@ def residual_moments(record: ImageRecord, name: str) -> tuple[Tensor, Tensor]:
         said_of(said, place),
     ).double()
     truth = torch.from_numpy(record.shares[:, place]).float()
-    counts = torch.from_numpy(balanced(record.weights, truth.numpy())) * COUNT
-    if not record.finished:
-        counts = counts * WEAK
-    counts = counts.double() / NOISE**2
-    residual = (truth - said[:, place]).double()
+    counts = torch.from_numpy(balanced(record.weights, truth.numpy())).double()
+    counts *= (COUNT if record.finished else COUNT * WEAK) / NOISE**2
     weighted = features * counts[:, None]
-    return features.T @ weighted, weighted.T @ residual
+    return features.T @ weighted, weighted.T @ (truth - said[:, place]).double()
 
 
 def balanced(weights: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:

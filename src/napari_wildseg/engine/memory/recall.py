@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
+from napari_wildseg.engine.memory.hindsight import mix
 from napari_wildseg.engine.memory.memory import ClassMemory
 from napari_wildseg.engine.memory.process import said_of
-from napari_wildseg.engine.memory.records import THRESHOLD, relative_colours
+from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
 from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.refine.default import DefaultRefinement
 
-_LEAST = 1e-3
-"""Probabilities are kept away from zero, so that a threshold can still change the label."""
+BELIEF = 8.0
+"""How much more scores are believed than the maps alone, if the memory was always right."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,21 @@ class Recalled:
         memory is not used for any class.
     notices : tuple of str
         A sentence for each class that the memory knows.
-    used : dict of str to float
-        Share of what was learned that is used, by class name.
+    used : dict of str to dict
+        By class name: shares of the process over the maps' errors and of the pixel classifier.
+    fine : float
+        How far the scores are to be kept pixel by pixel: the largest share of the pixel
+        classifier, times how much of the labels is finer than superpixels.
+    belief : float
+        How far corrections must go to overrule the scores, 1 for the maps alone: the better the
+        memory was on images that were left out, the farther.
     """
 
     scores: Tensor | None
     notices: tuple[str, ...]
-    used: dict[str, float]
+    used: dict[str, dict[str, float]]
+    fine: float = 0.0
+    belief: float = 1.0
 
 
 def recall(
@@ -53,32 +64,58 @@ def recall(
     refinement : DefaultRefinement
         Of the image, for these classes; corrections are not looked at.
     """
-    scene = refinement.scene
+    learned, scene = memory.learned(), refinement.scene
+    names = [info.name for info in classes]
+    judged = [learned.hindsight.get(name_key(name)) for name in names]
+    notices = tuple(
+        _notice(info.name, memory.count(info.name), found.alpha or found.beta)
+        for info, found in zip(classes, judged, strict=True)
+        if found is not None
+    )
+    alpha = np.array([found.alpha if found else 0 for found in judged], np.float32)
+    beta = np.array([found.beta if found else 0 for found in judged], np.float32)
+    gain = np.array([found.gain if found else 1 for found in judged], np.float32)
+    used = {
+        name: {"process": found.alpha, "pixels": found.beta}
+        for name, found in zip(names, judged, strict=True)
+        if found is not None
+    }
+    if not (alpha.any() or beta.any()):
+        return Recalled(None, notices, used)
     prior = refinement.spread(THRESHOLD)
     said = scene.pieces.average(prior)
-    change = torch.zeros_like(said)
-    notices, used = [], {}
-    for place, info in enumerate(classes, 1):
-        learned = memory.learned(info.name)
-        if learned is None:
-            continue
-        used[info.name] = learned.hindsight.chosen
-        notices.append(_notice(info.name, learned.images, learned.process is not None))
-        if learned.process is not None:
-            residual = learned.process.residual(
-                scene.looks, relative_colours(scene.pieces), said_of(said, place)
-            )
-            change[:, place] = learned.hindsight.chosen * residual
-    if not any(used.values()):
-        return Recalled(None, tuple(notices), used)
-    # What the classes gain, the background loses.
-    change[:, 0] = -change.sum(1)
-    fine = resize(prior, scene.work) + scene.pieces.paint(change)
-    fine = fine.clamp(_LEAST, 1)
-    return Recalled(refinement.scores_of(fine / fine.sum(0), THRESHOLD), tuple(notices), used)
+    residual = torch.zeros(len(names), *scene.work)
+    colours = relative_colours(scene.pieces)
+    for place, name in enumerate(names, 1):
+        if alpha[place - 1]:
+            process = learned.processes[name_key(name)]
+            found = process.residual(scene.looks, colours, said_of(said, place))
+            residual[place - 1] = scene.pieces.paint(found[:, None])[0]
+    classified = np.zeros((len(names), *scene.work), np.float32)
+    if beta.any():
+        assert learned.classifier is not None
+        bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1).T
+        values = learned.classifier.probabilities(
+            names,
+            scene.looks.numpy(),
+            bank,
+            scene.pieces.index.ravel(),
+            as_met=all(found.as_met for found in judged if found),
+        )
+        beta[np.isnan(values).any(0)] = 0
+        classified = np.nan_to_num(values).T.reshape(classified.shape)
+    fine = resize(prior, scene.work).numpy()
+    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, gain))
+    return Recalled(
+        refinement.scores_of(mixed, THRESHOLD),
+        notices,
+        used,
+        float(beta.max()) * learned.detail,
+        1 + BELIEF * float(np.mean([found.reached for found in judged if found])),
+    )
 
 
-def _notice(name: str, images: int, used: bool) -> str:
+def _notice(name: str, images: int, used: float) -> str:
     if not used:
         return f'What was learned of "{name}" is not used: it would not have helped.'
     return f'"{name}": learned from {images} image{"s" if images > 1 else ""}.'

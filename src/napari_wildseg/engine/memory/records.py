@@ -11,18 +11,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.refine.default import DefaultRefinement
 from napari_wildseg.engine.refine.observe import count_in_pieces
+from napari_wildseg.engine.refine.reach import shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 PIECES = 500
 """Superpixels kept of an image, at most."""
+
+PIXELS = 3000
+"""Pixels kept of an image, at most; all of them in those superpixels."""
 
 THRESHOLD = 0.5
 """The threshold at which relevance maps are turned into probabilities, in records and later."""
 
 GUESS = 0.1
 """What a label of an unfinished image counts that the annotator did not paint."""
+
+
+ARRAYS = {
+    "looks": np.float16,
+    "colours": np.float16,
+    "said": np.float16,
+    "shares": np.float16,
+    "weights": np.float32,
+    "filters": np.float16,
+    "pixel_pieces": np.uint16,
+    "pixel_labels": np.uint8,
+    "pixel_weights": np.float32,
+}
+"""Arrays of a record and their types."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +91,14 @@ class ImageRecord:
         ``(n, K + 1)`` float16: share of each label among the superpixel's labelled pixels.
     weights : ndarray
         ``(n,)`` float32 of sum 1: share of the image that each superpixel stands for.
+    filters : ndarray
+        ``(m, FILTERS)`` float16, see `filters.filter_bank`, of sampled pixels in random order.
+    pixel_pieces : ndarray
+        ``(m,)`` uint16: which of the n superpixels each pixel is in.
+    pixel_labels : ndarray
+        ``(m,)`` uint8: the place of its label, 0 for background.
+    pixel_weights : ndarray
+        ``(m,)`` float32 of sum 1: share of the image that it stands for.
     """
 
     digest: str
@@ -82,6 +110,10 @@ class ImageRecord:
     said: NDArray[np.float16]
     shares: NDArray[np.float16]
     weights: NDArray[np.float32]
+    filters: NDArray[np.float16]
+    pixel_pieces: NDArray[np.uint16]
+    pixel_labels: NDArray[np.uint8]
+    pixel_weights: NDArray[np.float32]
 
     def without(self, name: str) -> ImageRecord:
         """Return the record without a class; its superpixels are then not known to be anything."""
@@ -90,17 +122,29 @@ class ImageRecord:
             return self
         place = keys.index(name_key(name)) + 1
         columns = [i for i in range(len(keys) + 1) if i != place]
-        rows = self.shares[:, place] <= 0.5
-        kept = self.weights[rows]
+        pixels = self.pixel_labels != place
+        pixels &= (self.shares[:, place] <= 0.5)[self.pixel_pieces]
+        rows = np.unique(self.pixel_pieces[pixels])
+        labels = self.pixel_labels[pixels]
+        shares = self.shares[rows][:, columns].astype(np.float32)
         return replace(
             self,
             classes=tuple(other for i, other in enumerate(self.classes, 1) if i != place),
             looks=self.looks[rows],
             colours=self.colours[rows],
             said=self.said[rows][:, columns],
-            shares=self.shares[rows][:, columns],
-            weights=kept / max(kept.sum(), np.float32(1e-9)),
+            shares=(shares / shares.sum(1, keepdims=True)).astype(np.float16),
+            weights=_to_one(self.weights[rows]),
+            filters=self.filters[pixels],
+            pixel_pieces=np.searchsorted(rows, self.pixel_pieces[pixels]).astype(np.uint16),
+            pixel_labels=labels - (labels > place).astype(np.uint8),
+            pixel_weights=_to_one(self.pixel_weights[pixels]),
         )
+
+
+def _to_one(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale weights to a sum of 1, if there are any."""
+    return np.asarray(weights / max(float(weights.sum()), 1e-9), np.float32)
 
 
 def name_key(name: str) -> str:
@@ -160,29 +204,93 @@ def make_record(
     finished : bool
         Whether all labels are right. If not, labels that are no corrections count `GUESS`.
     """
-    pieces, digest = reader.scene.pieces, image_digest(image)
-    shape = (len(pieces), len(classes) + 1)
-    places = np.where(labels == UNLABELLED, np.int16(-1), labels.astype(np.int16))
-    counts = count_in_pieces(places, pieces.index, shape)[0]
-    if not finished:
-        counts *= GUESS
-        if corrections is not None:
-            counts += count_in_pieces(corrections, pieces.index, shape)[0]
-    weights = counts.sum(1).numpy()
-    known = np.flatnonzero(weights)
-    if len(known) > PIECES:
-        # The seed is the image's own, so that the order of annotation changes nothing.
-        chance = np.random.default_rng(int(digest[:16], 16))
-        known = np.sort(chance.choice(known, PIECES, replace=False))
-    weights = weights[known]
+    scene, digest = reader.scene, image_digest(image)
+    pieces, n_labels = scene.pieces, len(classes) + 1
+    places = _on_work_pixels(labels.astype(np.int16), scene.work)
+    places[places == UNLABELLED] = -1
+    trust = np.full(places.shape, 1.0 if finished else GUESS)
+    if corrections is not None and not finished:
+        painted = shrink_labels(corrections, scene.work)
+        places = np.where(painted >= 0, painted, places)
+        trust[painted >= 0] = 1.0
+    # The seed is the image's own, so that the order of annotation changes nothing.
+    chance = np.random.default_rng(int(digest[:16], 16))
+    wanted = _density(places, trust, n_labels)
+    kept, inclusion = _choose_pieces(wanted, pieces.index, chance)
+    weighed = np.where(places >= 0, trust, 0.0)
+    shape = (len(pieces), n_labels)
+    counts = count_in_pieces(places, pieces.index, shape, weights=weighed)[0].numpy()[kept]
+    total = counts.sum(1)
+    weights = total / inclusion
+    pixels = _choose_pixels(wanted, pieces.index, kept, inclusion, chance)
+    bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1)
+    row = np.zeros(len(pieces), np.int64)
+    row[kept] = np.arange(len(kept))
+    chances = weighed.ravel()[pixels] / wanted.ravel()[pixels]
     return ImageRecord(
         digest,
         name,
         finished,
         classes,
-        reader.scene.looks[known].numpy().astype(np.float16),
-        relative_colours(pieces)[known].numpy().astype(np.float16),
-        pieces.average(reader.spread(THRESHOLD))[known].numpy().astype(np.float16),
-        (counts[known].numpy() / np.maximum(weights, 1e-6)[:, None]).astype(np.float16),
-        (weights / max(weights.sum(), 1e-6)).astype(np.float32),
+        scene.looks[kept].numpy().astype(np.float16),
+        relative_colours(pieces)[kept].numpy().astype(np.float16),
+        pieces.average(reader.spread(THRESHOLD))[kept].numpy().astype(np.float16),
+        (counts / total[:, None]).astype(np.float16),
+        (weights / weights.sum()).astype(np.float32),
+        bank[:, pixels].T.astype(np.float16),
+        row[pieces.index.ravel()[pixels]].astype(np.uint16),
+        places.ravel()[pixels].astype(np.uint8),
+        (chances / chances.sum()).astype(np.float32),
     )
+
+
+def _on_work_pixels(labels: NDArray[np.int16], work: tuple[int, int]) -> NDArray[np.int16]:
+    """Read labels ``(H, W)`` at the centres of coarser pixels."""
+    rows = ((np.arange(work[0]) + 0.5) * labels.shape[0] / work[0]).astype(int)
+    columns = ((np.arange(work[1]) + 0.5) * labels.shape[1] / work[1]).astype(int)
+    return np.asarray(labels[rows][:, columns])
+
+
+def _density(
+    places: NDArray[np.int16], trust: NDArray[np.float64], n_labels: int
+) -> NDArray[np.float64]:
+    """``(h, w)`` of sum 1: half evenly over the image, half evenly over its labels."""
+    known = places >= 0
+    by_label = np.bincount(places[known], weights=trust[known], minlength=n_labels)
+    if not by_label.any():
+        raise InputError("Nothing is labelled in this image, so there is nothing to remember.")
+    each = 0.5 / by_label.sum() + 0.5 / (np.maximum(by_label, 1e-9) * (by_label > 0).sum())
+    return np.where(known, trust * each[np.maximum(places, 0)], 0.0)
+
+
+def _choose_pieces(
+    wanted: NDArray[np.float64], index: NDArray[np.int64], chance: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Choose superpixels in ascending order, and say how likely each was to be chosen."""
+    share = np.bincount(index.ravel(), weights=wanted.ravel())
+    known = np.flatnonzero(share)
+    if len(known) <= PIECES:
+        return known, np.ones(len(known))
+    # Exponential clocks choose without replacement, in proportion to the shares.
+    clocks = chance.exponential(size=len(known)) / share[known]
+    chosen = np.sort(known[np.argsort(clocks, kind="stable")[:PIECES]])
+    return chosen, np.minimum(1.0, PIECES * share[chosen])
+
+
+def _choose_pixels(
+    wanted: NDArray[np.float64],
+    index: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    inclusion: NDArray[np.float64],
+    chance: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Choose pixels of the kept superpixels, as flat positions in random order."""
+    chosen = np.zeros(int(index.max()) + 1)
+    chosen[kept] = 1 / inclusion
+    likely = wanted.ravel() * chosen[index.ravel()]
+    inside = np.flatnonzero(likely)
+    if len(inside) <= PIXELS:
+        return chance.permutation(inside)
+    likely = likely[inside]
+    clocks = chance.exponential(size=len(inside)) / likely
+    return chance.permutation(inside[np.argsort(clocks, kind="stable")[:PIXELS]])

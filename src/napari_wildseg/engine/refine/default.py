@@ -64,6 +64,10 @@ class DefaultRefinement:
     recalled : torch.Tensor or None
         ``(K, h, w)`` float32 scores that replace those of step 1: what a class memory makes of
         them (`napari_wildseg.engine.memory`).
+    fine : float
+        In [0, 1], how far these were decided pixel by pixel: so much less is smoothed.
+    belief : float
+        Factor on the trust in these, where corrections contradict them.
     """
 
     name = "default"
@@ -82,6 +86,8 @@ class DefaultRefinement:
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
         self.recalled: Tensor | None = None
+        self.fine = 0.0
+        self.belief = 1.0
 
     def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
@@ -116,10 +122,10 @@ class DefaultRefinement:
         dabs = None
         if corrections is not None:
             dabs = scene.learner.find(corrections)
-            after = before + scene.learner.change(before, corrections, agree, dabs)
+            after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
         if agree is not None:
             yield Progress(2, 4, "Letting like places agree")
-            after = agree(after)
+            after = after + (1 - self.fine) * (agree(after) - after)
         fine = resize(prior, scene.work)
         if after is not before:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
@@ -163,7 +169,9 @@ class DefaultRefinement:
             At which they hold.
         """
         odds = (probabilities[1:] / probabilities[:1]).log() / self.options.sharpness
-        return (odds + threshold + self.options.bias).clamp(0, 1)
+        scores = odds + threshold + self.options.bias
+        # Where one is too high, all are lowered: which class is ahead of which stays.
+        return (scores - (scores.amax(0) - 1).clamp(min=0)).clamp(0, 1)
 
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
@@ -182,7 +190,8 @@ class DefaultRefinement:
         dabs: Dabs | None,
     ) -> NDArray[np.uint8]:
         """Step 4: labels ``(H, W)``; hand-made seeds are ``held`` firmly, corrections exactly."""
-        trust = self.options.trust * (0.05 + margin_of(prior).square())
+        weight = self.options.trust * (1 + self.options.fine_trust * self.fine)
+        trust = weight * (0.05 + margin_of(prior).square())
         if held is not None:
             seeds = observe(held, self.scene.work, self.n_classes)
             firm = seeds.mask

@@ -145,6 +145,7 @@ class Learner:
         corrections: NDArray[np.int16],
         agree: Callable[[Tensor], Tensor] | None = None,
         dabs: Dabs | None = None,
+        belief: float = 1.0,
     ) -> Tensor:
         """Say by how much corrections change the probabilities of every piece.
 
@@ -158,6 +159,9 @@ class Learner:
             What is done to probabilities afterwards, before the annotator sees the result.
         dabs : Dabs, optional
             From `find`, where they are known already.
+        belief : float
+            Factor on the trust in the prior, before dabs are asked: more than 1 for one that a
+            class memory has improved.
 
         Returns
         -------
@@ -175,7 +179,7 @@ class Learner:
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
         votes = self._votes(heard, sizes)
-        evidence = _Evidence(prior, self._trust(prior), self._features_for(prior, votes))
+        evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
         wrong = self._wrong(prior, dabs)
         radii = np.zeros(len(dabs))
         for out in range(folds):

@@ -31,6 +31,8 @@ class DefaultOptions:
         Contrast of the edges in step 4.
     trust : float
         Weight of the prior in step 4.
+    fine_trust : float
+        How much that weight grows where a class memory decided pixel by pixel.
     pieces : int
         Number of superpixels in steps 2 and 3.
     learning : Learning
@@ -49,6 +51,7 @@ class DefaultOptions:
     work_pixels: int = 90_000
     beta: float = 3.0
     trust: float = 0.004
+    fine_trust: float = 50.0
     pieces: int = 2500
     learning: Learning = field(default_factory=Learning)
     agreement: Agreement = field(default_factory=Agreement)

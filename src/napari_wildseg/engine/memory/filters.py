@@ -1,0 +1,64 @@
+"""Multi-scale filters of an image: what each pixel and its surroundings look like.
+
+The kind of features that pixel classifiers of microscopy use (Berg et al., *ilastik: interactive
+machine learning for (bio)image analysis*, Nature Methods 2019).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+SIGMAS = (0.7, 1.5, 3.0, 6.0, 12.0)
+"""Scales, in pixels of the refiner's working resolution."""
+
+FILTERS = 14 * len(SIGMAS)
+"""Values a pixel."""
+
+
+def filter_bank(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filter an image at all scales.
+
+    Parameters
+    ----------
+    lab : ndarray
+        ``(3, h, w)`` float32 CIE Lab divided by 100.
+
+    Returns
+    -------
+    ndarray
+        ``(FILTERS, h, w)`` float32. For each scale: smoothed colours as they are and relative to
+        the image's mean and spread; of lightness the gradient, both eigenvalues of the Hessian
+        and the local standard deviation; of both other channels gradient and deviation.
+    """
+    mean = lab.mean((1, 2), keepdims=True)
+    spread = np.sqrt(np.square(lab - mean).sum(0).mean()) + 0.01
+    relative = (lab - mean) / spread
+    squares = np.square(relative)
+    found: list[NDArray[np.float32]] = []
+    for sigma in SIGMAS:
+        smooth = _smooth(relative, sigma)
+        deviation = np.sqrt(np.clip(_smooth(squares, sigma) - np.square(smooth), 0, None))
+        down, right = np.asarray(np.gradient(smooth, axis=(1, 2)))
+        gradient = np.asarray(np.hypot(down, right) * sigma)
+        found += [smooth, smooth * spread + mean, gradient, _curvature(down[0], right[0], sigma)]
+        found.append(deviation)
+    return np.concatenate(found).astype(np.float32)
+
+
+def _smooth(maps: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(
+        ndimage.gaussian_filter(maps, (0, sigma, sigma), mode="nearest", truncate=3.0)
+    )
+
+
+def _curvature(
+    down: NDArray[np.float32], right: NDArray[np.float32], sigma: float
+) -> NDArray[np.float32]:
+    """Return the larger and smaller eigenvalue of the Hessian: ``(2, h, w)``."""
+    across, along = np.gradient(down, axis=1), np.gradient(right, axis=1)
+    half = np.gradient(down, axis=0)
+    middle = (half + along) / 2
+    apart = np.hypot((half - along) / 2, across)
+    return np.stack([middle + apart, middle - apart]) * np.float32(sigma**2)
