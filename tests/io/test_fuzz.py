@@ -173,3 +173,80 @@ def test_growing_a_damaged_data_set(tmp_path, layout, part):
 
     shutil.copytree(good, folder)
     survive(grow, folder, [folder / part])
+
+
+FOREIGN = ("polygons.json", "labels/train/p.txt", "sharded.zarr", "turned.png", "lzw.tif")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_readers_of_other_programs_files(tmp_path, name):
+    """Polygons, YOLO's layout with its names, shards, turned masks, LZW: refused or read."""
+    import json
+
+    import tifffile
+    import zarr
+    from PIL import Image
+
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = sample().labels
+    if name == "polygons.json":
+        entry = {"id": 1, "image_id": "1", "category_id": 0, "segmentation": [[2, 2, 9, 2, 9, 8]]}
+        about = {"id": 1, "file_name": "a/x.jpg", "height": 12, "width": 17}
+        content = {"images": [about], "annotations": [entry], "categories": [{"id": 0}]}
+        path.write_text(json.dumps(content))
+        files = [path]
+    elif name.endswith(".txt"):
+        picture = tmp_path / "images/train/p.JPG"
+        picture.parent.mkdir(parents=True)
+        Image.new("RGB", (17, 12)).save(picture)
+        names = tmp_path / "data.yaml"
+        names.write_text("path: .\nnames:\n  0: cat\n  1: dog\n")
+        path.write_text("1 0.1 0.1 0.9 0.1 0.9 0.9\n0 0.1 0.1 0.3 0.1 0.3 0.3\n")
+        files = [path, names]
+    elif name.endswith(".zarr"):
+        zarr.create_array(path / "0", data=values, chunks=(4, 4), shards=(12, 20), overwrite=True)
+        level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [2, 2]}]}
+        attributes = {"ome": {"multiscales": [{"axes": ["y", "x"], "datasets": [level]}]}}
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        (path / "zarr.json").write_text(json.dumps(group))
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+    elif name.endswith(".png"):
+        exif = Image.Exif()
+        exif[274] = 6
+        Image.fromarray(values).save(path, exif=exif)
+        files = [path]
+    else:
+        tifffile.imwrite(path, values, compression="lzw", predictor=True)
+        files = [path]
+    assert survive(read_labels, path, files) > 5
+
+
+@pytest.mark.parametrize("kind", ["CMYK", "LAB", "P", "lzw", "jpeg", "1"])
+def test_tiff_pictures_of_other_colour_models(tmp_path, kind):
+    """Colour tables, inks, codecs: whole and lazily, a picture or one sentence."""
+    import tifffile
+    from PIL import Image
+
+    from napari_wildseg.io.lazy import open_lazily
+
+    rgb = np.random.default_rng(0).integers(0, 255, (12, 17, 3), np.uint8)
+    path = tmp_path / "x.tif"
+    if kind in ("CMYK", "P", "1"):
+        Image.fromarray(rgb).convert(kind).save(path)
+    elif kind == "LAB":
+        tifffile.imwrite(path, rgb, photometric="cielab")
+    else:
+        tifffile.imwrite(path, rgb, photometric="rgb", compression=kind)
+
+    def read_both(path):
+        read_picture(path)
+        try:
+            with open_lazily(path) as opened:
+                np.asarray(opened.plane(0)[0])
+        except InputError:
+            raise
+        except Exception as error:  # damage that shows when pixels are read
+            raise InputError(str(error)[:300]) from error
+
+    survive(read_both, path, [path])

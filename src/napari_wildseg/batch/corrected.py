@@ -17,7 +17,7 @@ from napari_wildseg.batch.worklist import WorkItem
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.io import LabelImage, read_labels
+from napari_wildseg.io import LabelImage, format_of, read_labels
 from napari_wildseg.io.label_image import placeholder_class
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npz", ".zarr")
@@ -65,7 +65,8 @@ class Corrected:
             record = next(record for record in report.done if record.name == self.name)
             labels = open_output(report.format, self.path).read(record, report.classes)
         else:
-            labels = read_labels(self.path)
+            kind = format_of(self.path)
+            labels = read_labels(self.path, value_255="unlabelled" if kind.masks else None)
         return _as_corrections(labels, classes, Path(self.path).name)
 
 

@@ -24,6 +24,7 @@ from napari_wildseg.io.atomic import atomic_path, atomic_write
 from napari_wildseg.io.datasets import jpeg_bytes, labelmap_bytes, png_bytes
 from napari_wildseg.io.formats import Format, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of, mask_of
+from napari_wildseg.io.formats.yolo_names import NAMES_FILE, names_bytes
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels
 
@@ -155,8 +156,11 @@ class FilesOutput:
         return _of_record(self._format.read(path), record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
-        """See `Output.finish`; there are none."""
-        return []
+        """See `Output.finish`; names of YOLO's classes, which its files do not hold."""
+        if self.format != "yolo":
+            return []
+        atomic_write(self.folder / NAMES_FILE, names_bytes(classes), overwrite=True)
+        return [NAMES_FILE]
 
     @property
     def _format(self) -> Format:
@@ -200,7 +204,9 @@ class VOCOutput:
 
     def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
         """See `Output.read`."""
-        found = read_labels(self.folder / self.files(record.name)[1], format="png")
+        found = read_labels(
+            self.folder / self.files(record.name)[1], format="png", value_255="unlabelled"
+        )
         return _of_record(found, record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:

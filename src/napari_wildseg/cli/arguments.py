@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo
     from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.io import LabelImage
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +150,41 @@ def read_labels(text: str) -> tuple[ClassInfo, ...]:
 
         return read_class_set(text.strip())
     return parse_classes(text)
+
+
+def add_value_255(parser: argparse.ArgumentParser) -> None:
+    """Add --value-255.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        A command's parser.
+    """
+    parser.add_argument(
+        "--value-255",
+        choices=("unlabelled", "class"),
+        help="what 255 means in masks of other programs: unlabelled, as in PASCAL VOC, or class 1, "
+        "as in masks of 0 and 255",
+    )
+
+
+def read_label_file(path: Path, **options: Any) -> LabelImage:
+    """Read a label file, and print what its reader left out.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    **options
+        As for `napari_wildseg.io.read_labels`.
+    """
+    from napari_wildseg.cli.console import warn
+    from napari_wildseg.io import read_labels as read
+
+    labels = read(path, **options)
+    for notice in labels.notices:
+        warn(notice)
+    return labels
 
 
 def add_background(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from napari_wildseg.cli import arguments
+
 HELP = "write a label file in another format, chosen by the ending of OUT"
 
 
@@ -22,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--instances",
         choices=("component", "class"),
         help="COCO: an instance is a connected region (the default), or a whole class",
+    )
+    parser.add_argument(
+        "--min-instance",
+        type=arguments.positive,
+        metavar="N",
+        help="COCO: regions of fewer pixels join the nearest instance of their class",
     )
     parser.add_argument(
         "--segmentation",
@@ -42,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image", metavar="NAME", help="COCO: the picture whose labels are wanted, of several"
     )
+    parser.add_argument(
+        "--label", metavar="NAME", help="OME-Zarr: the label image that is wanted, of several"
+    )
+    arguments.add_value_255(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
 
 
@@ -55,20 +67,30 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.cli.console import say
     from napari_wildseg.engine.errors import InputError
-    from napari_wildseg.io import format_of, read_labels, write_labels
+    from napari_wildseg.io import format_of, write_labels
     from napari_wildseg.io.labels import refuse_loss
     from napari_wildseg.io.owners import refuse_inputs
     from napari_wildseg.io.unlabelled import fill_unlabelled
 
     target = format_of(args.target)  # before anything is read
-    chosen = {"instances": args.instances, "segmentation": args.segmentation}
+    chosen = {
+        "instances": args.instances,
+        "segmentation": args.segmentation,
+        "min_size": args.min_instance,
+    }
     options = {key: value for key, value in chosen.items() if value is not None}
     if options and target.name != "coco":
-        raise InputError("--instances and --segmentation are for COCO, files that end in .json.")
+        raise InputError(
+            "--instances, --min-instance and --segmentation are for COCO, files that end in .json."
+        )
     source = format_of(args.source)
     if args.image is not None and source.name != "coco":
         raise InputError("--image is for COCO, files that end in .json.")
-    labels = read_labels(args.source, **({} if args.image is None else {"image": args.image}))
+    if args.label is not None and source.name != "ome-zarr":
+        raise InputError("--label is for OME-Zarr, folders that end in .zarr.")
+    wanted = {"image": args.image, "label": args.label, "value_255": args.value_255}
+    options_in = {key: value for key, value in wanted.items() if value is not None}
+    labels = arguments.read_label_file(args.source, **options_in)
     if args.plane is not None:
         labels = labels.plane(*_numbers(args.plane))
     labels = fill_unlabelled(labels, args.unlabelled)

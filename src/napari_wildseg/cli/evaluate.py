@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the classes each image is segmented into: those of its mask, or what the model "
         "suggests (default: known)",
     )
+    arguments.add_value_255(parser)
     arguments.add_model(parser)
     arguments.add_cache(parser)
     parser.add_argument(
@@ -84,13 +85,16 @@ def run(args: argparse.Namespace) -> int:
         The parsed arguments.
     """
     from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
-    from napari_wildseg.cli.console import print_json, run_steps, say
+    from napari_wildseg.cli.console import print_json, run_steps, say, warn
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
 
     series.check(args)
-    data = open_set(args.folder, args.split)
+    data = open_set(args.folder, args.split, value_255=args.value_255)
+    if data.left_out:
+        few = ", ".join(data.left_out[:5]) + (", ..." if len(data.left_out) > 5 else "")
+        warn(f"{len(data.left_out)} pictures without a mask (.png) are left out: {few}")
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
     if args.plot:

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="classes that lose no pixel of LABELS and get none, for example cat,background",
     )
+    arguments.add_value_255(parser)
     arguments.add_output(parser)
     arguments.add_json(parser)
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.engine.images import as_rgb
     from napari_wildseg.engine.limits import LIMIT_SETTINGS, Limits, new_strokes
     from napari_wildseg.engine.pictures import read_picture, stem_of
-    from napari_wildseg.io import LabelImage, read_labels
+    from napari_wildseg.io import LabelImage
     from napari_wildseg.io.corrections import read_corrections
     from napari_wildseg.io.label_image import placeholder_class
 
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     read = [args.image, *([] if args.corrections is None else [args.corrections])]
     results.refuse(paths, read, overwrite=args.overwrite)
     rgb = as_rgb(read_picture(args.image))
-    start = read_labels(args.labels)
+    start = arguments.read_label_file(args.labels, value_255=args.value_255)
     if start.labels.shape != rgb.shape[:2]:
         raise InputError(
             f"{args.labels.name} is {start.labels.shape[1]} x {start.labels.shape[0]} pixels, "

@@ -109,9 +109,11 @@ def count_planes(path: str | Path) -> int:
         return 1
     import tifffile
 
+    from napari_wildseg.engine.tiff import layout_of
+
     try:
         with tifffile.TiffFile(path) as file:
-            return _planes(file)[0]
+            return layout_of(file, Path(path).name).planes
     except Exception:  # reading it will say what is wrong
         return 1
 
@@ -141,10 +143,15 @@ def read_picture(spec: str | Path) -> NDArray[Any]:
     check_readable(path)
     if path.suffix.lower() in (".tif", ".tiff"):
         return _read_tiff(path, plane)
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> NDArray[Any]:
+    """Read a picture with Pillow. Of a phone's JPEG (MPO), the first frame is the photograph."""
     from PIL import ImageOps
 
     with open_picture(path) as picture:
-        if getattr(picture, "n_frames", 1) > 1:
+        if getattr(picture, "n_frames", 1) > 1 and picture.format not in ("MPO", "TIFF"):
             raise InputError(
                 f"{path.name} holds {picture.n_frames} frames: "  # type: ignore[attr-defined]
                 "save the one you want as a picture of its own."
@@ -166,6 +173,8 @@ def check_readable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name one file in it.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise InputError(f"{path} is no file.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty.")
@@ -249,70 +258,45 @@ def _to_array(picture: Image) -> NDArray[Any]:
     return np.array(picture)
 
 
-def _planes(file: Any) -> tuple[int, list[tuple[int, str]], bool]:
-    """How many planes a TIFF has, the axes of its first series, and whether colours lead."""
-    series = file.series[0]
-    axes = [
-        (n, axis)
-        for n, axis in zip(series.shape, series.axes, strict=True)
-        if n > 1 or axis in "YX"
-    ]
-    planes = int(np.prod([n for n, axis in axes if axis not in "YXS"], dtype=np.int64))
-    channels_first = [axis for _, axis in axes] in (["S", "Y", "X"], ["C", "Y", "X"])
-    if channels_first and axes[0][0] in (3, 4):
-        planes = 1
-    return (planes if planes > 1 else len(file.series)), axes, channels_first
-
-
 def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
     """Read one plane of a TIFF: microscopes write depths that Pillow does not know."""
     import tifffile
 
+    from napari_wildseg.engine.tiff import read_plane
+
     try:
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            wide = sorted(series.shape, reverse=True)[:2]
-            check_size(path.name, wide[0], wide[-1])
-            count, kept, channels_first = _planes(file)
-            if plane is None and count > 1:
-                raise InputError(
-                    f"{path.name} holds {count} planes: "
-                    "save the one you want as a picture of its own."
-                )
-            if plane is not None and plane >= count:
-                raise InputError(f"{path.name} holds {count} planes; there is no plane {plane}.")
-            if plane is not None and count > 1:
-                return _plane_of(file, plane, count, kept)
-            orientation = file.pages.first.tags.get("Orientation")
-            array = np.asarray(series.asarray()).reshape([n for n, _ in kept])
+            return read_plane(file, path.name, plane)
     except InputError:
         raise
     except Exception as error:  # tifffile raises what the damage happens to run into
+        if "subsampling" in str(error) and plane in (None, 0):  # Pillow can
+            return _decoded(path)
+        if re.search("SPACE|BUF_ERROR|too small", str(error)):  # of the declared size
+            raise InputError(
+                f"{path.name} unpacks to far more than it declares: it is not read."
+            ) from error
         raise InputError(
             f"{path.name} is not a TIFF that can be read ({reason(error)}): "
             "convert it to PNG, JPEG or plain TIFF."
         ) from error
-    if channels_first:
-        array = np.moveaxis(array, 0, -1)
-    return np.ascontiguousarray(_upright(array, orientation.value if orientation else 1))
 
 
-def _plane_of(file: Any, plane: int, count: int, axes: list[tuple[int, str]]) -> NDArray[Any]:
-    """Read one plane of a stack, and no more where a plane is a page."""
-    series = file.series[0]
-    if len(file.series) == count and count > 1 and len(series.pages) == 1:
-        return np.asarray(file.series[plane].asarray())
-    inner = [n for n, axis in axes if axis in "YXS"]
-    if len(series.pages) == count and axes[-len(inner) :] == [a for a in axes if a[1] in "YXS"]:
-        return np.asarray(series.pages[plane].asarray()).reshape(inner)
-    array = np.asarray(series.asarray()).reshape([n for n, _ in axes])
-    order = [i for i, (_, a) in enumerate(axes) if a not in "YXS"]
-    order += [i for i, (_, a) in enumerate(axes) if a in "YXS"]
-    return np.ascontiguousarray(array.transpose(order).reshape(count, *inner)[plane])
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels as their TIFF or EXIF orientation says.
 
+    Parameters
+    ----------
+    array : ndarray
+        ``(H, W)`` or ``(H, W, C)`` as stored.
+    orientation : int
+        1 (upright already) to 8.
 
-def _upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo the TIFF/EXIF orientation, 1 to 8."""
+    Returns
+    -------
+    ndarray
+        A view.
+    """
     if orientation in (2, 3):
         array = array[:, ::-1]
     if orientation in (3, 4):

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
 PATTERN = "{image}{plane}"
+COCO = ("coco", "coco-set")
+INSTANCES = {"component": "one a region", "class": "one a class"}
+MIN_INSTANCE = 20
+"""Smallest instance that is offered first, in pixels: what is smaller is mostly a speck."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Choice:
         Of stacks, every plane that has labels, or the one in view.
     unlabelled : str
         See `napari_wildseg.io.write_labels`.
+    instances : str
+        COCO: see `napari_wildseg.io.formats.coco.write`.
+    min_size : int
+        COCO: regions of fewer pixels join the nearest instance of their class.
     """
 
     format: str
@@ -59,6 +67,8 @@ class Choice:
     all_images: bool = False
     all_planes: bool = False
     unlabelled: str = "keep"
+    instances: str = "component"
+    min_size: int = MIN_INSTANCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +275,12 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
     )
 
 
+def _file_name(session: ImageSession, otherwise: str) -> str:
+    """Return the name of the file an image was opened from, ending included."""
+    path = session.image.source.path if session.image is not None else None
+    return Path(path).name if path else otherwise
+
+
 def check_rows(pixels: NDArray[np.integer], session: ImageSession, name: str) -> None:
     """Refuse labels that belong to no class of the table.
 
@@ -329,17 +345,24 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
         raise InputError(f"{no_folder(choice.folder)}: choose another.")
     written: list[Path] = []
     data_set: VOCDataSet | COCODataSet | None = None
+    how: dict[str, Any] = {}
+    if choice.format in COCO:
+        how = {"instances": choice.instances, "min_size": choice.min_size}
     if choice.format in DATA_SETS:
-        data_set = (VOCDataSet if choice.format == "voc" else COCODataSet)(choice.folder)
+        kind = VOCDataSet if choice.format == "voc" else COCODataSet
+        data_set = kind(choice.folder, **how)
     for number, item in enumerate(items):
         yield Progress(number, len(items), f"Writing {item.path.name}")
         if data_set is None:
+            if choice.format == "coco":
+                how["file_name"] = _file_name(item.session, item.labels.image)
             written += write_labels(
                 item.path,
                 item.labels,
                 format=choice.format,
                 overwrite=overwrite,
                 unlabelled=choice.unlabelled,
+                **how,
             )
         else:
             assert item.source is not None

@@ -15,12 +15,13 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_wildseg.gui.export import DATA_SETS, Choice, ending_of
+from napari_wildseg.gui.export import COCO, DATA_SETS, INSTANCES, Choice, ending_of
 from napari_wildseg.gui.focus import FocusMark
 
 
@@ -79,6 +80,17 @@ class ExportDialog(QDialog):
         )
         self.unlabelled = self._combo("export_unlabelled", CHOICES, choice.unlabelled)
         self.unlabelled.setToolTip("What becomes of pixels that are grey in the pseudo-labels.")
+        self.instances = self._combo("export_instances", INSTANCES, choice.instances)
+        self.instances.setToolTip("What one annotation of COCO is.")
+        self.min_size = QSpinBox(self)
+        self.min_size.setObjectName("export_min_size")
+        self.min_size.setRange(0, 1_000_000)
+        self.min_size.setSuffix(" pixels")
+        self.min_size.setValue(choice.min_size)
+        self.min_size.setToolTip(
+            "Smaller regions are no instances of their own: they join the nearest of their class."
+        )
+        self.min_size.valueChanged.connect(lambda _: self._show())
         self.about = QLabel(self)
         self.about.setObjectName("export_about")
         self.about.setWordWrap(True)
@@ -102,6 +114,9 @@ class ExportDialog(QDialog):
             if box.isEnabled():
                 form.addRow(title, box)
         form.addRow("Unlabelled pixels", self.unlabelled)
+        form.addRow("Instances", self.instances)
+        form.addRow("Smallest instance", self.min_size)
+        self._form = form
         column = QVBoxLayout(self)
         column.addLayout(form)
         column.addWidget(self.about)
@@ -120,6 +135,8 @@ class ExportDialog(QDialog):
             all_images=self.all_images.isChecked(),
             all_planes=self.all_planes.isChecked(),
             unlabelled=str(self.unlabelled.currentData()),
+            instances=str(self.instances.currentData()),
+            min_size=self.min_size.value(),
         )
 
     def ask(self) -> Choice | None:
@@ -133,6 +150,13 @@ class ExportDialog(QDialog):
             self.folder.setText(name)
 
     def _show(self) -> None:
+        coco = self.format.currentData() in COCO
+        by_region = self.instances.currentData() == "component"
+        for box, shown in ((self.instances, coco), (self.min_size, coco and by_region)):
+            box.setVisible(shown)
+            label = self._form.labelForField(box)
+            if label is not None:
+                label.setVisible(shown)
         sentence, possible = self._preview(self.choice())
         self.about.setText(sentence)
         if self.ok is not None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui.provenance import KEY, Loaded, Provenance
+
+if TYPE_CHECKING:
+    from napari_wildseg.io import LabelImage
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -39,13 +42,13 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the format cannot hold the labels, or a sidecar would replace a file that is none.
     """
     from napari_wildseg.io import format_of, write_labels
-    from napari_wildseg.io.formats.png import sidecar_of
+    from napari_wildseg.io.formats.png import is_sidecar, sidecar_of
 
     labels = layer_labels(data, meta)
     # napari asked about this file alone; the sidecar beside it may be anything.
     sidecar = sidecar_of(Path(path))
     beside = format_of(path).name in ("png", "yolo") and sidecar.exists()
-    if beside and not _is_sidecar(sidecar):
+    if beside and not is_sidecar(sidecar):
         raise InputError(
             f"{sidecar.name} is there already and belongs to something else: choose another name."
         )
@@ -149,7 +152,9 @@ def read_labels_layer(path: str) -> list[LayerData]:
         The file. Of a project, the pseudo-labels come along, hidden.
     """
     from napari_wildseg.gui.layers import LABELS_SUFFIX, PSEUDO_SUFFIX
-    from napari_wildseg.io import load_project, read_labels
+    from napari_wildseg.gui.notices import warn
+    from napari_wildseg.io import load_project
+    from napari_wildseg.io.formats.ome_zarr import label_names
     from napari_wildseg.io.project import SUFFIX
 
     file = Path(path)
@@ -163,7 +168,31 @@ def read_labels_layer(path: str) -> list[LayerData]:
             layers.insert(0, _layer(pseudo, name + PSEUDO_SUFFIX, visible=False))
         return layers
     file = labels_of_sidecar(file) or file
-    return [_layer(read_labels(file), file.stem)]
+    names: list[str | None] = [*(label_names(file) if file.is_dir() else [])]
+    layers = []
+    for label in names if len(names) > 1 else [None]:
+        labels = read_as_shown(file, **({} if label is None else {"label": label}))
+        for notice in labels.notices:
+            warn(notice)
+        layers.append(_layer(labels, label or file.stem))
+    return layers
+
+
+def read_as_shown(path: Path, **options: Any) -> LabelImage:
+    """Read a label file as it lies over its picture in the window.
+
+    napari shows pictures as they are stored, whatever their orientation says; so are labels here.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    **options
+        The format's own.
+    """
+    from napari_wildseg.io import read_labels
+
+    return read_labels(path, value_255="guess", turn=False, **options)
 
 
 def _layer(labels: Any, name: str, *, visible: bool = True) -> LayerData:
@@ -195,17 +224,12 @@ def labels_of_sidecar(path: Path) -> Path | None:
     path : Path
         Any file.
     """
-    if path.suffix.lower() != ".json" or not path.is_file() or not _is_sidecar(path):
+    from napari_wildseg.io.formats.png import is_sidecar
+
+    if path.suffix.lower() != ".json" or not path.is_file() or not is_sidecar(path):
         return None
     beside = [path.with_suffix(ending) for ending in (".png", ".txt")]
     return next((file for file in beside if file.is_file()), None)
-
-
-def _is_sidecar(path: Path) -> bool:
-    """Whether a file says of itself, at its start, that it is a sidecar of ours."""
-    from napari_wildseg.io.label_image import SIDECAR_FORMAT
-
-    return f'"{SIDECAR_FORMAT}"' in _start(path)[:200]
 
 
 def _is_coco(path: Path) -> bool:

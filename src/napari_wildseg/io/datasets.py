@@ -183,7 +183,7 @@ class VOCDataSet:
         """Read the labels of one image back; see `DataSet.read`."""
         _check_name(stem)
         mask = self._base / "SegmentationClass" / f"{stem}.png"
-        found = png.read(_present(mask, self.folder))
+        found = png.read(_present(mask, self.folder), value_255="unlabelled")
         known = {info.id: info for info in found.classes}
         known |= {info.id: info for info in self.classes}
         return replace(found, classes=tuple(known.values()), image=stem)
@@ -233,6 +233,8 @@ class COCODataSet:
         ``"component"`` or ``"class"``, see `napari_wildseg.io.formats.coco.write`.
     segmentation : str
         ``"rle"`` or ``"polygon"``.
+    min_size : int
+        Regions of fewer pixels join the nearest instance of their class.
 
     Attributes
     ----------
@@ -248,11 +250,17 @@ class COCODataSet:
     """
 
     def __init__(
-        self, folder: str | Path, *, instances: str = "component", segmentation: str = "rle"
+        self,
+        folder: str | Path,
+        *,
+        instances: str = "component",
+        segmentation: str = "rle",
+        min_size: int = 0,
     ) -> None:
         self.folder = checked_path(folder, "folder")
         self.instances = instances
         self.segmentation = segmentation
+        self.min_size = min_size
         self.classes = self._read_classes()
 
     def add(
@@ -283,7 +291,8 @@ class COCODataSet:
             images.append(
                 {"id": image_id, "file_name": photo.name, "height": height, "width": width}
             )
-            entries += annotations_of(own, image_id, first, self.instances, self.segmentation)
+            how = (self.instances, self.segmentation, self.min_size)
+            entries += annotations_of(own, image_id, first, *how)
             categories = {entry["id"]: entry for entry in content["categories"]}
             categories |= {entry["id"]: entry for entry in categories_of(own)}
             content |= {

@@ -66,6 +66,8 @@ class LabelImage:
     affine : tuple of tuple of float, or None
         ``(N + 1, N + 1)`` homogeneous matrix for N axes that goes on from there to the world
         (rotation, shear and what else a viewer was told); None for the identity.
+    notices : tuple of str
+        Sentences of the reader for the annotator, on what it left out; they are not written.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class LabelImage:
     axes: str = ""
     translate: tuple[float, ...] = ()
     affine: tuple[tuple[float, ...], ...] | None = None
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = self.labels

@@ -39,7 +39,14 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     raise InputError(f"{path.name} has no ending that names a label format ({endings}).")
 
 
-def read_labels(path: str | Path, *, format: str | None = None, **options: Any) -> LabelImage:
+def read_labels(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    value_255: str | None = None,
+    turn: bool = True,
+    **options: Any,
+) -> LabelImage:
     """Read a label file of any format.
 
     Parameters
@@ -48,13 +55,25 @@ def read_labels(path: str | Path, *, format: str | None = None, **options: Any) 
         The file.
     format : str, optional
         Short name of the format, where the ending does not tell.
+    value_255 : str, optional
+        What 255 means in a mask of another program: ``"unlabelled"`` (the PASCAL VOC convention),
+        or ``"class"``, to read it as class 1. A mask of 0 and 255 alone is refused without it;
+        ``"guess"`` reads its 255 as class 1, with a notice.
+    turn : bool
+        Whether a mask is turned upright as its EXIF or TIFF orientation says, as pictures are.
     **options
         The format's own.
+
+    Returns
+    -------
+    LabelImage
+        With ``notices`` on what was left out.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, too large, or holds no labels.
+        If the file is missing, damaged, too large, holds no labels, or is a mask of 0 and 255
+        alone and ``value_255`` is not given.
 
     Examples
     --------
@@ -63,7 +82,12 @@ def read_labels(path: str | Path, *, format: str | None = None, **options: Any) 
     ...
     napari_wildseg.engine.errors.InputError: There is no file missing.png: check the name.
     """
-    return format_of(path, format).read(Path(path), **options)
+    chosen = format_of(path, format)
+    if chosen.masks:
+        options |= {"value_255": value_255, "turn": turn}
+    elif value_255 not in (None, "guess"):
+        raise InputError(f"{chosen.title} has no pixel of 255: leave out what 255 shall mean.")
+    return chosen.read(Path(path), **options)
 
 
 def write_labels(

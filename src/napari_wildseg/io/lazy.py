@@ -10,6 +10,9 @@ import numpy as np
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, reason
+from napari_wildseg.engine.tiff import Coloured, check_compression, layout_of
+from napari_wildseg.io.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.zarr_checks import check_array
 
 MAX_SIDE = 200_000
 """The longest side that is opened, in pixels."""
@@ -158,15 +161,18 @@ def _open_zarr(path: Path) -> LazyPicture:
     import zarr
 
     try:
-        opened: Any = zarr.open(path, mode="r")
-        if isinstance(opened, zarr.Array):
-            return _checked(path, (opened,), _guess_axes(opened.shape))
-        attributes: dict[str, Any] = dict(opened.attrs)
-        attributes |= dict(attributes.get("ome") or {})
+        if not (attributes := attributes_of(path)).get("multiscales"):
+            check_array(path, path.name, picture=True)
+            array = zarr.open_array(path, mode="r")
+            return _checked(path, (array,), _guess_axes(array.shape))
         multiscales = attributes["multiscales"][0]
-        levels = tuple(opened[entry["path"]] for entry in multiscales["datasets"])
+        datasets = multiscales["datasets"]
+        folders = [path / plain_path(entry["path"], path.name) for entry in datasets]
+        for folder in folders:
+            check_array(folder, path.name, picture=True)
+        levels = tuple(zarr.open_array(folder, mode="r") for folder in folders)
         axes = "".join(_letter(axis) for axis in multiscales.get("axes", ()))
-        transforms = multiscales["datasets"][0].get("coordinateTransformations") or []
+        place = place_of(multiscales, datasets[0], levels[0].ndim)
     except InputError:
         raise
     except Exception as error:  # zarr raises what is missing or damaged as it happens to
@@ -175,11 +181,12 @@ def _open_zarr(path: Path) -> LazyPicture:
             "array of (H, W) or (H, W, 3), or an OME-Zarr image."
         ) from error
     axes = axes if len(axes) == levels[0].ndim else _guess_axes(levels[0].shape)
-    scale = next((t["scale"] for t in transforms if t.get("type") == "scale"), None)
+    if "c" in axes and levels[0].shape[axes.index("c")] != 3:
+        axes = axes.replace("c", "p", 1)  # channels of a microscope, looked at singly
     about: dict[str, Any] = {}
     units = [a.get("unit") for a in multiscales.get("axes", ()) if isinstance(a, dict)]
-    if scale and len(scale) == len(axes) and all(float(s) > 0 for s in scale):
-        about["scale"] = (float(scale[axes.index("y")]), float(scale[axes.index("x")]))
+    if place is not None:
+        about["scale"] = (place[0][axes.index("y")], place[0][axes.index("x")])
         about["units"] = str(units[-1]) if units and units[-1] else "pixel"
     return _checked(path, levels, axes, **about)
 
@@ -193,6 +200,8 @@ def _guess_axes(shape: tuple[int, ...]) -> str:
     """Name the axes of an array that does not tell."""
     if len(shape) > 2 and shape[-1] in (1, 3, 4):
         return {3: "yxc", 4: "tyxc"}.get(len(shape), "?")
+    if len(shape) > 2 and shape[-1] < 8 < shape[-2]:  # bands, not columns
+        return "?"
     return {2: "yx", 3: "tyx"}.get(len(shape), "?")
 
 
@@ -203,24 +212,28 @@ def _open_tiff(path: Path) -> LazyPicture:
     files: tuple[Any, ...] = ()
     try:
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            axes = series.axes.lower().replace("s", "c")
-            level_axes = [level.axes.lower().replace("s", "c") for level in series.levels]
-            memory = _mapped(file)
-            orientation = file.pages.first.tags.get("Orientation")
-        if orientation is not None and orientation.value != 1:
-            raise InputError(
-                f"{path.name} is stored turned or mirrored: save it upright to open it lazily."
-            )
+            layout = layout_of(file, path.name)
+            if layout.orientation != 1:
+                raise InputError(
+                    f"{path.name} is stored turned or mirrored: save it upright to open it lazily."
+                )
+            series = layout.series
+            number = file.series.index(series)
+            same = [i for i, level in enumerate(series.levels) if level.axes == series.axes]
+            for i in same[1:]:
+                check_compression(file, series.levels[i].keyframe, path.name)
+            memory = _mapped(file, series)
         if memory is not None:
-            return _checked(path, (memory,), axes)
-        stores = [
-            tifffile.imread(path, aszarr=True, level=i)
-            for i, found in enumerate(level_axes)
-            if found == axes
-        ]
-        files = tuple(stores)
-        levels = tuple(zarr.open(store, mode="r") for store in stores)
+            levels: tuple[Any, ...] = (memory,)
+        else:
+            files = tuple(tifffile.imread(path, aszarr=True, series=number, level=i) for i in same)
+            levels = tuple(zarr.open(store, mode="r") for store in files)
+        levels = tuple(_without_ones(level, series.axes) for level in levels)
+        axes = layout.axes
+        apart = axes.find("c") not in (-1, axes.index("y") - 1, axes.index("x") + 1)
+        if layout.convert is not None or apart:
+            levels = tuple(Coloured(level, axes, layout) for level in levels)
+            axes = levels[0].axes
         return _checked(path, levels, axes, files=files)
     except InputError:
         for file in files:
@@ -233,13 +246,18 @@ def _open_tiff(path: Path) -> LazyPicture:
         ) from error
 
 
-def _mapped(file: Any) -> Any:
+def _without_ones(level: Any, axes: str) -> Any:
+    """Leave out axes of length one, except rows and columns."""
+    gone = [i for i, n in enumerate(level.shape) if n == 1 and axes[i] not in "YX"]
+    return _Plane(level, dict.fromkeys(gone, 0)) if gone else level
+
+
+def _mapped(file: Any, series: Any) -> Any:
     """Map an uncompressed TIFF of one level into memory, None where that cannot be."""
-    series = file.series[0]
     if len(series.levels) > 1:
         return None
     try:
-        return file.asarray(series=0, out="memmap") if series.dataoffset is not None else None
+        return series.asarray(out="memmap") if series.dataoffset is not None else None
     except ValueError:
         return None
 

@@ -13,7 +13,7 @@ _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def components(
-    mask: NDArray[np.bool_], connectivity: int = 2
+    mask: NDArray[np.bool_], connectivity: int = 2, min_size: int = 0
 ) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
     """Split a mask into its connected regions, in reading order.
 
@@ -23,6 +23,8 @@ def components(
         ``(H, W)`` bool.
     connectivity : int
         1: neighbours share an edge; 2: a corner is enough.
+    min_size : int
+        Regions of fewer pixels join the nearest of the others; all together, if there is none.
 
     Yields
     ------
@@ -36,8 +38,20 @@ def components(
 
     structure = ndimage.generate_binary_structure(2, connectivity)
     regions, _ = ndimage.label(mask, structure=structure)
-    for n, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
-        yield rows.start, columns.start, np.asarray(regions[rows, columns] == n)
+    small = np.bincount(regions.ravel()) < min_size
+    small[0] = False
+    if small[1:].all() and small.any():
+        regions = mask.astype(np.int32)
+    elif small.any():
+        kept = np.where(small[regions], 0, regions)
+        nearest = ndimage.distance_transform_edt(
+            kept == 0, return_distances=False, return_indices=True
+        )
+        regions = np.where(mask, kept[tuple(nearest)], 0)
+    for n, box in enumerate(ndimage.find_objects(regions), start=1):
+        if box is not None:
+            rows, columns = box
+            yield rows.start, columns.start, np.asarray(regions[rows, columns] == n)
 
 
 def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

@@ -154,7 +154,7 @@ def compare_steps(
     finally:
         segmenter.refiner = at_first
     if not curves:
-        raise InputError("No image of the set has a class that covers 1 % of its mask.")
+        raise data.without_classes()
     return [
         RefinerFigures(
             refiner=name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, cl
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.images import as_rgb
-from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, open_picture, read_picture
+from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, open_picture, read_picture, upright
 
 KNOWN_SHARE = 0.01
 """A class is known of an image if it covers at least this share of its mask."""
@@ -33,19 +33,22 @@ class Item:
         The two files.
     names : dict of int to str
         Class names by mask value, for this image.
+    value_255 : str or None
+        ``"class"`` where 255 in the mask is class 1 (65535 in one of 16 bits); else it is ignored.
     """
 
     stem: str
     image_path: Path
     mask_path: Path
     names: dict[int, str]
+    value_255: str | None = field(default=None, kw_only=True)
 
     def image(self) -> NDArray[np.uint8]:
         """Read the image: ``(H, W, 3)`` uint8."""
         return as_rgb(read_picture(self.image_path))
 
     def mask(self) -> NDArray[np.uint8]:
-        """Read the mask: ``(H, W)`` uint8, 255 ignored.
+        """Read the mask: ``(H, W)`` uint8, 255 ignored, upright as the image is.
 
         Raises
         ------
@@ -56,9 +59,13 @@ class Item:
             if picture.mode not in ("L", "P", "1"):
                 raise InputError(f"{self.mask_path} is not an 8-bit or palette mask.")
             try:
-                mask = np.array(picture).astype(np.uint8)
+                mask = upright(np.array(picture), picture.getexif().get(274, 1)).astype(np.uint8)
             except (OSError, SyntaxError, ValueError) as error:
                 raise InputError(f"{self.mask_path} is damaged ({error}).") from error
+        if self.value_255 == "class":
+            if (mask == 1).any():
+                raise InputError(f"{self.mask_path} has a class 1 already: 255 cannot be it, too.")
+            mask = np.where(mask == UNLABELLED, 1, mask).astype(np.uint8)
         found = set(np.unique(mask).tolist()) - {0, UNLABELLED}
         for value in sorted(found - set(self.names)):
             raise InputError(f"{self.mask_path} holds value {value}, which has no name.")
@@ -106,19 +113,24 @@ class EvaluationSet:
     per_image : bool
         Whether each image has names of its own (``labels.json``), so that mask values of
         different images are different classes.
+    left_out : tuple of str
+        Pictures that have no mask, by file name.
     """
 
     items: tuple[Item, ...]
     per_image: bool
+    left_out: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, folder: str | Path) -> EvaluationSet:
+    def open(cls, folder: str | Path, *, value_255: str | None = None) -> EvaluationSet:
         """Open ``images/``, ``masks/`` and ``classes.json`` or ``labels.json``.
 
         Parameters
         ----------
         folder : str or Path
             The set.
+        value_255 : str, optional
+            See `Item`.
 
         Raises
         ------
@@ -140,18 +152,31 @@ class EvaluationSet:
         per_image = own.is_file()
         parsed = _read(own if per_image else common)
         shared = None if per_image else _names(parsed, common.name)
-        masks = {path.stem: path for path in sorted((folder / "masks").glob("*.png"))}
-        items = []
+        files = sorted((folder / "masks").iterdir())
+        masks = {path.stem: path for path in files if path.suffix.lower() == ".png"}
+        items, left_out = [], []
         for path in _pictures(folder / "images"):
             if path.stem not in masks:
+                left_out.append(path.name)
                 continue
             if shared is None and path.stem not in parsed:
                 raise InputError(f"labels.json does not name the classes of {path.stem}.")
             names = shared if shared is not None else _names(parsed[path.stem], own.name)
-            items.append(Item(path.stem, path, masks[path.stem], names))
+            items.append(Item(path.stem, path, masks[path.stem], names, value_255=value_255))
         if not items:
             raise InputError(f"{folder} has no image with a mask of the same name.")
-        return cls(tuple(items), per_image)
+        return cls(tuple(items), per_image, tuple(left_out))
+
+    def without_classes(self) -> InputError:
+        """Return what to raise where no image has a class, with the likely reason."""
+        message = "No image of the set has a class that covers 1 % of its mask."
+        values = [set(np.unique(item.mask()).tolist()) for item in self.items[:20]]
+        if all(found <= {0, UNLABELLED} for found in values) and any(max(v) for v in values):
+            message += (
+                " The masks hold 0 and 255 alone, and 255 means unlabelled here: "
+                "--value-255 class reads it as class 1."
+            )
+        return InputError(message)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ def evaluate_steps(
             seconds[key].append(value)
         seconds["rerun"] += case.reruns
     if not image_means:
-        raise InputError("No image of the set has a class that covers 1 % of its mask.")
+        raise data.without_classes()
     last = tallies[STAGES[-1]]
     names = {} if data.per_image else items[0].names
     return Evaluation(

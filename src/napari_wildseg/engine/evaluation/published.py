@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED
+from napari_wildseg.engine.coco_masks import (
+    MAX_OUTLINES,
+    SegmentationError,
+    outline_of,
+    region_of,
+)
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
+from napari_wildseg.engine.pictures import check_size
 from napari_wildseg.engine.vocabularies import load_vocabulary
 
 _YEARS = ("", "2017", "2014")
@@ -21,7 +29,9 @@ _OWN_UNLABELLED = (UNLABELLED, "unlabelled")
 """Category by which our own COCO files write pixels without a label."""
 
 
-def open_set(folder: str | Path, split: str = "val") -> EvaluationSet:
+def open_set(
+    folder: str | Path, split: str = "val", *, value_255: str | None = None
+) -> EvaluationSet:
     """Open an evaluation set of any layout: our own, PASCAL VOC's or COCO's.
 
     Parameters
@@ -31,6 +41,8 @@ def open_set(folder: str | Path, split: str = "val") -> EvaluationSet:
         folder above it; or a folder with ``annotations/instances_val2017.json`` and ``val2017/``.
     split : str
         Which list of images, for VOC and COCO.
+    value_255 : str, optional
+        ``"class"``: 255 in masks is class 1. By default such pixels are ignored.
 
     Raises
     ------
@@ -45,16 +57,16 @@ def open_set(folder: str | Path, split: str = "val") -> EvaluationSet:
     folder = Path(folder)
     for base in (folder, folder / "VOC2012", folder / "VOCdevkit" / "VOC2012"):
         if (base / "ImageSets" / "Segmentation").is_dir():
-            return _voc(base, split)
+            return _voc(base, split, value_255)
     if (folder / "annotations").is_dir():
         return _coco(folder, split)
-    return EvaluationSet.open(folder)
+    return EvaluationSet.open(folder, value_255=value_255)
 
 
 # -- PASCAL VOC --------------------------------------------------------------------------------
 
 
-def _voc(base: Path, split: str) -> EvaluationSet:
+def _voc(base: Path, split: str, value_255: str | None) -> EvaluationSet:
     lists = base / "ImageSets" / "Segmentation"
     listing = lists / f"{split}.txt"
     if not listing.is_file():
@@ -62,16 +74,28 @@ def _voc(base: Path, split: str) -> EvaluationSet:
         raise InputError(f'{base} has no list of images "{split}": choose from {there}.')
     names = _voc_names(base)
     items = []
-    for stem in listing.read_text("utf-8").split():
+    for line in listing.read_text("utf-8").splitlines():
+        stem = line.strip()
+        if not stem:
+            continue
         if Path(stem).name != stem:
             raise InputError(f"{listing} names {stem!r}, which is no image of this set.")
-        image = base / "JPEGImages" / f"{stem}.jpg"
-        mask = base / "SegmentationClass" / f"{stem}.png"
+        image = _beside(base / "JPEGImages", stem, (".jpg", ".jpeg"))
+        mask = _beside(base / "SegmentationClass", stem, (".png",))
         for path in (image, mask):
             if not path.is_file():
                 raise InputError(f"{listing.name} lists {stem}, but there is no {path}.")
-        items.append(Item(stem, image, mask, names))
+        items.append(Item(stem, image, mask, names, value_255=value_255))
     return _some(items, listing)
+
+
+def _beside(folder: Path, stem: str, endings: tuple[str, ...]) -> Path:
+    """Find a file by its name and any case of its endings."""
+    for ending in endings:
+        for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending.upper()}"):
+            if path.is_file():
+                return path
+    return folder / f"{stem}{endings[0]}"
 
 
 def _voc_names(base: Path) -> dict[int, str]:
@@ -80,7 +104,12 @@ def _voc_names(base: Path) -> dict[int, str]:
     if not path.is_file():
         return dict(enumerate(load_vocabulary("voc"), start=1))
     lines = path.read_text("utf-8", errors="replace").splitlines()
-    entries = [line.rsplit(":", 3)[0] for line in lines if line.strip() and line[0] != "#"]
+    # A class may be called "#1 mug": only what is no name with a colour is a comment.
+    entries = [
+        line.rsplit(":", 3)[0]
+        for line in lines
+        if line.strip() and (line[0] != "#" or re.search(r":\d+,\d+,\d+:[^:]*:[^:]*$", line))
+    ]
     return dict(enumerate(entries[1 : MAX_CLASSES + 1], start=1))
 
 
@@ -113,6 +142,9 @@ class COCOItem(Item):
         InputError
             If a segmentation cannot be read.
         """
+        check_size(self.mask_path.name, *self.size)
+        if sum(outline_of(entry.get("segmentation")) for _, entry in self.instances) > MAX_OUTLINES:
+            raise InputError(f"{self.mask_path.name} draws outlines of {self.stem} over and over.")
         painted = np.zeros(self.size, np.uint8)
         regions = [(value, self._region(entry)) for value, entry in self.instances]
         # Pixels without a label stay so, whatever else covers them.
@@ -121,30 +153,9 @@ class COCOItem(Item):
         return painted
 
     def _region(self, entry: dict[str, Any]) -> NDArray[np.bool_]:
-        from pycocotools import mask as coco_mask
-
-        height, width = self.size
-        outline = entry.get("segmentation")
-        runs: list[Any]
         try:
-            if isinstance(outline, list):
-                if not all(len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
-                    raise ValueError("a polygon needs three points")
-                runs = coco_mask.frPyObjects(outline, height, width)
-            elif isinstance(outline, dict) and list(outline["size"]) == [height, width]:
-                counts = outline["counts"]
-                if isinstance(counts, list):
-                    if sum(counts) != height * width or min(counts, default=0) < 0:
-                        raise ValueError("run lengths that do not fill the image")
-                    runs = [coco_mask.frPyObjects(cast("Any", outline), height, width)]
-                else:
-                    runs = [outline]
-            else:
-                raise ValueError("no polygon and no run lengths of the image's size")
-            if not runs:
-                return np.zeros(self.size, bool)
-            return np.asarray(coco_mask.decode(coco_mask.merge(runs)), bool)
-        except (KeyError, TypeError, ValueError) as error:
+            return region_of(entry.get("segmentation"), *self.size).mask(*self.size)
+        except SegmentationError as error:
             raise InputError(
                 f"{self.mask_path.name}: annotation {entry.get('id')} of {self.stem} "
                 f"cannot be read ({error})."

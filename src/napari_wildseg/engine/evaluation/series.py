@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.evaluation.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.engine.evaluation.cases import Case, Segmenting, case_steps
 from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
@@ -172,7 +171,7 @@ def series_steps(
     check_annotator(annotator)
     items = [item for item in spread(data.items, limit) if item.known(item.mask())]
     if not items:
-        raise InputError("No image of the set has a class that covers 1 % of its mask.")
+        raise data.without_classes()
     total = len(items) * (orders + 1)
     runner = _Runner(segmenter, data, clicks, annotator)
     segmenter.memory = None

@@ -15,7 +15,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export, state
 from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
-from napari_wildseg.gui.files import labels_of_sidecar
+from napari_wildseg.gui.files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.notices import counted, listed
 from napari_wildseg.gui.sections.base import Section
 
@@ -205,7 +205,8 @@ class ExportSection(Section):
         warning = " Its image had other pixels: check that it is the right one." if other else ""
         classes = counted(len(session.classes), "class", "classes")
         pixels = counted(kept, "corrected pixel", "corrected pixels")
-        controller.status.emit(f"Opened: {classes}, {pixels}.{warning}")
+        said = "".join(f" {notice}" for notice in project.labels.notices)
+        controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
     # ------------------------------------------------------------------ asking
 
@@ -236,9 +237,9 @@ def _save_steps(path: Path, project: Project, overwrite: bool) -> Steps[Path]:
 
 
 def _open_steps(path: Path) -> Steps[Project]:
-    from napari_wildseg.io import Project, load_project, read_labels
+    from napari_wildseg.io import Project, load_project
 
     yield Progress(0, 1, f"Reading {path.name}")
     if path.suffix.lower() == ".wildseg":
         return load_project(path)
-    return Project(read_labels(labels_of_sidecar(path) or path))
+    return Project(read_as_shown(labels_of_sidecar(path) or path))

@@ -29,6 +29,9 @@ class Format:
         Whether a file can hold a stack of planes.
     unlabelled : bool
         Whether a file can say that a pixel is not labelled.
+    masks : bool
+        Whether files of other programs hold a value a pixel; ``read`` then takes ``value_255``
+        and ``turn`` (see `napari_wildseg.io.read_labels`).
     sidecar : bool
         Whether a description of the same name, ending in .json, lies beside a file.
     """
@@ -40,6 +43,7 @@ class Format:
     write: Callable[..., list[Path]]
     stacks: bool = False
     unlabelled: bool = True
+    masks: bool = False
     sidecar: bool = False
 
     def files(self, path: Path) -> list[Path]:
@@ -54,4 +58,8 @@ class Format:
 
     def matches(self, path: Path) -> bool:
         """Whether the file name ends as this format's do."""
-        return path.name.lower().endswith(self.suffixes)
+        if path.name.lower().endswith(self.suffixes):
+            return True
+        # A label image inside an OME-Zarr is a folder without an ending of its own.
+        inside = any(parent.name.lower().endswith(self.suffixes) for parent in path.parents)
+        return inside and path.is_dir()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, class_colour
+from napari_wildseg.engine.coco_masks import (
+    MAX_OUTLINES,
+    SegmentationError,
+    outline_of,
+    region_of,
+)
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_size
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
@@ -25,6 +31,7 @@ from napari_wildseg.io.owners import check_owner
 from napari_wildseg.io.polygons import components, mask_to_polygons
 
 _OURS = "wildseg"
+_MANY_RUNS = 10_000  # are painted at once
 _MAX_ANNOTATIONS = 200_000
 _MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
 
@@ -36,6 +43,8 @@ def write(
     overwrite: bool = False,
     instances: str = "component",
     segmentation: str = "rle",
+    min_size: int = 0,
+    file_name: str | None = None,
 ) -> list[Path]:
     """Write one image's labels as a COCO file.
 
@@ -52,6 +61,10 @@ def write(
         ``"component"``: each connected region is an instance; ``"class"``: each class is one.
     segmentation : str
         ``"rle"`` or ``"polygon"``; both hold every pixel.
+    min_size : int
+        Regions of fewer pixels join the nearest instance of their class.
+    file_name : str, optional
+        Name of the picture's file, ending included; by default what the labels know.
 
     Returns
     -------
@@ -61,7 +74,7 @@ def write(
     height, width = labels.labels.shape
     image = {
         "id": 1,
-        "file_name": labels.image,
+        "file_name": labels.image if file_name is None else file_name,
         "height": height,
         "width": width,
         _OURS: labels.about(),  # pixel size, model and settings, for which COCO has no place
@@ -70,7 +83,7 @@ def write(
         "info": {"description": "labels by napari-wildseg"},
         "images": [image],
         "categories": categories_of(labels),
-        "annotations": list(annotations_of(labels, 1, 1, instances, segmentation)),
+        "annotations": list(annotations_of(labels, 1, 1, instances, segmentation, min_size)),
     }
     refuse_existing([path], overwrite=overwrite)
     check_owner(path)
@@ -102,7 +115,12 @@ def categories_of(labels: LabelImage) -> list[dict[str, Any]]:
 
 
 def annotations_of(
-    labels: LabelImage, image_id: int, first_id: int, instances: str, segmentation: str
+    labels: LabelImage,
+    image_id: int,
+    first_id: int,
+    instances: str,
+    segmentation: str,
+    min_size: int = 0,
 ) -> Iterable[dict[str, Any]]:
     """Yield COCO annotations of an image.
 
@@ -116,6 +134,8 @@ def annotations_of(
         ``"component"`` or ``"class"``.
     segmentation : str
         ``"rle"`` or ``"polygon"``.
+    min_size : int
+        Regions of fewer pixels join the nearest instance of their class.
 
     Raises
     ------
@@ -133,7 +153,7 @@ def annotations_of(
         mask = labels.labels == value
         crowd = value == UNLABELLED
         whole = crowd or instances == "class"
-        for top, left, part in [(0, 0, mask)] if whole else components(mask):
+        for top, left, part in [(0, 0, mask)] if whole else components(mask, min_size=min_size):
             shape: Any = _encode(top, left, part, mask.shape)
             if segmentation == "polygon" and not crowd:
                 polygons = mask_to_polygons(part)
@@ -163,14 +183,15 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     Returns
     -------
     LabelImage
-        Overlapping instances are painted in the order of the file, crowds first. Categories
-        beyond 254, as COCO's own numbers go up to 90, are refused.
+        Overlapping instances are painted in the order of the file, crowds first. Category ids
+        that cannot be labels (0, or beyond 254) have all categories numbered anew, from 1 on.
+        ``notices`` names annotations that could not be read.
 
     Raises
     ------
     InputError
-        If the file is broken, has several images and none is named, or declares sizes that
-        are too large.
+        If the file is broken, has several images and none is named, declares sizes that are too
+        large, or none of the image's annotations can be read.
     """
     content = read_json(path)
     where = path.name
@@ -178,31 +199,70 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         raise InputError(f'{where} is not a COCO file: it has no list of "annotations".')
     found = _image(content.get("images"), image, where)
     height, width = found["height"], found["width"]
-    classes = _classes(content.get("categories"), where)
-    flat = np.zeros(height * width, np.uint8)  # down the columns, as runs go
-    painted = 0
-    chosen = [a for a in content["annotations"] if isinstance(a, dict)]
-    chosen = [a for a in chosen if a.get("image_id") == found["id"]]
+    everything = [a for a in content["annotations"] if isinstance(a, dict)]
+    chosen = [a for a in everything if plain_id(a.get("image_id")) == found["id"]]
     if len(chosen) > _MAX_ANNOTATIONS:
         raise InputError(f"{where} has more than {_MAX_ANNOTATIONS} annotations of one image.")
-    known = {info.id for info in classes} | {UNLABELLED}
+    if sum(outline_of(a.get("segmentation")) for a in chosen) > MAX_OUTLINES:
+        raise InputError(f"{where} draws outlines over and over: it is not read.")
+    used = {plain_id(a.get("category_id")) for a in everything}
+    classes, values, notices = _classes(content.get("categories"), used, where)
+    flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # down the columns, as runs go
+    painted, bad = 0, []
     for annotation in sorted(chosen, key=lambda a: not a.get("iscrowd")):
-        value = annotation.get("category_id")
-        if type(value) is not int or value not in known:
-            raise InputError(f"{where}: an annotation has no category of the list.")
-        runs = _checked_runs(annotation.get("segmentation"), height, width, where)
-        borders = np.cumsum(runs).tolist()
-        for start, end in zip(borders[::2], borders[1::2], strict=False):
-            flat[start:end] = value
-        painted += sum(runs[1::2])
+        number = annotation.get("id")
+        try:
+            value = values.get(plain_id(annotation.get("category_id")))
+            if value is None:
+                raise SegmentationError("its category is not in the list")
+            region = region_of(annotation.get("segmentation"), height, width)
+        except SegmentationError as error:
+            bad.append(f"annotation {number!r:.40}: {error}")
+            continue
+        if region.left_out:
+            bad.append(f"annotation {number!r:.40}: a polygon of it has no three points")
+        painted += _paint(flat, region.runs, value)
         if painted > _MAX_PAINTED:
             raise InputError(f"{where} paints the same pixels over and over: it is not read.")
+    if bad and not flat.any():
+        raise InputError(f"{where}: nothing of the image can be read; {bad[0]}.")
+    notices += [f"{where}: left out {entry}." for entry in bad[:5]]
+    if len(bad) > 5:
+        notices.append(f"{where}: {len(bad) - 5} more annotations were left out.")
+    if not chosen:
+        notices.append(f"{where} has no annotation of this image.")
     labels = np.ascontiguousarray(flat.reshape((height, width), order="F"))
     about: dict[str, Any] = {"image": found["file_name"]}
     if _OURS in found:
         about = about_from_json(found[_OURS], where, labels.shape)
         del about["classes"], about["shape"]
-    return LabelImage.from_array(labels, classes, **about)
+    return LabelImage.from_array(labels, classes, notices=tuple(notices), **about)
+
+
+def _paint(flat: NDArray[np.uint8], runs: NDArray[np.int64], value: int) -> int:
+    """Give the pixels of runs a value; returns how many pixels that took."""
+    if runs.size > _MANY_RUNS:
+        flat[np.repeat(np.arange(runs.size) % 2 == 1, runs)] = value
+        return flat.size
+    borders = np.cumsum(runs).tolist()
+    for start, end in zip(borders[::2], borders[1::2], strict=False):
+        flat[start:end] = value
+    return int(runs[1::2].sum())
+
+
+def plain_id(number: object) -> object:
+    """Return an id of a COCO file so that 7, 7.0 and "7" are one.
+
+    Parameters
+    ----------
+    number : object
+        As parsed from JSON.
+    """
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 16:
+        return int(number)
+    return number if isinstance(number, int | str) else None
 
 
 def _encode(top: int, left: int, part: NDArray[np.bool_], shape: tuple[int, ...]) -> dict[str, Any]:
@@ -240,53 +300,79 @@ def _image(images: object, name: str | None, where: str) -> dict[str, Any]:
     """Choose and check the image."""
     entries = [e for e in images if isinstance(e, dict)] if isinstance(images, list) else []
     if name is not None:
-        entries = [
-            e
-            for e in entries
-            if isinstance(e.get("file_name"), str)
-            and name in (e["file_name"], Path(e["file_name"]).stem)
-        ]
+        entries = _named(entries, name)
     if len(entries) != 1:
         raise InputError(
             f"{where} has {len(entries) or 'no'} images{' of that name' if name else ''}: "
             "one is wanted; name the picture if there are several."
         )
     found = entries[0]
-    height, width = found.get("height"), found.get("width")
+    height, width = plain_id(found.get("height")), plain_id(found.get("width"))
     if type(height) is not int or type(width) is not int or min(height, width) < 1:
         raise InputError(f"{where}: the image has no usable width and height.")
     check_size(where, width, height)
     file_name = found.get("file_name", "")
     if not isinstance(file_name, str) or len(file_name) > 4096:
         raise InputError(f"{where}: the image has no usable file_name.")
-    return {**found, "file_name": file_name, "id": found.get("id")}
+    usable = {"height": height, "width": width, "id": plain_id(found.get("id"))}
+    return {**found, "file_name": file_name, **usable}
 
 
-def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Turn categories into classes; each needs a number we can store."""
+def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Choose images by file name: the whole one, or without folders, or without ending."""
+    paths = [(e, e["file_name"]) for e in entries if isinstance(e.get("file_name"), str)]
+    for short in (
+        lambda path: path,
+        lambda path: PurePosixPath(path.replace("\\", "/")).name,
+        lambda path: PurePosixPath(path.replace("\\", "/")).stem,
+    ):
+        found = [entry for entry, path in paths if short(path) == name]
+        if found:
+            return found
+    return []
+
+
+def _classes(
+    entries: object, used: set[object], where: str
+) -> tuple[tuple[ClassInfo, ...], dict[object, int], list[str]]:
+    """Turn categories into classes; gives them, the label of each category id, and notices."""
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise InputError(f'{where} is not a COCO file: it has no list of "categories".')
-    plain = []
+    values: dict[object, int] = {}
+    numbered: dict[int, dict[str, Any]] = {}
     for entry in entries:
-        number = entry.get("id")
+        number = plain_id(entry.get("id"))
         if number == UNLABELLED and entry.get("name") == "unlabelled":
+            values[UNLABELLED] = UNLABELLED
             continue
-        if type(number) is not int or not 1 <= number <= MAX_CLASSES:
-            raise InputError(
-                f"{where}: category id {number!r} cannot be a label; 1 to {MAX_CLASSES} can."
-            )
+        if type(number) is not int or number < 0:
+            raise InputError(f"{where}: category id {entry.get('id')!r:.40} is no number.")
+        if number in numbered:
+            raise InputError(f"{where}: two categories have the same id.")
+        numbered[number] = entry
+    if 0 in numbered and 0 not in used:
+        del numbered[0]  # a parent of all others, as Roboflow writes it
+    if len(numbered) > MAX_CLASSES:
+        raise InputError(f"{where} has {len(numbered)} categories; at most {MAX_CLASSES} fit.")
+    anew = any(not 1 <= number <= MAX_CLASSES for number in numbered)
+    notices, plain = [], []
+    for place, (number, entry) in enumerate(sorted(numbered.items()), start=1):
+        values[number] = value = place if anew else number
+        name = str(entry.get("name") or "") or f"class {value}"
         plain.append(
             {
-                "id": number,
-                "name": entry.get("name"),
-                "prompts": entry.get("prompts") or [entry.get("name")],
-                "colour": entry.get("color") or list(class_colour(number)),
+                "id": value,
+                "name": name,
+                "prompts": entry.get("prompts") or [name],
+                "colour": entry.get("color") or list(class_colour(value)),
             }
         )
-    classes = classes_from_json(plain, where)
-    if len({info.id for info in classes}) < len(classes):
-        raise InputError(f"{where}: two categories have the same id.")
-    return classes
+    if anew:
+        few = ", ".join(f"{number} is now {values[number]}" for number in sorted(numbered)[:3])
+        notices.append(
+            f"{where}: the categories are numbered anew, since labels begin at 1: {few}."
+        )
+    return classes_from_json(plain, where), values, notices
 
 
 def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArray[np.bool_]:
@@ -311,71 +397,10 @@ def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArra
     InputError
         If it is neither polygons nor a mask of this image.
     """
-    return _fill(_checked_runs(segmentation, height, width, where), height, width)
-
-
-def _checked_runs(segmentation: object, height: int, width: int, where: str) -> list[int]:
-    """Turn a segmentation into run lengths that are not negative and add up to the image."""
-    from pycocotools import mask as coco
-
-    wrong = InputError(f"{where}: a segmentation is neither polygons nor a mask of this image.")
-    if isinstance(segmentation, list):
-        limit = 4 * max(height, width) + 16
-        for polygon in segmentation:
-            numbers = isinstance(polygon, list) and all(
-                type(v) in (int, float) and -limit <= v <= limit for v in polygon
-            )
-            if not numbers or len(polygon) < 6 or len(polygon) % 2:
-                raise wrong
-        if not segmentation:
-            return [height * width]
-        # pycocotools mistakes a polygon of four numbers for a box; ours have six at least.
-        code = coco.merge(coco.frPyObjects(segmentation, height, width))
-        return _runs(_text(code["counts"]))
-    if not isinstance(segmentation, dict) or segmentation.get("size") != [height, width]:
-        raise wrong
-    counts = segmentation.get("counts")
-    runs = _runs(counts) if isinstance(counts, str) else counts
-    if not isinstance(runs, list) or not all(type(n) is int and n >= 0 for n in runs):
-        raise wrong
-    if sum(runs) != height * width:
-        raise wrong
-    return runs
-
-
-def _fill(runs: list[int], height: int, width: int) -> NDArray[np.bool_]:
-    """Unpack run lengths: off, on, off, ... down the columns."""
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")
-
-
-def _runs(counts: str) -> list[int]:
-    """Unpack COCO's compressed run lengths; done here, since C code would trust them.
-
-    Each number is in groups of five bits, lowest first, in letters from "0"; bit 5 says that
-    more follows, and from the fourth on the difference to the number two before is stored.
-    """
-    runs: list[int] = []
-    at = 0
-    while at < len(counts):
-        number = shift = 0
-        more = True
-        while more:
-            if at >= len(counts) or shift > 40:
-                return [-1]
-            letter = ord(counts[at]) - 48
-            if not 0 <= letter < 64:
-                return [-1]
-            number |= (letter & 31) << shift
-            more = bool(letter & 32)
-            shift += 5
-            at += 1
-            if not more and letter & 16:
-                number -= 1 << shift
-        if len(runs) > 2:
-            number += runs[-2]
-        runs.append(number)
-    return runs
+    try:
+        return region_of(segmentation, height, width).mask(height, width)
+    except SegmentationError as error:
+        raise InputError(f"{where}: a segmentation cannot be read, since {error}.") from error
 
 
 FORMAT = Format("coco", "COCO JSON", (".json",), read, write)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
 from napari_wildseg.io.description import described
+from napari_wildseg.io.foreign import of_others, refuse_meaning
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import LabelImage
 
@@ -38,13 +39,17 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     return [path]
 
 
-def read(path: Path) -> LabelImage:
+def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
     """Read an NPZ of ours, or one of another program with an array called ``labels``.
 
     Parameters
     ----------
     path : Path
         The NPZ.
+    value_255 : str, optional
+        See `napari_wildseg.io.read_labels`.
+    turn : bool
+        Nothing here: no orientation is kept in an NPZ.
 
     Raises
     ------
@@ -58,8 +63,9 @@ def read(path: Path) -> LabelImage:
     values = arrays["labels"]
     corrections = corrections_from(arrays, path.name)
     if about is None:
-        return LabelImage.from_array(values, corrections=corrections)
+        return of_others(values, where=path.name, value_255=value_255, corrections=corrections)
+    refuse_meaning(value_255, path.name)
     return described(values, about, path.name, corrections=corrections)
 
 
-FORMAT = Format("npz", "NumPy archive", (".npz",), read, write, stacks=True)
+FORMAT = Format("npz", "NumPy archive", (".npz",), read, write, stacks=True, masks=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_folder, present
 from napari_wildseg.io.description import described
+from napari_wildseg.io.foreign import of_others, refuse_meaning
 from napari_wildseg.io.formats.base import Format
-from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
+from napari_wildseg.io.ngff import attributes_of, place_of, plain_path
 from napari_wildseg.io.zarr_checks import check_array
 
 _NAME = "wildseg"
@@ -79,40 +80,49 @@ def write(
     return [path]
 
 
-def read(path: Path) -> LabelImage:
+def read(
+    path: Path, *, label: str | None = None, value_255: str | None = None, turn: bool = True
+) -> LabelImage:
     """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5.
 
     Parameters
     ----------
     path : Path
-        The folder of an image with labels (the first are taken), of its ``labels``, or of one
-        label image.
+        The folder of an image with labels, of its ``labels``, or of one label image.
+    label : str, optional
+        Which label image is wanted, where there are several.
+    value_255 : str, optional
+        See `napari_wildseg.io.read_labels`.
+    turn : bool
+        Nothing here: no orientation is kept in a zarr.
 
     Raises
     ------
     InputError
-        If there are no two-dimensional labels in it, or they are too large or not plain.
+        If there are no labels in it, several and none is chosen, or they are too large or not
+        plain.
     """
     import zarr
 
     path = present(path)
     if not path.is_dir():
         raise InputError(f"{no_folder(path)}: check the name.")
-    folder = _label_folder(path)
-    attributes = _attributes(folder)
+    folder = _label_folder(path, label)
+    attributes = attributes_of(folder)
     multiscales = attributes.get("multiscales")
     level = multiscales[0] if isinstance(multiscales, list) and multiscales else None
     datasets = level.get("datasets") if isinstance(level, dict) else None
     first = datasets[0] if isinstance(datasets, list) and datasets else None
     if not isinstance(level, dict) or not isinstance(first, dict):
         raise InputError(f"{path.name} holds no label image that can be read.")
-    array_folder = folder / _plain_path(first.get("path"), path.name)
+    array_folder = folder / plain_path(first.get("path"), path.name)
     check_array(array_folder, path.name)
     try:
         values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
     except Exception as error:  # zarr raises what the damage happens to run into
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     if _NAME in attributes:
+        refuse_meaning(value_255, path.name)
         return described(values, attributes[_NAME], path.name)
     names = _axes(level, values.ndim, path.name)
     kept = [i for i, n in enumerate(values.shape) if n > 1 or names[i] in ("y", "x")]
@@ -121,9 +131,11 @@ def read(path: Path) -> LabelImage:
         raise InputError(
             f'{path.name} has axes "{axes}": labels of one image (yx) or of a stack are wanted.'
         )
-    return LabelImage.from_array(
+    return of_others(
         values.reshape([values.shape[i] for i in kept]),
         _classes(attributes.get("image-label"), path.name),
+        where=path.name,
+        value_255=value_255,
         axes=axes,
         **_place(level, first, kept, names),
     )
@@ -189,38 +201,47 @@ def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
     return {"name": axis, "type": "space", **unit}
 
 
-def _label_folder(path: Path) -> Path:
-    """Find the folder of the first label image at or below a path."""
+def label_names(path: Path) -> list[str]:
+    """Return the names of the label images in a folder.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of an image with labels, or of its ``labels``; that of one label image, and
+        any other, has none.
+    """
+    return _listed(path)[1]
+
+
+def _listed(path: Path) -> tuple[Path, list[str]]:
+    """Return the folder that lists label images, and their names."""
     for folder in (path, path / "labels"):
-        attributes = _attributes(folder)
-        if "image-label" in attributes:
-            return folder
+        attributes = attributes_of(folder)
         names = attributes.get("labels")
+        if "image-label" in attributes:
+            break
         if isinstance(names, list) and names:
-            return folder / _plain_path(names[0], path.name)
-    return path
+            return folder, [plain_path(name, path.name) for name in names]
+    return path, []
 
 
-def _attributes(folder: Path) -> dict[str, Any]:
-    """Attributes of a group, of zarr 2 or 3; empty if there are none."""
-    if (folder / ".zattrs").is_file():
-        found = read_json(folder / ".zattrs")
-    elif (folder / "zarr.json").is_file():
-        parsed = read_json(folder / "zarr.json")
-        found = parsed.get("attributes") if isinstance(parsed, dict) else None
-        if isinstance(found, dict) and isinstance(found.get("ome"), dict):
-            found = {**found, **found["ome"]}
-    else:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _label_folder(path: Path, label: str | None) -> Path:
+    """Find the folder of the label image that is wanted, at or below a path."""
+    folder, names = _listed(path)
+    if label is None and len(names) > 1:
+        raise InputError(
+            f"{path.name} holds {len(names)} label images ({_quoted(names)}): name one of them "
+            "(convert --label), or give its folder."
+        )
+    if label is not None and label not in names:
+        there = f"there are {_quoted(names)}" if names else "it holds one alone"
+        raise InputError(f'{path.name} holds no label image "{label}": {there}.')
+    return folder / (label or names[0]) if names else path
 
 
-def _plain_path(text: object, where: str) -> str:
-    """Refuse paths that lead out of the folder."""
-    parts = PurePosixPath(text).parts if isinstance(text, str) else ()
-    if not parts or any(part in ("..", "/") or "\\" in part or ":" in part for part in parts):
-        raise InputError(f"{where} names a part of itself that cannot be: {text!r}.")
-    return "/".join(parts)
+def _quoted(names: list[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
@@ -268,25 +289,18 @@ def _place(
     level: dict[str, Any], dataset: dict[str, Any], kept: list[int], names: list[str]
 ) -> dict[str, Any]:
     """Scale, place and unit of the axes kept; nothing where they are not told plainly."""
-    steps: dict[str, list[float]] = {}
-    transforms = dataset.get("coordinateTransformations")
-    for step in transforms if isinstance(transforms, list) else ():
-        for kind in ("scale", "translation"):
-            values = step.get(kind) if isinstance(step, dict) else None
-            if isinstance(values, list) and len(values) == len(names):
-                if not all(type(v) in (int, float) and abs(v) < 1e12 for v in values):
-                    return {}
-                steps.setdefault(kind, [float(values[i]) for i in kept])
-    if "scale" not in steps or min(steps["scale"]) <= 0:
+    found = place_of(level, dataset, len(names))
+    if found is None:
         return {}
+    scale, move = ([values[i] for i in kept] for values in found)
     entries = level.get("axes")
     last = entries[-1] if isinstance(entries, list) and entries else None
     unit = last.get("unit") if isinstance(last, dict) else None
     return {
-        "scale": tuple(steps["scale"]),
-        "translate": tuple(steps.get("translation", ())),
+        "scale": tuple(scale),
+        "translate": tuple(move),
         "units": unit if isinstance(unit, str) and 0 < len(unit) < 40 else "pixel",
     }
 
 
-FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True)
+FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True, masks=True)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, reason
+from napari_wildseg.engine.tiff import check_compression
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.bombs import deflate_within
 from napari_wildseg.io.description import described
+from napari_wildseg.io.foreign import of_others, refuse_meaning, turned
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
 from napari_wildseg.io.sizes import check_stack
@@ -42,7 +44,6 @@ _TO_MICROMETRES = {
 _OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 _NAMESPACE = "napari-wildseg"
 _DEFLATE = (8, 32946)
-_LZMA = 34925
 # ImageJ's and OME's letters for the axes of ours; plain TIFFs of several pages have Q or I.
 _AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "IYX": "zyx"}
 
@@ -144,13 +145,17 @@ def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> lis
     return [path]
 
 
-def read(path: Path) -> LabelImage:
+def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
     """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack.
 
     Parameters
     ----------
     path : Path
         The TIFF.
+    value_255 : str, optional
+        See `napari_wildseg.io.read_labels`.
+    turn : bool
+        Whether the orientation in the file is undone.
 
     Returns
     -------
@@ -172,6 +177,7 @@ def read(path: Path) -> LabelImage:
             ome = file.ome_metadata
             page = file.pages.first
             resolution = page.get_resolution() if "XResolution" in page.tags else (1.0, 1.0)
+            orientation = page.tags.valueof("Orientation", 1) if turn else 1
     except InputError:
         raise
     except Exception as error:  # tifffile raises what the damage happens to run into
@@ -180,16 +186,20 @@ def read(path: Path) -> LabelImage:
         ) from error
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
+        refuse_meaning(value_255, path.name)
         about = parse_json(info.encode("utf-8", "replace"), path.name)
-        return described(values, about, path.name)
+        return turned(described(values, about, path.name), orientation)
     if ome and (comment := _comment(ome)) is not None:
-        return described(values, parse_json(comment, path.name), path.name)
+        refuse_meaning(value_255, path.name)
+        about = parse_json(comment, path.name)
+        return turned(described(values, about, path.name), orientation)
     scale = (
         _ome_scale(ome, axes)
         if ome
         else _scale(resolution, imagej.get("unit"), imagej.get("spacing"), axes)
     )
-    return LabelImage.from_array(values, axes=axes, **scale)
+    known = of_others(values, where=path.name, value_255=value_255, axes=axes, **scale)
+    return turned(known, orientation)
 
 
 def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
@@ -220,9 +230,8 @@ def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
 
 def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
     """Refuse strips and tiles that unpack to far more than they should."""
+    check_compression(file, page, where)
     page = page.aspage()
-    if page.compression == _LZMA:
-        raise InputError(f"{where} is compressed by LZMA: save it with deflate or uncompressed.")
     if page.compression not in _DEFLATE:
         return
     limit = math.prod(page.chunks) * max(1, page.bitspersample // 8)
@@ -283,5 +292,7 @@ def _comment(xml: str) -> bytes | None:
     return None
 
 
-OME = Format("ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, write_ome, stacks=True)
-FORMAT = Format("tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True)
+OME = Format(
+    "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, write_ome, stacks=True, masks=True
+)
+FORMAT = Format("tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True, masks=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import (
-    PICTURE_SUFFIXES,
     check_readable,
     check_size,
     open_picture,
@@ -18,7 +18,8 @@ from napari_wildseg.engine.pictures import (
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
-from napari_wildseg.io.formats.png import read_json, sidecar_of
+from napari_wildseg.io.formats.png import ignored, is_sidecar, read_json, sidecar_of
+from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
 from napari_wildseg.io.owners import check_owner, owned_by
 from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
@@ -71,13 +72,14 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
         The text file.
     size : tuple of int, optional
         Height and width of the picture, which the file does not tell. By default from the
-        sidecar, or from a picture of the same name beside the file or in ``images`` beside
-        its folder.
+        sidecar, or from a picture of the same name beside the file or in ``images`` in place
+        of ``labels``.
 
     Returns
     -------
     LabelImage
-        Later lines are painted over earlier ones.
+        Later lines are painted over earlier ones. Without a sidecar, names are those of
+        ``data.yaml`` or ``classes.txt`` beside it or in the two folders above.
 
     Raises
     ------
@@ -89,8 +91,8 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
 
 def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
     check_readable_text(path)
-    about = {}
-    parsed = read_json(sidecar) if sidecar.is_file() else None
+    about: dict[str, Any] = {}
+    parsed = read_json(sidecar) if is_sidecar(sidecar) else None
     if isinstance(parsed, dict) and size is None:
         declared = parsed.get("image_size")
         if isinstance(declared, dict):
@@ -103,15 +105,17 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
     if parsed is not None:
         about = about_from_json(parsed, sidecar.name, (height, width))
         del about["shape"]
+    else:
+        about = {"classes": classes_beside(path), "notices": ignored(sidecar)}
     labels = np.zeros((height, width), np.uint8)
     for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
         try:
-            value = int(fields[0]) + 1
+            value = int(float(fields[0])) + 1
             corners = np.array(fields[1:], np.float64).reshape(-1, 2)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise InputError(f"{path.name}, line {number}: not a class and a polygon.") from None
         inside = len(corners) >= 3 and np.isfinite(corners).all() and np.abs(corners).max() <= 4
         if not inside or not 1 <= value <= MAX_CLASSES:
@@ -151,17 +155,16 @@ def check_readable_text(path: Path) -> None:
 
 def _size_of_picture(path: Path) -> tuple[int, int]:
     """Look for the picture and take its size, upright as it is read."""
-    for folder in (path.parent, path.parent.parent / "images"):
-        for suffix in PICTURE_SUFFIXES:
-            picture = folder / f"{path.stem}{suffix}"
-            if picture.is_file():
-                with open_picture(picture) as opened:
-                    turned = opened.getexif().get(274, 1) in (5, 6, 7, 8)
-                    width, height = opened.size
-                return (width, height) if turned else (height, width)
-    raise InputError(
-        f"{path.name} does not tell the size of its picture: put the picture beside it."
-    )
+    picture = picture_of(path)
+    if picture is None:
+        raise InputError(
+            f"{path.name} does not tell the size of its picture: put the picture beside it, or in "
+            "images in place of labels."
+        )
+    with open_picture(picture) as opened:
+        turned = opened.getexif().get(274, 1) in (5, 6, 7, 8)
+        width, height = opened.size
+    return (width, height) if turned else (height, width)
 
 
 FORMAT = Format(

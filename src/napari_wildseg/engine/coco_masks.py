@@ -1,0 +1,158 @@
+"""COCO segmentations of untrusted files as run lengths; the work is bounded before it begins."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_OUTLINE = 4_000_000
+"""Longest outline of one segmentation, in pixels: the mask library makes five points a pixel."""
+
+MAX_OUTLINES = 40_000_000
+"""Longest outline of all segmentations of an image, in pixels: half a minute."""
+
+
+class SegmentationError(ValueError):
+    """A segmentation that is none; says what is wrong with it, as part of a sentence."""
+
+
+class Region(NamedTuple):
+    """Pixels of a segmentation.
+
+    Attributes
+    ----------
+    runs : ndarray
+        ``(N,)`` int64: off, on, off, ... down the columns; they add up to the image.
+    left_out : int
+        How many of its polygons have fewer than three corners, and so no pixel.
+    """
+
+    runs: NDArray[np.int64]
+    left_out: int = 0
+
+    def mask(self, height: int, width: int) -> NDArray[np.bool_]:
+        """Unpack the runs.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the image.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` bool.
+        """
+        flat = np.repeat(np.arange(self.runs.size) % 2 == 1, self.runs)
+        return np.ascontiguousarray(flat.reshape((height, width), order="F"))
+
+
+def region_of(segmentation: object, height: int, width: int) -> Region:
+    """Turn a segmentation of any of COCO's kinds into run lengths; all of it is checked.
+
+    Parameters
+    ----------
+    segmentation : object
+        A parsed JSON value: polygons, run lengths or compressed run lengths.
+    height, width : int
+        Size of the image.
+
+    Raises
+    ------
+    SegmentationError
+        If it is neither polygons nor a mask of this image, or has no usable polygon at all.
+    """
+    if isinstance(segmentation, list):
+        return _of_polygons(segmentation, height, width)
+    if not isinstance(segmentation, dict):
+        raise SegmentationError(
+            "it has no segmentation, neither polygons nor run lengths of the image's size"
+        )
+    if segmentation.get("size") != [height, width]:
+        raise SegmentationError("its mask has another size than the image")
+    counts = segmentation.get("counts")
+    runs: NDArray[np.int64] | None = None
+    if isinstance(counts, str):
+        runs = _unpacked(counts)
+    elif isinstance(counts, list) and all(type(n) is int and 0 <= n < 1 << 40 for n in counts):
+        runs = np.array(counts, np.int64)
+    if runs is None or not ((runs >= 0) & (runs <= height * width)).all():
+        raise SegmentationError("its run lengths are no numbers that fit")
+    if int(runs.sum()) != height * width:
+        raise SegmentationError("its run lengths do not fill the image")
+    return Region(runs)
+
+
+def outline_of(segmentation: object) -> float:
+    """Measure how long the outline of polygons is, in pixels, before it is drawn.
+
+    Parameters
+    ----------
+    segmentation : object
+        A parsed JSON value; what is no list of polygons has no outline.
+    """
+    total = 0.0
+    for polygon in segmentation if isinstance(segmentation, list) else ():
+        usable = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        if usable and all(type(v) in (int, float) for v in polygon):
+            corners = np.array(polygon, float).reshape(-1, 2)
+            total += float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum())
+    return total
+
+
+def _of_polygons(polygons: list[Any], height: int, width: int) -> Region:
+    from pycocotools import mask as coco
+
+    if not polygons:
+        raise SegmentationError("its segmentation is empty (a box alone?)")
+    # Beyond this, five points a pixel would no longer fit into the library's 32 bits.
+    limit = min(4 * max(height, width) + 16, 400_000_000)
+    good = []
+    for polygon in polygons:
+        numbers = isinstance(polygon, list) and all(
+            type(v) in (int, float) and -limit <= v <= limit for v in polygon
+        )
+        if not numbers:
+            raise SegmentationError("a polygon has corners that are no numbers or far outside")
+        if len(polygon) >= 6 and len(polygon) % 2 == 0:
+            good.append(polygon)
+    outline = outline_of(good)
+    if outline > MAX_OUTLINE:
+        raise SegmentationError(
+            f"its outline is {outline:.1e} pixels long, and at most {MAX_OUTLINE:.0e} are drawn"
+        )
+    if not good:
+        raise SegmentationError("no polygon of it has three points")
+    # The library takes a polygon of four numbers for a box; these have six at least.
+    codes = coco.frPyObjects(good, height, width)
+    while len(codes) > 1:  # in a tree: one by one, the time would grow with the square
+        codes = [coco.merge(codes[i : i + 64]) for i in range(0, len(codes), 64)]
+    text: Any = codes[0]["counts"]
+    runs = _unpacked(text if isinstance(text, str) else text.decode("ascii"))
+    assert runs is not None  # the library's own
+    return Region(runs, len(polygons) - len(good))
+
+
+def _unpacked(counts: str) -> NDArray[np.int64] | None:
+    """Unpack COCO's compressed run lengths; done here, since C code would trust them.
+
+    Each number is in groups of five bits, lowest first, in letters from "0"; bit 5 says that
+    more follows, and from the fourth on the difference to the number two before is stored.
+    """
+    letters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    last = (letters & 32) == 0
+    if not letters.size or letters.min() < 0 or letters.max() > 63 or not last[-1]:
+        return None
+    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
+    lengths = np.diff(np.append(starts, letters.size))
+    if lengths.max() > 8:
+        return None
+    place = np.arange(letters.size) - np.repeat(starts, lengths)
+    numbers = np.add.reduceat((letters & 31) << (5 * place), starts)
+    negative = (letters[last] & 16) > 0
+    numbers = np.where(negative, numbers - (1 << (5 * lengths)), numbers)
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    return numbers
