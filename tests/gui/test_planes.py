@@ -78,3 +78,17 @@ def test_another_run_ends_that_of_a_stack(desk, photo):
     d.rest()
     assert "Refined" in d.status
     assert not d.layer().data[2].any()
+
+
+def test_a_result_comes_whole_in_the_3d_view(desk, photo):
+    """napari's status bar raises there when a label layer is selected before the mouse moved."""
+    d = desk(np.stack([photo[::2, ::2, 1]] * 3), "cup of coffee, table")
+    d.viewer.dims.ndisplay = 3
+    d.viewer.mouse_over_canvas = True
+    for action in ("auto_segment", "refine"):
+        d.run(action)
+        assert d.status.startswith(("Done", "Refined", '"'))
+    d.controller.pick_class(2)
+    assert d.viewer.mouse_over_canvas
+    assert d.controller.session.plane_state(d.controller.plane).segmented
+    d.viewer.mouse_over_canvas = False

@@ -11,6 +11,7 @@ from hypothesis import given
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
+from napari_wildseg.engine.vocabularies import load_vocabulary
 from napari_wildseg.io import LabelImage
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.label_image import (
@@ -169,3 +170,16 @@ def test_dump_json_takes_numpy_and_nothing_else():
     assert json.loads(text) == {"a": 0.5, "b": [0, 1], "c": "漢"}
     with pytest.raises(TypeError, match="object"):
         dump_json(object())
+
+
+@pytest.mark.parametrize("name", ["c\u202eat", "c\u2066at", "cat\x07", "c\u00adat"])
+def test_names_with_control_characters_are_refused_wherever_they_come_from(name, tmp_path):
+    info = ClassInfo(1, name, ("cat",), (1, 2, 3))
+    with pytest.raises(InputError, match=r"control character U\+"):
+        LabelImage(np.zeros((2, 2), np.uint8), (info,))
+    with pytest.raises(InputError, match=r"x\.json: class 1 has .* control character"):
+        classes_from_json([{"id": 1, "name": "cat", "prompts": [name]}], "x.json")
+    words = tmp_path / "words.txt"
+    words.write_text(f"dog\n{name}\n", "utf-8")
+    with pytest.raises(InputError, match=r"words\.txt has .* control character"):
+        load_vocabulary(words)

@@ -12,6 +12,7 @@ from napari_wildseg.engine.palette import palette_colour
 BACKGROUND = 0
 UNLABELLED = 255
 MAX_CLASSES = 254
+_JOINERS = "\u200c\u200d"
 MAX_NAME = 200
 """Longest accepted name or prompt, in characters."""
 
@@ -74,8 +75,8 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     ------
     InputError
         If there is no name, a name is blank, given twice (case and width ignored), longer than
-        200 characters or holds control characters, if an id is not a label value from 1 to 254 or
-        is given twice, or if there are more than 254 classes.
+        200 characters or holds control characters (bidirectional overrides too), if an id is not a
+        label value from 1 to 254 or is given twice, or if there are more than 254 classes.
 
     Examples
     --------
@@ -105,10 +106,11 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
-        if "".join(info.name.split()) != info.name.replace(
-            " ", ""
-        ):  # some formats keep a name a line
+        if "".join(info.name.split()) != info.name.replace(" ", ""):
+            # Some formats keep one name a line.
             info = replace(info, name=" ".join(info.name.split()))
+        for text in (info.name, *info.prompts):
+            check_characters(text, f"Class {position}")
         key = fold(info.name)
         if key in seen:
             raise InputError(f'The class "{info.name}" is given twice: name each class once.')
@@ -117,6 +119,30 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     if len({info.id for info in classes}) < len(classes):
         raise InputError("Two classes have the same id: give each its own label value.")
     return tuple(classes)
+
+
+def check_characters(text: str, what: str) -> None:
+    """Refuse control characters in a name, also those that only change the order of writing.
+
+    Parameters
+    ----------
+    text : str
+        A name or a prompt.
+    what : str
+        What has it, for the message, which does not repeat the name.
+
+    Raises
+    ------
+    InputError
+        If there is one. Joiners, which some scripts need within words, are none.
+    """
+    for character in text:
+        kind = unicodedata.category(character)
+        if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS):
+            raise InputError(
+                f"{what} has a name or prompt with the control character "
+                f"U+{ord(character):04X}: retype it."
+            )
 
 
 def fold(name: str) -> str:
@@ -177,6 +203,5 @@ def _clean(text: str, position: int) -> str:
         raise InputError(
             f'The name "{text[:30]}..." has {len(text)} characters; at most {MAX_NAME} are allowed.'
         )
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise InputError(f"Class {position} holds characters that cannot be printed: retype it.")
+    check_characters(text, f"Class {position}")
     return text

@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui.painting import TURN, hold_painting, hold_spinners, main_windows
+from napari_wildseg.gui.plain import plain
 
 
 class _Bar(progress):  # type: ignore[misc]
@@ -113,7 +114,7 @@ class Activity:
         try:
             if self._open:
                 # A total of 0 shows a moving bar: how long it takes is not known yet.
-                desc = progress.stage or self._title
+                desc = plain(progress.stage or self._title)
                 self._bar = bar = _Bar(
                     total=progress.total, desc=desc, leave=False, bar_format=FORMAT
                 )
@@ -132,7 +133,7 @@ class Activity:
         if self._open and bar.n != progress.done:
             bar.update(progress.done - bar.n)
         if self._open:  # the number behind the bar as well, which it would bring when it likes
-            bar.set_description(progress.stage or self._title)
+            bar.set_description(plain(progress.stage or self._title))
 
     def close(self) -> None:
         """Remove the bar; more than once is harmless."""

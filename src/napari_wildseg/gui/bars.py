@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
@@ -14,6 +14,7 @@ from superqt import QFlowLayout
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.thresholds import CUT
 from napari_wildseg.gui.as_typed import quoted
+from napari_wildseg.gui.plain import plain
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
@@ -64,13 +65,13 @@ class SuggestionBar(QWidget):
                 widget.hide()
                 widget.deleteLater()
         for name, score in names:
-            button = QPushButton(f"+ {name}", self)
+            button = QPushButton("+ " + name.replace("&", "&&"), self)  # no shortcut
             if score is not None and score >= CUT:  # what an annotator mostly wants stands out
                 font = button.font()
                 font.setBold(True)
                 button.setFont(font)
             fit = "" if score is None else f" (score {score:.2f})"
-            button.setToolTip(f"Add {name} to the classes{fit}.")
+            button.setToolTip(plain(f"Add {name} to the classes{fit}."))
             button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
             self._flow.addWidget(button)
             self._buttons[fold(name)] = button
@@ -114,6 +115,7 @@ class LeftOverBar(QWidget):
         self.setToolTip("Corrections that were painted on this image and not exported.")
         self._text = QLabel(self)
         self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
         self.restore = QPushButton("Restore", self)
         self.restore.setObjectName("restore")
         self.restore.setToolTip("Paint these corrections into the labels layer again.")

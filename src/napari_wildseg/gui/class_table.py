@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.classes import as_typed
+from napari_wildseg.gui.plain import plain
 
 NAME, AREA, LOCK = range(3)
 _INVALID = QModelIndex()
@@ -128,8 +129,8 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             asked = ", ".join(info.prompts)
             notice = self._notices.get(info.id, "")
-            return f"{notice}\n\n".lstrip() + (
-                f"{info.name}: label {info.id}, asked for as {asked}.\n"
+            return plain(
+                f"{notice}\n\n".lstrip() + f"{info.name}: label {info.id}, asked for as {asked}.\n"
                 "Click to paint with it, double-click to rename, Delete to remove;\n"
                 "the box shows or hides it, the padlock (or L) locks it."
             )
@@ -159,7 +160,7 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"The share of the image labelled {info.name}."
+            return plain(f"The share of the image labelled {info.name}.")
         return None
 
     def setData(  # noqa: N802

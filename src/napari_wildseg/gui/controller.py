@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from psygnal import Signal
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.automatic import AutoNames
@@ -36,7 +37,7 @@ from napari_wildseg.gui.worker import Job, shared_worker
 from napari_wildseg.gui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from napari import Viewer
 
@@ -120,6 +121,8 @@ class Controller(Workspace):
 
     def auto_segment(self) -> None:
         """Find the classes in the plane shown; corrections made before are kept."""
+        if self._asks_first([self.plane], self.auto_segment):
+            return
         if not self.automatic.start(self._segment_shown):
             self._segment_shown()
 
@@ -140,6 +143,8 @@ class Controller(Workspace):
         if ready is None:
             return
         session, image, plane = ready
+        if self._asks_first(planes_like(image, plane), self.auto_segment_planes):
+            return
         self._planes_left = planes_like(image, plane)
         self._planes_total = len(self._planes_left)
         self._next_plane(session, image)
@@ -184,11 +189,17 @@ class Controller(Workspace):
         near : float, optional
             Change nothing farther than this from what was painted since the last result.
         """
+        try:
+            self.opened.take()
+        except WildsegError as error:
+            self.tell(str(error))
+            return
         ready = self.ready()
         if ready is None:
             return
         session, image, plane = ready
-        if not session.plane_state(plane).segmented:
+        state = session.plane_state(plane)
+        if not state.segmented and state.prior is None:
             self.tell("There is nothing to refine yet: press Auto-segment first.")
             return
         if session.offered:
@@ -271,6 +282,7 @@ class Controller(Workspace):
         def shown(taken: Taken) -> None:
             state = session.plane_state(plane)
             state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
+            state.prior = None
             self.apply_visibility()
             self.layers.activate(session, self.selected_class)
             dropped = self.automatic.finish(taken.there, session)
@@ -339,6 +351,34 @@ class Controller(Workspace):
 
     # ------------------------------------------------------------------ inside
 
+    def _asks_first(self, planes: Iterable[Plane | None], again: Callable[[], None]) -> bool:
+        """Offer to replace labels that Auto-segment did not make; whether there are any."""
+        session = self.session
+        if session is None:
+            return False
+        wanted = set(planes)
+        kept = [s for p, s in session.planes.items() if p in wanted and s.prior is not None]
+        tracked = session.tracked.get(LABELS)
+        adopted = tracked is not None and tracked.adopted and not session.may_replace
+        if not kept and not adopted and not self.opened.is_painted():
+            return False
+
+        def replace() -> None:
+            session.may_replace = True
+            for state in kept:
+                state.prior = None
+            again()
+
+        message = (
+            "Auto-segment would replace labels that it did not make, or put its own over them: "
+            "Refine starts from them and keeps what you paint."
+        )
+        if session.may_replace and not kept:
+            return False
+        self.status.emit(message)
+        notices.offer(message, "Segment anew", replace)
+        return True
+
     def ready(self) -> tuple[ImageSession, Image, Plane] | None:
         """Return what a run needs, or say what is missing and return None.
 
@@ -366,6 +406,7 @@ class Controller(Workspace):
             threshold=self.threshold,
             model=self.model,
             options={"views": self.settings.views, "background": self.settings.background},
+            prior=session.plane_state(plane).prior,
             limits=Limits(near, tuple(sorted(session.locked))),
             memory=self.memory.current,
         )
@@ -382,6 +423,7 @@ class Controller(Workspace):
 
     def _on_plane_changed(self) -> None:
         session = self.session
+        self.opened.note()
         if session is not None and session.planes:
             self.areas_changed.emit()
             self.say_what_next()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -94,6 +95,7 @@ class ExportDialog(QDialog):
         self.about = QLabel(self)
         self.about.setObjectName("export_about")
         self.about.setWordWrap(True)
+        self.about.setTextFormat(Qt.TextFormat.PlainText)
         # No standard button: some desktops give those pictures that go with no theme of napari.
         self.buttons = QDialogButtonBox(self)
         self.buttons.addButton("Cancel", QDialogButtonBox.ButtonRole.RejectRole)

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.gui.plain import raw
 from napari_wildseg.gui.provenance import KEY, Loaded, Provenance
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _classes_of(meta: dict[str, Any]) -> list[ClassInfo]:
     colours = getattr(meta.get("colormap"), "color_dict", {}) or {}
     classes = []
     for value, name in zip(features["index"], features["class"], strict=True):
-        number, text = int(value), str(name).strip()
+        number, text = int(value), raw(str(name)).strip()
         if not 1 <= number <= MAX_CLASSES or not text:
             continue
         rgba = colours.get(number)

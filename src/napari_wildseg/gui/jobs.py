@@ -20,7 +20,7 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_values
+from napari_wildseg.gui.decisions import UNLABELLED, Patch, Standings, label_values, only
 from napari_wildseg.gui.imports import import_steps
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class Request:
     threshold: float
     model: str = "starter"
     options: dict[str, Any] = field(default_factory=dict)
+    prior: NDArray[np.uint8] | None = None
+    """Labels to refine instead of the model's pseudo-labels."""
     limits: Limits = field(default_factory=Limits)
     memory: ClassMemory | None = None
     """What earlier images taught; asked when classes are looked for."""
@@ -191,7 +193,18 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
     segmenter.threshold = request.threshold
-    result = yield from segmenter.refine_steps(corrections)
+    if request.prior is None:
+        result = yield from segmenter.refine_steps(corrections)
+    else:
+        if request.source.is_windowed:
+            raise InputError(
+                "Labels that were opened can be refined in planes of up to 4 million pixels: "
+                "crop the image, or press Auto-segment, which keeps what you paint."
+            )
+        prior = only(request.prior, (info.id for info in request.classes), UNLABELLED)
+        result = yield from cast("Segmenter", segmenter).refine_steps(
+            corrections, pseudo_labels=prior
+        )
     return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 

@@ -24,6 +24,7 @@ from napari_wildseg.gui.layers import (
 )
 from napari_wildseg.gui.new_layer import add_in_turns
 from napari_wildseg.gui.provenance import KEY, Provenance
+from napari_wildseg.gui.selecting import no_status, select
 from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.strokes import brushed
 from napari_wildseg.gui.tracked import TrackedLayer
@@ -77,9 +78,10 @@ class LabelLayers:
         if tracked is not None and self.there(tracked.layer):
             return tracked
         layer = self._new(session, image, kind)
-        tracked = self._track(session, image, kind, layer)
+        tracked = self._track(session, kind, layer)
         self._prepare(layer)
-        self._viewer.add_layer(layer)
+        with no_status(self._viewer):
+            self._viewer.add_layer(layer)
         self._listen(tracked, layer)
         return tracked
 
@@ -137,7 +139,7 @@ class LabelLayers:
             Called some turns of the event loop later, when napari has drawn it. It is in the
             viewer, and listened to, when this returns.
         """
-        tracked = self._track(session, image, kind, layer)
+        tracked = self._track(session, kind, layer)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
         tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
         self._prepare(layer, visible=visible)
@@ -185,7 +187,7 @@ class LabelLayers:
         layer = self.to_paint(session)
         if layer is None:
             return
-        self._viewer.layers.selection.active = layer
+        select(self._viewer, layer)
         ids = [info.id for info in session.classes]
         if ids:
             layer.selected_label = label if label in ids else ids[0]
@@ -206,11 +208,26 @@ class LabelLayers:
             data=data,
         )
 
-    def _track(self, session: ImageSession, image: Image, kind: str, layer: Labels) -> TrackedLayer:
-        if not session.followed:
-            session.followed = True
-            for name in PLACE_EVENTS:
-                getattr(image.events, name).connect(self._on_image_moved)
+    def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:
+        """Take a layer that is in the viewer as the labels of an image, in its place."""
+        session.tracked[LABELS] = tracked
+        self._follow(session)
+        provenance = layer.metadata[KEY] = Provenance(session, tracked)
+        provenance.array = layer.data
+        self._listen(tracked, layer)
+        if np.iinfo(layer.data.dtype).max < UNLABELLED:
+            layer.data = layer.data.astype(np.int16)
+
+    def _follow(self, session: ImageSession) -> None:
+        image = session.image
+        if image is None or session.followed:
+            return
+        session.followed = True
+        for name in PLACE_EVENTS:
+            getattr(image.events, name).connect(self._on_image_moved)
+
+    def _track(self, session: ImageSession, kind: str, layer: Labels) -> TrackedLayer:
+        self._follow(session)
         tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
         provenance = layer.metadata[KEY] = Provenance(session, tracked)
         provenance.array = layer.data

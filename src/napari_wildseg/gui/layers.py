@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.gui.display import Plane, level_shape, serving_level, steps_of
+from napari_wildseg.gui.plain import plain, raw
 
 PSEUDO_SUFFIX = " pseudo-labels"
 LABELS_SUFFIX = " labels"
@@ -136,7 +137,7 @@ def colours_and_features(
         colours[info.id] = (*(c / 255 for c in info.colour), alpha)
     features: dict[str, list[Any]] = {
         "index": [0, *(info.id for info in classes), UNLABELLED],
-        "class": ["background", *(info.name for info in classes), "not sure"],
+        "class": ["background", *(plain(info.name) for info in classes), "not sure"],
     }
     return colours, features
 
@@ -145,7 +146,8 @@ def class_names(layer: Labels) -> Mapping[int, str]:
     """Return the names a label layer carries, by label value."""
     if not {"index", "class"} <= set(layer.features.columns):
         return {}
-    return dict(zip(layer.features["index"].astype(int), layer.features["class"], strict=True))
+    names = map(raw, layer.features["class"])
+    return dict(zip(layer.features["index"].astype(int), names, strict=True))
 
 
 def read_plane(layer: Labels, plane: Plane) -> NDArray[np.integer]:

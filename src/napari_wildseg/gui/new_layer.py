@@ -16,6 +16,7 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.gui.early_visual import made_ahead
 from napari_wildseg.gui.late_controls import controls_later
 from napari_wildseg.gui.painting import TURN, draw_canvases, hold_painting
+from napari_wildseg.gui.selecting import no_status
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -90,7 +91,8 @@ def _same_selection(viewer: Viewer) -> Iterator[None]:
     selection = viewer.layers.selection
     active = selection.active
     if active is None:
-        yield
+        with no_status(viewer):
+            yield
         return
     with selection.events.blocker_all():
         try:

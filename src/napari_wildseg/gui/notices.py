@@ -9,6 +9,7 @@ from typing import Any
 from napari.utils import notifications
 
 from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.gui.plain import plain
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def sentence(error: BaseException, doing: str) -> str:
 
 def warn(message: str) -> None:
     """Show a sentence as a napari warning."""
-    notifications.show_warning(message)
+    notifications.show_warning(plain(message))
 
 
 def offer(message: str, button: str, act: Callable[[], object]) -> None:
@@ -75,5 +76,5 @@ def offer(message: str, button: str, act: Callable[[], object]) -> None:
         notification.close()
         act()
 
-    note = notifications.Notification(message, "warning", actions=((button, pressed),))
+    note = notifications.Notification(plain(message), "warning", actions=((button, pressed),))
     notifications.notification_manager.dispatch(note)

@@ -37,6 +37,8 @@ class PlaneState:
     slot: EngineSlot = field(default_factory=EngineSlot)
     segmented: bool = False
     pseudo_labels: NDArray[np.uint8] | None = None
+    prior: NDArray[np.uint8] | None = None
+    """Labels that Auto-segment did not make, which Refine starts from; never written to."""
     model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -69,6 +71,8 @@ class ImageSession:
         self.array: Any = level_array(image)
         """What `image` holds; when it is replaced, the old pixels tell what still fits."""
         self.shape = level_shape(image)
+        self.may_replace = False
+        """Whether the annotator said that labels of others may be replaced."""
         self.followed = False
         """Whether the label layers follow the image when it is moved or scaled."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.decisions import as_decided, label_values
+from napari_wildseg.gui.decisions import UNLABELLED, as_decided, label_values
 from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
 from napari_wildseg.gui.files import place_in_file
 from napari_wildseg.gui.layers import place_of, read_plane
@@ -156,6 +156,7 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
         _put_plane(controller, session, image, project, plane, labels_too=labels_too)
     for plane, known in done.items():
         kept = session.plane_state(plane)
+        kept.prior = None
         kept.segmented, kept.model = True, str(known.get("model", ""))
         kept.settings = dict(known.get("settings") or {})
         if project.pseudo_labels is not None:
@@ -193,6 +194,10 @@ def _put_plane(
             decided = as_decided(corrections[plane.slices])
         tracked.write(plane, pixels[plane.slices], np.full_like(decided, 255))
         tracker.restore(decided)
+        # Labels beside the corrections are what Refine starts from, until a run replaces them.
+        uncorrected = (pixels[plane.slices] != 0) & (decided == UNLABELLED)
+        if kind == LABELS and uncorrected.any():
+            session.plane_state(plane).prior = pixels[plane.slices].copy()
         controller.safekeeping.note(session, plane)
 
 

@@ -55,6 +55,11 @@ class TrackedLayer:
         self._scratch = Scratch()
 
     @property
+    def adopted(self) -> bool:
+        """Whether the layer was there before us, so that what it holds is somebody's labels."""
+        return self._fill is None
+
+    @property
     def layer(self) -> Labels | None:
         """The layer, or None once it is gone."""
         return self._layer()

@@ -109,6 +109,7 @@ class WildsegWidget(QWidget):
         status.setObjectName("status")
         status.setAccessibleName("State")
         status.setWordWrap(True)
+        status.setTextFormat(Qt.TextFormat.PlainText)
         status.setToolTip("What happens now, or what to do next.")
         status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         status.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)

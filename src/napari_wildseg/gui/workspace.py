@@ -19,8 +19,10 @@ from napari_wildseg.gui.display import Plane, channels_of, current_plane
 from napari_wildseg.gui.image_pixels import ImagePixels
 from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.layers import read_plane
+from napari_wildseg.gui.opened import OpenedLabels
 from napari_wildseg.gui.regions import region_at
 from napari_wildseg.gui.safekeeping import Safekeeping
+from napari_wildseg.gui.selecting import select
 from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.tracked import TrackedLayer
 
@@ -65,6 +67,8 @@ class Workspace:
         self.layers.brought_back.connect(self._on_brought_back)
         self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
         self.pixels = ImagePixels(self)
+        self.opened = OpenedLabels(self)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
         self._closed = False
@@ -103,9 +107,16 @@ class Workspace:
             self._pending = before
         elif self.sessions.get(image) is None:
             self._start_session(self.sessions.open(image, before), image)
+        self.opened.note()
         self.classes_changed.emit()
         self.areas_changed.emit()
         self.say_what_next()
+
+    def _on_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Labels):
+            self.opened.note()
+            if self.opened.found() is event.value:
+                self.say_what_next()
 
     def _start_session(self, session: ImageSession, image: Image) -> None:
         """Look what is known of an image that is new here."""
@@ -242,7 +253,7 @@ class Workspace:
         layer = None if session is None else self.layers.to_paint(session)
         if layer is None:
             return
-        self.viewer.layers.selection.active = layer
+        select(self.viewer, layer)
         layer.selected_label = class_id
         layer.mode = "paint"
 
@@ -380,7 +391,12 @@ class Workspace:
             message = "Added: press Auto-segment to look for it, or paint it and Refine."
         else:
             message = "Pick a class and paint what is wrong, then press Refine."
-        self.status.emit(message + self._together())
+        self.status.emit(message + self._together() + self._to_refine())
+
+    def _to_refine(self) -> str:
+        """Say which labels, if any, were opened and can be refined."""
+        layer = None if self._segmented() else self.opened.found()
+        return "" if layer is None else f" Refine starts from the labels in {layer.name}."
 
     def _together(self) -> str:
         """Say which channels are looked at as one picture, if the image is one of several."""
@@ -416,7 +432,10 @@ class Workspace:
     def _segmented(self) -> bool:
         session, plane = self.session, self.plane
         return bool(
-            session and plane and plane in session.planes and session.planes[plane].segmented
+            session
+            and plane
+            and plane in session.planes
+            and (session.planes[plane].segmented or session.planes[plane].prior is not None)
         )
 
     def _on_edited(self, session: ImageSession, planes: Iterable[Plane]) -> None:
@@ -461,6 +480,7 @@ class Workspace:
     def shut_down(self) -> None:
         """Let go of the viewer's layers; more than once is harmless."""
         self._closed = True
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         for session in self.sessions:
             session.settle()
         self.pixels.close()

@@ -17,6 +17,7 @@ from napari_wildseg.engine.classes import (
     MAX_NAME,
     UNLABELLED,
     ClassInfo,
+    check_characters,
     class_colour,
 )
 from napari_wildseg.engine.errors import InputError
@@ -72,7 +73,7 @@ class LabelImage:
     Raises
     ------
     InputError
-        If shapes, types or values break the rules above.
+        If shapes, types or values break the rules above, or a name holds control characters.
     """
 
     labels: NDArray[np.uint8]
@@ -337,6 +338,8 @@ def _floats(values: Iterable[float], name: str) -> tuple[float, ...]:
 def _on_one_line(info: ClassInfo) -> ClassInfo:
     """Fold white space in a name, since some formats keep a name a line."""
     name = " ".join(info.name.split())
+    for text in (name, *info.prompts):
+        check_characters(" ".join(text.split()), f"Class {info.id}")
     return info if name == info.name else replace(info, name=name)
 
 
@@ -398,6 +401,8 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
         texts = [name, *prompts] if isinstance(prompts, list) and prompts else [None]
         if not all(isinstance(t, str) and 0 < len(t) <= MAX_NAME for t in texts):
             raise InputError(f"{where}: class {number} has no usable name or prompts.")
+        for text in texts:
+            check_characters(" ".join(str(text).split()), f"{where}: class {number}")
         if colour is None:
             colour = list(class_colour(number))
         if not (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME
+from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, check_characters
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
 from napari_wildseg.engine.memory.filters import FILTERS
@@ -105,6 +105,8 @@ def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
     for image in images:
         counts = {"pieces": _count(image["pieces"]), "pixels": _count(image["pixels"])}
         classes = tuple(_text(name, MAX_NAME) for name in image["classes"])
+        for each in classes:
+            check_characters(each, "The class memory")
         width = len(classes) + 1
         if not 1 <= len(classes) <= MAX_CLASSES or width > columns["said"]:
             raise ValueError("the classes do not fit the arrays")

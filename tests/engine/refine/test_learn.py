@@ -312,16 +312,47 @@ def test_a_filled_region_says_little_of_what_is_like_it():
     assert told_elsewhere(25, 30, thick=1000.0) < told_elsewhere(25, 30, thick=2.0) - 0.1
 
 
-def test_thick_strokes_pull_less_by_the_square_of_their_widest_disc():
+def test_a_long_stroke_pulls_altogether_as_a_dab_does_and_a_thick_one_less():
     corrections = np.full((60, 80), -1, np.int16)
     corrections[0:3, 0:60] = 1
     corrections[20:39, 20:70] = 0  # 10 deep
-    learning = learner(thick=5.0)
-    pull = learning.pull(learning.find(corrections))
-    disc = np.pi * 100 * len(learning.pieces) / 4800
-    assert disc > 10
-    assert pull[corrections != 0].unique().tolist() == [1.0]
-    np.testing.assert_allclose(pull[corrections == 0], (5 / disc) ** 2, rtol=1e-5)
+    learning = learner(thick=5.0, consistent=0.0)
+    pull = learning.pull(learning.find(corrections)).numpy()
+    density = len(learning.pieces) / 4800
+    np.testing.assert_allclose(pull[corrections == 1].sum() * density, 1, rtol=1e-5)
+    thin = (5 / (np.pi * 100 * density)) ** 2
+    np.testing.assert_allclose(pull[corrections == 0].sum() * density, thin, rtol=1e-5)
+    assert (pull[corrections < 0] == 1).all()
+
+
+def test_pixels_that_contradict_their_stroke_count_less():
+    """A stroke of background on the dark half that runs over into the light one."""
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 10:44] = 0
+    learning = learner()
+    dabs = learning.find(corrections)
+    weights = learning._consistency(dabs)
+    inside, over = corrections[:, :40] == 0, corrections[:, 40:] == 0
+    assert weights[:, 40:][over].max() < 0.5 * weights[:, :40][inside].min()
+    np.testing.assert_allclose(weights[corrections == 0].mean(), 1)
+    assert (weights[corrections < 0] == 1).all()
+    prior = torch.tensor([[0.3, 0.7]]).repeat(len(learning.pieces), 1)
+    light = (learning.pieces.places[:, 1] > 0.55) & (learning.pieces.places[:, 0] < 0.2)
+    moved = [
+        float(made.change(prior, corrections)[light, 0].mean())
+        for made in (learning, learner(consistent=0.0))
+    ]
+    assert moved[0] < 0.85 * moved[1]
+
+
+def test_a_stroke_over_one_thing_or_half_on_another_counts_in_full():
+    learning = learner()
+    for columns in (slice(5, 35), slice(25, 55)):
+        corrections = np.full((60, 80), -1, np.int16)
+        corrections[28:33, columns] = 0
+        weights = learning._consistency(learning.find(corrections))[corrections == 0]
+        assert weights.min() > 0.8
+        assert weights.max() < 1.2
 
 
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():

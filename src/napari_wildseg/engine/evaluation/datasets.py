@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, class_colour
+from napari_wildseg.engine.classes import (
+    MAX_CLASSES,
+    UNLABELLED,
+    ClassInfo,
+    check_characters,
+    class_colour,
+)
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.images import as_rgb
@@ -209,6 +215,7 @@ def _names(parsed: object, where: str) -> dict[int, str]:
         usable = key.isascii() and key.isdigit() and 0 <= int(key) <= MAX_CLASSES
         if not usable or not isinstance(name, str) or not name.strip():
             raise InputError(f"{where}: {key!r}: {name!r} is not a mask value and a name.")
+        check_characters(" ".join(name.split()), f"{where}: {key}")
         if int(key) != 0:  # some sets name the background
             names[int(key)] = name
     if not names or len(set(names.values())) < len(names):

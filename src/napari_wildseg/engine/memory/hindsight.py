@@ -2,7 +2,7 @@
 
 Three experts speak of a class: the relevance maps, the process over their errors, and the pixel
 classifier. For each class, the mixture is taken whose IoU on the finished images is best, less
-half a standard error of its gain over the maps alone; an image that is judged was not learned
+some standard errors of its gain over the maps alone; an image that is judged was not learned
 from. So a memory that would do harm, as one of unrelated scenes does, is not used.
 """
 
@@ -37,8 +37,15 @@ UNTRIED = (1.0, 0.5)
 WHOLE, FINE = 0.9, 0.7
 """See `detail_of`."""
 
-LOWEST = 0.25
+LOWEST = 0.6
 """Least IoU that a factor on the odds is made of."""
+
+LEAST_SPREAD = 0.1
+"""Gains are not taken to vary less than this from image to image."""
+
+DOUBT = 3.0
+"""A gain must exceed ``1 + DOUBT / n`` standard errors on n images: of many mixtures the best is
+taken, and a few images tell little."""
 
 JUDGED = 6000
 """Pixels that those are fitted to, at most."""
@@ -307,7 +314,10 @@ def _judged(
         return Hindsight(*UNTRIED) if alike else Hindsight()
     table = np.stack(list(ious.values()), axis=1)
     gains = table - table[0]
-    score = gains.mean(1) - gains.std(1, ddof=1) / np.sqrt(table.shape[1]) / 2
+    count = table.shape[1]
+    error = np.maximum(gains.std(1, ddof=1), LEAST_SPREAD) / np.sqrt(count)
+    score = gains.mean(1) - error * (1 + DOUBT / count)
+    score[0] = 0.0
     best = int(score.argmax())
     pairs = {digest: (float(c[0]), float(c[best])) for digest, c in ious.items()}
     return Hindsight(*MIXTURES[best], float(odds[best]), as_met, pairs)

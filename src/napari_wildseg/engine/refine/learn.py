@@ -37,6 +37,7 @@ from napari_wildseg.engine.refine.reach import (
     keep_apart,
     shrink_labels,
 )
+from napari_wildseg.engine.refine.strokes import consistency
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
@@ -89,6 +90,9 @@ class Learning:
     thick : float
         Pieces in the largest disc within a stroke, from which it is more than a brush's width: the
         thicker, the quieter, by the square. Who fills what is wrong leaves little to be found.
+    consistent : float
+        Exponent of how alike a piece under a stroke is to the whole stroke: how little pixels that
+        contradict the rest of it count.
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
@@ -112,6 +116,7 @@ class Learning:
     noise: float = 0.05
     voice: float = 1.0
     thick: float = 8.0
+    consistent: float = 1.0
     reach: float = 0.7
     loudness: float = 0.5
     farthest: float = 0.07
@@ -174,7 +179,8 @@ class Learner:
         fold = np.arange(len(dabs)) % max(folds, 1)
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
-        shape, loud = (prior.shape[0], prior.shape[1]), self._loudness(dabs)[dabs.index]
+        shape = (prior.shape[0], prior.shape[1])
+        loud = self._loud(dabs)
         counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
         heard = counts.sum(0)
@@ -203,7 +209,7 @@ class Learner:
         return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
 
     def pull(self, dabs: Dabs) -> Tensor:
-        """Say how much corrected pixels may pull at their neighbours.
+        """Say how much corrected pixels may pull at their neighbours in the random walk.
 
         Parameters
         ----------
@@ -213,10 +219,18 @@ class Learner:
         Returns
         -------
         torch.Tensor
-            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for strokes of a brush, less the
-            thicker they are; 1 where nothing is corrected.
+            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing is
+            corrected. A long stroke pulls altogether as a dab does: with full strength all along,
+            it would spread by its own width wherever no edge stops it.
         """
-        return torch.from_numpy(np.append(self._thinness(dabs), 1.0)[dabs.index]).float()
+        return torch.from_numpy(self._loud(dabs)).float()
+
+    def _loud(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(h, w)`` in (0, 1]: what each corrected pixel counts; 1 for those of no stroke."""
+        return np.minimum(1, self._loudness(dabs)[dabs.index] * self._consistency(dabs))
+
+    def _consistency(self, dabs: Dabs) -> NDArray[np.float64]:
+        return consistency(dabs, self.pieces.index, self._points, self.options.consistent)
 
     def _features_for(self, prior: Tensor, votes: Tensor) -> Tensor:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
@@ -271,11 +285,10 @@ class Learner:
 
     def _belief(self, wrong: Tensor) -> float:
         """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
-        strokes = len(wrong)
-        if not strokes:
+        if not len(wrong):
             return 1.0
         surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
-        insistence = min(strokes, _MOST_STROKES) ** self.options.insistence
+        insistence = min(len(wrong), _MOST_STROKES) ** self.options.insistence
         return float(1 / (surprise * insistence))
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_wildseg.engine.arguments import require
-from napari_wildseg.engine.classes import MAX_NAME, fold
+from napari_wildseg.engine.classes import MAX_NAME, check_characters, fold
 from napari_wildseg.engine.errors import InputError, WildsegError
 
 
@@ -142,6 +142,8 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
             f'{path.name}: the name "{long[:30]}..." has {len(long)} characters; '
             f"at most {MAX_NAME} are allowed."
         )
+    for name in names:
+        check_characters(name, path.name)
     return names
 
 

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest, as_labels
 from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.plain import plain
 from napari_wildseg.gui.sections.base import Folded, Section
 
 SAME = "all classes above"
@@ -168,7 +169,7 @@ class BatchSection(Section):
         self.bar.setRange(0, max(1, total))
         self.bar.setValue(done)
         self.bar.setFormat(text)
-        self.bar.setToolTip(text)
+        self.bar.setToolTip(plain(text))
 
     def _ended(self, well: bool, reason: str) -> None:
         self._running(False)

@@ -17,6 +17,7 @@ from napari_wildseg.gui.display import planes_like
 from napari_wildseg.gui.export_dialog import ExportDialog
 from napari_wildseg.gui.files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.notices import counted, listed
+from napari_wildseg.gui.plain import plain
 from napari_wildseg.gui.sections.base import Section
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ class ExportSection(Section):
             if path.exists() and not (asked := self._may_replace([path])):
                 return
         self._choice = replace(self._choice, folder=path.parent)
-        project = state.take_down(controller, session)
+        try:
+            project = state.take_down(controller, session)
+        except WildsegError as error:
+            controller.tell(str(error))
+            return
         controller.runner.run(
             "Save project",
             session.image,
@@ -218,14 +223,14 @@ class ExportSection(Section):
 
     def _may_replace(self, files: list[Path]) -> bool:
         answer = QMessageBox.question(
-            self, "Export labels", f"Replace {listed([p.name for p in files])}?"
+            self, "Export labels", plain(f"Replace {listed([p.name for p in files])}?")
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _may_take_over(self, session: ImageSession) -> bool:
         image = session.image
         question = f"Replace the labels of {image.name if image else 'this image'} by the file's?"
-        answer = QMessageBox.question(self, "Open project or labels", question)
+        answer = QMessageBox.question(self, "Open project or labels", plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
 
 

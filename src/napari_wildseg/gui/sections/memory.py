@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QMessageB
 
 from napari_wildseg.gui.class_memory import described
 from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.plain import plain
 from napari_wildseg.gui.sections.base import Section
 
 FILES = "Class memories (*.wildmemory)"
@@ -103,7 +104,7 @@ class MemorySection(Section):
         else:
             text = "Learned from no image yet"
         self.switch.setText(f"{text} ..." if memory.learning else text)
-        self.switch.setToolTip("\n\n".join(filter(None, [described(known), _ABOUT])))
+        self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
         self.alike.setChecked(known.alike)
         for action in (self.forget_image, self.forget_all, self.save):
             action.setEnabled(known.images > 0)

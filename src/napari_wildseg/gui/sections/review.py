@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel
 
 from napari_wildseg.gui.batch_process import BatchProcess, BatchRequest
+from napari_wildseg.gui.plain import plain
 from napari_wildseg.gui.review import Reviewer
 from napari_wildseg.gui.sections.base import Section
 
@@ -33,6 +35,7 @@ class ReviewSection(Section):
         self.where = QLabel(self)
         self.where.setObjectName("review_where")
         self.where.setWordWrap(True)
+        self.where.setTextFormat(Qt.TextFormat.PlainText)
         self.previous = self.button(
             "review_previous",
             "Previous",
@@ -132,7 +135,7 @@ class ReviewSection(Section):
             self._begun = False
             self.unfold_asked.emit()
         item = self.reviewer.item
-        self.where.setToolTip("" if item is None else item.record.image)
+        self.where.setToolTip("" if item is None else plain(item.record.image))
         self._busy(False)
 
     def _busy(self, busy: bool) -> None:
