@@ -180,7 +180,7 @@ def test_a_folder_that_version_01_moved_away_is_kept(tmp_path):
 def test_two_files_are_read_as_one_version_while_they_are_replaced(tmp_path, monkeypatch):
     path = tmp_path / "x.png"
     write_labels(path, one_class(1, "old"))
-    real, turns = png.decode, iter([True])
+    real, turns = png._decode, iter([True])
 
     def between(where):
         found = real(where)
@@ -188,7 +188,7 @@ def test_two_files_are_read_as_one_version_while_they_are_replaced(tmp_path, mon
             write_labels(path, one_class(2, "new"), overwrite=True)
         return found
 
-    monkeypatch.setattr(png, "decode", between)
+    monkeypatch.setattr(png, "_decode", between)
     found = read_labels(path)
     assert (found.labels == 2).all()
     assert found.classes[0].name == "new"

@@ -106,9 +106,10 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
-        if "".join(info.name.split()) != info.name.replace(" ", ""):
-            # Some formats keep one name a line.
-            info = replace(info, name=" ".join(info.name.split()))
+        # Some formats keep one name a line, so line breaks and tabs become spaces.
+        info = replace(
+            info, name=_one_line(info.name), prompts=tuple(_one_line(p) for p in info.prompts)
+        )
         for text in (info.name, *info.prompts):
             check_characters(text, f"Class {position}")
         key = fold(info.name)
@@ -119,6 +120,12 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     if len({info.id for info in classes}) < len(classes):
         raise InputError("Two classes have the same id: give each its own label value.")
     return tuple(classes)
+
+
+def _one_line(text: str) -> str:
+    """Replace white space other than spaces."""
+    only_spaces = "".join(text.split()) == text.replace(" ", "")
+    return text if only_spaces else " ".join(text.split())
 
 
 def check_characters(text: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -448,7 +449,8 @@ def parse_json(data: bytes, where: str) -> Any:
     if len(data) > MAX_JSON:
         raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         what = "nested too deep" if isinstance(error, RecursionError) else reason(error)
         raise InputError(f"{where} is not valid JSON ({what}).") from error
