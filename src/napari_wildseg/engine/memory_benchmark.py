@@ -37,7 +37,7 @@ def memory_ratios(
     -------
     dict of str to float
         ``memory_over_segment``: set_image and segment with a memory of 50 images / without;
-        ``learn_over_segment``: adding an image to it and learning again / set_image and segment;
+        ``learn_over_segment``: learning again after an image was added / set_image and segment;
         ``memory_mb_per_image``: megabytes of its file, an image.
 
     Notes
@@ -58,7 +58,9 @@ def memory_ratios(
         moved = record.looks + random.normal(0, 0.02, record.looks.shape).astype(np.float16)
         other = replace(record, digest=f"{number:064x}", name=str(number), looks=moved)
         memory.add(other, segmenter.source)
+    started = time.perf_counter()
     memory.prepare()
+    learned = time.perf_counter() - started
 
     def segment(known: ClassMemory | None) -> float:
         segmenter.memory = known
@@ -72,9 +74,6 @@ def memory_ratios(
     assert any(segmenter.result.settings["memory"].values()), "the gate is closed"
     times = [(segment(memory), segment(None)) for _ in range(repeats)]
     with_memory, without = (min(column) for column in zip(*times, strict=True))
-    started = time.perf_counter()
-    memory.with_record(record, segmenter.source).prepare()
-    learned = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
         size = memory.save(Path(folder) / "m.wildmemory").stat().st_size
     return {

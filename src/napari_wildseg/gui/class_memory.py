@@ -83,7 +83,8 @@ class WindowMemory:
     """There is more or less in it, or it began or ended to learn."""
 
     def __init__(self, controller: Controller) -> None:
-        self.controller = controller
+        # Weakly: what is being learned must not keep the viewer of a closed widget.
+        self._controller = weakref.ref(controller)
         self.enabled = True
         self.known = Known()
         self._memory: ClassMemory | None = None  # never changed in place, only replaced
@@ -94,6 +95,19 @@ class WindowMemory:
         self._taught: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
             weakref.WeakKeyDictionary()
         )
+
+    @property
+    def controller(self) -> Controller:
+        """What the memory belongs to."""
+        controller = self._controller()
+        assert controller is not None
+        return controller
+
+    @property
+    def closed(self) -> bool:
+        """Whether the widget is gone."""
+        controller = self._controller()
+        return controller is None or controller.closed
 
     @property
     def current(self) -> ClassMemory | None:
@@ -323,7 +337,7 @@ class WindowMemory:
 
         def done(known: Known) -> None:
             self.known = known
-            if message:
+            if message and not self.closed:
                 self.controller.status.emit(message)
 
         self._submit(learning_worker(), Job(told, on_result=done))
@@ -345,11 +359,12 @@ class WindowMemory:
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
-        if not self.controller.closed:
+        if not self.closed:
             self.changed.emit()
 
     def _failed(self, error: BaseException) -> None:
-        self.controller.tell(notices.sentence(error, "Learning"))
+        if not self.closed:
+            self.controller.tell(notices.sentence(error, "Learning"))
 
 
 def _few(planes: tuple[Plane, ...]) -> list[Plane]:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMenu, QMessageBox, QToolButton
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QMessageBox,
+    QSizePolicy,
+    QToolButton,
+)
 
 from napari_wildseg.gui.class_memory import described
 from napari_wildseg.gui.notices import counted
@@ -31,6 +39,9 @@ class MemorySection(Section):
         self.switch = QCheckBox(self)
         self.switch.setObjectName("memory")
         self.switch.setChecked(memory.enabled)
+        # In a narrow dock the end of the line is cut off, and nothing scrolls sideways.
+        self.switch.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.switch.setMinimumWidth(150)
         self.switch.toggled.connect(memory.switch)
         self.more = QToolButton(self)
         self.more.setObjectName("memory_more")
@@ -62,6 +73,7 @@ class MemorySection(Section):
         self.forget_image.triggered.connect(lambda: memory.forget_image())
         self.classes = QMenu("Forget a class", self.menu)
         self.classes.setObjectName("forget_class")
+        self.classes.setToolTip("What any image taught about a class is not used any more.")
         self.menu.addMenu(self.classes)
         self.forget_all = self._action(
             "forget_all", "Forget everything ...", "Start again without any image."
@@ -102,7 +114,7 @@ class MemorySection(Section):
         if known.images:
             text = f"Learned from {counted(known.images, 'image', 'images')}"
         else:
-            text = "Learned from no image yet"
+            text = "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
         self.alike.setChecked(known.alike)

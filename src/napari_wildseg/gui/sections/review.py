@@ -28,7 +28,7 @@ class ReviewSection(Section):
         self.reviewer.moved.connect(self._moved)
         self.open = self.button(
             "review_open",
-            "Open a batch ...",
+            "Open ...",
             "Choose the output folder of a finished batch.",
             self.ask,
         )
@@ -72,10 +72,12 @@ class ReviewSection(Section):
             self._update,
             enabled=False,
         )
-        self.column.addWidget(self.open)
+        first = QHBoxLayout()
+        first.addWidget(self.open)
+        first.addWidget(self.update_rest)
+        self.column.addLayout(first)
         self.column.addWidget(self.where)
         self.column.addLayout(row)
-        self.column.addWidget(self.update_rest)
         self.controller.batch_done.connect(self._begin)
         self.controller.runner.busy.connect(self._busy)
 
