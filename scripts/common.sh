@@ -80,3 +80,33 @@ make_environment() {
     # Every process would compile all it imports anew: the tests, and there are dozens, take longer.
     unset PYTHONDONTWRITEBYTECODE
 }
+
+# install_torch: PyTorch without CUDA where it is of no use. PyPI's build for Linux brings CUDA's
+# libraries along. Where PyTorch's own index does not answer at once, pip takes PyPI's build later.
+install_torch() {
+    [ "$(uname -s)" = Linux ] || return 0
+    if [ -e /proc/driver/nvidia/version ] || "$PY" -c 'import importlib.util as i, sys; sys.exit(i.find_spec("torch") is None)'; then
+        return 0
+    fi
+    local index=https://download.pytorch.org/whl/cpu
+    "$PY" - "$index/torch/" 2>/dev/null <<'END' || return 0
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=5).close()
+END
+    say "No NVIDIA card: PyTorch for the processor (about 0.2 GB instead of 3 GB)"
+    "$PY" -m pip install --index-url "$index" torch torchvision ||
+        say "That failed; the build of the package index is taken instead"
+}
+
+# install_package DIR EXTRAS: napari-wildseg in editable form, again when pyproject.toml changed.
+# Each script leaves a mark; what has all that another script needs has that one's mark as well.
+install_package() {
+    if [ ! pyproject.toml -nt "$1/installed$2" ]; then
+        return 0
+    fi
+    install_torch
+    say "Installing napari-wildseg${2:+ with $2}: up to 4 GB to download and 7 GB on disk the first" \
+        "time, most of it PyTorch and CUDA (1 GB and 2 GB without CUDA); later only what is missing"
+    again "$PY" -m pip install --editable ".${2:+[$2]}"
+    touch "$1/installed" "$1/installed$2"
+}

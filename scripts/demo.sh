@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Set up and run the main job, offline, on a real photograph:
 #     bash scripts/demo.sh
-# Makes a virtual environment in .venv-demo (again only if it is missing) and writes to wildseg-out.
+# Makes a virtual environment in .venv, which scripts/test.sh and scripts/setup.sh use too, and writes
+# to wildseg-out. The first time, packages are downloaded; pip shows them and their size.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
 
-make_environment "${WILDSEG_VENV:-.venv-demo}"
-say "Installing napari-wildseg (a few minutes the first time)"
-"$PY" -m pip install --quiet .
+environment="${WILDSEG_VENV:-.venv}"
+make_environment "$environment"
+install_package "$environment" ""
 
 say 'Segmenting sample:astronaut into "astronaut, space shuttle, flag"'
 "$PY" -m napari_wildseg segment sample:astronaut \

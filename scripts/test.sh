@@ -1,19 +1,16 @@
 #!/usr/bin/env bash
 # Set up and run the tests, windows on a virtual screen included:
 #     bash scripts/test.sh [pytest arguments]
-# Makes a virtual environment in .venv-test, and installs into it again when pyproject.toml changed.
+# Makes a virtual environment in .venv, which scripts/demo.sh and scripts/setup.sh use too, and
+# installs into it again when pyproject.toml changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/common.sh
 
-environment="${WILDSEG_VENV:-.venv-test}"
+environment="${WILDSEG_VENV:-.venv}"
 make_environment "$environment"
 install_window_libraries
-if [ pyproject.toml -nt "$environment/installed" ]; then  # or there is none
-    say "Installing napari-wildseg and the test tools (a few minutes the first time)"
-    again "$PY" -m pip install --quiet --editable ".[all,test]"
-    touch "$environment/installed"
-fi
+install_package "$environment" all,test
 
 # Two test processes with one thread each are quicker here than one with two.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1

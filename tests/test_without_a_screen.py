@@ -23,7 +23,7 @@ def test_it_is_said_in_a_sentence():
         env=surroundings,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert ran.returncode in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED)

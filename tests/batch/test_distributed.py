@@ -96,13 +96,22 @@ def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
 
 
 def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monkeypatch):
-    def stalls(self, timeout=None):
+    from napari_wildseg.batch import distributed as module
+
+    def stalls(timeout=None):
         raise TimeoutError
 
+    real = module._connect
+
+    def connect(*args):
+        """Stall this client alone: others may be collected, and so closed, at any moment."""
+        client = real(*args)
+        client.close = stalls
+        return client
+
+    monkeypatch.setattr(module, "_connect", connect)
     before = set(threading.enumerate())
-    with monkeypatch.context() as context:
-        context.setattr(distributed.Client, "close", stalls)
-        report = drain(batch_steps(replace(batch, scheduler=threads.scheduler_address)))
+    report = drain(batch_steps(replace(batch, scheduler=threads.scheduler_address)))
     assert len(report.done) == 35
     assert not [t for t in set(threading.enumerate()) - before if t.name == "IO loop"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wildseg.batch import Batch, batch_steps, read_report
+from napari_wildseg.batch import Batch, ReviewQueue, batch_steps, read_report
+from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.io import COCODataSet, VOCDataSet, read_labels
+from napari_wildseg.io import COCODataSet, LabelImage, VOCDataSet, read_labels, write_labels
 
 from .conftest import contents, done_by_journal, write_pictures
 
@@ -109,7 +111,7 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
             [sys.executable, "-c", textwrap.dedent(KILLED), *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         before, done = done, done_by_journal(batch.folder)
@@ -367,3 +369,78 @@ def test_automatic_labels(batch, tmp_path):
     report = drain(batch_steps(replace(few, labels="auto", vocabulary=str(tmp_path / "names.txt"))))
     assert len(report.done) == 4
     assert all(1 <= len(record.classes) <= 3 for record in report.done)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_a_picture_whose_name_is_no_utf_8_is_done_and_reported(batch, tmp_path):
+    few = small(batch, 2)
+    odd = os.fsencode(few.source) + b"/lat\xe9in.png"
+    shutil.copy(os.fsencode(few.source) + b"/000.png", odd)
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(odd + b"\n" + os.fsencode(few.source) + b"/001.png\n")
+    for folder, source in (("a", few.source), ("b", str(listing))):
+        report = drain(batch_steps(replace(few, source=source, folder=tmp_path / folder)))
+        assert not report.failed
+        assert os.fsdecode(odd) in {record.image for record in report.records}
+        assert "\\udce9" in (tmp_path / folder / "report.csv").read_text("utf-8")
+        queue = ReviewQueue(tmp_path / folder)
+        place = [record.image for record in queue.records].index(os.fsdecode(odd))
+        assert queue.open(place).labels.labels.shape == queue.records[place].size
+    resumed = replace(few, source=str(listing), folder=tmp_path / "b", resume=True)
+    assert len(drain(batch_steps(resumed)).done) == 2
+
+
+def test_an_output_folder_that_is_deleted_amid_a_batch_is_a_failure(batch):
+    few = replace(small(batch, 6), workers=1)
+    steps = batch_steps(few)
+    while next(steps).done < 2:
+        pass
+    shutil.rmtree(few.folder)
+    with pytest.raises(WildsegError, match="was deleted or replaced"):
+        drain(steps)
+    assert not (few.folder / "report.json").exists()
+    again = drain(batch_steps(replace(few, resume=True, overwrite=True)))
+    assert len(again.done) == 6
+
+
+def test_files_that_are_deleted_amid_a_batch_are_no_success(batch):
+    few = replace(small(batch, 6), workers=1)
+    steps = batch_steps(few)
+    while next(steps).done < 2:
+        pass
+    gone = next(few.folder.glob("*.png"))
+    gone.unlink()
+    with pytest.raises(WildsegError, match=f"{gone.name} first: go on with --resume"):
+        drain(steps)
+    assert len(drain(batch_steps(replace(few, resume=True))).done) == 6
+    assert gone.exists()
+
+
+@pytest.mark.parametrize(("format", "kind"), [("voc", VOCDataSet), ("coco", COCODataSet)])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_the_lists_of_another_data_set_are_not_replaced(batch, format, kind, overwrite):
+    few = replace(small(batch, 2), format=format, overwrite=overwrite)
+    info = ClassInfo(1, "rocket", ("rocket",), (1, 2, 3))
+    labels = LabelImage(np.ones((4, 5), np.uint8), (info,))
+    kind(few.folder).add("mine", np.zeros((4, 5, 3), np.uint8), labels)
+    before = contents(few.folder)
+    with pytest.raises(InputError, match="belongs to another data set"):
+        drain(batch_steps(few))
+    assert contents(few.folder) == before
+
+
+def test_what_a_batch_reads_or_another_file_owns_is_not_replaced(batch, tmp_path):
+    few = replace(small(batch, 2), overwrite=True)
+    few.folder.mkdir()
+    names = few.folder / "000.json"
+    names.write_text(json.dumps({"000": ["cat"], "001": ["dog"]}))
+    with pytest.raises(InputError, match=r"000\.json is read by the batch"):
+        drain(batch_steps(replace(few, labels=str(names))))
+    with pytest.raises(InputError, match="is no such file"):  # another program's
+        drain(batch_steps(few))
+    assert json.loads(names.read_text()) == {"000": ["cat"], "001": ["dog"]}
+    names.unlink()
+    labels = LabelImage.from_array(np.ones((4, 5), np.uint8))
+    write_labels(few.folder / "001.txt", labels)
+    with pytest.raises(InputError, match=r"describes 001\.txt"):
+        drain(batch_steps(few))

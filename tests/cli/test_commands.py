@@ -243,7 +243,7 @@ def test_the_picture_itself_is_never_replaced(wildseg, photo):
     command = ("segment", photo, "--labels", "cat", "--views", "single", "--out", photo.parent)
     ran = wildseg(*command, "--overwrite")
     assert ran.status == 2
-    assert "would replace the picture itself" in ran.err
+    assert "would be replaced while it is read" in ran.err
     assert photo.read_bytes() == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -100,3 +101,72 @@ def test_what_is_wrong_is_said(wildseg, source, tmp_path):
     assert "already there" in ran.err
     assert (tmp_path / "x.tif").read_text() == "mine"
     assert wildseg("convert", "in.png", "x.tif", "--overwrite").status == 0
+
+
+def two_images(path):
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "height": 12, "width": 16} for i in (1, 2)],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": i,
+                "category_id": 1,
+                "segmentation": [[3, 2, 9, 2, 9, 6, 3, 6]],
+                "iscrowd": 0,
+            }
+            for i in (1, 2)
+        ],
+    }
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("coco.json", "coco.png", "--image", "1"), "is read"),
+        (("coco.json", "coco.txt", "--image", "1"), "is read"),
+        (("in.png", "in.json"), "is read"),
+        (("in.png", "in.txt"), "is read"),
+        (("in.png", "in.png"), "is read"),
+        (("link.png", "in.png"), "is read"),
+        (("in.png", "link.png"), "is read"),
+        (("in.png", "other.json"), "describes other.txt"),
+        (("in.png", "other.png"), "describes other.txt"),
+        (("other.txt", "old.json"), "describes old.png"),
+        (("other.txt", "old.txt"), "describes old.png"),
+        (("other.txt", "labelme.png"), "is no such file"),
+        (("other.txt", "broken.png"), "is no such file"),
+    ],
+)
+def test_what_is_read_or_belongs_to_another_file_is_never_replaced(
+    wildseg, source, tmp_path, command, why
+):
+    two_images(tmp_path / "coco.json")
+    for name in ("other.txt", "old.png"):
+        write_labels(tmp_path / name, source)
+    about = json.loads((tmp_path / "old.json").read_text("utf-8"))
+    del about["labels_file"]  # as version 0.1 wrote it
+    (tmp_path / "old.json").write_text(json.dumps(about))
+    (tmp_path / "labelme.json").write_text('{"version": "5.0", "shapes": []}')
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "link.png").symlink_to(tmp_path / "in.png")
+
+    def everything():
+        return {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    before = everything()
+    ran = wildseg("convert", *command, "--overwrite")
+    assert ran.status == 2
+    assert why in ran.err
+    assert everything() == before
+
+
+def test_what_is_of_the_file_itself_is_replaced(wildseg, source, tmp_path):
+    two_images(tmp_path / "x.json")
+    for name in ("a.png", "b.txt", "x.json", "c.tif", "c.tif"):
+        assert wildseg("convert", "in.png", name, "--overwrite").status == 0
+        assert read_labels(tmp_path / name).classes == source.classes
+    for ending in ("png", "json"):  # renamed and copied by hand
+        shutil.copy(tmp_path / f"a.{ending}", tmp_path / f"copy.{ending}")
+    assert wildseg("convert", "b.txt", "copy.png", "--overwrite").status == 0

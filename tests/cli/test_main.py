@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +99,71 @@ def test_every_command_is_one_module():
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     assert tuple(commands.choices) == COMMANDS
     assert callable(main)
+
+
+STREAMS = """
+import contextlib, os, sys
+from napari_wildseg.cli import main as cli
+from napari_wildseg.cli.console import print_json, say, warn
+
+def run(args):
+    with open("written", "w") as file:
+        with contextlib.suppress(OSError):
+            os.write(1, b"a library prints")
+        say("printed")
+        print_json({"a": 1})
+        warn("warned")
+        file.write("whole")
+    return 0
+
+class Parsed:
+    run = staticmethod(run)
+
+class Parser:
+    def parse_args(self, arguments):
+        return Parsed
+
+cli.build_parser = Parser
+sys.exit(cli.main([]))
+"""
+
+
+def run_streams(tmp_path, shell):
+    (tmp_path / "streams.py").write_text(STREAMS)
+    return subprocess.run(
+        ["bash", "-c", shell.format(python=f"{sys.executable} {tmp_path}/streams.py")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lose_what_is_printed_and_nothing_else(tmp_path, closed):
+    ran = run_streams(tmp_path, f"{{python}} {closed}")
+    assert ran.returncode == 0
+    assert (tmp_path / "written").read_text() == "whole"
+    assert ran.stderr == ("" if "2" in closed else "wildseg: warned\n")
+    assert "warned" not in ran.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_has_no_room_is_a_sentence(tmp_path, monkeypatch, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    ran = run_streams(tmp_path, "{python} > /dev/full")
+    assert ran.returncode == 1
+    last = "wildseg: The output cannot be printed: no space left on device."
+    assert ran.stderr.splitlines() == [*([] if unbuffered else ["wildseg: warned"]), last]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted")
+def test_a_working_directory_that_is_gone_is_a_sentence(tmp_path):
+    (tmp_path / "gone").mkdir()
+    ran = run_streams(tmp_path, "cd gone && rmdir ../gone && {python}")
+    assert ran.returncode == 2
+    wanted = "wildseg: The working directory was deleted: change to one that exists.\n"
+    assert (ran.stdout, ran.stderr) == ("", wanted)

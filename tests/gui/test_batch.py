@@ -334,7 +334,7 @@ def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, make_napari
         whole = all(part.visibleRegion().boundingRect() == part.rect() for part in parts)
         return whole and where.geometry().bottom() < previous.geometry().top()
 
-    qtbot.waitUntil(laid_out, timeout=5000)
+    qtbot.waitUntil(laid_out)
     for _ in range(20):  # and so it stays
         QApplication.processEvents()
     assert laid_out()

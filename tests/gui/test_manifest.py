@@ -80,7 +80,7 @@ def test_opening_the_widget_is_quick_and_loads_no_model():
         [sys.executable, "-c", OPEN],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ},
     )
     assert run.returncode == 0, run.stderr

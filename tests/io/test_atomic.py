@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,9 +20,12 @@ from napari_wildseg.io import FORMATS, LabelImage, load_project, read_labels, wr
 from napari_wildseg.io.atomic import (
     atomic_path,
     atomic_write,
+    plan_of,
     refuse_existing,
     remove_left_over,
+    sync,
 )
+from napari_wildseg.io.formats import png
 
 
 def test_existing_files_are_kept(tmp_path):
@@ -78,6 +83,117 @@ def test_names_that_cannot_be(tmp_path):
         refuse_existing([Path("a\0b")], overwrite=False)
 
 
+def one_class(value, name):
+    return LabelImage(
+        np.full((8, 8), value, np.uint8), (ClassInfo(value, name, (name,), (value, 0, 0)),)
+    )
+
+
+@pytest.fixture
+def moments(tmp_path, monkeypatch):
+    """Copies of a folder as a process leaves it that is killed before or after any rename."""
+    copies, numbers = [], itertools.count()
+
+    def snapshot():
+        copies.append(tmp_path / "moments" / str(next(numbers)))
+        shutil.copytree(tmp_path / "work", copies[-1])
+
+    def watched(real):
+        def call(path, *args, **kwargs):
+            ours = Path(path).parent == tmp_path / "work"  # zarr renames parts, on threads
+            if ours:
+                snapshot()
+            result = real(path, *args, **kwargs)
+            if ours:
+                snapshot()
+            return result
+
+        return call
+
+    for name in ("replace", "rename", "link", "unlink"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    monkeypatch.setattr("napari_wildseg.io.atomic.sync", watched(sync))
+    (tmp_path / "work").mkdir()
+    return copies
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
+@pytest.mark.parametrize("first", [True, False], ids=["new", "replaced"])
+def test_killed_at_any_moment_a_file_is_old_or_new(tmp_path, moments, format, first, monkeypatch):
+    path = tmp_path / "work" / f"x{format.suffixes[0]}"
+    if not first:
+        write_labels(path, one_class(1, "healthy"))
+    moments.clear()
+    write_labels(path, one_class(2, "tumour"), overwrite=not first)
+    monkeypatch.undo()
+    assert len(moments) >= 2
+    seen = set()
+    for folder in moments:
+        there = folder / path.name
+        for _ in range(2):
+            try:
+                found = read_labels(there)
+            except InputError:
+                found = None
+            if found is None:
+                assert first
+                assert not there.exists()
+                assert not there.with_suffix(".json").exists()
+            else:
+                version = found.classes[0].name, np.unique(found.labels).tolist()
+                assert version in (("healthy", [1]), ("tumour", [2]))
+            remove_left_over(folder)
+        assert not list(folder.glob(".wildseg-*"))
+        seen.add(found and found.classes[0].name)
+        write_labels(there, one_class(3, "again"), overwrite=found is not None)
+        assert read_labels(there).classes[0].name == "again"
+    assert "tumour" in seen
+
+
+def test_a_plan_of_renames_yields_to_a_newer_file_and_stays_in_its_folder(tmp_path):
+    path = tmp_path / "a" / "x.png"
+    write_labels(path, one_class(1, "old"))
+    (tmp_path / "a" / ".wildseg-0123456789ab.png").write_bytes(b"left over")
+    plan = plan_of(path)
+
+    def leave(target, before):
+        moves = [[".wildseg-0123456789ab.png", target, before]]
+        plan.write_text(json.dumps({"format": "napari-wildseg plan of renames", "moves": moves}))
+
+    leave("x.png", "0" * 64)  # what is there now is not what was to be replaced
+    assert read_labels(path).classes[0].name == "old"
+    leave("../victim.png", None)
+    (tmp_path / "victim.png").write_bytes(b"mine")
+    remove_left_over(tmp_path / "a")
+    assert (tmp_path / "victim.png").read_bytes() == b"mine"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["x.json", "x.png"]
+
+
+def test_a_folder_that_version_01_moved_away_is_kept(tmp_path):
+    for ending in ("old", "zarr"):
+        (tmp_path / f".wildseg-0123456789ab.{ending}").mkdir()
+    (tmp_path / ".wildseg-ba9876543210.old").mkdir()
+    remove_left_over(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_two_files_are_read_as_one_version_while_they_are_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "x.png"
+    write_labels(path, one_class(1, "old"))
+    real, turns = png._decode, iter([True])
+
+    def between(where):
+        found = real(where)
+        if next(turns, False):
+            write_labels(path, one_class(2, "new"), overwrite=True)
+        return found
+
+    monkeypatch.setattr(png, "_decode", between)
+    found = read_labels(path)
+    assert (found.labels == 2).all()
+    assert found.classes[0].name == "new"
+
+
 WRITER = """
 import itertools, sys
 import numpy as np
@@ -122,18 +238,12 @@ def test_processes_killed_amid_exports_leave_whole_files(tmp_path):
         for format in FORMATS:
             folder = tmp_path / format.name
             path = folder / f"x{format.suffixes[0]}"
-            if format.name == "ome-zarr" and not path.exists():
-                # A folder cannot be replaced in one step; the old one is whole beside it.
-                (old,) = folder.glob(".wildseg-*.old")
-                old.replace(path)
-            if format.name in ("png", "yolo"):
-                # Two files, each whole, maybe of two turns.
-                assert json.loads((folder / "x.json").read_text("utf-8"))["classes"]
-                (folder / "x.json").unlink()
-            options = {"size": (64, 64)} if format.name == "yolo" else {}
-            found = read_labels(path, format=format.name, **options)
-            assert len(np.unique(found.labels)) == 1
-            remove_left_over(folder)  # of this turn; the next is to find its own alone
+            for _ in range(2):
+                found = read_labels(path, format=format.name)
+                (value,) = np.unique(found.labels)
+                assert [info.name for info in found.classes] == [f"class {value}"]
+                remove_left_over(folder)
+            assert not list(folder.glob(".wildseg-*"))
         assert (load_project(tmp_path / "project/x.wildseg").labels.labels > 0).all()
     assert exports >= 200
 

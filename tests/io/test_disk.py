@@ -58,7 +58,7 @@ def run_writer(folder, mode):
         [sys.executable, "-c", WRITER, str(folder), mode],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     assert done.returncode == 0, done.stderr

@@ -44,10 +44,11 @@ def test_everything_comes_back(tmp_path_factory, labels):
 
 
 def test_the_same_labels_give_the_same_bytes(tmp_path):
-    for name in ("a.png", "b.png"):
-        write_labels(tmp_path / name, cat_labels())
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_labels(tmp_path / folder / "x.png", cat_labels())
+    for name in ("x.png", "x.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_without_a_sidecar_the_palette_tells_the_colours(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason, split_plane
@@ -90,6 +91,7 @@ def plan_classes(
     InputError
         If the file or the names cannot be used, or there would be more than 254 classes.
     """
+    require(labels, str, "argument labels", 'class names, a file or "auto"')
     if labels.strip().lower() == "auto":
         names = load_vocabulary(vocabulary)
         if len(names) > MAX_CLASSES:

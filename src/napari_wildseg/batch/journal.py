@@ -16,9 +16,11 @@ from typing import Any, BinaryIO
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.pictures import reason
 from napari_wildseg.io.atomic import atomic_write, cannot_write
-from napari_wildseg.io.locks import try_lock
+from napari_wildseg.io.datasets import BATCH_FOLDER
+from napari_wildseg.io.locks import wait_for_lock
+from napari_wildseg.io.names import stays_inside, usable_name
 
-FOLDER = ".wildseg-batch"
+FOLDER = BATCH_FOLDER
 """Folder inside the output folder that holds the journal and the parts of shared files."""
 
 _NAME = "journal.jsonl"
@@ -93,10 +95,15 @@ class Record:
         Raises
         ------
         KeyError, TypeError, ValueError
-            If it is not such an object.
+            If it is not such an object, or names a file outside of the output folder.
         """
+        if not usable_name(str(entry["name"])):
+            raise InputError(f"{str(entry['name'])[:80]!r} cannot be the name of an image.")
         if entry.get("failure"):
             return cls(str(entry["name"]), str(entry["image"]), str(entry["failure"]))
+        for file in entry["files"]:
+            if not stays_inside(str(file)):
+                raise InputError(f"{str(file)[:80]!r} is no file in the output folder.")
         height, width = (int(n) for n in entry["size"])
         return cls(
             str(entry["name"]),
@@ -142,6 +149,10 @@ class Journal:
     ----------
     folder : Path
         The output folder.
+    wait : float
+        Seconds to wait for another process that holds it.
+    lock : bool
+        Whether to hold it; if not, it can only be read.
 
     Attributes
     ----------
@@ -160,7 +171,7 @@ class Journal:
         If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wait: float = 0.0, *, lock: bool = True) -> None:
         self.path = folder / FOLDER / _NAME
         self.header: dict[str, Any] | None = None
         self.begun: set[str] = set()
@@ -168,13 +179,14 @@ class Journal:
         self._file: BinaryIO | None = None
         self._lock: BinaryIO | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path.parent / "lock").open("ab")
-            if not try_lock(self._lock):
-                self._lock.close()
-                raise InputError(
-                    f"Another batch is writing to {folder}: wait for it, or choose another --out."
-                )
+            if lock:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock = (self.path.parent / "lock").open("ab")
+                if not wait_for_lock(self._lock, wait):
+                    raise InputError(
+                        f"Another batch is writing to {folder}: wait for it, or choose another "
+                        "folder."
+                    )
             self._read()
         except OSError as error:
             raise cannot_write(folder, error) from error
@@ -254,6 +266,7 @@ class Journal:
 
     def _append(self, entry: dict[str, Any], *, sync: bool) -> None:
         assert self._file is not None, "start comes first"
+        self._check_there()
         try:
             self._file.write(_line(entry))
             self._file.flush()
@@ -265,6 +278,19 @@ class Journal:
                 "make room and go on with --resume."
             ) from error
 
+    def _check_there(self) -> None:
+        """Raise where the folder was deleted or replaced: what is written then is nowhere."""
+        assert self._file is not None
+        try:
+            there = os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            there = False
+        if not there:
+            raise WildsegError(
+                f"{self.path.parent.parent} was deleted or replaced while a batch was writing to "
+                "it: start the batch again."
+            )
+
     def _read(self) -> None:
         if not self.path.is_file():
             return
@@ -274,9 +300,7 @@ class Journal:
                     entry = json.loads(line)
                     if "format" in entry:
                         if entry["format"] != _FORMAT or entry["version"] > _VERSION:
-                            raise InputError(
-                                f"{self.path} was written by a later napari-wildseg: update it."
-                            )
+                            raise InputError("a later napari-wildseg wrote it; update yours.")
                         self.header = entry
                     elif "begin" in entry:
                         self.begun.add(str(entry["begin"]))
@@ -284,8 +308,8 @@ class Journal:
                         record = Record.from_json(entry)
                         self.records[record.name] = record
                         self.begun.add(record.name)
-                except InputError:
-                    raise
+                except InputError as error:
+                    raise InputError(f"{self.path} cannot be used: {error}") from error
                 except (ValueError, KeyError, TypeError, AttributeError):
                     continue  # torn by a crash: that image is done again
 

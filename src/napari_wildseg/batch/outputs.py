@@ -55,6 +55,10 @@ class Output(Protocol):
             The image's name in the batch.
         """
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Files that all images share, relative to the folder; `finish` writes them."""
+
     def write(
         self,
         name: str,
@@ -123,6 +127,7 @@ class FilesOutput:
 
     folder: Path
     format: str
+    shared = ()
 
     @property
     def takes_tiles(self) -> bool:
@@ -132,7 +137,7 @@ class FilesOutput:
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""
         main = f"{name}{self._format.suffixes[0]}"
-        return [main, f"{name}.json"] if self.format in ("png", "yolo") else [main]
+        return [main, f"{name}.json"] if self._format.sidecar else [main]
 
     def write(
         self,
@@ -176,6 +181,7 @@ class VOCOutput:
     takes_tiles = False
 
     _BASE = "VOCdevkit/VOC2012"
+    shared = (f"{_BASE}/labelmap.txt", f"{_BASE}/ImageSets/Segmentation/{SPLIT}.txt")
 
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""
@@ -205,8 +211,7 @@ class VOCOutput:
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
         """See `Output.finish`: the names with their colours, and the list of images."""
-        listing = f"{self._BASE}/ImageSets/Segmentation/{SPLIT}.txt"
-        names = f"{self._BASE}/labelmap.txt"
+        names, listing = self.shared
         text = "".join(f"{record.name}\n" for record in records)
         atomic_write(self.folder / names, labelmap_bytes(tuple(classes)), overwrite=True)
         atomic_write(self.folder / listing, text.encode("utf-8"), overwrite=True)
@@ -229,6 +234,7 @@ class COCOOutput:
 
     folder: Path
     takes_tiles = False
+    shared = (f"annotations/instances_{SPLIT}.json",)
 
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""
@@ -260,7 +266,7 @@ class COCOOutput:
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
         """See `Output.finish`: the annotations, one image in memory at a time."""
         kept = list(records)
-        listing = f"annotations/instances_{SPLIT}.json"
+        (listing,) = self.shared
         blank = LabelImage(np.zeros((1, 1), np.uint8), tuple(classes))
         unlabelled = replace(blank, labels=np.full((1, 1), UNLABELLED, np.uint8))
         images = (

@@ -11,11 +11,13 @@ from typing import Any
 
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.origin import Origin, origins_of
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json, dump_json
+from napari_wildseg.io.names import stays_inside
 
 NAME = "report.json"
 TABLE = "report.csv"
@@ -87,7 +89,9 @@ class Report:
             "review": [{"rank": rank[r.name], **r.to_json()} for r in self.review],
         }
         atomic_write(folder / NAME, dump_json(content), overwrite=True)
-        atomic_write(folder / TABLE, self._table(rank).encode("utf-8"), overwrite=True)
+        # Names that are no UTF-8 have their odd bytes as escapes.
+        table = self._table(rank).encode("utf-8", "backslashreplace")
+        atomic_write(folder / TABLE, table, overwrite=True)
 
     def _table(self, rank: Mapping[str, int]) -> str:
         parts = list(dict.fromkeys(key for r in self.done for key in r.uncertainty))
@@ -128,7 +132,7 @@ def read_report(folder: str | Path) -> Report:
     InputError
         If there is none, or it is no such report.
     """
-    path = Path(folder)
+    path = checked_path(folder, "folder")
     path = path / NAME if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"There is no {path}: choose the output folder of a finished batch.")
@@ -139,6 +143,8 @@ def read_report(folder: str | Path) -> Report:
         raise InputError(f"{path} was written by a later napari-wildseg: update it.")
     try:
         entries: Sequence[Mapping[str, Any]] = [*content["review"], *content["failed"]]
+        if not all(stays_inside(str(file)) for file in content["files"]):
+            raise InputError("it names a file outside of the folder.")
         return Report(
             tuple(Record.from_json(entry) for entry in entries),
             classes_from_json(content["classes"], path.name),
@@ -149,5 +155,5 @@ def read_report(folder: str | Path) -> Report:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
-            raise
+            raise InputError(f"{path} cannot be used: {error}") from error
         raise InputError(f"{path} is damaged: run the batch again with --resume.") from error

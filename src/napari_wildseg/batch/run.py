@@ -21,11 +21,12 @@ from napari_wildseg.batch.review import forget_reviews, reviewed_in
 from napari_wildseg.batch.settings import BatchSettings
 from napari_wildseg.batch.units import Unit, units_of
 from napari_wildseg.batch.worklist import WorkItem, list_images
-from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.io.atomic import refuse_existing, remove_left_over
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
+from napari_wildseg.io.owners import check_owner
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.memory import ClassMemory
@@ -348,6 +349,12 @@ def _is_done(journal: Journal, item: WorkItem, job: Job, reviewed: set[str]) -> 
 def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
     records = tuple(journal.records[item.name] for item in items)
     done = [record for record in records if not record.failure]
+    gone = [file for record in done for file in record.files if not (batch.folder / file).exists()]
+    if gone:
+        raise WildsegError(
+            f"{len(gone)} files of images that were done are not there any more, {gone[0]} first: "
+            "go on with --resume to make them again."
+        )
     files = job.output.finish(done, job.plan.classes)
     memory = {} if job.memory is None else {"memory": job.memory.digest}
     report = Report(
@@ -396,15 +403,29 @@ def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPl
 
 def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
     """Refuse, before any work, to write over inputs, or over files that are there."""
-    inputs = {Path(item.path).resolve() for item in items}
+    folder = output.folder
+    pictures = {Path(item.path).resolve() for item in items}
+    others = {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}
+    if not has_journal(folder):
+        foreign = [file for file in output.shared if (folder / file).exists()]
+        if foreign:
+            raise InputError(
+                f"{folder / foreign[0]} belongs to another data set: choose another --out."
+            )
     for item in items:
-        paths = [output.folder / file for file in output.files(item.name)]
-        if any(path.resolve() in inputs for path in paths):
+        paths = [folder / file for file in output.files(item.name)]
+        if any(path.resolve() in pictures for path in paths):
             raise InputError(
                 f"{paths[0]} would replace a picture of the batch: choose another --out."
             )
+        read = [path for path in paths if path.resolve() in others]
+        if read:
+            raise InputError(f"{read[0]} is read by the batch: choose another --out.")
         there = [] if batch.overwrite else [path for path in paths if path.exists()]
         if there:
             raise InputError(
                 f"{there[0]} is already there: choose another --out, or add --overwrite."
             )
+        for path in paths[1:]:
+            if path.parent == folder and path.suffix == ".json":
+                check_owner(path, paths[0])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import PICTURE_SUFFIXES, reason, stem_of
 from napari_wildseg.io.pictures import is_picture, planes_in
@@ -61,8 +62,8 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
     InputError
         If there is no such thing, or it holds no picture.
     """
+    path = checked_path(source, "source")
     text = os.fspath(source)
-    path = Path(text)
     if is_picture(path) and path.is_dir():
         found = [path]
     elif path.is_dir():
@@ -162,9 +163,13 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _in_list(path: Path) -> list[Path]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
+        # Names that are no UTF-8 are listed with the bytes they have on the disk.
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    except OSError as error:
         raise InputError(f"{path} cannot be read as a list of paths: {reason(error)}.") from error
+    if "\0" in text:
+        raise InputError(f"{path} cannot be read as a list of paths: it is no text.")
+    lines = text.splitlines()
     entries = [line.strip() for line in lines]
     if path.suffix.lower() == ".csv":
         entries = [row[0].strip() for row in csv.reader(entries) if row]

@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from napari_wildseg.batch import Batch, BatchSettings, batch_steps
     from napari_wildseg.batch.learned import ENCODINGS
-    from napari_wildseg.cli.console import print_json
+    from napari_wildseg.cli.console import print_json, warn
     from napari_wildseg.engine.errors import InputError, WildsegError
     from napari_wildseg.engine.progress import drain
 
@@ -189,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
             report = drain(steps, look)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            print(f"wildseg: what is done is kept in {args.out}: --resume goes on", file=sys.stderr)
+            warn(f"what is done is kept in {args.out}: --resume goes on")
         raise
     finally:
         steps.close()
@@ -242,10 +242,11 @@ class Rate:
 def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None]]:
     """Give a function that shows progress: JSON lines, a bar, or a line now and then."""
     from napari_wildseg.batch.job import STARTED
+    from napari_wildseg.cli.console import warn
 
     if as_json:
         yield _show_json
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         from tqdm import tqdm
 
         layout = (
@@ -264,7 +265,8 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None
                     bar.reset(total=progress.total)
                     bar.initial = progress.resumed
                 if progress.record is not None and progress.record.failure:
-                    bar.write(_failure(progress.record), file=sys.stderr)
+                    with bar.external_write_mode(file=sys.stderr):
+                        warn(_failure(progress.record))
                 bar.n = progress.done
                 failed = f"{progress.failed} failed " if progress.failed else ""
                 stage = "" if progress.stage == STARTED else f"{progress.stage} "
@@ -277,10 +279,10 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None
         def line(progress: BatchProgress, rate: Rate) -> None:
             nonlocal last
             if progress.record is not None and progress.record.failure:
-                print(_failure(progress.record), file=sys.stderr, flush=True)
+                warn(_failure(progress.record))
             if time.perf_counter() - last >= _LINE_EVERY:
                 last = time.perf_counter()
-                print(f"wildseg: {describe(progress, rate)}", file=sys.stderr, flush=True)
+                warn(describe(progress, rate))
 
         yield line
 
@@ -341,9 +343,7 @@ def clock(seconds: float) -> str:
 
 
 def _failure(record) -> str:  # type: ignore[no-untyped-def]
-    encoding = sys.stderr.encoding or "utf-8"
-    text = f"wildseg: {Path(record.image).name} left out: {record.failure}"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    return f"{Path(record.image).name} left out: {record.failure}"
 
 
 def summary(report: Report, rate: Rate, folder: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ def run_steps(steps: Steps[T]) -> T:
     steps : generator of Progress
         The job; it is closed, and so cancelled, if this is interrupted.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         return drain(steps)
     from tqdm import tqdm
 
@@ -49,7 +50,7 @@ def print_json(value: object) -> None:
         Anything JSON holds, and NumPy scalars.
     """
     # Beyond ASCII as escapes: any terminal and any pipe can take it.
-    print(json.dumps(value, indent=2, default=_plain))
+    _print(json.dumps(value, indent=2, default=_plain))
 
 
 def say(line: str = "") -> None:
@@ -60,8 +61,32 @@ def say(line: str = "") -> None:
     line : str
         The text.
     """
-    encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is none where it is closed
+    _print(line.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def flush() -> None:
+    """Have standard output take what was printed; raise `WildsegError` if it cannot."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WildsegError(
+            f"The output cannot be printed: {(error.strerror or str(error)).lower()}."
+        ) from error
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WildsegError(
+            f"The output cannot be printed: {(error.strerror or str(error)).lower()}."
+        ) from error
 
 
 def warn(line: str) -> None:
@@ -72,9 +97,11 @@ def warn(line: str) -> None:
     line : str
         The text.
     """
+    if sys.stderr is None:  # closed; print would take standard output instead
+        return
     encoding = sys.stderr.encoding or "utf-8"
     text = f"wildseg: {line}".encode(encoding, "backslashreplace").decode(encoding)
-    print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.cli.console import say
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io import format_of, write_labels
+    from napari_wildseg.io.labels import refuse_loss
+    from napari_wildseg.io.owners import refuse_inputs
+    from napari_wildseg.io.unlabelled import fill_unlabelled
 
     target = format_of(args.target)  # before anything is read
     chosen = {
@@ -90,9 +93,11 @@ def run(args: argparse.Namespace) -> int:
     labels = arguments.read_label_file(args.source, **options_in)
     if args.plane is not None:
         labels = labels.plane(*_numbers(args.plane))
-    for path in write_labels(
-        args.target, labels, overwrite=args.overwrite, unlabelled=args.unlabelled, **options
-    ):
+    labels = fill_unlabelled(labels, args.unlabelled)
+    refuse_loss(labels, target)
+    # Also with --overwrite, what was read is not replaced.
+    refuse_inputs(target.files(args.target), source.files(args.source), "choose another OUT")
+    for path in write_labels(args.target, labels, overwrite=args.overwrite, **options):
         say(str(path))
     return 0
 

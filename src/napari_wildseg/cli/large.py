@@ -43,7 +43,7 @@ def segment_large(
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
     from napari_wildseg.io import LabelImage, write_labels
-    from napari_wildseg.io.atomic import atomic_write
+    from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.label_tiles import labels_on_disk
     from napari_wildseg.io.pictures import WHOLE
 
@@ -57,7 +57,7 @@ def segment_large(
     image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
     as_png = not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= WHOLE
     paths = results.result_paths(args.out, stem) if as_png else large_paths(args.out, stem)
-    results.refuse(paths, [args.image], overwrite=args.overwrite)
+    results.refuse(paths, [args.image, args.labels], overwrite=args.overwrite)
     segmenter = LargeSegmenter(
         args.model,
         views=args.views,
@@ -79,16 +79,21 @@ def segment_large(
         result = run(None)
         overlay = _overlay(segmenter.overview(_OVERLAY), result.labels, classes)
         labels = LabelImage.from_result(result, **about)
-        write_labels(paths["labels"], labels, format="png", overwrite=args.overwrite)
+        with atomic_path(paths["overlay"], overwrite=args.overwrite) as temporary:
+            temporary.write_bytes(overlay)
+            write_labels(paths["labels"], labels, format="png", overwrite=args.overwrite)
     else:
         opened = labels_on_disk(
             paths["labels"], image.shape, classes, overwrite=args.overwrite, **about
         )
-        with opened as written:
+        with (
+            atomic_path(paths["overlay"], overwrite=args.overwrite) as temporary,
+            opened as written,
+        ):
             result = run(written.array)
             written.made_by(result)
             overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
-    atomic_write(paths["overlay"], overlay, overwrite=args.overwrite)
+            temporary.write_bytes(overlay)
     for notice in result.notices:
         warn(notice)
     _report(args, result, stem, image.shape, paths)

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
-from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.errors import InputError, WildsegError
 
 COMMANDS = (
     "segment",
@@ -73,19 +74,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
     """
+    from napari_wildseg.cli.console import flush
+
+    _hold_closed()
     try:
         parsed = build_parser().parse_args(arguments)
+        _check_folder()  # PyTorch ends the process where there is none
         status = int(parsed.run(parsed) or 0)
-        sys.stdout.flush()
+        flush()
     except SystemExit as stop:  # argparse has said why
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except BrokenPipeError:
-        # Whoever read our output has had enough; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has had enough
         return 1
     except WildsegError as error:
+        if not _output_works():
+            _drop_output()
         return _complain(str(error), error.exit_status)
     except MemoryError:
         return _complain("there is not enough memory for this image: make it smaller", 1)
@@ -98,6 +104,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             1,
         )
     return status
+
+
+def _hold_closed() -> None:
+    """Keep files from taking the numbers of closed standard streams, which libraries print to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _output_works() -> bool:
+    """Whether standard output takes what was printed; it may be full, or closed."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Keep Python from complaining at exit that what was printed cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise InputError("The working directory was deleted: change to one that exists.") from None
 
 
 def _complain(message: str, status: int) -> int:

@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
 
     stem = stem_of(args.image)
     paths = results.result_paths(args.out, stem)
-    results.refuse(paths, [args.image], overwrite=args.overwrite)
+    read = [args.image, *([] if args.corrections is None else [args.corrections])]
+    results.refuse(paths, read, overwrite=args.overwrite)
     rgb = as_rgb(read_picture(args.image))
     start = arguments.read_label_file(args.labels, value_255=args.value_255)
     if start.labels.shape != rgb.shape[:2]:

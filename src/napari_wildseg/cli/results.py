@@ -46,12 +46,11 @@ def refuse(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: b
         Whether existing files may be replaced.
     """
     from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.io.owners import check_owner, refuse_inputs
 
-    read = {Path(name).resolve() for name in inputs}
-    if any(path.resolve() in read for path in paths.values()):
-        raise InputError(
-            "The result would replace the picture itself: choose another folder with --out."
-        )
+    refuse_inputs(paths.values(), inputs, "choose another folder with --out")
+    if "sidecar" in paths:
+        check_owner(paths["sidecar"], paths["labels"])
     there = [] if overwrite else [path for path in paths.values() if path.exists()]
     if there:
         raise InputError(
@@ -77,12 +76,14 @@ def write_results(
         Whether existing files may be replaced.
     """
     from napari_wildseg.io import write_labels
-    from napari_wildseg.io.atomic import atomic_write
+    from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.overlay import overlay_png
 
     picture = overlay_png(rgb, labels.labels, labels.classes)
-    write_labels(paths["labels"], labels, format="png", overwrite=overwrite)
-    atomic_write(paths["overlay"], picture, overwrite=overwrite)
+    # The overlay is on disk before the labels appear: where there is no room, there is nothing.
+    with atomic_path(paths["overlay"], overwrite=overwrite) as temporary:
+        temporary.write_bytes(picture)
+        write_labels(paths["labels"], labels, format="png", overwrite=overwrite)
 
 
 def summary(labels: LabelImage, paths: dict[str, Path]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from napari_wildseg.cli import arguments
@@ -80,8 +81,9 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.engine.pictures import read_picture, stem_of
     from napari_wildseg.engine.texts import checked_background
     from napari_wildseg.engine.vocabularies import load_vocabulary
-    from napari_wildseg.io.atomic import refuse_existing
-    from napari_wildseg.io.class_sets import write_class_set
+    from napari_wildseg.io.atomic import atomic_path, refuse_existing
+    from napari_wildseg.io.class_sets import class_set_path, write_class_set
+    from napari_wildseg.io.owners import check_owner, refuse_inputs
     from napari_wildseg.io.pictures import open_large
 
     # Everything that can be wrong is looked at before the model is loaded.
@@ -110,9 +112,13 @@ def run(args: argparse.Namespace) -> int:
             "--corrections is for stacks here: use wildseg refine for a single picture."
         )
     paths = results.result_paths(args.out, stem)
-    results.refuse(paths, [args.image], overwrite=args.overwrite)
-    if args.save_classes is not None:
-        refuse_existing([args.save_classes], overwrite=args.overwrite)
+    read = [args.image, args.labels, args.vocabulary]
+    results.refuse(paths, read, overwrite=args.overwrite)
+    class_set = None if args.save_classes is None else class_set_path(args.save_classes)
+    if class_set is not None:
+        refuse_existing([class_set], overwrite=args.overwrite)
+        check_owner(class_set)
+        refuse_inputs([class_set], [*read, *paths.values()], "choose another file")
     image = read_picture(args.image)
 
     from napari_wildseg.engine.automatic import segment_auto_steps
@@ -142,9 +148,11 @@ def run(args: argparse.Namespace) -> int:
     labels = LabelImage.from_result(result, image=stem)
     if args.no_refine:
         labels = labels.with_labels(result.pseudo_labels)
-    results.write_results(paths, rgb, labels, overwrite=args.overwrite)
-    if args.save_classes is not None:
-        write_class_set(args.save_classes, result.classes, overwrite=args.overwrite)
+    with ExitStack() as stack:  # all files, or none that would be in the way of another try
+        if class_set is not None:
+            path = stack.enter_context(atomic_path(class_set, overwrite=args.overwrite))
+            write_class_set(path, result.classes, overwrite=True)
+        results.write_results(paths, rgb, labels, overwrite=args.overwrite)
     if args.json:
         print_json(
             {

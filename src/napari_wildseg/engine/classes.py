@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import palette_colour
@@ -63,7 +63,8 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     labels : str or iterable of str or ClassInfo
         A string is split at commas and line ends; double quotes around a name or a prompt keep
         a comma inside it, and a quote within them is doubled. Each entry is ``name`` or
-        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids included.
+        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids
+        included; only line breaks and tabs in a name become spaces.
 
     Returns
     -------
@@ -83,7 +84,12 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     [(1, 'cat', ('cat',)), (2, 'cup of coffee', ('cup', 'mug'))]
     """
     entries: Sequence[str | ClassInfo]
-    entries = _split(labels) if isinstance(labels, str) else list(labels)
+    try:
+        entries = _split(labels) if isinstance(labels, str) else list(labels)
+    except TypeError:
+        raise InputError(
+            f'The class names are {labels!r}: give names such as "cat, dog".'
+        ) from None
     if not entries:
         raise InputError('No class names were given: type at least one, for example "cat".')
     if len(entries) > MAX_CLASSES:
@@ -100,6 +106,10 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
+        # Some formats keep one name a line, so line breaks and tabs become spaces.
+        info = replace(
+            info, name=_one_line(info.name), prompts=tuple(_one_line(p) for p in info.prompts)
+        )
         for text in (info.name, *info.prompts):
             check_characters(text, f"Class {position}")
         key = fold(info.name)
@@ -110,6 +120,12 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     if len({info.id for info in classes}) < len(classes):
         raise InputError("Two classes have the same id: give each its own label value.")
     return tuple(classes)
+
+
+def _one_line(text: str) -> str:
+    """Replace white space other than spaces."""
+    only_spaces = "".join(text.split()) == text.replace(" ", "")
+    return text if only_spaces else " ".join(text.split())
 
 
 def check_characters(text: str, what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.automatic import segment_auto_steps
 from napari_wildseg.engine.cache import EncodingCache
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
@@ -36,6 +37,7 @@ from napari_wildseg.engine.segmentation import Segmentation, to_pixels
 from napari_wildseg.engine.tagging import everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.turns import Turns, one_thread
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
@@ -44,6 +46,10 @@ _NO_LIMITS = Limits()
 
 class Segmenter:
     """Turn class names into masks for one image after another.
+
+    A segmenter serves one thread at a time. A call while another thread is in one, and a call of a
+    thread whose image another thread has replaced, raise `InputError`. For several threads make
+    several segmenters, which can share a loaded model.
 
     Parameters
     ----------
@@ -96,6 +102,10 @@ class Segmenter:
         cache_bytes: int = 256 * 2**20,
         memory: ClassMemory | None = None,
     ) -> None:
+        if not isinstance(model, str) and not hasattr(model, "network"):
+            model = str(checked_path(model, "model"))
+        require(refiner, str, "refiner", "its name")
+        require(cache_bytes, (int, np.integer), "size of the cache", "bytes, a whole number")
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
         self.views = views
@@ -116,6 +126,7 @@ class Segmenter:
         self._presence: PresenceTest | None = None
         self._segmentation: Segmentation | None = None
         self._seconds: dict[str, float] = {}
+        self._turns = Turns()
         self.result: Result | None = None
 
     # ------------------------------------------------------------------ model and image
@@ -153,6 +164,7 @@ class Segmenter:
         """
         drain(self.set_image_steps(image))
 
+    @one_thread
     def set_image_steps(self, image: Any) -> Steps[None]:
         """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
         rgb = as_rgb(image)
@@ -171,6 +183,7 @@ class Segmenter:
         self._presence = PresenceTest(encoding, model, self._rivals)
         self._segmentation = None
         self.result = None
+        self._turns.image_is_set()
 
     # ------------------------------------------------------------------ names to masks
 
@@ -205,6 +218,7 @@ class Segmenter:
             self.segment_steps(labels, threshold=threshold, refine=refine, keep_stages=keep_stages)
         )
 
+    @one_thread
     def segment_steps(
         self,
         labels: str | Iterable[str | ClassInfo],
@@ -314,6 +328,7 @@ class Segmenter:
             If there is no image, or no such vocabulary.
         """
         _, encoding = self._require_image()
+        require(top, (int, np.integer), "number of names", "a whole number")
         names = names_of(vocabulary)
         if whole_image:
             return tag_whole(encoding, self.model, names)[:top]
@@ -396,6 +411,7 @@ class Segmenter:
             self.refine_steps(corrections, pseudo_labels=pseudo_labels, near=near, locked=locked)
         )
 
+    @one_thread
     def refine_steps(
         self,
         corrections: NDArray[np.integer[Any]] | None = None,
@@ -568,9 +584,11 @@ class Segmenter:
     def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
         if self._image is None or self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
+        self._turns.check_image()
         return self._image, self._encoding
 
     def _require_segmentation(self) -> Segmentation:
         if self._segmentation is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
+        self._turns.check_image()
         return self._segmentation

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import ClassInfo, fold, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.models.base import CLIPModel
@@ -44,6 +45,7 @@ def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
     InputError
         If a word is not one.
     """
+    require(words, Iterable, "background", "words")
     if isinstance(words, str):
         key = words.strip().casefold()
         if key in ("", "none"):

@@ -22,8 +22,12 @@ def checked_threshold(value: float, name: str = "threshold") -> float:
     Raises
     ------
     InputError
-        If it is not in [0, 1].
+        If it is no number in [0, 1].
     """
-    if not 0 <= value <= 1:
-        raise InputError(f"The {name} is {value}: give a number from 0 to 1.")
-    return float(value)
+    try:
+        number = float("nan") if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise InputError(f"The {name} is {value!r}: give a number from 0 to 1.")
+    return number

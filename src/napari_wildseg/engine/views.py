@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.errors import InputError
 
 MAX_ASPECT = 2.0
@@ -108,6 +109,7 @@ def make_views(
     InputError
         If there is no such preset.
     """
+    require(preset, str, "view preset", "its name")
     if preset not in PRESETS:
         raise InputError(f'There is no view preset "{preset}"; choose one of {", ".join(PRESETS)}.')
     chosen = PRESETS[preset]

@@ -213,7 +213,9 @@ def files_of(format: str, path: Path) -> list[Path]:
     path : Path
         The label file.
     """
-    return [path, path.with_suffix(".json")] if format in ("png", "yolo") else [path]
+    from napari_wildseg.io import format_of
+
+    return format_of("", format).files(path)
 
 
 def name_of(choice: Choice, session: ImageSession, plane: Plane | None = None) -> str:

@@ -1,19 +1,45 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Files that are whole or not there: written under a temporary name, then renamed.
+
+One rename replaces a file, but not two files that belong together, nor a folder. For those, a plan
+of the renames is written first. From then on the new version counts: `present` finds its parts
+wherever they are, and the next writer, or `remove_left_over`, carries the plan out. A process that
+is killed before has changed nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import file_instead
 
+T = TypeVar("T")
+
 _TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
+_PLAN = "napari-wildseg plan of renames"
+_MAX_PLAN = 100_000
+
+
+class _Move(NamedTuple):
+    """A rename that a plan holds; ``before`` tells what was at the target when it was made."""
+
+    source: Path
+    target: Path
+    before: str | None
+
+    @property
+    def stale(self) -> bool:
+        """Whether somebody else has put something at the target since."""
+        return _signature(self.target) not in (None, self.before)
 
 
 @contextmanager
@@ -101,29 +127,128 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     there, folder = _look(path)
     if there and not folder:
         raise InputError(f"{path} is a file: choose another name.")
-    if there and not overwrite:
-        raise InputError(
-            f"{path} is already there: choose another place, or allow it to be overwritten."
-        )
-    token = secrets.token_hex(6)
-    temporary = path.with_name(f".wildseg-{token}{path.suffix}")
-    old = path.with_name(f".wildseg-{token}.old")
+    temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
     try:
+        _finish(plan_of(path))
+        there, _ = _look(path)
+        if there and not overwrite:
+            raise InputError(
+                f"{path} is already there: choose another place, or allow it to be overwritten."
+            )
         temporary.mkdir(parents=True)
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
                 sync(file)
-        if path.exists():
-            path.replace(old)
-        temporary.replace(path)
+        _rename_all(plan_of(path), [temporary], [path])
     except OSError as error:
-        if old.exists() and not path.exists():
-            old.replace(path)
         raise cannot_write(path, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if present(path) == path:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_files(
+    paths: Sequence[Path], *, overwrite: bool = False, plan: Path | None = None
+) -> Iterator[list[Path]]:
+    """Give temporary paths for files that belong together; on success all are put in place.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Where the files shall be.
+    overwrite : bool
+        Whether existing files may be replaced.
+    plan : Path, optional
+        Where the plan of renames is kept meanwhile, in a folder above all files; `plan_of` the
+        first path if not given.
+
+    Yields
+    ------
+    list of Path
+        Write here.
+
+    Raises
+    ------
+    InputError
+        If a file exists and may not be replaced.
+    WildsegError
+        If a file cannot be written.
+    """
+    plan = plan or plan_of(paths[0])
+    temporaries = [p.with_name(f".wildseg-{secrets.token_hex(6)}{p.suffix}") for p in paths]
+    try:
+        _finish(plan)
+        refuse_existing(list(paths), overwrite=overwrite)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporaries
+        for temporary in temporaries:
+            sync(temporary)
+        refuse_existing(list(paths), overwrite=overwrite)
+        _rename_all(plan, temporaries, paths)
+    except OSError as error:
+        raise cannot_write(paths[0], error) from error
+    finally:
+        for path, temporary in zip(paths, temporaries, strict=True):
+            if present(path, plan) != temporary:
+                with suppress(OSError):  # gone already, or its folder is
+                    temporary.unlink()
+
+
+def plan_of(path: Path) -> Path:
+    """Return where the plan of renames of a file, or of files that belong to it, is kept.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    """
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    return path.with_name(f".wildseg-{digest[:12]}.plan")
+
+
+def present(path: Path, plan: Path | None = None) -> Path:
+    """Return where a file or folder is: elsewhere where a killed process left renames to do.
+
+    Parameters
+    ----------
+    path : Path
+        Where it should be.
+    plan : Path, optional
+        The plan of renames; `plan_of` the path if not given.
+    """
+    moves = _read_plan(plan or plan_of(path))
+    return next((m.source for m in moves if m.target == path), path)
+
+
+def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> T:
+    """Read two files that belong together, both of one version also while they are replaced.
+
+    Parameters
+    ----------
+    path, second : Path
+        The files, as they were given to `atomic_files`.
+    read : callable
+        Called with where they are.
+    """
+    plan = plan_of(path)
+
+    def state() -> list[list[int] | None]:
+        return [_stamp(each) for each in (path, second, plan)]
+
+    for _ in range(20):
+        before = state()
+        try:
+            found = read(present(path, plan), present(second, plan))
+        except (InputError, OSError):
+            if state() == before:
+                raise
+        else:
+            if state() == before:
+                return found
+    raise InputError(f"{path} is being written all the time: try again when that has ended.")
 
 
 def remove_left_over(folder: Path) -> None:
@@ -135,12 +260,102 @@ def remove_left_over(folder: Path) -> None:
         The folder; others in it are not looked into.
     """
     with suppress(OSError):
+        for plan in folder.glob(".wildseg-*.plan"):
+            _finish(plan)
         for path in folder.glob(".wildseg-*"):
-            if _TEMPORARY.fullmatch(path.name):
+            if _TEMPORARY.fullmatch(path.name) and not _only_version(path):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
+
+
+def _only_version(path: Path) -> bool:
+    """Whether a folder may be a data set that version 0.1 moved away and was killed."""
+    token = path.name.split(".")[1]
+    others = [other for other in path.parent.glob(f".{token}.*") if other.is_dir()]
+    return len(others) > 1 and any(other.suffix == ".old" for other in others)
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """Tell a file from what replaces it; None where there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def _signature(path: Path) -> str | None:
+    """Tell a file's content from another, also in a copy of its folder; None if it is missing."""
+    if path.is_dir():
+        return "folder"
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _rename_all(plan: Path, sources: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Rename all by a plan; where the first rename fails, the plan is withdrawn."""
+    folder = plan.parent
+    moves = [
+        [a.relative_to(folder).as_posix(), b.relative_to(folder).as_posix(), _signature(b)]
+        for a, b in zip(sources, targets, strict=True)
+    ]
+    try:
+        # A plan that is cut short is no JSON, and does not count.
+        plan.write_bytes(json.dumps({"format": _PLAN, "moves": moves}).encode("ascii"))
+        sync(plan)
+        _finish(plan)
+    except OSError:
+        if all(map(os.path.lexists, sources)):
+            plan.unlink(missing_ok=True)
+        raise
+    if any(map(os.path.lexists, sources)):
+        raise InputError(f"{targets[0]} was written by another program meanwhile: try again.")
+
+
+def _read_plan(plan: Path) -> list[_Move]:
+    """Return the renames that are left to do; nothing of a plan leads out of its folder."""
+    try:
+        with plan.open("rb") as file:
+            content = json.loads(file.read(_MAX_PLAN))
+        moves = [
+            _Move(_inside(plan.parent, a), _inside(plan.parent, b), before)
+            for a, b, before in content["moves"]
+        ]
+        usable = content["format"] == _PLAN and all(
+            _TEMPORARY.fullmatch(move.source.name) for move in moves
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    left = [move for move in moves if usable and os.path.lexists(move.source)]
+    return [] if any(move.stale for move in left) else left
+
+
+def _inside(folder: Path, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if not parts or any(part in ("..", "/") or "\\" in part or ":" in part for part in parts):
+        raise ValueError(name)
+    return folder.joinpath(*parts)
+
+
+def _finish(plan: Path) -> None:
+    """Carry a plan of renames out, if there is one."""
+    if not plan.is_file():
+        return
+    moves = _read_plan(plan)
+    old = [move.source.with_suffix(".old") for move in moves]
+    for move, away in zip(moves, old, strict=True):
+        if move.target.is_dir():
+            move.target.replace(away)
+        with suppress(FileNotFoundError):  # another process was quicker
+            move.source.replace(move.target)
+    plan.unlink(missing_ok=True)
+    for away in old:
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:

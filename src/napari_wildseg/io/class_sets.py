@@ -6,15 +6,17 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.atomic import atomic_write
+from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.label_image import (
     SIDECAR_FORMAT,
     classes_from_json,
     classes_to_json,
     dump_json,
 )
+from napari_wildseg.io.owners import check_owner
 
 FORMAT = "napari-wildseg classes"
 VERSION = 1
@@ -47,17 +49,36 @@ def write_class_set(
     WildsegError
         If it cannot be written.
     """
-    path = Path(path).expanduser()
-    if not path.suffix:
-        path = path.with_name(f"{path.name}.json")
-    if path.suffix.lower() != ".json":
-        raise InputError(f"{path.name} is not a class set's name: let it end in .json.")
+    path = class_set_path(path)
     content = {
         "format": FORMAT,
         "version": VERSION,
         "classes": classes_to_json(parse_classes(classes)),
     }
+    refuse_existing([path], overwrite=overwrite)
+    check_owner(path)
     atomic_write(path, dump_json(content), overwrite=overwrite)
+    return path
+
+
+def class_set_path(path: str | Path) -> Path:
+    """Return where `write_class_set` writes.
+
+    Parameters
+    ----------
+    path : str or Path
+        As it is given there.
+
+    Raises
+    ------
+    InputError
+        If it has another ending than .json.
+    """
+    path = checked_path(path).expanduser()
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.json")
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path.name} is not a class set's name: let it end in .json.")
     return path
 
 
@@ -74,7 +95,7 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
     InputError
         If the file is not there, or is not such a file, or is of a later version.
     """
-    path = Path(path).expanduser()
+    path = checked_path(path).expanduser()
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path.name} is too large for a class set.")

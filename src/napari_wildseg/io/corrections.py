@@ -12,6 +12,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.formats.png import decode
+from napari_wildseg.io.label_image import check_corrections
 
 NOT_CORRECTED = 65535
 """Stands for -1 in a 16-bit PNG."""
@@ -69,8 +70,15 @@ def write_corrections(
         ``(H, W)`` int16.
     overwrite : bool
         Whether an existing file may be replaced.
+
+    Raises
+    ------
+    InputError
+        If a value is neither -1 nor a label from 0 to 254, or the file may not be replaced.
     """
     from PIL import Image
+
+    check_corrections(corrections)
 
     with atomic_path(path, overwrite=overwrite) as temporary:
         if Path(path).suffix.lower() == ".npy":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,10 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.palette import voc_palette
-from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, plan_of, present, refuse_existing
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
 from napari_wildseg.io.label_image import (
@@ -22,8 +25,13 @@ from napari_wildseg.io.label_image import (
     dump_json,
     placeholder_class,
 )
+from napari_wildseg.io.locks import locked
+from napari_wildseg.io.names import usable_name
 
 SPLITS = ("train", "val", "test", "trainval")
+
+BATCH_FOLDER = ".wildseg-batch"
+"""Folder in the output of a batch that holds its journal."""
 
 
 class DataSet(Protocol):
@@ -49,7 +57,10 @@ class DataSet(Protocol):
         split: str = "train",
         overwrite: bool = False,
     ) -> list[Path]:
-        """Add one image.
+        """Add one image: all of its files and the lists, or nothing.
+
+        Several programs may add to a set; each waits for the other, and takes the classes that the
+        other added.
 
         Parameters
         ----------
@@ -68,6 +79,14 @@ class DataSet(Protocol):
         -------
         list of Path
             The files written.
+
+        Raises
+        ------
+        InputError
+            If the name, picture or labels cannot be used, an image of that name is there, the
+            folder is a batch's, or another program keeps it locked.
+        WildsegError
+            If a file cannot be written.
         """
 
     def stems(self, split: str = "train") -> list[str]:
@@ -118,7 +137,7 @@ class VOCDataSet:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = checked_path(folder, "folder")
         self._base = self.folder / "VOCdevkit" / "VOC2012"
         self.classes = self._read_classes()
 
@@ -131,41 +150,40 @@ class VOCDataSet:
         split: str = "train",
         overwrite: bool = False,
     ) -> list[Path]:
-        """Add one image; see `DataSet.add`.
-
-        The list is written last, so that every image on it is whole.
-        """
+        """Add one image; see `DataSet.add`."""
         _check(stem, picture, labels, split)
         photo = self._base / "JPEGImages" / f"{stem}.jpg"
         mask = self._base / "SegmentationClass" / f"{stem}.png"
-        refuse_existing([photo, mask], overwrite=overwrite)
-        classes, mapped = merge_classes(self.classes, labels)
-        palette = voc_palette(256)
-        for info in classes:
-            palette[info.id] = info.colour
-        if classes != self.classes:
-            # First, so that no mask ever holds a value that has no name.
-            atomic_write(self._base / "labelmap.txt", labelmap_bytes(classes), overwrite=True)
+        names, listing = self._base / "labelmap.txt", self._listing(split)
+        with _adding_to(self.folder):
+            refuse_existing([photo, mask], overwrite=overwrite)
+            classes, mapped = merge_classes(self._read_classes(), labels)
+            palette = voc_palette(256)
+            for info in classes:
+                palette[info.id] = info.colour
+            stems = self.stems(split)
+            lines = stems if stem in stems else [*stems, stem]
+            files = {
+                names: labelmap_bytes(classes),
+                photo: jpeg_bytes(picture),
+                mask: png.encode(mapped, palette),
+                listing: "".join(f"{line}\n" for line in lines).encode("utf-8"),
+            }
+            _write(files, self.folder)
             self.classes = classes
-        atomic_write(photo, jpeg_bytes(picture), overwrite=overwrite)
-        atomic_write(mask, png.encode(mapped, palette), overwrite=overwrite)
-        listing = self._listing(split)
-        stems = self.stems(split)
-        if stem not in stems:
-            text = "".join(f"{name}\n" for name in [*stems, stem])
-            atomic_write(listing, text.encode("utf-8"), overwrite=True)
         return [photo, mask, listing]
 
     def stems(self, split: str = "train") -> list[str]:
         """Return the names of the images on a list; see `DataSet.stems`."""
-        listing = self._listing(split)
+        listing = _present(self._listing(split), self.folder)
         text = listing.read_text("utf-8") if listing.is_file() else ""
         return [line for line in text.split("\n") if line]
 
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
         """Read the labels of one image back; see `DataSet.read`."""
         _check_name(stem)
-        found = png.read(self._base / "SegmentationClass" / f"{stem}.png", value_255="unlabelled")
+        mask = self._base / "SegmentationClass" / f"{stem}.png"
+        found = png.read(_present(mask, self.folder), value_255="unlabelled")
         known = {info.id: info for info in found.classes}
         known |= {info.id: info for info in self.classes}
         return replace(found, classes=tuple(known.values()), image=stem)
@@ -174,7 +192,7 @@ class VOCDataSet:
         return self._base / "ImageSets" / "Segmentation" / f"{split}.txt"
 
     def _read_classes(self) -> tuple[ClassInfo, ...]:
-        path = self._base / "labelmap.txt"
+        path = _present(self._base / "labelmap.txt", self.folder)
         if not path.is_file():
             return ()
         classes: list[ClassInfo] = []
@@ -239,18 +257,11 @@ class COCODataSet:
         segmentation: str = "rle",
         min_size: int = 0,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = checked_path(folder, "folder")
         self.instances = instances
         self.segmentation = segmentation
         self.min_size = min_size
-        by_name: dict[str, ClassInfo] = {}
-        for split in SPLITS:
-            if self._listing(split).is_file():
-                found = _coco_classes(self._read(split), self._listing(split).name)
-                by_name = {info.name: info for info in found} | by_name
-        self.classes = tuple(sorted(by_name.values(), key=lambda info: info.id))
-        if len({info.id for info in self.classes}) < len(self.classes):
-            raise InputError(f"{self.folder}: its splits number their categories differently.")
+        self.classes = self._read_classes()
 
     def add(
         self,
@@ -261,38 +272,36 @@ class COCODataSet:
         split: str = "train",
         overwrite: bool = False,
     ) -> list[Path]:
-        """Add one image; see `DataSet.add`.
-
-        The annotations are written last, so that every image in them is whole.
-        """
+        """Add one image; see `DataSet.add`."""
         _check(stem, picture, labels, split)
         photo = self.folder / split / f"{stem}.png"
         listing = self._listing(split)
-        content = self._read(split)
-        images, entries = content["images"], content["annotations"]
-        same = [entry["id"] for entry in images if entry.get("file_name") == photo.name]
-        if not overwrite:
-            refuse_existing([photo], overwrite=False)
-        classes, mapped = merge_classes(self.classes, labels)
-        own = replace(labels, labels=mapped, classes=classes, corrections=None)
-        images = [entry for entry in images if entry["id"] not in same]
-        entries = [entry for entry in entries if entry["image_id"] not in same]
-        image_id = 1 + max((entry["id"] for entry in images), default=0)
-        first = 1 + max((entry["id"] for entry in entries), default=0)
-        height, width = mapped.shape
-        images.append({"id": image_id, "file_name": photo.name, "height": height, "width": width})
-        how = (self.instances, self.segmentation, self.min_size)
-        entries += annotations_of(own, image_id, first, *how)
-        categories = {entry["id"]: entry for entry in content["categories"]}
-        categories |= {entry["id"]: entry for entry in categories_of(own)}
-        atomic_write(photo, png_bytes(picture), overwrite=overwrite)
-        content |= {
-            "images": images,
-            "categories": [categories[number] for number in sorted(categories)],
-            "annotations": entries,
-        }
-        atomic_write(listing, dump_json(content), overwrite=True)
-        self.classes = classes
+        with _adding_to(self.folder):
+            refuse_existing([photo], overwrite=overwrite)
+            content = self._read(split)
+            images, entries = content["images"], content["annotations"]
+            same = [entry["id"] for entry in images if entry.get("file_name") == photo.name]
+            classes, mapped = merge_classes(self._read_classes({split: content}), labels)
+            own = replace(labels, labels=mapped, classes=classes, corrections=None)
+            images = [entry for entry in images if entry["id"] not in same]
+            entries = [entry for entry in entries if entry["image_id"] not in same]
+            image_id = 1 + max((entry["id"] for entry in images), default=0)
+            first = 1 + max((entry["id"] for entry in entries), default=0)
+            height, width = mapped.shape
+            images.append(
+                {"id": image_id, "file_name": photo.name, "height": height, "width": width}
+            )
+            how = (self.instances, self.segmentation, self.min_size)
+            entries += annotations_of(own, image_id, first, *how)
+            categories = {entry["id"]: entry for entry in content["categories"]}
+            categories |= {entry["id"]: entry for entry in categories_of(own)}
+            content |= {
+                "images": images,
+                "categories": [categories[number] for number in sorted(categories)],
+                "annotations": entries,
+            }
+            _write({photo: png_bytes(picture), listing: dump_json(content)}, self.folder)
+            self.classes = classes
         return [photo, listing]
 
     def stems(self, split: str = "train") -> list[str]:
@@ -301,14 +310,28 @@ class COCODataSet:
 
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
         """Read the labels of one image back; see `DataSet.read`."""
-        return replace(coco.read(self._listing(split), image=stem), image=stem)
+        listing = _present(self._listing(split), self.folder)
+        return replace(coco.read(listing, image=stem), image=stem)
 
     def _listing(self, split: str) -> Path:
         return self.folder / "annotations" / f"instances_{split}.json"
 
+    def _read_classes(self, known: Mapping[str, dict[str, Any]] = {}) -> tuple[ClassInfo, ...]:
+        """Read the categories of all splits; those whose annotations are known are not read."""
+        by_name: dict[str, ClassInfo] = {}
+        for split in SPLITS:
+            if split in known or _present(self._listing(split), self.folder).is_file():
+                content = known[split] if split in known else self._read(split)
+                found = _coco_classes(content, self._listing(split).name)
+                by_name = {info.name: info for info in found} | by_name
+        classes = tuple(sorted(by_name.values(), key=lambda info: info.id))
+        if len({info.id for info in classes}) < len(classes):
+            raise InputError(f"{self.folder}: its splits number their categories differently.")
+        return classes
+
     def _read(self, split: str) -> dict[str, Any]:
         """Read a split's annotations, as much checked as adding to them needs."""
-        path = self._listing(split)
+        path = _present(self._listing(split), self.folder)
         if not path.is_file():
             about = {"description": "labels by napari-wildseg"}
             return {"info": about, "images": [], "categories": [], "annotations": []}
@@ -361,12 +384,42 @@ def merge_classes(
     return tuple(by_name.values()), table[labels.labels]
 
 
+@contextmanager
+def _adding_to(folder: Path) -> Iterator[None]:
+    """Keep other programs from adding to a set meanwhile."""
+    if (folder / BATCH_FOLDER).is_dir():
+        raise InputError(
+            f"{folder} is the output of a batch, which keeps the lists of its images itself: "
+            "choose another folder, or correct its images in Review."
+        )
+    with locked(folder / ".wildseg-lock", f"Another program is writing to {folder}"):
+        yield
+
+
+def _write(files: Mapping[Path, bytes], folder: Path) -> None:
+    """Replace files of a set together."""
+    with atomic_files(list(files), overwrite=True, plan=_plan(folder)) as temporaries:
+        for temporary, data in zip(temporaries, files.values(), strict=True):
+            temporary.write_bytes(data)
+
+
+def _present(path: Path, folder: Path) -> Path:
+    return present(path, _plan(folder))
+
+
+def _plan(folder: Path) -> Path:
+    return plan_of(folder / "data set")
+
+
 def _check_name(stem: str) -> None:
-    if stem in ("", ".", "..") or any(c in stem for c in '/\\\n\r\0:*?"<>|'):
-        raise InputError(f'"{stem}" cannot be a file\'s name: call the image otherwise.')
+    if not usable_name(stem):
+        raise InputError(f"{stem!r} cannot be a file's name: call the image otherwise.")
 
 
 def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str) -> None:
+    require(labels, LabelImage, "labels", "a LabelImage")
+    require(picture, np.ndarray, "picture", "an array")
+    require(split, str, "split", "its name")
     if split not in SPLITS:
         raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
     _check_name(stem)
@@ -421,7 +474,8 @@ def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:
     for number in range(1, max(by_id, default=0) + 1):
         info = by_id.get(number) or placeholder_class(number)
         red, green, blue = info.colour
-        lines.append(f"{info.name}:{red},{green},{blue}::")
+        name = " ".join(info.name.split())  # a line each
+        lines.append(f"{name}:{red},{green},{blue}::")
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 

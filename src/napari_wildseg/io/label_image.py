@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import (
     MAX_CLASSES,
     MAX_NAME,
@@ -90,12 +92,14 @@ class LabelImage:
 
     def __post_init__(self) -> None:
         labels = self.labels
+        require(labels, np.ndarray, "labels", "an array")
         if not 2 <= labels.ndim <= 4 or labels.dtype != np.uint8 or 0 in labels.shape:
             raise InputError(
                 "Labels must be a non-empty (H, W), (Z, H, W) or (T, Z, H, W) uint8 array, not "
                 f"{labels.shape} {labels.dtype}."
             )
-        classes = tuple(_on_one_line(c) for c in sorted(self.classes, key=lambda c: c.id))
+        known = checked_classes(self.classes)
+        classes = tuple(_on_one_line(c) for c in sorted(known, key=lambda c: c.id))
         object.__setattr__(self, "classes", classes)
         ids = [info.id for info in self.classes]
         if len(set(ids)) < len(ids) or any(not 1 <= i <= MAX_CLASSES for i in ids):
@@ -104,16 +108,20 @@ class LabelImage:
         if nameless:
             raise InputError(f"Label {nameless[0]} occurs in the labels but is no class.")
         self._check_place()
+        if self.corrections is not None:
+            require(self.corrections, np.ndarray, "corrections", "an int16 array, or None")
         if self.corrections is not None and (
             self.corrections.shape != labels.shape or self.corrections.dtype != np.int16
         ):
             raise InputError("Corrections must be int16 and of the labels' shape.")
+        check_corrections(self.corrections)
 
     def _check_place(self) -> None:
         ndim = self.labels.ndim
         object.__setattr__(self, "axes", self.axes or "tzyx"[-ndim:])
-        object.__setattr__(self, "scale", tuple(map(float, self.scale)) or (1.0,) * ndim)
-        object.__setattr__(self, "translate", tuple(map(float, self.translate)) or (0.0,) * ndim)
+        scale, translate = _floats(self.scale, "pixel size"), _floats(self.translate, "place")
+        object.__setattr__(self, "scale", scale or (1.0,) * ndim)
+        object.__setattr__(self, "translate", translate or (0.0,) * ndim)
         if self.axes not in AXES or len(self.axes) != ndim:
             raise InputError(f'Axes of such labels are "{"tzyx"[-ndim:]}", not "{self.axes}".')
         if len(self.scale) != ndim or not all(math.isfinite(s) and s > 0 for s in self.scale):
@@ -123,7 +131,10 @@ class LabelImage:
         if len(self.translate) != ndim or not all(map(math.isfinite, self.translate)):
             raise InputError(f"The place must be {ndim} numbers, one an axis: {self.translate}.")
         if self.affine is not None:
-            matrix = np.array(self.affine, float)
+            try:
+                matrix = np.array(self.affine, float)
+            except (TypeError, ValueError):
+                matrix = np.empty(0)
             if matrix.shape != (ndim + 1, ndim + 1) or not np.isfinite(matrix).all():
                 raise InputError(f"The affine matrix must be {ndim + 1} x {ndim + 1} numbers.")
             same = np.array_equal(matrix, np.eye(ndim + 1))
@@ -162,7 +173,7 @@ class LabelImage:
                 "(0 background, 255 unlabelled)."
             )
         labels = np.ascontiguousarray(array, dtype=np.uint8)
-        known = {info.id: info for info in classes}
+        known = {info.id: info for info in checked_classes(classes)}
         for value in _values(labels):
             if value not in (0, UNLABELLED) and value not in known:
                 known[value] = placeholder_class(value)
@@ -283,6 +294,48 @@ def settings_of(result: Result | LargeResult) -> dict[str, Any]:
     return {**result.settings, "refined": result.settings.get("refiner") is not None}
 
 
+def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
+    """Raise `InputError` for corrections that no reader takes.
+
+    Parameters
+    ----------
+    corrections : ndarray or None
+        -1 not corrected, else a label from 0 to 254.
+    """
+    if corrections is None or not corrections.size:
+        return
+    low, high = int(corrections.min()), int(corrections.max())
+    if low < -1 or high > MAX_CLASSES:
+        raise InputError(
+            f"The corrections hold {low if low < -1 else high}: give -1 where nothing is "
+            f"corrected, else a label from 0 to {MAX_CLASSES}."
+        )
+
+
+def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
+    """Return classes as a tuple, or raise `InputError` if they are none.
+
+    Parameters
+    ----------
+    classes : iterable of ClassInfo
+        The classes.
+    """
+    try:
+        found = tuple(classes)
+    except TypeError:
+        raise InputError(f"The classes are {classes!r}: give ClassInfo objects.") from None
+    for info in found:
+        require(info, ClassInfo, "class", "a ClassInfo")
+    return found
+
+
+def _floats(values: Iterable[float], name: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, values))
+    except (TypeError, ValueError):
+        raise InputError(f"The {name} is {values!r}: give a number for each axis.") from None
+
+
 def _on_one_line(info: ClassInfo) -> ClassInfo:
     """Fold white space in a name, since some formats keep a name a line."""
     name = " ".join(info.name.split())
@@ -366,13 +419,16 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
 def dump_json(value: object) -> bytes:
     """Return JSON bytes, the same for the same value, readable by people.
 
+    Bytes of a file name that are no UTF-8, which Python keeps as lone surrogates, become escapes,
+    and come back by `parse_json`.
+
     Parameters
     ----------
     value : object
         Anything made of dicts, lists, texts, numbers and NumPy scalars.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
-    return (text + "\n").encode("utf-8", "replace")
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse_json(data: bytes, where: str) -> Any:
@@ -393,7 +449,8 @@ def parse_json(data: bytes, where: str) -> Any:
     if len(data) > MAX_JSON:
         raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_number, parse_float=_finite)
+        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         what = "nested too deep" if isinstance(error, RecursionError) else reason(error)
         raise InputError(f"{where} is not valid JSON ({what}).") from error

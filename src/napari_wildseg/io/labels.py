@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats import FORMATS, Format
@@ -27,14 +28,15 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     InputError
         If no format has that ending or name.
     """
+    path = checked_path(path)
     for candidate in FORMATS:
-        if candidate.name == name or (name is None and candidate.matches(Path(path))):
+        if candidate.name == name or (name is None and candidate.matches(path)):
             return candidate
     if name is not None:
         known = ", ".join(candidate.name for candidate in FORMATS)
         raise InputError(f'There is no format "{name}": choose from {known}.')
     endings = ", ".join(suffix for candidate in FORMATS for suffix in candidate.suffixes)
-    raise InputError(f"{Path(path).name} has no ending that names a label format ({endings}).")
+    raise InputError(f"{path.name} has no ending that names a label format ({endings}).")
 
 
 def read_labels(
@@ -129,6 +131,7 @@ def write_labels(
         If the folder cannot be written.
     """
     chosen = format_of(path, format)
+    require(labels, LabelImage, "labels", "a LabelImage")
     labels = fill_unlabelled(labels, unlabelled)
     refuse_loss(labels, chosen)
     return chosen.write(Path(path), labels, overwrite=overwrite, **options)

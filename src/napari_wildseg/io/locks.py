@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.atomic import cannot_write
+
+WAIT = 30.0
+"""Seconds to wait for another program that adds to a data set; an image takes less than one."""
 
 
 def try_lock(file: BinaryIO) -> bool:
@@ -33,3 +43,50 @@ def try_lock(file: BinaryIO) -> bool:
     except OSError:  # a file system without locks: the annotator has to take care
         return True
     return True
+
+
+def wait_for_lock(file: BinaryIO, seconds: float) -> bool:
+    """Lock an open file as `try_lock` does, waiting for it.
+
+    Parameters
+    ----------
+    file : file object
+        Open for writing.
+    seconds : float
+        How long to wait at most.
+    """
+    end = time.monotonic() + seconds
+    while not try_lock(file):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def locked(path: Path, who: str) -> Iterator[None]:
+    """Hold a lock on a file, waiting for it if need be.
+
+    Parameters
+    ----------
+    path : Path
+        The file; missing folders above it are made.
+    who : str
+        Who else may hold it, as the beginning of a sentence.
+
+    Raises
+    ------
+    InputError
+        If another program, or another thread of this one, holds it all the time.
+    WildsegError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        if not wait_for_lock(file, WAIT):
+            raise InputError(f"{who}: wait for it, and try again.")
+        yield

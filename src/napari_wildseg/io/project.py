@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
 from napari_wildseg.io.description import described
-from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.label_image import LabelImage, check_corrections
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
@@ -60,6 +61,9 @@ class Project:
     state: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require(self.labels, LabelImage, "labels", "a LabelImage")
+        for name in ("pseudo_labels", "relevance", "pseudo_corrections"):
+            require(getattr(self, name), (np.ndarray, type(None)), name, "an array, or None")
         shape, classes = self.labels.labels.shape, self.labels.classes
         pseudo, maps = self.pseudo_labels, self.relevance
         if pseudo is not None:
@@ -73,6 +77,8 @@ class Project:
         painted = self.pseudo_corrections
         if painted is not None and (painted.shape != shape or painted.dtype != np.int16):
             raise InputError("The corrections of pseudo-labels are not int16 of the labels' shape.")
+        check_corrections(painted)
+        require(self.image_digest, str, "digest of the image", "what image_digest gives")
         if not re.fullmatch(r"(sha256:[0-9a-f]{64})?", self.image_digest):
             raise InputError("The image's digest is not one that image_digest gives.")
 
@@ -184,6 +190,8 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
     WildsegError
         If it cannot be written.
     """
+    path = checked_path(path)
+    require(project, Project, "project", "a Project")
     arrays = {
         "labels": project.labels.labels,
         "corrections": project.labels.corrections,
@@ -199,8 +207,8 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
         "state": dict(project.state),
     }
     present = {name: array for name, array in arrays.items() if array is not None}
-    write_archive(Path(path), present, about, overwrite=overwrite)
-    return Path(path)
+    write_archive(path, present, about, overwrite=overwrite)
+    return path
 
 
 def load_project(path: str | Path) -> Project:
@@ -216,7 +224,7 @@ def load_project(path: str | Path) -> Project:
     InputError
         If it is damaged, too large, of a later version, or no project.
     """
-    path = Path(path)
+    path = checked_path(path)
     arrays, about = read_archive(
         path,
         {

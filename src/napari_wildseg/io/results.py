@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import write_labels
 from napari_wildseg.io.project import SUFFIX, Project, save_project
@@ -40,7 +41,8 @@ def save_result(
     attributes = {field.name for field in fields(LabelImage)}
     about = {name: options.pop(name) for name in list(options) if name in attributes}
     labels = LabelImage.from_result(result, image=image, **about)
-    if Path(path).suffix.lower() == SUFFIX:
+    path = checked_path(path)
+    if path.suffix.lower() == SUFFIX:
         project = Project(labels, pseudo_labels=result.pseudo_labels)
         return [save_project(path, project, overwrite=overwrite, **options)]
     return write_labels(path, labels, overwrite=overwrite, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.label_image import LabelImage
@@ -43,6 +44,7 @@ def fill_unlabelled(labels: LabelImage, how: str) -> LabelImage:
     >>> fill_unlabelled(LabelImage.from_array([[255, 255, 2]]), "nearest").labels.tolist()
     [[2, 2, 2]]
     """
+    require(how, str, "choice for unlabelled pixels", f"one of {', '.join(CHOICES)}")
     if how not in CHOICES:
         raise InputError(f'Unlabelled pixels: choose from {", ".join(CHOICES)}, not "{how}".')
     if how == "keep" or not (labels.labels == UNLABELLED).any():

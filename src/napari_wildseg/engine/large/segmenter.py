@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_wildseg.engine.arguments import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
@@ -33,6 +34,7 @@ from napari_wildseg.engine.result import nothing_notice
 from napari_wildseg.engine.tagging import everyday_rivals
 from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
 from napari_wildseg.engine.thresholds import checked_threshold
+from napari_wildseg.engine.turns import Turns, one_thread
 from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
 from napari_wildseg.engine.vocabularies import names_of
 
@@ -115,6 +117,8 @@ class LargeSegmenter:
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
         if tile < 2 or tile % 2:
             raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
+        if not isinstance(model, str) and not hasattr(model, "network"):
+            model = str(checked_path(model, "model"))
         self._spec = model
         self._model: CLIPModel | None = None if isinstance(model, str) else model
         self.views = views
@@ -129,6 +133,7 @@ class LargeSegmenter:
         self._encoding: LargeEncoding | None = None
         self._contrast = 0.0
         self._run: _Run | None = None
+        self._turns = Turns()
         self._seconds: dict[str, float] = {}
         self.result: LargeResult | None = None
 
@@ -166,6 +171,7 @@ class LargeSegmenter:
         """
         drain(self.set_image_steps(image))
 
+    @one_thread
     def set_image_steps(self, image: Any) -> Steps[None]:
         """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
         large = as_large_image(image)
@@ -178,6 +184,7 @@ class LargeSegmenter:
         self._seconds = {"encode": time.perf_counter() - started}
         self._image, self._encoding, self._contrast = large, encoding, contrast
         self._run = self.result = None
+        self._turns.image_is_set()
 
     def segment(
         self,
@@ -208,6 +215,7 @@ class LargeSegmenter:
         """
         return drain(self.segment_steps(labels, threshold=threshold, out=out, refine=refine))
 
+    @one_thread
     def segment_steps(
         self,
         labels: str | Iterable[str | ClassInfo],
@@ -244,6 +252,7 @@ class LargeSegmenter:
         """Compute what the tiles start from."""
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
+        self._turns.check_image()
         classes = parse_classes(labels)
         threshold = self.threshold if threshold is None else checked_threshold(threshold)
         started = time.perf_counter()
@@ -278,6 +287,7 @@ class LargeSegmenter:
         """
         return drain(self.refine_steps(corrections, threshold=threshold))
 
+    @one_thread
     def refine_steps(
         self, corrections: Any = None, *, threshold: float | None = None
     ) -> Steps[LargeResult]:
@@ -445,4 +455,5 @@ class LargeSegmenter:
     def _require_run(self) -> _Run:
         if self._run is None:
             raise InputError("Nothing is segmented yet: call segment with class names first.")
+        self._turns.check_image()
         return self._run

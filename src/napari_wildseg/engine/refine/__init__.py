@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
@@ -98,6 +99,7 @@ def start_refinement(
     InputError
         If there is no such refiner, or it has no such setting.
     """
+    require(method, str, "refiner", "its name")
     if method not in _REFINERS:
         raise InputError(f'There is no refiner "{method}"; choose one of {", ".join(_REFINERS)}.')
     module_name, class_name, options_name = _REFINERS[method].split(":")

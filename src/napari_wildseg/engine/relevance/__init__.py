@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def get_method(name: str | None, model: CLIPModel, **options: object) -> Relevan
     InputError
         If there is no such method, or it does not work with the model's image tower.
     """
+    require(name, (str, type(None)), "relevance method", "its name, or None")
     if name is not None and name not in _METHODS:
         raise InputError(
             f'There is no relevance method "{name}"; choose one of {", ".join(_METHODS)}.'

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from napari_wildseg.engine.arguments import require
 from napari_wildseg.engine.classes import MAX_NAME, check_characters, fold
 from napari_wildseg.engine.errors import InputError, WildsegError
 
@@ -159,7 +160,10 @@ def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
     InputError
         If there is no such list, or it is empty.
     """
+    require(vocabulary, (str, Iterable), "vocabulary", "its name, a file or a list of names")
     names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
+    for name in names:
+        require(name, str, "name in the vocabulary", "text")
     if not names:
         raise InputError("The vocabulary is empty: give at least one name.")
     return names

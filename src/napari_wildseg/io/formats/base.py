@@ -32,6 +32,8 @@ class Format:
     masks : bool
         Whether files of other programs hold a value a pixel; ``read`` then takes ``value_255``
         and ``turn`` (see `napari_wildseg.io.read_labels`).
+    sidecar : bool
+        Whether a description of the same name, ending in .json, lies beside a file.
     """
 
     name: str
@@ -42,6 +44,17 @@ class Format:
     stacks: bool = False
     unlabelled: bool = True
     masks: bool = False
+    sidecar: bool = False
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the files that labels are written to.
+
+        Parameters
+        ----------
+        path : Path
+            The label file.
+        """
+        return [path, path.with_suffix(".json")] if self.sidecar else [path]
 
     def matches(self, path: Path) -> bool:
         """Whether the file name ends as this format's do."""

@@ -18,7 +18,7 @@ from napari_wildseg.engine.coco_masks import (
 )
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_size
-from napari_wildseg.io.atomic import atomic_write
+from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import read_json
@@ -27,6 +27,7 @@ from napari_wildseg.io.label_image import (
     classes_from_json,
     dump_json,
 )
+from napari_wildseg.io.owners import check_owner
 from napari_wildseg.io.polygons import components, mask_to_polygons
 
 _OURS = "wildseg"
@@ -84,6 +85,8 @@ def write(
         "categories": categories_of(labels),
         "annotations": list(annotations_of(labels, 1, 1, instances, segmentation, min_size)),
     }
+    refuse_existing([path], overwrite=overwrite)
+    check_owner(path)
     atomic_write(path, dump_json(content), overwrite=overwrite)
     return [path]
 

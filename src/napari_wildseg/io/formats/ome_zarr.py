@@ -12,7 +12,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures import reason
-from napari_wildseg.io.atomic import atomic_folder
+from napari_wildseg.io.atomic import atomic_folder, present
 from napari_wildseg.io.description import described
 from napari_wildseg.io.foreign import of_others, refuse_meaning
 from napari_wildseg.io.formats.base import Format
@@ -104,6 +104,7 @@ def read(
     """
     import zarr
 
+    path = present(path)
     if not path.is_dir():
         raise InputError(f"{no_folder(path)}: check the name.")
     folder = _label_folder(path, label)

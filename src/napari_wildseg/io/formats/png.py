@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import check_readable, open_picture, reason, upright
-from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import described
 from napari_wildseg.io.foreign import of_others, refuse_meaning, turned
 from napari_wildseg.io.formats.base import Format
@@ -23,6 +24,7 @@ from napari_wildseg.io.label_image import (
     parse_json,
     placeholder_class,
 )
+from napari_wildseg.io.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -44,8 +46,10 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     """
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
-    atomic_write(path, encode(labels.labels, labels.palette), overwrite=overwrite)
-    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    check_owner(sidecar, path)
+    with atomic_files([path, sidecar], overwrite=overwrite) as (picture, about):
+        picture.write_bytes(encode(labels.labels, labels.palette))
+        about.write_bytes(dump_json(owned_by(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -72,9 +76,13 @@ def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> Labe
     InputError
         If the file is no label image, or the sidecar is broken or another image's.
     """
+    how = partial(_read, value_255=value_255, turn=turn)
+    return read_together(path, sidecar_of(path), how)
+
+
+def _read(path: Path, sidecar: Path, *, value_255: str | None, turn: bool) -> LabelImage:
     values, palette, orientation = _decode(path)
     orientation = orientation if turn else 1
-    sidecar = sidecar_of(path)
     if is_sidecar(sidecar):
         refuse_meaning(value_255, sidecar.name)
         return turned(described(values, read_json(sidecar), sidecar.name), orientation)
@@ -212,4 +220,12 @@ def read_json(path: Path) -> object:
         return parse_json(file.read(MAX_JSON + 1), path.name)
 
 
-FORMAT = Format("png", "Indexed PNG with a JSON sidecar", (".png",), read, write, masks=True)
+FORMAT = Format(
+    "png",
+    "Indexed PNG with a JSON sidecar",
+    (".png",),
+    read,
+    write,
+    masks=True,
+    sidecar=True,
+)

@@ -120,7 +120,7 @@ def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> lis
     about = dump_json(labels.about())
     metadata: dict[str, Any] = {
         "axes": labels.axes.upper(),
-        "Name": labels.image or "labels",
+        "Name": labels.image.encode("utf-8", "backslashreplace").decode() or "labels",
         "CommentAnnotation": {"Namespace": _NAMESPACE, "Value": about.decode("utf-8")},
         # OME wants a name of its own for each file; the same content has the same one.
         "UUID": str(uuid.UUID(bytes=_digest(about, labels.labels)[:16])),

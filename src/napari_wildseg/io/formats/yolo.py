@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from napari_wildseg.engine.pictures import (
     check_size,
     open_picture,
 )
-from napari_wildseg.io.atomic import atomic_write, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.base import Format
 from napari_wildseg.io.formats.png import ignored, is_sidecar, read_json, sidecar_of
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
+from napari_wildseg.io.owners import check_owner, owned_by
 from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
 
 
@@ -44,6 +46,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     """
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
+    check_owner(sidecar, path)
     height, width = labels.labels.shape
     size = np.array([width, height], np.float64)
     lines = []
@@ -54,8 +57,9 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
                 # Eight digits tell pixel edges apart in any picture that is read.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
-    atomic_write(path, "".join(lines).encode("ascii"), overwrite=overwrite)
-    atomic_write(sidecar, dump_json(labels.about()), overwrite=overwrite)
+    with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
+        text.write_bytes("".join(lines).encode("ascii"))
+        about.write_bytes(dump_json(owned_by(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -82,8 +86,11 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
     InputError
         If a line is not a class and a polygon, or the size is not known.
     """
+    return read_together(path, sidecar_of(path), partial(_read, size=size))
+
+
+def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
     check_readable_text(path)
-    sidecar = sidecar_of(path)
     about: dict[str, Any] = {}
     parsed = read_json(sidecar) if is_sidecar(sidecar) else None
     if isinstance(parsed, dict) and size is None:
@@ -161,5 +168,11 @@ def _size_of_picture(path: Path) -> tuple[int, int]:
 
 
 FORMAT = Format(
-    "yolo", "YOLO segmentation text with a JSON sidecar", (".txt",), read, write, unlabelled=False
+    "yolo",
+    "YOLO segmentation text with a JSON sidecar",
+    (".txt",),
+    read,
+    write,
+    unlabelled=False,
+    sidecar=True,
 )

@@ -1,0 +1,48 @@
+"""Arguments of another type than a function takes, refused in a sentence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.engine.errors import InputError
+
+
+def require(value: object, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
+    """Raise `InputError` unless a value is of a type.
+
+    Parameters
+    ----------
+    value : object
+        The argument.
+    kind : type or tuple of type
+        What it may be.
+    name : str
+        What it is called, for the message.
+    wanted : str
+        What to give instead, for the message: ``"a path"``.
+    """
+    if not isinstance(value, kind):
+        shown = " ".join(repr(value).split())
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise InputError(f"The {name} is {shown}: give {wanted}.")
+
+
+def checked_path(value: Any, name: str = "path") -> Path:
+    """Return a path, or say that it is none.
+
+    Parameters
+    ----------
+    value : str or os.PathLike
+        The path.
+    name : str
+        What it is called, for the message.
+
+    Raises
+    ------
+    InputError
+        If it is neither text nor a path.
+    """
+    require(value, (str, os.PathLike), name, "a path")
+    return Path(value)

@@ -1,0 +1,111 @@
+"""Files that are never replaced, also where `overwrite` is set.
+
+These are what was read, and what belongs to another label file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.io.label_image import MAX_JSON, SIDECAR_FORMAT, parse_json
+
+_WITH_SIDECAR = (".png", ".txt")
+"""Endings of label files that have a description beside them."""
+
+_OWNER = "labels_file"
+
+
+def owned_by(about: dict[str, Any], labels: Path) -> dict[str, Any]:
+    """Return a description that says which label file it belongs to.
+
+    Parameters
+    ----------
+    about : dict
+        What `LabelImage.about` gives.
+    labels : Path
+        The label file.
+    """
+    return {**about, _OWNER: labels.name}
+
+
+def check_owner(path: Path, labels: Path | None = None) -> None:
+    """Refuse to replace a JSON file that is not the writer's to replace.
+
+    Parameters
+    ----------
+    path : Path
+        The JSON file; it need not be there.
+    labels : Path, optional
+        The label file whose description it shall become. None where it shall become something else:
+        a COCO file, a class set.
+
+    Raises
+    ------
+    InputError
+        If it describes another label file, or is to become a description and is none.
+    """
+    if not path.is_file():
+        return
+    owner = _owner(path, labels)
+    if owner is not None:
+        raise InputError(
+            f"{path} is not replaced, since it describes {owner}: choose another name."
+        )
+
+
+def _owner(path: Path, labels: Path | None) -> str | None:
+    try:
+        with path.open("rb") as file:
+            content = parse_json(file.read(MAX_JSON + 1), path.name)
+    except (InputError, OSError):
+        content = None
+    if not isinstance(content, dict) or content.get("format") != SIDECAR_FORMAT:
+        if labels is None:
+            return None
+        raise InputError(
+            f"{path} would be replaced by the description of {labels.name}, and is no such file: "
+            "move it, or choose another name."
+        )
+    others = [path.with_suffix(ending) for ending in _WITH_SIDECAR]
+    told = content.get(_OWNER)
+    if isinstance(told, str) and any(told == other.name and other.is_file() for other in others):
+        return None if labels is not None and told == labels.name else told
+    if labels is not None and labels.is_file():
+        return None  # written by version 0.1, which did not tell
+    return next((other.name for other in others if other.is_file()), None)
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path], what_to_do: str) -> None:
+    """Raise `InputError` if a file that is read would be replaced.
+
+    Parameters
+    ----------
+    outputs : iterable of Path
+        Files and folders that will be written.
+    inputs : iterable of str or Path
+        Those that are read; what is none (`sample:cat`, class names) does no harm.
+    what_to_do : str
+        For the message.
+    """
+    read = [Path(name) for name in inputs]
+    for output in outputs:
+        for file in read:
+            if _same(output, file) or (output.is_dir() and _within(file, output)):
+                raise InputError(f"{output} would be replaced while it is read: {what_to_do}.")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _within(file: Path, folder: Path) -> bool:
+    try:
+        return folder.resolve() in file.resolve().parents
+    except (OSError, ValueError, RuntimeError):
+        return False
