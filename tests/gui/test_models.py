@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import weakref
 
+import numpy as np
 from qtpy.QtGui import QAction
+from safetensors.numpy import save_file
 
 from .annotator import NAMES, paint, wrong_spot
 
@@ -40,11 +42,13 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     assert asked == ["ViT-B-16/openai"]
 
 
-def test_a_model_that_would_not_work_is_not_offered(desk, photo):
+def test_a_model_that_would_not_work_is_not_offered(desk, photo, tmp_path):
     from napari.utils.notifications import notification_manager
 
     d = desk(photo, NAMES)
-    d.control("model").setCurrentText("coca_ViT-B-32/laion2b_s13b_b90k")
+    weights = tmp_path / "x.safetensors"
+    save_file({"logit_scale": np.zeros((), np.float32)}, weights)
+    d.control("model").setCurrentText(f"swin_base_patch4_window7_224:{weights}")
     d.widget.image.take_model()
     d.run("auto_segment")
     assert "not supported" in d.status
