@@ -58,23 +58,34 @@ def labelled(d, number=1):
 
 def test_export_asks_before_it_replaces(desk, photo, tmp_path, answers):
     d = desk(photo, NAMES)
-    d.run("auto_segment")
+    layer = labelled(d)
+    answers.choice = Choice("png", tmp_path, "labels")
+    d.run("export")
+    assert answers.asked == []
+    before = (tmp_path / "labels.png").read_bytes()
+    layer.paint((60, 60), 2)
+    answers.reply = QMessageBox.StandardButton.No
+    d.run("export")
+    assert answers.asked.pop() == "Replace labels.png and labels.json?"
+    assert (tmp_path / "labels.png").read_bytes() == before
+    answers.reply = QMessageBox.StandardButton.Yes
+    d.run("export")
+    assert answers.asked.pop() == "Replace labels.png and labels.json?"
+    assert (read_labels(tmp_path / "labels.png").labels == layer.data).all()
+    answers.choice = None
+    d.run("export")
+    assert answers.asked == []
+
+
+def test_export_never_replaces_a_file_of_another_program(desk, photo, tmp_path, answers):
+    d = desk(photo, NAMES)
+    labelled(d)
     (tmp_path / "labels.json").write_text("mine")
     answers.choice = Choice("png", tmp_path, "labels")
-    answers.reply = QMessageBox.StandardButton.No
     d.run("export")
     assert (tmp_path / "labels.json").read_text() == "mine"
     assert not (tmp_path / "labels.png").exists()
-    assert answers.asked == ["Replace labels.json?"]
-    (tmp_path / "labels.png").touch()
-    d.run("export")
-    assert answers.asked.pop() == "Replace labels.png and labels.json?"
-    answers.reply = QMessageBox.StandardButton.Yes
-    d.run("export")
-    assert (read_labels(tmp_path / "labels.png").labels == d.layer().data).all()
-    answers.choice = None
-    d.run("export")
-    assert len(answers.asked) == 2
+    assert "labels.json" in d.status
 
 
 def test_formats_side_by_side_replace_nothing_of_each_other(desk, photo, tmp_path, answers):
