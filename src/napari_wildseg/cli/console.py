@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from napari_wildseg.engine.errors import WildsegError
@@ -67,20 +68,21 @@ def say(line: str = "") -> None:
 
 def flush() -> None:
     """Have standard output take what was printed; raise `WildsegError` if it cannot."""
-    try:
+    with _printing():
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WildsegError(
-            f"The output cannot be printed: {(error.strerror or str(error)).lower()}."
-        ) from error
 
 
 def _print(text: str) -> None:
-    try:
+    with _printing():
         print(text)
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Turn failures of standard output into `WildsegError`; a closed pipe stays what it is."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

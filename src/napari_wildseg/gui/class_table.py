@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import (
@@ -197,20 +198,13 @@ def swatch(colour: tuple[int, int, int], size: QSize = _SWATCH) -> QIcon:
     size : QSize
         Its size in logical pixels; it is drawn sharp on dense screens.
     """
-    density = 3
-    pixmap = QPixmap(size * density)
-    pixmap.setDevicePixelRatio(density)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setBrush(QColor(*colour))
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.drawRoundedRect(0, 0, size.width(), size.height(), 3, 3)
-    painter.end()
-    icon = QIcon(pixmap)
-    # Qt would tint it in a selected row, where the colour matters most.
-    icon.addPixmap(pixmap, QIcon.Mode.Selected)
-    return icon
+
+    def draw(painter: QPainter) -> None:
+        painter.setBrush(QColor(*colour))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.drawRoundedRect(0, 0, size.width(), size.height(), 3, 3)
+
+    return _icon(size, draw)
 
 
 def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
@@ -223,23 +217,33 @@ def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
     size : QSize
         Its size in logical pixels.
     """
+
+    def draw(painter: QPainter) -> None:
+        # Amber can be seen on the dark theme and the light one, grey too.
+        colour = QColor("#d98e04" if locked else "#8c8c8c")
+        painter.setOpacity(1.0 if locked else 0.6)
+        painter.setPen(QPen(colour, 1.6))
+        left = 4.0 if locked else 7.5
+        painter.drawArc(QRectF(left, 1.2, 6.0, 8.0), 0, 180 * 16)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawRoundedRect(QRectF(2.0, 5.6, 10.0, 7.4), 1.5, 1.5)
+
+    return _icon(size, draw)
+
+
+def _icon(size: QSize, draw: Callable[[QPainter], None]) -> QIcon:
+    """Draw an icon that is sharp on dense screens."""
     density = 3
     pixmap = QPixmap(size * density)
     pixmap.setDevicePixelRatio(density)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    # Amber can be seen on the dark theme and the light one, grey too.
-    colour = QColor("#d98e04" if locked else "#8c8c8c")
-    painter.setOpacity(1.0 if locked else 0.6)
-    painter.setPen(QPen(colour, 1.6))
-    left = 4.0 if locked else 7.5
-    painter.drawArc(QRectF(left, 1.2, 6.0, 8.0), 0, 180 * 16)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(colour)
-    painter.drawRoundedRect(QRectF(2.0, 5.6, 10.0, 7.4), 1.5, 1.5)
+    draw(painter)
     painter.end()
     icon = QIcon(pixmap)
+    # Qt would tint it in a selected row, where the colour matters most.
     icon.addPixmap(pixmap, QIcon.Mode.Selected)
     return icon
 
