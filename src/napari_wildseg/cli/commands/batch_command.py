@@ -118,6 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-refine", action="store_true", help="write the pseudo-labels as they are"
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write the objects of each image that is segmented whole, ids and a table, to "
+        "the folder objects",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
     parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)
@@ -164,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
             threshold=args.threshold,
             refine=not args.no_refine,
             device=args.device,
+            objects=args.objects,
         ),
         corrected=args.corrected,
         resume=args.resume,
