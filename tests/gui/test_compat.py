@@ -20,24 +20,32 @@ if sys.argv[1] == "guarded":
 """
 
 BRUSH = """
+from qtpy.QtWidgets import QApplication
 image = viewer.add_image(np.zeros((40, 60)))
 labels = viewer.add_labels(np.zeros((40, 60), np.uint8))
 labels.mode = "paint"
+QApplication.processEvents()
 image.visible = False
+QApplication.processEvents()
 image.visible = True
+viewer.screenshot(canvas_only=False, flash=False)
 viewer.layers.remove(labels)
+QApplication.processEvents()
 viewer.layers.clear()
 viewer.screenshot(canvas_only=False, flash=False)
 viewer.close()
 """
 
 PROGRAMS = """
-for _ in range(3):
-    viewer.add_image(np.zeros((40, 60)))
-viewer.screenshot(flash=False)
+viewer.add_image(np.zeros((40, 60)))
+viewer.add_labels(np.ones((40, 60), np.uint8))
+viewer.add_image(np.zeros((40, 60, 3)))
+viewer.screenshot(canvas_only=False, flash=False)
 while viewer.layers:
-    viewer.layers.pop()
-    viewer.screenshot(flash=False)
+    viewer.layers.pop(0)
+    viewer.screenshot(canvas_only=False, flash=False)
+viewer.add_image(np.zeros((40, 60)))
+viewer.screenshot(canvas_only=False, flash=False)
 viewer.close()
 """
 

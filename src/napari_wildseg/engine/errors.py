@@ -16,3 +16,19 @@ class InputError(WildsegError, ValueError):
     """The input cannot be used as given (wrong shape, unreadable file, no names, ...)."""
 
     exit_status = 2
+
+
+class NotDownloadedError(WildsegError):
+    """The model is known but not on this machine.
+
+    Parameters
+    ----------
+    model : str
+        The model string.
+    message : str
+        What to tell the annotator.
+    """
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__(message)
+        self.model = model

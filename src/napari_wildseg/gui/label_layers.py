@@ -386,7 +386,7 @@ class LabelLayers:
                 planes.update(tracked.trackers)
                 self._spread(session, tracked, here)
             planes = {plane for plane in planes if plane in tracked.trackers}
-            if same_view and session.removed:
+            if moved and session.removed:
                 seen = [labels_in(label_values(read_plane(layer, p))) for p in planes]
                 if back := set().union(*seen) & set(session.removed):
                     self.brought_back.emit(session, back)
