@@ -55,7 +55,7 @@ if sys.argv[1] != "guarded":
     import_guard.keep_out_triton = lambda: False
 viewer.add_image(np.zeros((64, 64)))
 viewer.screenshot(flash=False)
-from napari_wildseg.engine.light_import import import_open_clip
+from napari_wildseg.engine.models.light_import import import_open_clip
 import_open_clip()
 viewer.close()
 """

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_wildseg.gui.label_layers import LabelLayers
-from napari_wildseg.gui.selecting import add_beside
-from napari_wildseg.gui.session import LABELS
+from napari_wildseg.gui.annotation.session import LABELS
+from napari_wildseg.gui.layers.label_layers import LabelLayers
+from napari_wildseg.gui.layers.selecting import add_beside
 
 
 def test_a_new_layer_is_not_selected_unless_none_was(make_napari_viewer):

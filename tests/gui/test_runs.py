@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_wildseg.gui.jobs import segment_steps
+from napari_wildseg.gui.jobs.engine_jobs import segment_steps
 
 from .annotator import NAMES
 
@@ -82,7 +82,9 @@ def test_the_latest_run_wins(desk, photo):
 def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import activity, controller, runner
+    from napari_wildseg.gui import activity
+    from napari_wildseg.gui.actions import controller
+    from napari_wildseg.gui.jobs.engine_jobs import runner
 
     seen = threading.Event()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from napari.utils import cancelable_progress
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.plain import plain
+from napari_wildseg.gui.controls.plain_text import plain
 
 FORMAT = "{desc}|{bar}|{n_fmt}/{total_fmt}"
 """What napari writes behind a bar, after the last stroke. With times and rates, its default, the

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 def main() -> None:
     """Serve the window until it closes the pipe."""
-    from napari_wildseg.engine.light_import import allow
+    from napari_wildseg.engine.models.light_import import allow
     from napari_wildseg.process.server import Server
 
     allow()

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
 from napari_wildseg.engine.memory.records import image_digest
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.base import CLIPModel
-from napari_wildseg.engine.models.download import download_steps, is_downloadable
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.models.weights.download import download_steps, is_downloadable
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.result import Result
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.stack import carried_steps
+from napari_wildseg.engine.stacks.segment_stack import carried_steps
 from napari_wildseg.process.server import Reader
 from napari_wildseg.process.windowed import RemotePlane, WindowedSegmenter
 

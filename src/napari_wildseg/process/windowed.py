@@ -15,8 +15,8 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.result import Result
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
-    from napari_wildseg.engine.propagation import Look
+    from napari_wildseg.engine.models.clip_model import CLIPModel
+    from napari_wildseg.engine.stacks.propagation import Look
     from napari_wildseg.process.server import Reader
 
 _PIECE = 1024
