@@ -23,28 +23,36 @@ BRUSH = """
 from qtpy.QtWidgets import QApplication
 image = viewer.add_image(np.zeros((40, 60)))
 labels = viewer.add_labels(np.zeros((40, 60), np.uint8))
+viewer.screenshot(flash=False)
 labels.mode = "paint"
 QApplication.processEvents()
 image.visible = False
 QApplication.processEvents()
 image.visible = True
+QApplication.processEvents()
 viewer.screenshot(canvas_only=False, flash=False)
 viewer.layers.remove(labels)
 QApplication.processEvents()
 viewer.layers.clear()
+QApplication.processEvents()
 viewer.screenshot(canvas_only=False, flash=False)
 viewer.close()
 """
 
 PROGRAMS = """
-viewer.add_image(np.zeros((40, 60)))
-viewer.add_labels(np.ones((40, 60), np.uint8))
-viewer.add_image(np.zeros((40, 60, 3)))
+from qtpy.QtWidgets import QApplication
+rng = np.random.default_rng(0)
+layers = [
+    viewer.add_image(rng.random((40, 60))),
+    viewer.add_labels(np.ones((40, 60), np.uint8)),
+    viewer.add_image(rng.random((40, 60, 3))),
+]
 viewer.screenshot(canvas_only=False, flash=False)
-while viewer.layers:
-    viewer.layers.pop(0)
+for layer in layers:
+    viewer.layers.remove(layer)
     viewer.screenshot(canvas_only=False, flash=False)
-viewer.add_image(np.zeros((40, 60)))
+    QApplication.processEvents()
+viewer.add_image(rng.random((40, 60)))
 viewer.screenshot(canvas_only=False, flash=False)
 viewer.close()
 """

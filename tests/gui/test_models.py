@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 from qtpy.QtGui import QAction
 from safetensors.numpy import save_file
@@ -55,18 +53,17 @@ def test_a_model_that_would_not_work_is_not_offered(desk, photo, tmp_path):
     assert not notification_manager.records[-1].actions, "a download would be for nothing"
 
 
-def test_the_model_can_be_released(desk, photo):
+def test_the_model_can_be_released(desk, photo, engine):
     d = desk(photo, NAMES)
-    d.controller.pool.models.clear()  # a model of its own, not the one all tests share
     d.run("auto_segment")
     labels = d.layer()
     painted = paint(labels, wrong_spot(labels, 2), 2)
-    network = weakref.ref(d.controller.pool.models["starter"].network)
+    before = engine.pid
     d.control("more")
     d.widget.findChild(QAction, "release_model").trigger()
     d.wait()
-    assert network() is None, "the memory is free"
+    assert not engine.alive, "the memory is free"
     assert "free again" in d.status
     d.run("refine")
     assert (labels.data[painted] == 2).all()
-    assert network() is None
+    assert engine.pid != before

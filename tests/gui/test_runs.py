@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 
 import pytest
@@ -39,20 +38,6 @@ def test_failures_are_sentences(desk, photo):
     assert "Traceback" not in d.status
     assert [type(layer) for layer in d.viewer.layers] == [Image]
     assert not d.control("cancel").isEnabled()
-
-
-def test_the_worker_collects_no_garbage(desk, photo, monkeypatch):
-    """Objects of Qt may be part of it, and must not be destroyed away from the GUI thread."""
-    d = desk(photo, NAMES)
-    d.run("auto_segment")
-    threads = []
-    monkeypatch.setattr(gc, "collect", lambda *_: threads.append(threading.current_thread()))
-    d.controller.release_model()
-    d.wait()
-    d.controller.shut_down()
-    d.finish()
-    assert threads
-    assert set(threads) == {threading.main_thread()}
 
 
 def test_cancel_changes_nothing(desk, photo, qtbot):
