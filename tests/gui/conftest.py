@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
+from napari_wildseg.engine.progress import drain  # noqa: E402
 from napari_wildseg.gui.jobs import engines  # noqa: E402
 
 TIMEOUT = 120_000
@@ -152,6 +153,7 @@ def engine():
     """The engine process, which all tests share, as all widgets of a napari do."""
     user = object.__new__(type("User", (), {}))
     engines.join(user)
+    drain(engines.runs().call("warm", model="starter"))
     yield engines.runs()
     engines.leave(user)
 

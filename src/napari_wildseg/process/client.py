@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,13 @@ class Engine:
     ----------
     threads : int
         How many threads PyTorch uses; 0 for its default.
+    command : sequence of str, optional
+        What to start instead, for tests.
     """
 
-    def __init__(self, threads: int = 0) -> None:
-        self._command = [sys.executable, "-P", "-m", "napari_wildseg.process", str(threads)]
+    def __init__(self, threads: int = 0, *, command: Sequence[str] = ()) -> None:
+        module = "napari_wildseg.process"
+        self._command = list(command) or [sys.executable, "-P", "-m", module, str(threads)]
         self._child: _Child | None = None
         self._calls = itertools.count(1)
         self._starting = threading.Lock()

@@ -21,6 +21,9 @@ Reader = Callable[[list[int]], Any]
 """Returns the pixels of a box ``[top, bottom, left, right]`` of the plane of the present call."""
 
 
+_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory")
+
+
 class _Cancelled(Exception):  # noqa: N818 - no error
     """The window does not want the call any more."""
 
@@ -41,22 +44,16 @@ class Server:
         self._current = 0
         self._sending = threading.Lock()
 
-    def run(self, threads: int = 0) -> None:
+    def run(self, make_calls: Callable[[], Any]) -> None:
         """Serve until the window is gone.
 
         Parameters
         ----------
-        threads : int
-            How many threads PyTorch uses; 0 for its default.
+        make_calls : callable
+            Returns the object whose methods are called, such as `Calls`; may take its time.
         """
         threading.Thread(target=self._listen, daemon=True).start()
-        import torch
-
-        from napari_wildseg.process.calls import Calls
-
-        if threads:
-            torch.set_num_threads(threads)
-        calls = Calls()
+        calls = make_calls()
         self._send({"ready": True})
         while True:
             message = self._inbox.get()
@@ -121,6 +118,6 @@ def _kind(error: Exception) -> str:
             return "missing"
         return "input" if isinstance(error, InputError) else "wildseg"
     # PyTorch has no class of its own for it on a CPU.
-    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return "memory"
     return "other"
