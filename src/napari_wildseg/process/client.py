@@ -80,6 +80,7 @@ class _Child:
                 else:
                     self.inbox.put(message)
         self.inbox.put(None)
+        stdout.close()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; a process that is gone is noticed where its answer is read."""
@@ -108,10 +109,9 @@ class _Child:
         """End the process; more than once is harmless."""
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+        with self._sending, suppress(OSError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
 
 
 class Engine:
