@@ -23,6 +23,7 @@ from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_wildseg.engine.progress import drain  # noqa: E402
 from napari_wildseg.gui.jobs import engines  # noqa: E402
+from napari_wildseg.process import client  # noqa: E402
 
 TIMEOUT = 120_000
 """Milliseconds after which what is waited for will not come; no test is to be lost on a machine
@@ -153,6 +154,7 @@ def engine():
     """The engine process, which all tests share, as all widgets of a napari do."""
     user = object.__new__(type("User", (), {}))
     engines.join(user)
+    client.GRACE = 60.0  # a step of a busy machine is no reason to start a process anew
     drain(engines.runs().call("warm", model="starter"))
     yield engines.runs()
     engines.leave(user)

@@ -12,15 +12,16 @@ from .annotator import NAMES, paint, wrong_spot
 def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     from napari.utils.notifications import notification_manager
 
-    from napari_wildseg.engine.models.weights import download
+    from napari_wildseg.gui.actions import controller
 
     asked = []
 
-    def download_steps(model, **kwargs):
+    def download_job(engine, model):
         asked.append(model)
         yield from ()
+        return model
 
-    monkeypatch.setattr(download, "download_steps", download_steps)
+    monkeypatch.setattr(controller, "download_job", download_job)
     d = desk(photo, NAMES)
     d.control("model").setCurrentText("ViT-B-16/openai")
     d.widget.image.take_model()
