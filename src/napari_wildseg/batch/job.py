@@ -36,49 +36,23 @@ STARTED = "Segmenting"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What whoever does the images says when the model is loaded.
+    """What whoever does the images says when the model is loaded."""
 
-    Attributes
-    ----------
-    weights : str
-        Its fingerprint.
-    """
-
-    weights: str
+    weights: str  # its fingerprint
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker, here or elsewhere, needs to know besides the image.
+    """All that a worker, here or elsewhere, needs to know besides the image."""
 
-    Attributes
-    ----------
-    settings : BatchSettings
-        How images are segmented.
-    plan : ClassPlan
-        Into which classes.
-    output : Output
-        Where the files go.
-    cache_dir : str or None
-        Folder for encodings of images, see `napari_wildseg.Segmenter`.
-    memory : MemoryFile or None
-        The class memory.
-    """
-
-    settings: BatchSettings
-    plan: ClassPlan
-    output: Output
-    cache_dir: str | None = None
-    memory: MemoryFile | None = None
+    settings: BatchSettings  # how images are segmented
+    plan: ClassPlan  # into which classes
+    output: Output  # where the files go
+    cache_dir: str | None = None  # folder for encodings of images, see `napari_wildseg.Segmenter`
+    memory: MemoryFile | None = None  # the class memory
 
     def only(self, *names: str) -> Job:
-        """Return the same job with what some images need, to be sent with them.
-
-        Parameters
-        ----------
-        *names : str
-            The images' names.
-        """
+        """Return the same job with what some images need, to be sent with them."""
         known = {name: self.plan.known[name] for name in names if name in self.plan.known}
         return replace(self, plan=replace(self.plan, known=known))
 
@@ -93,33 +67,15 @@ class OutputError(WildsegError):
 
 @dataclass(frozen=True)
 class Control:
-    """How whoever does images is told to stop, and asks whether files may be written.
+    """How whoever does images is told to stop, and asks whether files may be written."""
 
-    Attributes
-    ----------
-    stop : threading.Event
-        Looked at between steps.
-    begin : callable, optional
-        Called with an image's name just before its files are written, over what is there;
-        raises `InputError` if they may not be.
-    """
-
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)  # looked at between steps
+    # Called with an image's name just before its files are written, over what is there; raises
+    # `InputError` if they may not be.
     begin: Callable[[str], None] | None = None
 
     def until_done(self, steps: Steps[T]) -> T:
-        """Run steps to their end.
-
-        Parameters
-        ----------
-        steps : generator
-            Of `Progress`.
-
-        Raises
-        ------
-        CancelledError
-            If the batch is cancelled meanwhile.
-        """
+        """Run steps to their end."""
         try:
             return drain(steps, lambda _: self.check())
         finally:
@@ -132,20 +88,7 @@ class Control:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[None]:
-        """Write an image's files inside of this.
-
-        Parameters
-        ----------
-        name : str
-            The image's name.
-
-        Raises
-        ------
-        InputError
-            If they may not be written.
-        OutputError
-            If they cannot be written.
-        """
+        """Write an image's files inside of this."""
         self.check()
         if self.begin is not None:
             self.begin(name)
@@ -159,15 +102,8 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
     """Return a segmenter whose text rows are ready.
 
     All texts of the batch are encoded together before the first image: what a text tower gives
-    depends in its last bits on what it encodes along with it, and results must not depend on
-    which image happens to be first.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    model : CLIPModel, optional
-        The model, if it is loaded already.
+    depends in its last bits on what it encodes along with it, and results must not depend on which
+    image happens to be first.
     """
     how = job.settings
     segmenter = new_segmenter(how, job.output.folder, job.cache_dir, model)
@@ -197,24 +133,7 @@ def record_of(
 ) -> Record:
     """Return the record of an image whose files are written.
 
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    item : WorkItem
-        The image.
-    size : tuple of int
-        ``(H, W)``.
-    counts : ndarray
-        ``(256,)`` int64: pixels of each label.
-    classes : sequence of ClassInfo
-        What was looked for.
-    doubt : Uncertainty
-        How much the labels are to be doubted.
-    notices : tuple of str
-        Sentences for the annotator.
-    look : tuple of float
-        What kind of image it is, see `napari_wildseg.batch.likeness`.
+    `size`: ``(H, W)``; `counts`: ``(256,)`` int64: pixels of each label.
     """
     values = [info.id for info in classes]
     if counts[UNLABELLED]:
@@ -233,13 +152,7 @@ def record_of(
 
 
 def failure_of(error: Exception) -> str:
-    """Say in a sentence why an image failed.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    """
+    """Say in a sentence why an image failed."""
     if isinstance(error, WildsegError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
@@ -252,23 +165,7 @@ def failure_of(error: Exception) -> str:
 def choose_classes(
     segmenter: Segmenter | LargeSegmenter, plan: ClassPlan
 ) -> tuple[tuple[ClassInfo, ...], Uncertainty]:
-    """Return the classes that the model finds in the image it holds.
-
-    Parameters
-    ----------
-    segmenter : Segmenter or LargeSegmenter
-        Holds the image.
-    plan : ClassPlan
-        What there is to choose from, and whether there may be none.
-
-    Returns
-    -------
-    classes : tuple of ClassInfo
-        What was found.
-    doubt : Uncertainty
-        How near the best of the others came to being found: what to rank an image by in which
-        none was.
-    """
+    """Return the classes that the model finds in the image it holds."""
     names = [info.name for info in plan.classes]
     found = segmenter.suggest(names, top=MAX_CLASSES)
     chosen = {name for name, score in found if score >= CUT}

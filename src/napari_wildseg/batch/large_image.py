@@ -42,31 +42,6 @@ def run_large(
     """Do one large image.
 
     Labels of more than `WHOLE` pixels are written tile by tile, which OME-Zarr alone can take.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    item : WorkItem
-        The image.
-    picture : LazyPicture
-        Its pixels, one plane.
-    model : CLIPModel
-        The model.
-    control : Control
-        Stops it.
-
-    Returns
-    -------
-    Record
-        What became of it.
-
-    Raises
-    ------
-    InputError
-        If it cannot be done as the batch asks.
-    CancelledError, OutputError
-        As for `napari_wildseg.batch.one_image.run_image`.
     """
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
 

@@ -251,13 +251,7 @@ class ReviewQueue:
 
 
 def reviewed_in(folder: Path) -> set[str]:
-    """Return the names of images of a batch that were reviewed.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    """
+    """Return the names of images of a batch that were reviewed."""
     try:
         state = json.loads((folder / _STATE).read_text("utf-8"))
         return {str(name) for name in state["reviewed"]}
@@ -266,13 +260,7 @@ def reviewed_in(folder: Path) -> set[str]:
 
 
 def forget_reviews(folder: Path) -> None:
-    """Note that no image was reviewed, since all are made anew.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    """
+    """Note that no image was reviewed, since all are made anew."""
     (folder / _STATE).unlink(missing_ok=True)
 
 

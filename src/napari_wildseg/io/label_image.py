@@ -284,24 +284,12 @@ class LabelImage:
 
 
 def settings_of(result: Result | LargeResult) -> dict[str, Any]:
-    """Return how a result was made, as files tell it.
-
-    Parameters
-    ----------
-    result : Result or LargeResult
-        The result.
-    """
+    """Return how a result was made, as files tell it."""
     return {**result.settings, "refined": result.settings.get("refiner") is not None}
 
 
 def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
-    """Raise `InputError` for corrections that no reader takes.
-
-    Parameters
-    ----------
-    corrections : ndarray or None
-        -1 not corrected, else a label from 0 to 254.
-    """
+    """Raise `InputError` for corrections that no reader takes."""
     if corrections is None or not corrections.size:
         return
     low, high = int(corrections.min()), int(corrections.max())
@@ -313,13 +301,7 @@ def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
 
 
 def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
-    """Return classes as a tuple, or raise `InputError` if they are none.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes.
-    """
+    """Return classes as a tuple, or raise `InputError` if they are none."""
     try:
         found = tuple(classes)
     except TypeError:
@@ -345,27 +327,13 @@ def _on_one_line(info: ClassInfo) -> ClassInfo:
 
 
 def placeholder_class(value: int, colour: tuple[int, int, int] | None = None) -> ClassInfo:
-    """Return a class for a label value of which nothing is known.
-
-    Parameters
-    ----------
-    value : int
-        The label value.
-    colour : tuple of int, optional
-        Its colour, if a palette tells.
-    """
+    """Return a class for a label value of which nothing is known."""
     name = f"class {value}"
     return ClassInfo(value, name, (name,), colour or class_colour(value))
 
 
 def classes_to_json(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
-    """Return classes as JSON objects.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes.
-    """
+    """Return classes as JSON objects."""
     return [
         {"id": c.id, "name": c.name, "prompts": list(c.prompts), "colour": list(c.colour)}
         for c in classes
@@ -373,21 +341,7 @@ def classes_to_json(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
 
 
 def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Read classes back; every value is checked.
-
-    Parameters
-    ----------
-    entries : object
-        A parsed JSON value: a list of objects with ``id``, ``name`` and, if known, ``prompts``
-        and ``colour``.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If an entry is not as described, or there are more than 254.
-    """
+    """Read classes back; every value is checked."""
     if not isinstance(entries, list) or len(entries) > MAX_CLASSES:
         raise InputError(f"{where}: the classes are not a list of at most {MAX_CLASSES}.")
     classes = []
@@ -421,31 +375,13 @@ def dump_json(value: object) -> bytes:
 
     Bytes of a file name that are no UTF-8, which Python keeps as lone surrogates, become escapes,
     and come back by `parse_json`.
-
-    Parameters
-    ----------
-    value : object
-        Anything made of dicts, lists, texts, numbers and NumPy scalars.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON from an untrusted file.
-
-    Parameters
-    ----------
-    data : bytes
-        The text.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If it is longer than `MAX_JSON`, nested too deep, or not JSON.
-    """
+    """Parse JSON from an untrusted file."""
     if len(data) > MAX_JSON:
         raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
     try:

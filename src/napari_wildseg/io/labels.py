@@ -138,15 +138,7 @@ def write_labels(
 
 
 def refuse_loss(labels: LabelImage, format: Format) -> None:
-    """Raise `InputError` if a format cannot hold labels.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The labels.
-    format : Format
-        The format.
-    """
+    """Raise `InputError` if a format cannot hold labels."""
     if labels.stacked and not format.stacks:
         able = ", ".join(f.suffixes[0] for f in FORMATS if f.stacks)
         size = " x ".join(map(str, labels.labels.shape))

@@ -38,42 +38,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """Images that one lane or worker does.
+    """Images that one lane or worker does."""
 
-    Attributes
-    ----------
-    items : tuple of WorkItem
-        What is to be done.
-    stack : tuple of WorkItem
-        All planes of the stack they belong to, if labels are carried along it; else empty.
-    corrected : mapping of str to Corrected
-        Labels that are known, by the plane's name.
-    """
-
-    items: tuple[WorkItem, ...]
+    items: tuple[WorkItem, ...]  # what is to be done
+    # All planes of the stack they belong to, if labels are carried along it; else empty.
     stack: tuple[WorkItem, ...] = ()
+    # Labels that are known, by the plane's name.
     corrected: Mapping[str, Corrected] = field(default_factory=dict)
 
 
 def units_of(
     todo: Sequence[WorkItem], items: Sequence[WorkItem], corrected: Mapping[str, Corrected]
 ) -> list[Unit]:
-    """Say which images are done together.
-
-    Parameters
-    ----------
-    todo : sequence of WorkItem
-        What is left to do.
-    items : sequence of WorkItem
-        All images of the batch.
-    corrected : mapping of str to Corrected
-        Labels that are known, by the image's name.
-
-    Returns
-    -------
-    list of Unit
-        Each image is one, but for the planes of stacks with corrected planes.
-    """
+    """Say which images are done together."""
     stacks: dict[str, list[WorkItem]] = {}
     for item in items:
         stacks.setdefault(_stack_of(item), []).append(item)
@@ -96,29 +73,7 @@ def _stack_of(item: WorkItem) -> str:
 
 
 def run_unit(job: Job, unit: Unit, segmenter: Segmenter, control: Control) -> Iterator[Record]:
-    """Do the images of a unit; whatever is wrong with one ends up in its record.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    unit : Unit
-        The images.
-    segmenter : Segmenter
-        Used by one image at a time.
-    control : Control
-        Stops it.
-
-    Yields
-    ------
-    Record
-        One an image.
-
-    Raises
-    ------
-    CancelledError, OutputError
-        As for `napari_wildseg.batch.one_image.run_image`.
-    """
+    """Do the images of a unit; whatever is wrong with one ends up in its record."""
     if unit.stack:
         yield from _Stack(job, unit, segmenter, control).run()
     else:

@@ -35,22 +35,7 @@ def write(
 ) -> list[Path]:
     """Write ``<path>/labels/wildseg``, with the picture itself at ``path`` if it is given.
 
-    Parameters
-    ----------
-    path : Path
-        The folder, ending in ``.zarr``.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether an existing folder may be replaced.
-    picture : ndarray, optional
-        ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x. Only for
-        labels of one plane.
-
-    Returns
-    -------
-    list of Path
-        The folder.
+    `picture`: ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x.
     """
     import zarr
 
@@ -83,25 +68,7 @@ def write(
 def read(
     path: Path, *, label: str | None = None, value_255: str | None = None, turn: bool = True
 ) -> LabelImage:
-    """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of an image with labels, of its ``labels``, or of one label image.
-    label : str, optional
-        Which label image is wanted, where there are several.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Nothing here: no orientation is kept in a zarr.
-
-    Raises
-    ------
-    InputError
-        If there are no labels in it, several and none is chosen, or they are too large or not
-        plain.
-    """
+    """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5."""
     import zarr
 
     path = present(path)
@@ -202,14 +169,7 @@ def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
 
 
 def label_names(path: Path) -> list[str]:
-    """Return the names of the label images in a folder.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of an image with labels, or of its ``labels``; that of one label image, and
-        any other, has none.
-    """
+    """Return the names of the label images in a folder."""
     return _listed(path)[1]
 
 

@@ -33,22 +33,7 @@ from napari_wildseg.io.safety.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write ``path`` and the sidecar ``<stem>.json`` beside it.
-
-    Parameters
-    ----------
-    path : Path
-        The PNG.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The two files.
-    """
+    """Write ``path`` and the sidecar ``<stem>.json`` beside it."""
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
     check_owner(sidecar, path)
@@ -59,28 +44,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read an indexed, grey or 16-bit PNG, with its sidecar if there is one.
-
-    Parameters
-    ----------
-    path : Path
-        The PNG.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Whether the EXIF orientation is undone.
-
-    Returns
-    -------
-    LabelImage
-        Without a sidecar, classes are called ``class N`` and coloured by the palette. A JSON file
-        of another program beside it is left out, with a notice.
-
-    Raises
-    ------
-    InputError
-        If the file is no label image, or the sidecar is broken or another image's.
-    """
+    """Read an indexed, grey or 16-bit PNG, with its sidecar if there is one."""
     how = partial(_read, value_255=value_255, turn=turn)
     return read_together(path, sidecar_of(path), how)
 
@@ -106,12 +70,7 @@ def _read(path: Path, sidecar: Path, *, value_255: str | None, turn: bool) -> La
 def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     """Return the bytes of an indexed PNG.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8.
-    palette : ndarray
-        ``(256, 3)`` uint8.
+    `labels`: ``(H, W)`` uint8; `palette`: ``(256, 3)`` uint8.
     """
     from PIL import Image
 
@@ -125,22 +84,7 @@ def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
 def decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None]:
     """Return the values of a one-channel PNG, and its palette if it is indexed.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    values : ndarray
-        ``(H, W)`` integers, upright.
-    palette : ndarray or None
-        ``(256, 3)`` uint8.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, too large, or holds colours instead of labels.
+    Returns ``(H, W)`` integers, upright; returns ``(256, 3)`` uint8.
     """
     values, palette, orientation = _decode(path)
     return np.ascontiguousarray(upright(values, orientation)), palette
@@ -170,24 +114,12 @@ def _decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None, 
 
 
 def sidecar_of(path: Path) -> Path:
-    """Return where the JSON sidecar of a label file is.
-
-    Parameters
-    ----------
-    path : Path
-        The label file.
-    """
+    """Return where the JSON sidecar of a label file is."""
     return path.with_suffix(".json")
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a file says of itself, at its start, that it is a sidecar of ours.
-
-    Parameters
-    ----------
-    path : Path
-        The file; it may be missing.
-    """
+    """Whether a file says of itself, at its start, that it is a sidecar of ours."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -195,31 +127,14 @@ def is_sidecar(path: Path) -> bool:
 
 
 def ignored(sidecar: Path) -> tuple[str, ...]:
-    """Return the notice that a JSON file of another program is left out.
-
-    Parameters
-    ----------
-    sidecar : Path
-        Where ours would be.
-    """
+    """Return the notice that a JSON file of another program is left out."""
     if not sidecar.is_file():
         return ()
     return (f"{sidecar.name} was written by another program: it was not read.",)
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file of bounded length.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is no JSON.
-    """
+    """Read a JSON file of bounded length."""
     check_readable(path)
     with path.open("rb") as file:
         return parse_json(file.read(MAX_JSON + 1), path.name)

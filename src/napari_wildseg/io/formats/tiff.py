@@ -49,22 +49,7 @@ _AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an 8-bit ImageJ TIFF with a lookup table.
-
-    Parameters
-    ----------
-    path : Path
-        The TIFF.
-    labels : LabelImage
-        What to write, with all that is known in ImageJ's ``Info`` field.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write an 8-bit ImageJ TIFF with a lookup table."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
@@ -98,22 +83,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation.
-
-    Parameters
-    ----------
-    path : Path
-        The TIFF, ending in ``.ome.tif``.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
@@ -146,27 +116,7 @@ def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> lis
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack.
-
-    Parameters
-    ----------
-    path : Path
-        The TIFF.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Whether the orientation in the file is undone.
-
-    Returns
-    -------
-    LabelImage
-        Of other programs' files, the pixel size is kept, and classes are called ``class N``.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, too large, holds colours or channels, or no labels.
-    """
+    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack."""
     import tifffile
 
     check_readable(path)

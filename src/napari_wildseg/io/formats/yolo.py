@@ -26,24 +26,7 @@ from napari_wildseg.io.safety.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write ``path`` and the sidecar ``<stem>.json`` beside it.
-
-    Parameters
-    ----------
-    path : Path
-        The text file.
-    labels : LabelImage
-        What to write. Class numbers are ids less one, as YOLO counts from 0. A region with
-        holes becomes several polygons. The format has no unlabelled pixels: 255 is left out
-        (`write_labels` asks what shall become of them).
-    overwrite : bool
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The two files.
-    """
+    """Write ``path`` and the sidecar ``<stem>.json`` beside it."""
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
     check_owner(sidecar, path)
@@ -64,28 +47,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
-    """Read a YOLO segmentation file.
-
-    Parameters
-    ----------
-    path : Path
-        The text file.
-    size : tuple of int, optional
-        Height and width of the picture, which the file does not tell. By default from the
-        sidecar, or from a picture of the same name beside the file or in ``images`` in place
-        of ``labels``.
-
-    Returns
-    -------
-    LabelImage
-        Later lines are painted over earlier ones. Without a sidecar, names are those of
-        ``data.yaml`` or ``classes.txt`` beside it or in the two folders above.
-
-    Raises
-    ------
-    InputError
-        If a line is not a class and a polygon, or the size is not known.
-    """
+    """Read a YOLO segmentation file."""
     return read_together(path, sidecar_of(path), partial(_read, size=size))
 
 
@@ -135,13 +97,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
 
 
 def check_readable_text(path: Path) -> None:
-    """Raise `InputError` unless a text file of bounded length can be read; it may be empty.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+    """Raise `InputError` unless a text file of bounded length can be read; it may be empty."""
     try:
         empty = path.is_file() and path.stat().st_size == 0
         too_long = path.is_file() and path.stat().st_size > MAX_JSON

@@ -18,13 +18,7 @@ _LONGEST = 1_000_000
 
 
 def names_bytes(classes: Iterable[ClassInfo]) -> bytes:
-    """Return a ``data.yaml`` with the names of classes, numbered from 0 as YOLO does.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        All classes of the set.
-    """
+    """Return a ``data.yaml`` with the names of classes, numbered from 0 as YOLO does."""
     import json
 
     lines = ["path: .", "names:"]
@@ -34,23 +28,7 @@ def names_bytes(classes: Iterable[ClassInfo]) -> bytes:
 
 
 def classes_beside(path: Path) -> tuple[ClassInfo, ...]:
-    """Read the names of classes from a list beside a label file, or in the folders above.
-
-    Parameters
-    ----------
-    path : Path
-        The label file, for example ``labels/train/photo.txt``.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        Empty if there is no list.
-
-    Raises
-    ------
-    InputError
-        If a list is there, but it is none.
-    """
+    """Read the names of classes from a list beside a label file, or in the folders above."""
     for folder in path.absolute().parents[:3]:
         for name in _LISTS:
             if (folder / name).is_file() and folder / name != path.absolute():
@@ -65,13 +43,7 @@ def classes_beside(path: Path) -> tuple[ClassInfo, ...]:
 
 
 def picture_of(path: Path) -> Path | None:
-    """Find the picture of a label file: beside it, or in ``images`` in place of ``labels``.
-
-    Parameters
-    ----------
-    path : Path
-        The label file.
-    """
+    """Find the picture of a label file: beside it, or in ``images`` in place of ``labels``."""
     path = path.absolute()
     folders = [path.parent, path.parent.parent / "images"]
     parts = list(path.parent.parts)
