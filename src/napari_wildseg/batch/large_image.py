@@ -15,7 +15,7 @@ from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.uncertainty import CERTAIN
 from napari_wildseg.io.formats.label_tiles import labels_on_disk
-from napari_wildseg.io.image_files import WHOLE, whole_of
+from napari_wildseg.io.image_files import MAX_PIXELS_IN_MEMORY, read_whole
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.lazy import LazyPicture
 
@@ -39,19 +39,19 @@ _POLL = 0.2
 def run_large(
     job: Job, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
 ) -> Record:
-    """Do one large image.
+    """Segment one large image.
 
-    Labels of more than `WHOLE` pixels are written tile by tile, which OME-Zarr alone can take.
+    Labels of more than `MAX_PIXELS_IN_MEMORY` pixels are written tile by tile, to OME-Zarr only.
     """
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
 
     how = job.settings
     height, width = picture.size
-    by_tiles = height * width > WHOLE
+    by_tiles = height * width > MAX_PIXELS_IN_MEMORY
     if by_tiles and not job.output.takes_tiles:
         raise InputError(
-            f"{width} x {height} pixels: labels of more than {WHOLE // 1_000_000} megapixels are "
-            "written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
+            f"{width} x {height} pixels: labels of more than {MAX_PIXELS_IN_MEMORY // 1_000_000} "
+            "megapixels are written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
         )
     if how.refiner != "default":
         raise InputError(
@@ -86,7 +86,7 @@ def run_large(
             labels = LabelImage(values, classes, **about)
             if segmenter.result is not None:
                 labels = LabelImage.from_result(segmenter.result, **about)
-            rgb = whole_of(picture)
+            rgb = read_whole(picture)
             with control.writing(item.name):
                 job.output.write(item.name, rgb, labels, job.plan.classes)
         if segmenter.result is not None:

@@ -24,7 +24,7 @@ from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.corrections_file import read_corrections, write_corrections
 from napari_wildseg.io.datasets import merge_classes
-from napari_wildseg.io.image_files import open_image, whole_of
+from napari_wildseg.io.image_files import open_image, read_whole
 from napari_wildseg.io.label_image import (
     LabelImage,
     classes_from_json,
@@ -122,7 +122,7 @@ class ReviewQueue:
         found = open_image(record.image)
         if isinstance(found, LazyPicture):
             with found:
-                rgb = whole_of(found)
+                rgb = read_whole(found)
         else:
             rgb = as_rgb(found)
         if rgb.shape[:2] != tuple(record.size):

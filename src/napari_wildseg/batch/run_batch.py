@@ -24,7 +24,7 @@ from napari_wildseg.batch.workers.local import default_workers, run_local
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.io.atomic import refuse_existing, remove_left_over
+from napari_wildseg.io.atomic import refuse_existing, remove_leftovers
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 from napari_wildseg.io.safety.owners import check_owner
 
@@ -368,7 +368,7 @@ def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal)
     report.write(batch.folder)
     written = [*files, *(file for record in done for file in record.files)]
     for place in {batch.folder, journal.path.parent, *((batch.folder / f).parent for f in written)}:
-        remove_left_over(place)
+        remove_leftovers(place)
     journal.compact([item.name for item in items])
     return report
 

@@ -1,8 +1,8 @@
 """Files that are whole or not there: written under a temporary name, then renamed.
 
 One rename replaces a file, but not two files that belong together, nor a folder. For those, a plan
-of the renames is written first. From then on the new version counts: `present` finds its parts
-wherever they are, and the next writer, or `remove_left_over`, carries the plan out. A process that
+of the renames is written first. From then on the new version counts: `current_path` finds its parts
+wherever they are, and the next writer, or `remove_leftovers`, carries the plan out. A process that
 is killed before has changed nothing.
 """
 
@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import file_instead
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
 _PLAN = "napari-wildseg plan of renames"
@@ -73,13 +73,13 @@ def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> N
 def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside ``path``, renamed to it on success."""
     path = Path(path)
-    there, folder = _look(path)
+    there, folder = _exists(path)
     if there and not folder:
         raise InputError(f"{path} is a file: choose another name.")
     temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
     try:
-        _finish(plan_of(path))
-        there, _ = _look(path)
+        _carry_out(plan_path(path))
+        there, _ = _exists(path)
         if there and not overwrite:
             raise InputError(
                 f"{path} is already there: choose another place, or allow it to be overwritten."
@@ -89,11 +89,11 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         for file in temporary.rglob("*"):
             if file.is_file():
                 sync(file)
-        _rename_all(plan_of(path), [temporary], [path])
+        _rename_all(plan_path(path), [temporary], [path])
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if present(path) == path:
+        if current_path(path) == path:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -102,10 +102,10 @@ def atomic_files(
     paths: Sequence[Path], *, overwrite: bool = False, plan: Path | None = None
 ) -> Iterator[list[Path]]:
     """Give temporary paths for files that belong together; on success all are put in place."""
-    plan = plan or plan_of(paths[0])
+    plan = plan or plan_path(paths[0])
     temporaries = [p.with_name(f".wildseg-{secrets.token_hex(6)}{p.suffix}") for p in paths]
     try:
-        _finish(plan)
+        _carry_out(plan)
         refuse_existing(list(paths), overwrite=overwrite)
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,26 +118,26 @@ def atomic_files(
         raise cannot_write(paths[0], error) from error
     finally:
         for path, temporary in zip(paths, temporaries, strict=True):
-            if present(path, plan) != temporary:
+            if current_path(path, plan) != temporary:
                 with suppress(OSError):  # gone already, or its folder is
                     temporary.unlink()
 
 
-def plan_of(path: Path) -> Path:
+def plan_path(path: Path) -> Path:
     """Return where the plan of renames of a file, or of files that belong to it, is kept."""
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     return path.with_name(f".wildseg-{digest[:12]}.plan")
 
 
-def present(path: Path, plan: Path | None = None) -> Path:
+def current_path(path: Path, plan: Path | None = None) -> Path:
     """Return where a file or folder is: elsewhere where a killed process left renames to do."""
-    moves = _read_plan(plan or plan_of(path))
+    moves = _read_plan(plan or plan_path(path))
     return next((m.source for m in moves if m.target == path), path)
 
 
-def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> T:
+def read_together(path: Path, second: Path, read: Callable[[Path, Path], _T]) -> _T:
     """Read two files that belong together, both of one version also while they are replaced."""
-    plan = plan_of(path)
+    plan = plan_path(path)
 
     def state() -> list[list[int] | None]:
         return [_stamp(each) for each in (path, second, plan)]
@@ -145,7 +145,7 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> 
     for _ in range(20):
         before = state()
         try:
-            found = read(present(path, plan), present(second, plan))
+            found = read(current_path(path, plan), current_path(second, plan))
         except (InputError, OSError):
             if state() == before:
                 raise
@@ -155,11 +155,11 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> 
     raise InputError(f"{path} is being written all the time: try again when that has ended.")
 
 
-def remove_left_over(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while writing left half-written in a folder."""
     with suppress(OSError):
         for plan in folder.glob(".wildseg-*.plan"):
-            _finish(plan)
+            _carry_out(plan)
         for path in folder.glob(".wildseg-*"):
             if _TEMPORARY.fullmatch(path.name) and not _only_version(path):
                 if path.is_dir():
@@ -206,7 +206,7 @@ def _rename_all(plan: Path, sources: Sequence[Path], targets: Sequence[Path]) ->
         # A plan that is cut short is no JSON, and does not count.
         plan.write_bytes(json.dumps({"format": _PLAN, "moves": moves}).encode("ascii"))
         sync(plan)
-        _finish(plan)
+        _carry_out(plan)
     except OSError:
         if all(map(os.path.lexists, sources)):
             plan.unlink(missing_ok=True)
@@ -240,7 +240,7 @@ def _inside(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def _finish(plan: Path) -> None:
+def _carry_out(plan: Path) -> None:
     """Carry a plan of renames out, if there is one."""
     if not plan.is_file():
         return
@@ -264,7 +264,7 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
     for path in paths:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r} cannot be a file's name.")
-        there, folder = _look(path)
+        there, folder = _exists(path)
         if folder:
             raise InputError(f"{path} is a folder: choose another name.")
         if there and not overwrite:
@@ -282,7 +282,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _look(path: Path) -> tuple[bool, bool]:
+def _exists(path: Path) -> tuple[bool, bool]:
     """Return whether something is there, and whether it is a folder."""
     try:
         return path.exists(), path.is_dir()

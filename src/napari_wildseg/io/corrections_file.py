@@ -14,7 +14,7 @@ from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.formats.png import decode
 from napari_wildseg.io.label_image import check_corrections
 
-NOT_CORRECTED = 65535
+_PNG_NOT_CORRECTED = 65535
 """Stands for -1 in a 16-bit PNG."""
 
 
@@ -43,7 +43,7 @@ def read_corrections(path: str | Path, shape: tuple[int, int]) -> NDArray[np.int
         values = _read_npy(path)
     else:
         values = decode(path)[0].astype(np.int64)
-        values[values == NOT_CORRECTED] = -1
+        values[values == _PNG_NOT_CORRECTED] = -1
     if values.shape != shape:
         raise InputError(
             f"{path.name} has shape {values.shape}, the labels {shape}: "
@@ -84,7 +84,7 @@ def write_corrections(
         if Path(path).suffix.lower() == ".npy":
             np.save(temporary, corrections, allow_pickle=False)
         else:
-            values = np.where(corrections < 0, NOT_CORRECTED, corrections).astype(np.uint16)
+            values = np.where(corrections < 0, _PNG_NOT_CORRECTED, corrections).astype(np.uint16)
             Image.fromarray(values).save(temporary, format="PNG")
 
 

@@ -16,7 +16,7 @@ from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.names.palette import voc_palette
-from napari_wildseg.io.atomic import atomic_files, plan_of, present, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, current_path, plan_path, refuse_existing
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
 from napari_wildseg.io.label_image import (
@@ -28,7 +28,7 @@ from napari_wildseg.io.label_image import (
 from napari_wildseg.io.safety.file_names import usable_name
 from napari_wildseg.io.safety.locks import locked
 
-SPLITS = ("train", "val", "test", "trainval")
+_SPLITS = ("train", "val", "test", "trainval")
 
 BATCH_FOLDER = ".wildseg-batch"
 """Folder in the output of a batch that holds its journal."""
@@ -319,7 +319,7 @@ class COCODataSet:
     def _read_classes(self, known: Mapping[str, dict[str, Any]] = {}) -> tuple[ClassInfo, ...]:
         """Read the categories of all splits; those whose annotations are known are not read."""
         by_name: dict[str, ClassInfo] = {}
-        for split in SPLITS:
+        for split in _SPLITS:
             if split in known or _present(self._listing(split), self.folder).is_file():
                 content = known[split] if split in known else self._read(split)
                 found = _coco_classes(content, self._listing(split).name)
@@ -404,11 +404,11 @@ def _write(files: Mapping[Path, bytes], folder: Path) -> None:
 
 
 def _present(path: Path, folder: Path) -> Path:
-    return present(path, _plan(folder))
+    return current_path(path, _plan(folder))
 
 
 def _plan(folder: Path) -> Path:
-    return plan_of(folder / "data set")
+    return plan_path(folder / "data set")
 
 
 def _check_name(stem: str) -> None:
@@ -420,8 +420,8 @@ def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str
     require(labels, LabelImage, "labels", "a LabelImage")
     require(picture, np.ndarray, "picture", "an array")
     require(split, str, "split", "its name")
-    if split not in SPLITS:
-        raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
+    if split not in _SPLITS:
+        raise InputError(f'A split is one of {", ".join(_SPLITS)}, not "{split}".')
     _check_name(stem)
     if picture.shape != (*labels.labels.shape, 3) or picture.dtype != np.uint8:
         raise InputError(

@@ -18,7 +18,9 @@ from napari_wildseg.io.label_image import (
 from napari_wildseg.io.masks.runs import corrections_of_runs
 
 
-def described(values: NDArray[Any], about: object, where: str, **more: Any) -> LabelImage:
+def labels_with_description(
+    values: NDArray[Any], about: object, where: str, **more: Any
+) -> LabelImage:
     """Join the labels of a file and their description."""
     known = about_from_json(about, where, values.shape)
     return LabelImage.from_array(values.reshape(known.pop("shape")), **(known | more))

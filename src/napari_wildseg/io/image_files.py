@@ -19,10 +19,10 @@ from napari_wildseg.engine.pictures.picture_files import (
 )
 from napari_wildseg.io.lazy import LazyPicture, is_zarr, open_lazily
 
-LARGE = 16_000_000
+LARGE_IMAGE_PIXELS = 16_000_000
 """Pictures of more pixels are looked at through windows as well."""
 
-WHOLE = 64_000_000
+MAX_PIXELS_IN_MEMORY = 64_000_000
 """Labels of up to so many pixels are held in memory and written as one array."""
 
 _TIFF = (".tif", ".tiff")
@@ -60,7 +60,7 @@ def open_large(spec: str | Path, detail: int | None = None) -> LazyPicture | Non
     check_readable(path)
     with open_picture(path) as opened:
         width, height = opened.size
-    if width * height <= LARGE and detail is None:
+    if width * height <= LARGE_IMAGE_PIXELS and detail is None:
         return None
     return _in_memory(read_picture(path))
 
@@ -75,7 +75,7 @@ def _open_tiff(path: Path, plane: int | None, detail: int | None) -> LazyPicture
     except InputError:
         return None  # turned ones, for instance, can be read as a whole
     several = picture.planes > 1
-    large = picture.size[0] * picture.size[1] > LARGE or detail is not None
+    large = picture.size[0] * picture.size[1] > LARGE_IMAGE_PIXELS or detail is not None
     if plane is None:
         if several or large:
             return picture
@@ -96,14 +96,14 @@ def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
                 f"{Path(spec).name} holds {picture.planes} planes: "
                 "save the one you want as a picture of its own."
             )
-    if picture.size[0] * picture.size[1] > LARGE:
+    if picture.size[0] * picture.size[1] > LARGE_IMAGE_PIXELS:
         return picture
     with picture:
         array = np.asarray(picture.levels[0])
         return np.moveaxis(array, 0, -1) if picture.channel_axis == 0 else array
 
 
-def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
+def read_whole(picture: LazyPicture) -> NDArray[np.uint8]:
     """Read a large picture as a whole after all.
 
     Returns ``(H, W, 3)`` uint8.
@@ -112,10 +112,10 @@ def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
     from napari_wildseg.engine.large.layout import Box
 
     height, width = picture.size
-    if height * width > WHOLE:
+    if height * width > MAX_PIXELS_IN_MEMORY:
         raise InputError(
             f"A picture of {width} x {height} pixels is not held in memory as a whole: "
-            f"up to {WHOLE // 1_000_000} megapixels are."
+            f"up to {MAX_PIXELS_IN_MEMORY // 1_000_000} megapixels are."
         )
     image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
     return image.read(Box(0, 0, height, width))

@@ -98,7 +98,7 @@ class LabelImage:
                 "Labels must be a non-empty (H, W), (Z, H, W) or (T, Z, H, W) uint8 array, not "
                 f"{labels.shape} {labels.dtype}."
             )
-        known = checked_classes(self.classes)
+        known = _checked_classes(self.classes)
         classes = tuple(_on_one_line(c) for c in sorted(known, key=lambda c: c.id))
         object.__setattr__(self, "classes", classes)
         ids = [info.id for info in self.classes]
@@ -173,7 +173,7 @@ class LabelImage:
                 "(0 background, 255 unlabelled)."
             )
         labels = np.ascontiguousarray(array, dtype=np.uint8)
-        known = {info.id: info for info in checked_classes(classes)}
+        known = {info.id: info for info in _checked_classes(classes)}
         for value in _values(labels):
             if value not in (0, UNLABELLED) and value not in known:
                 known[value] = placeholder_class(value)
@@ -300,7 +300,7 @@ def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
         )
 
 
-def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
+def _checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
     """Return classes as a tuple, or raise `InputError` if they are none."""
     try:
         found = tuple(classes)

@@ -11,10 +11,10 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_readable, reason
 from napari_wildseg.engine.pictures.tiff_planes import Coloured, check_compression, layout_of
-from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
 from napari_wildseg.io.safety.zarr_checks import check_array
 
-MAX_SIDE = 200_000
+_MAX_SIDE = 200_000
 """The longest side that is opened, in pixels."""
 
 
@@ -123,7 +123,7 @@ def _open_zarr(path: Path) -> LazyPicture:
             check_array(folder, path.name, picture=True)
         levels = tuple(zarr.open_array(folder, mode="r") for folder in folders)
         axes = "".join(_letter(axis) for axis in multiscales.get("axes", ()))
-        place = place_of(multiscales, datasets[0], levels[0].ndim)
+        place = scale_and_translation(multiscales, datasets[0], levels[0].ndim)
     except InputError:
         raise
     except Exception as error:  # zarr raises what is missing or damaged as it happens to
@@ -239,8 +239,8 @@ def _checked(path: Path, levels: tuple[Any, ...], axes: str, **about: Any) -> La
             f"{path.name} has its axes in the order {axes}: store rows, columns and colours "
             "side by side, as (..., H, W) or (..., H, W, 3)."
         )
-    if max(shape[y], shape[x]) > MAX_SIDE:
+    if max(shape[y], shape[x]) > _MAX_SIDE:
         raise InputError(
-            f"{path.name} is {shape[x]} x {shape[y]} pixels; sides up to {MAX_SIDE} can be used."
+            f"{path.name} is {shape[x]} x {shape[y]} pixels; sides up to {_MAX_SIDE} can be used."
         )
     return LazyPicture(levels, axes, **about)

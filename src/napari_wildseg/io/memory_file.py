@@ -13,11 +13,11 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
 from napari_wildseg.engine.memory.filters import FILTERS
 from napari_wildseg.engine.memory.records import ARRAYS
-from napari_wildseg.io.safety.archive import ArraySpec, read_archive, write_archive
+from napari_wildseg.io.safety.archive import ArraySpec, read_npz, write_npz
 
-SUFFIX = ".wildmemory"
-FORMAT = "napari-wildseg class memory"
-VERSION = 1
+MEMORY_SUFFIX = ".wildmemory"
+_FORMAT = "napari-wildseg class memory"
+_VERSION = 1
 
 _OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
 """Arrays of a record with one row a pixel; the others have one a superpixel."""
@@ -41,8 +41,8 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
         arrays[name] = np.concatenate(parts)
     source = memory.source
     about = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "source": None if source is None else vars(source),
         "alike": memory.alike,
         "images": [
@@ -57,7 +57,7 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
             for r in records
         ],
     }
-    write_archive(Path(path), arrays, about, overwrite=overwrite)
+    write_npz(Path(path), arrays, about, overwrite=overwrite)
     return Path(path)
 
 
@@ -65,13 +65,13 @@ def load_memory(path: str | Path) -> ClassMemory:
     """Read a memory; see `napari_wildseg.ClassMemory.load`."""
     path = Path(path)
     specs = {name: ArraySpec(np.dtype(kind).kind, (2, 2)) for name, kind in ARRAYS.items()}
-    arrays, about = read_archive(path, specs)
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    arrays, about = read_npz(path, specs)
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise InputError(f"{path.name} is not a class memory of napari-wildseg.")
     version = about.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != _VERSION:
         raise InputError(
-            f"{path.name} has memory version {version}; this napari-wildseg reads {VERSION}: "
+            f"{path.name} has memory version {version}; this napari-wildseg reads {_VERSION}: "
             "remember the images again."
         )
     try:

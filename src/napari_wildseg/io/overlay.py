@@ -16,10 +16,10 @@ from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 if TYPE_CHECKING:
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-SHORTEST_LONG_SIDE = 640
-LONGEST_LONG_SIDE = 2048
-OPACITY = 0.45
-LINE = 0.8
+_MIN_LONG_SIDE = 640
+_MAX_LONG_SIDE = 2048
+_OPACITY = 0.45
+_LINE_OPACITY = 0.8
 _INK = (32, 33, 36)
 _PAPER = (255, 255, 255)
 _FAINT = (118, 122, 128)
@@ -57,15 +57,15 @@ def draw_overlay(
     opacity = np.zeros(256, np.float32)
     for info in classes:
         palette[info.id] = info.colour
-        opacity[info.id] = OPACITY
-    palette[UNLABELLED], opacity[UNLABELLED] = _UNLABELLED_COLOUR, OPACITY
+        opacity[info.id] = _OPACITY
+    palette[UNLABELLED], opacity[UNLABELLED] = _UNLABELLED_COLOUR, _OPACITY
     blend = opacity[drawn][..., None]
     # The ground is dimmed a little, so that the classes stand out on any picture.
     ground = np.where(drawn[..., None] == 0, picture * 0.8 + 20, picture)
     mixed = ground * (1 - blend) + palette[drawn] * blend
     # A light line on both sides of every border stands out on dark and on coloured ground.
     edge = _edges(drawn, max(1, round(max(size) / 700)))
-    mixed[edge] = 255 * LINE + palette[drawn][edge] * (1 - LINE)
+    mixed[edge] = 255 * _LINE_OPACITY + palette[drawn][edge] * (1 - _LINE_OPACITY)
     top = Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
     share = np.bincount(labels.ravel(), minlength=256) / labels.size
@@ -82,9 +82,9 @@ def draw_overlay(
 def _enlargement(height: int, width: int) -> float:
     """Factor from the image to its drawing."""
     longest = max(height, width)
-    if longest < SHORTEST_LONG_SIDE:
-        return float(math.ceil(SHORTEST_LONG_SIDE / longest))
-    return min(1.0, LONGEST_LONG_SIDE / longest)
+    if longest < _MIN_LONG_SIDE:
+        return float(math.ceil(_MIN_LONG_SIDE / longest))
+    return min(1.0, _MAX_LONG_SIDE / longest)
 
 
 def _edges(values: NDArray[np.uint8], thickness: int) -> NDArray[np.bool_]:

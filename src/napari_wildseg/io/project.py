@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.description import described
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.label_image import LabelImage, check_corrections
 from napari_wildseg.io.safety.archive import (
     ArraySpec,
-    corrections_from,
-    read_archive,
-    write_archive,
+    checked_corrections_of,
+    read_npz,
+    write_npz,
 )
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
-SUFFIX = ".wildseg"
+PROJECT_SUFFIX = ".wildseg"
 _FORMAT = "napari-wildseg project"
 _VERSION = 1
 
@@ -212,7 +212,7 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
         "state": dict(project.state),
     }
     present = {name: array for name, array in arrays.items() if array is not None}
-    write_archive(path, present, about, overwrite=overwrite)
+    write_npz(path, present, about, overwrite=overwrite)
     return path
 
 
@@ -230,7 +230,7 @@ def load_project(path: str | Path) -> Project:
         If it is damaged, too large, of a later version, or no project.
     """
     path = checked_path(path)
-    arrays, about = read_archive(
+    arrays, about = read_npz(
         path,
         {
             "labels": ArraySpec("u", (2, 4)),
@@ -250,8 +250,10 @@ def load_project(path: str | Path) -> Project:
         )
     digest = about.get("image_digest", "")
     values = arrays["labels"]
-    corrections = corrections_from(arrays, path.name)
-    labels = described(values, about.get("labels"), path.name, corrections=corrections)
+    corrections = checked_corrections_of(arrays, path.name)
+    labels = labels_with_description(
+        values, about.get("labels"), path.name, corrections=corrections
+    )
     state = about.get("state", {})
     relevance = arrays.get("relevance")
     if relevance is not None and not np.isfinite(relevance).all():
@@ -261,6 +263,6 @@ def load_project(path: str | Path) -> Project:
         pseudo_labels=arrays.get("pseudo_labels"),
         relevance=relevance,
         image_digest=digest if isinstance(digest, str) else "?",
-        pseudo_corrections=corrections_from(arrays, path.name, "pseudo_corrections"),
+        pseudo_corrections=checked_corrections_of(arrays, path.name, "pseudo_corrections"),
         state=state if isinstance(state, dict) else {},
     )

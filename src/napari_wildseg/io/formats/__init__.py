@@ -6,14 +6,14 @@ from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project_format, 
 from napari_wildseg.io.formats.label_format import Format
 
 FORMATS: tuple[Format, ...] = (
-    png.FORMAT,
-    tiff.OME,  # before TIFF, whose ending it ends with
-    tiff.FORMAT,
-    npz.FORMAT,
-    coco.FORMAT,
-    yolo.FORMAT,
-    ome_zarr.FORMAT,
-    project_format.FORMAT,
+    png.PNG_FORMAT,
+    tiff.OME_TIFF_FORMAT,  # before TIFF, whose ending it ends with
+    tiff.TIFF_FORMAT,
+    npz.NPZ_FORMAT,
+    coco.COCO_FORMAT,
+    yolo.YOLO_FORMAT,
+    ome_zarr.OME_ZARR_FORMAT,
+    project_format.PROJECT_FORMAT,
 )
 """Every format, in the order they are offered."""
 

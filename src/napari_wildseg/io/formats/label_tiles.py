@@ -29,7 +29,7 @@ _SMALLEST_LEVEL = 1024
 
 
 @dataclass
-class LabelsOnDisk:
+class _LabelsOnDisk:
     """Labels that are being written."""
 
     array: Any  # uint8; write to it by slices. All 0 at first
@@ -53,7 +53,7 @@ def labels_on_disk(
     units: str = "pixel",
     image: str = "",
     overwrite: bool = False,
-) -> Iterator[LabelsOnDisk]:
+) -> Iterator[_LabelsOnDisk]:
     """Give an array to write labels to; a pyramid and all that readers want to know follow.
 
     `shape`: ``(H, W)``, or with axes of planes before them.
@@ -66,7 +66,7 @@ def labels_on_disk(
         group = root.create_group("labels")
         group.attrs["labels"] = [_NAME]
         own = group.create_group(_NAME)
-        written = LabelsOnDisk(_level(own, 0, shape))
+        written = _LabelsOnDisk(_level(own, 0, shape))
         yield written
         factors = _add_levels(own, written.array)
         own.attrs["multiscales"] = [_multiscale(axes, factors, scale, units, image)]
@@ -137,7 +137,7 @@ def _multiscale(
 def _about(
     shape: tuple[int, ...],
     classes: Sequence[ClassInfo],
-    written: LabelsOnDisk,
+    written: _LabelsOnDisk,
     scale: Sequence[float],
     units: str,
     image: str,

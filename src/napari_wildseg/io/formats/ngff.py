@@ -9,7 +9,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats.png import read_json
 
 
-def place_of(
+def scale_and_translation(
     multiscale: dict[str, Any], dataset: dict[str, Any], ndim: int
 ) -> tuple[list[float], list[float]] | None:
     """Join the transformations of a level and those of all levels, which come after."""

@@ -12,12 +12,12 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures.picture_files import reason
-from napari_wildseg.io.atomic import atomic_folder, present
-from napari_wildseg.io.description import described
+from napari_wildseg.io.atomic import atomic_folder, current_path
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
 from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
-from napari_wildseg.io.masks.foreign import of_others, refuse_meaning
+from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255
 from napari_wildseg.io.safety.zarr_checks import check_array
 
 _NAME = "wildseg"
@@ -71,7 +71,7 @@ def read(
     """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5."""
     import zarr
 
-    path = present(path)
+    path = current_path(path)
     if not path.is_dir():
         raise InputError(f"{no_folder(path)}: check the name.")
     folder = _label_folder(path, label)
@@ -89,8 +89,8 @@ def read(
     except Exception as error:  # zarr raises what the damage happens to run into
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     if _NAME in attributes:
-        refuse_meaning(value_255, path.name)
-        return described(values, attributes[_NAME], path.name)
+        refuse_value_255(value_255, path.name)
+        return labels_with_description(values, attributes[_NAME], path.name)
     names = _axes(level, values.ndim, path.name)
     kept = [i for i, n in enumerate(values.shape) if n > 1 or names[i] in ("y", "x")]
     axes = "".join(names[i] for i in kept)
@@ -98,7 +98,7 @@ def read(
         raise InputError(
             f'{path.name} has axes "{axes}": labels of one image (yx) or of a stack are wanted.'
         )
-    return of_others(
+    return foreign_labels(
         values.reshape([values.shape[i] for i in kept]),
         _classes(attributes.get("image-label"), path.name),
         where=path.name,
@@ -249,7 +249,7 @@ def _place(
     level: dict[str, Any], dataset: dict[str, Any], kept: list[int], names: list[str]
 ) -> dict[str, Any]:
     """Scale, place and unit of the axes kept; nothing where they are not told plainly."""
-    found = place_of(level, dataset, len(names))
+    found = scale_and_translation(level, dataset, len(names))
     if found is None:
         return {}
     scale, move = ([values[i] for i in kept] for values in found)
@@ -263,4 +263,6 @@ def _place(
     }
 
 
-FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True, masks=True)
+OME_ZARR_FORMAT = Format(
+    "ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True, masks=True
+)

@@ -18,7 +18,7 @@ from napari_wildseg.engine.pictures.picture_files import (
     upright,
 )
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
-from napari_wildseg.io.description import described
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import (
     MAX_JSON,
@@ -28,8 +28,8 @@ from napari_wildseg.io.label_image import (
     parse_json,
     placeholder_class,
 )
-from napari_wildseg.io.masks.foreign import of_others, refuse_meaning, turned
-from napari_wildseg.io.safety.owners import check_owner, owned_by
+from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255, upright_labels
+from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -39,7 +39,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     check_owner(sidecar, path)
     with atomic_files([path, sidecar], overwrite=overwrite) as (picture, about):
         picture.write_bytes(encode(labels.labels, labels.palette))
-        about.write_bytes(dump_json(owned_by(labels.about(), path)))
+        about.write_bytes(dump_json(with_owner(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -53,9 +53,11 @@ def _read(path: Path, sidecar: Path, *, value_255: str | None, turn: bool) -> La
     values, palette, orientation = _decode(path)
     orientation = orientation if turn else 1
     if is_sidecar(sidecar):
-        refuse_meaning(value_255, sidecar.name)
-        return turned(described(values, read_json(sidecar), sidecar.name), orientation)
-    notices = ignored(sidecar)
+        refuse_value_255(value_255, sidecar.name)
+        return upright_labels(
+            labels_with_description(values, read_json(sidecar), sidecar.name), orientation
+        )
+    notices = foreign_sidecar_notice(sidecar)
     classes = []
     if palette is not None:
         found = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[:256])
@@ -64,7 +66,7 @@ def _read(path: Path, sidecar: Path, *, value_255: str | None, turn: bool) -> La
                 red, green, blue = palette[value].tolist()
                 classes.append(placeholder_class(value, (red, green, blue)))
     known = {"where": path.name, "value_255": value_255, "notices": notices}
-    return turned(of_others(values, classes, **known), orientation)  # type: ignore[arg-type]
+    return upright_labels(foreign_labels(values, classes, **known), orientation)  # type: ignore[arg-type]
 
 
 def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
@@ -126,7 +128,7 @@ def is_sidecar(path: Path) -> bool:
         return f'"{SIDECAR_FORMAT}"'.encode() in file.read(4096)
 
 
-def ignored(sidecar: Path) -> tuple[str, ...]:
+def foreign_sidecar_notice(sidecar: Path) -> tuple[str, ...]:
     """Return the notice that a JSON file of another program is left out."""
     if not sidecar.is_file():
         return ()
@@ -140,7 +142,7 @@ def read_json(path: Path) -> object:
         return parse_json(file.read(MAX_JSON + 1), path.name)
 
 
-FORMAT = Format(
+PNG_FORMAT = Format(
     "png",
     "Indexed PNG with a JSON sidecar",
     (".png",),

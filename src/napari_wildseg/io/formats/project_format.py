@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage
-from napari_wildseg.io.project import SUFFIX, Project, load_project, save_project
+from napari_wildseg.io.project import PROJECT_SUFFIX, Project, load_project, save_project
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -19,4 +19,6 @@ def read(path: Path) -> LabelImage:
     return load_project(path).labels
 
 
-FORMAT = Format("project", "Project of napari-wildseg", (SUFFIX,), read, write, stacks=True)
+PROJECT_FORMAT = Format(
+    "project", "Project of napari-wildseg", (PROJECT_SUFFIX,), read, write, stacks=True
+)

@@ -16,10 +16,10 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_readable, reason
 from napari_wildseg.engine.pictures.tiff_planes import check_compression
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
-from napari_wildseg.io.description import described
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
-from napari_wildseg.io.masks.foreign import of_others, refuse_meaning, turned
+from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255, upright_labels
 from napari_wildseg.io.safety.bombs import deflate_within
 from napari_wildseg.io.safety.sizes import check_stack
 
@@ -82,7 +82,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     return [path]
 
 
-def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
     """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation."""
     import tifffile
 
@@ -136,20 +136,20 @@ def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> Labe
         ) from error
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
-        refuse_meaning(value_255, path.name)
+        refuse_value_255(value_255, path.name)
         about = parse_json(info.encode("utf-8", "replace"), path.name)
-        return turned(described(values, about, path.name), orientation)
+        return upright_labels(labels_with_description(values, about, path.name), orientation)
     if ome and (comment := _comment(ome)) is not None:
-        refuse_meaning(value_255, path.name)
+        refuse_value_255(value_255, path.name)
         about = parse_json(comment, path.name)
-        return turned(described(values, about, path.name), orientation)
+        return upright_labels(labels_with_description(values, about, path.name), orientation)
     scale = (
         _ome_scale(ome, axes)
         if ome
         else _scale(resolution, imagej.get("unit"), imagej.get("spacing"), axes)
     )
-    known = of_others(values, where=path.name, value_255=value_255, axes=axes, **scale)
-    return turned(known, orientation)
+    known = foreign_labels(values, where=path.name, value_255=value_255, axes=axes, **scale)
+    return upright_labels(known, orientation)
 
 
 def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
@@ -225,7 +225,7 @@ def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
 
 
 def _comment(xml: str) -> bytes | None:
-    """Return the description that `write_ome` puts into OME-XML, None if there is none."""
+    """Return the description that `_write_ome` puts into OME-XML, None if there is none."""
     from xml.etree import ElementTree
 
     if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # no entities, no document types
@@ -242,7 +242,9 @@ def _comment(xml: str) -> bytes | None:
     return None
 
 
-OME = Format(
-    "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, write_ome, stacks=True, masks=True
+OME_TIFF_FORMAT = Format(
+    "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, _write_ome, stacks=True, masks=True
 )
-FORMAT = Format("tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True, masks=True)
+TIFF_FORMAT = Format(
+    "tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True, masks=True
+)

@@ -18,11 +18,11 @@ from napari_wildseg.engine.pictures.picture_files import (
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.formats.png import ignored, is_sidecar, read_json, sidecar_of
+from napari_wildseg.io.formats.png import foreign_sidecar_notice, is_sidecar, read_json, sidecar_of
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
-from napari_wildseg.io.safety.owners import check_owner, owned_by
+from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
@@ -42,7 +42,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
                 lines.append(f"{info.id - 1} {corners}\n")
     with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
         text.write_bytes("".join(lines).encode("ascii"))
-        about.write_bytes(dump_json(owned_by(labels.about(), path)))
+        about.write_bytes(dump_json(with_owner(labels.about(), path)))
     return [path, sidecar]
 
 
@@ -52,7 +52,7 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
 
 
 def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
-    check_readable_text(path)
+    _check_readable_text(path)
     about: dict[str, Any] = {}
     parsed = read_json(sidecar) if is_sidecar(sidecar) else None
     if isinstance(parsed, dict) and size is None:
@@ -68,7 +68,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
         about = about_from_json(parsed, sidecar.name, (height, width))
         del about["shape"]
     else:
-        about = {"classes": classes_beside(path), "notices": ignored(sidecar)}
+        about = {"classes": classes_beside(path), "notices": foreign_sidecar_notice(sidecar)}
     labels = np.zeros((height, width), np.uint8)
     for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
         fields = line.split()
@@ -96,7 +96,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
     return LabelImage.from_array(labels, **about)
 
 
-def check_readable_text(path: Path) -> None:
+def _check_readable_text(path: Path) -> None:
     """Raise `InputError` unless a text file of bounded length can be read; it may be empty."""
     try:
         empty = path.is_file() and path.stat().st_size == 0
@@ -123,7 +123,7 @@ def _size_of_picture(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-FORMAT = Format(
+YOLO_FORMAT = Format(
     "yolo",
     "YOLO segmentation text with a JSON sidecar",
     (".txt",),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_OUTLINE = 4_000_000
+_MAX_OUTLINE = 4_000_000
 """Longest outline of one segmentation, in pixels: the mask library makes five points a pixel."""
 
 MAX_OUTLINES = 40_000_000
@@ -85,9 +85,9 @@ def _of_polygons(polygons: list[Any], height: int, width: int) -> Region:
         if len(polygon) >= 6 and len(polygon) % 2 == 0:
             good.append(polygon)
     outline = outline_of(good)
-    if outline > MAX_OUTLINE:
+    if outline > _MAX_OUTLINE:
         raise SegmentationError(
-            f"its outline is {outline:.1e} pixels long, and at most {MAX_OUTLINE:.0e} are drawn"
+            f"its outline is {outline:.1e} pixels long, and at most {_MAX_OUTLINE:.0e} are drawn"
         )
     if not good:
         raise SegmentationError("no polygon of it has three points")

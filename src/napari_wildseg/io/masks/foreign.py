@@ -14,11 +14,11 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import upright
 from napari_wildseg.io.label_image import LabelImage
 
-VALUE_255 = ("unlabelled", "class")
+_VALUE_255 = ("unlabelled", "class")
 """What 255 can mean in a file of another program."""
 
 
-def of_others(
+def foreign_labels(
     values: NDArray[Any],
     classes: Iterable[ClassInfo] = (),
     *,
@@ -30,8 +30,8 @@ def of_others(
 
     `values`: ``(H, W)`` or a stack, bool or integers.
     """
-    if value_255 not in (None, "guess", *VALUE_255):
-        raise InputError(f'255 can mean {" or ".join(VALUE_255)}, not "{value_255}".')
+    if value_255 not in (None, "guess", *_VALUE_255):
+        raise InputError(f'255 can mean {" or ".join(_VALUE_255)}, not "{value_255}".')
     classes = tuple(classes)
     top = int(values.max(initial=0)) if values.dtype.kind in "ui" else 0
     if top in (UNLABELLED, 65535):
@@ -58,7 +58,7 @@ def of_others(
     return LabelImage.from_array(values, classes, **about)
 
 
-def turned(labels: LabelImage, orientation: int) -> LabelImage:
+def upright_labels(labels: LabelImage, orientation: int) -> LabelImage:
     """Turn labels and corrections upright, as their picture is."""
     if orientation not in range(2, 9):
         return labels
@@ -80,7 +80,7 @@ def turned(labels: LabelImage, orientation: int) -> LabelImage:
     )
 
 
-def refuse_meaning(value_255: str | None, where: str) -> None:
+def refuse_value_255(value_255: str | None, where: str) -> None:
     """Raise `InputError` if 255 shall be a class in a file that says itself what it is."""
     if value_255 == "class":
         raise InputError(f"{where} says that 255 is unlabelled: it cannot be read as a class.")

@@ -16,9 +16,9 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
-from napari_wildseg.io.safety.sizes import MAX_BYTES
+from napari_wildseg.io.safety.sizes import MAX_STACK_BYTES
 
-ABOUT = "about.json"
+_ABOUT = "about.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
@@ -27,10 +27,10 @@ class ArraySpec(NamedTuple):
 
     kinds: str  # numPy's letters for the kinds of types allowed
     dimensions: tuple[int, int]  # how many axes at least and at most
-    limit: int = MAX_BYTES  # how many bytes at most, unpacked
+    limit: int = MAX_STACK_BYTES  # how many bytes at most, unpacked
 
 
-def write_archive(
+def write_npz(
     path: Path,
     arrays: Mapping[str, NDArray[Any]],
     about: Mapping[str, Any],
@@ -42,16 +42,14 @@ def write_archive(
         atomic_path(path, overwrite=overwrite) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        archive.writestr(_member(ABOUT), dump_json(dict(about)))
+        archive.writestr(_member(_ABOUT), dump_json(dict(about)))
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(_member(f"{name}.npy"), buffer.getbuffer())
 
 
-def read_archive(
-    path: Path, allowed: Mapping[str, ArraySpec]
-) -> tuple[dict[str, NDArray[Any]], Any]:
+def read_npz(path: Path, allowed: Mapping[str, ArraySpec]) -> tuple[dict[str, NDArray[Any]], Any]:
     """Read arrays and the description from an untrusted file."""
     check_readable(path)
     arrays: dict[str, NDArray[Any]] = {}
@@ -59,10 +57,10 @@ def read_archive(
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()[:1000]}
-            if ABOUT in members:
-                if members[ABOUT].file_size > MAX_JSON:
+            if _ABOUT in members:
+                if members[_ABOUT].file_size > MAX_JSON:
                     raise InputError(f"{path.name}: its description is too long.")
-                about = parse_json(archive.read(members[ABOUT]), path.name)
+                about = parse_json(archive.read(members[_ABOUT]), path.name)
             for name, spec in allowed.items():
                 info = members.get(f"{name}.npy")
                 if info is not None:
@@ -76,7 +74,7 @@ def read_archive(
     return arrays, about
 
 
-def corrections_from(
+def checked_corrections_of(
     arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
 ) -> NDArray[np.int16] | None:
     """Check and return the corrections of an archive, if it has any."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-HARMLESS = 64_000_000
+MAX_UNCHECKED_BYTES = 64_000_000
 """Pieces that cannot unpack to more bytes than this are not looked into."""
 _DEFLATE = 1032  # the most that deflate can grow
 
@@ -21,7 +21,7 @@ def deflate_within(data: bytes, limit: int) -> bool:
     >>> deflate_within(zlib.compress(bytes(200_000_000)), 1_000_000)
     False
     """
-    allowed = max(limit, HARMLESS)
+    allowed = max(limit, MAX_UNCHECKED_BYTES)
     if len(data) * _DEFLATE <= allowed:
         return True
     unpack = zlib.decompressobj(wbits=47)  # finds out which of the two headers it has
@@ -37,7 +37,7 @@ def deflate_within(data: bytes, limit: int) -> bool:
 
 def declared_within(codec: str, header: bytes, limit: int) -> bool:
     """Whether the header of a compressed piece declares at most ``limit`` bytes."""
-    allowed = max(limit, HARMLESS)
+    allowed = max(limit, MAX_UNCHECKED_BYTES)
     if codec == "blosc":
         return int.from_bytes(header[4:8], "little") <= allowed
     if codec == "lz4":

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import cannot_write
 
-WAIT = 30.0
+_LOCK_SECONDS = 30.0
 """Seconds to wait for another program that adds to a data set; an image takes less than one."""
 
 
@@ -53,6 +53,6 @@ def locked(path: Path, who: str) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(path, error) from error
     with file:
-        if not wait_for_lock(file, WAIT):
+        if not wait_for_lock(file, _LOCK_SECONDS):
             raise InputError(f"{who}: wait for it, and try again.")
         yield

@@ -18,7 +18,7 @@ _WITH_SIDECAR = (".png", ".txt")
 _OWNER = "labels_file"
 
 
-def owned_by(about: dict[str, Any], labels: Path) -> dict[str, Any]:
+def with_owner(about: dict[str, Any], labels: Path) -> dict[str, Any]:
     """Return a description that says which label file it belongs to."""
     return {**about, _OWNER: labels.name}
 

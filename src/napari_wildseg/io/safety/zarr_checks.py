@@ -12,7 +12,7 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS
 from napari_wildseg.io.formats.png import read_json
-from napari_wildseg.io.safety.bombs import HARMLESS, declared_within, deflate_within
+from napari_wildseg.io.safety.bombs import MAX_UNCHECKED_BYTES, declared_within, deflate_within
 from napari_wildseg.io.safety.sizes import check_stack
 
 # Decoding these runs no code of the file's. Others (pickle among them) are refused.
@@ -22,7 +22,7 @@ _BITS = (8, 16, 32, 64)
 _TYPES = {f"{sign}int{bits}" for sign in ("", "u") for bits in _BITS} | {"bool"}
 _FLOATS = {"float16", "float32", "float64"}
 _METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
-MAX_CHUNKS = 1_000_000
+_MAX_CHUNKS = 1_000_000
 """Most chunks of an array: as many files would be opened, one by one."""
 
 
@@ -59,10 +59,10 @@ def check_array(folder: Path, where: str, *, picture: bool = False) -> None:
     if math.prod(found.shard or found.chunks) * itemsize > 4 * MAX_PIXELS:
         raise wrong
     pieces = math.prod(-(-n // c) for n, c in zip(found.shape, found.chunks, strict=True))
-    if pieces > MAX_CHUNKS:
+    if pieces > _MAX_CHUNKS:
         raise InputError(
             f"{where} is cut into {pieces:,} pieces of {' x '.join(map(str, found.chunks))}: save "
-            f"it in larger ones, at most {MAX_CHUNKS:,}."
+            f"it in larger ones, at most {_MAX_CHUNKS:,}."
         )
     _check_chunks(folder, found, math.prod(found.chunks) * itemsize, where)
 
@@ -136,7 +136,7 @@ def _check_chunks(folder: Path, array: _Array, limit: int, where: str) -> None:
                 stream.seek(start)
                 for codec in packed:
                     if codec in ("gzip", "zlib"):
-                        small = length * 1032 <= HARMLESS
+                        small = length * 1032 <= MAX_UNCHECKED_BYTES
                         fine = small or deflate_within(stream.read(length), 2 * limit)
                     else:
                         fine = declared_within(str(codec), stream.read(min(length, 18)), 2 * limit)
