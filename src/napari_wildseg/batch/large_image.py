@@ -51,7 +51,8 @@ def run_large(
     if by_tiles and not job.output.takes_tiles:
         raise InputError(
             f"{width} x {height} pixels: labels of more than {MAX_PIXELS_IN_MEMORY // 1_000_000} "
-            "megapixels are written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
+            "megapixels are written as OME-Zarr. "
+            "Use --format ome-zarr, or make the picture smaller."
         )
     if how.refiner != "default":
         raise InputError(

@@ -1,4 +1,4 @@
-"""Class sets: names, prompts, colours and ids in a small JSON file, to be used for many images."""
+"""Class sets: names, prompts, colours and ids of classes in a JSON file, shared by many images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_BYTES = 4_000_000
 def write_class_set(
     path: str | Path, classes: str | Iterable[str | ClassInfo], *, overwrite: bool = False
 ) -> Path:
-    """Keep a class list.
+    """Write a class list to a JSON file.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def write_class_set(
     Returns
     -------
     Path
-        Where it is.
+        The file written.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def write_class_set(
 
 
 def class_set_path(path: str | Path) -> Path:
-    """Return where `write_class_set` writes."""
+    """Return the path that `write_class_set` writes to."""
     path = checked_path(path).expanduser()
     if not path.suffix:
         path = path.with_name(f"{path.name}.json")
@@ -72,7 +72,7 @@ def class_set_path(path: str | Path) -> Path:
 
 
 def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
-    """Read a class list back; ids and colours stay what they were.
+    """Read a class list with its ids and colours.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
     Raises
     ------
     InputError
-        If the file is not there, or is not such a file, or is of a later version.
+        If the file is missing, is not a class set, or has a later format version.
     """
     path = checked_path(path).expanduser()
     try:

@@ -1,4 +1,4 @@
-"""Files of class memories: features and colours of patches, shares of labels, and a description."""
+"""Reading and writing of class memories as NPZ files with a JSON description."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _FORMAT = "napari-wildseg class memory"
 _VERSION = 1
 
 _OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
-"""Arrays of a record with one row a pixel; the others have one a superpixel."""
+"""Arrays of a record with one row per sampled pixel; the others have one per superpixel."""
 
 _COLUMNS = ("weights", "pixel_pieces", "pixel_labels", "pixel_weights")
-"""Arrays of one dimension, a single column in the file."""
+"""One-dimensional arrays; a single column in the file."""
 
 _BY_CLASS = ("said", "shares")
-"""Arrays whose width depends on a record's classes; padded with zeros in the file."""
+"""Arrays with one column per class and background; padded with zeros in the file."""
 
 
 def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = False) -> Path:
-    """Write a memory; see `napari_wildseg.ClassMemory.save`."""
+    """Write a class memory; see `napari_wildseg.ClassMemory.save`."""
     records = memory.records
     arrays: dict[str, NDArray[Any]] = {}
     widest = max((len(r.classes) + 1 for r in records), default=1)
@@ -62,7 +62,7 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
 
 
 def load_memory(path: str | Path) -> ClassMemory:
-    """Read a memory; see `napari_wildseg.ClassMemory.load`."""
+    """Read a class memory; see `napari_wildseg.ClassMemory.load`."""
     path = Path(path)
     specs = {name: ArraySpec(np.dtype(kind).kind, (2, 2)) for name, kind in ARRAYS.items()}
     arrays, about = read_npz(path, specs)
@@ -90,7 +90,7 @@ _SOURCE = ("model", "fingerprint", "method", "views")
 
 
 def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
-    """Cut the arrays into records; everything is checked."""
+    """Split the arrays into records; every value is checked."""
     if set(arrays) != set(ARRAYS):
         raise ValueError("an array is missing")
     for name, dtype in ARRAYS.items():

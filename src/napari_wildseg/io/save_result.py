@@ -1,4 +1,4 @@
-"""Results of the engine to files: what `Result.save` does."""
+"""Implementation of `Result.save`: writes a result to a label file or a project."""
 
 from __future__ import annotations
 

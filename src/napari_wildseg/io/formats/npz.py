@@ -1,4 +1,4 @@
-"""NPZ: the arrays as NumPy reads them, and a description as JSON; no pickle."""
+"""NPZ: label and correction arrays for `numpy.load` and a JSON description; no pickle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read an NPZ of ours, or one of another program with an array called ``labels``."""
+    """Read an NPZ written by this package, or any NPZ with an array called ``labels``."""
     spec = {"labels": ArraySpec("bui", (2, 4)), "corrections": ArraySpec("i", (2, 4))}
     arrays, about = read_npz(path, spec)
     if "labels" not in arrays:

@@ -33,9 +33,9 @@ def write(
     overwrite: bool = False,
     picture: NDArray[Any] | None = None,
 ) -> list[Path]:
-    """Write ``<path>/labels/wildseg``, with the picture itself at ``path`` if it is given.
+    """Write ``<path>/labels/wildseg``, and the picture to ``path`` if it is given.
 
-    `picture`: ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x.
+    `picture`: ``(H, W)`` or ``(H, W, C)``; written as a multiscale image with axes c, y, x.
     """
     import zarr
 
@@ -68,7 +68,11 @@ def write(
 def read(
     path: Path, *, label: str | None = None, value_255: str | None = None, turn: bool = True
 ) -> LabelImage:
-    """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5."""
+    """Read labels from an OME-Zarr folder (NGFF 0.4 or 0.5).
+
+    ``path`` is an image with labels, its ``labels`` folder, or one label image. ``label`` names the
+    label image if there are several. ``turn`` has no effect, since zarr stores no orientation.
+    """
     import zarr
 
     path = current_path(path)
@@ -86,7 +90,7 @@ def read(
     check_array(array_folder, path.name)
     try:
         values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
-    except Exception as error:  # zarr raises what the damage happens to run into
+    except Exception as error:  # zarr raises many types for a damaged file
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     if _NAME in attributes:
         refuse_value_255(value_255, path.name)
@@ -109,7 +113,7 @@ def read(
 
 
 def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
-    """Write a pyramid of halved levels; gives the factor of each."""
+    """Write a pyramid of halved levels; return the factor of each."""
     factors = [1]
     while max(array.shape[-2:]) // factors[-1] > _SMALLEST_LEVEL * 4:
         factors.append(factors[-1] * 2)
@@ -128,7 +132,7 @@ def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]
 
 
 def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Average blocks of a channel-first picture; what does not fill a block is left out."""
+    """Average blocks of a channel-first picture; incomplete blocks are dropped."""
     if factor == 1:
         return array
     height, width = (n // factor * factor for n in array.shape[-2:])
@@ -140,7 +144,7 @@ def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False) -> dict[str, Any]:
-    """Describe a pyramid; of a smooth one, a picture's, a pixel is the mean of a block."""
+    """Return the metadata of a pyramid; ``smooth`` for one of block means, else of picked pixels."""
     unit = {} if labels.units == "pixel" else {"unit": labels.units}
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []
     for axis in labels.axes:
@@ -149,7 +153,7 @@ def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False)
     for number, factor in enumerate(factors):
         factor_of = [1] * (len(labels.axes) - 2) + [factor] * 2
         scale = [s * f for s, f in zip(labels.scale, factor_of, strict=True)]
-        # The middle of a block of pixels lies between them; a picked pixel is where it was.
+        # The mean of a block is centred on the block; a picked pixel keeps its position.
         middle = [s * (f - 1) / 2 * smooth for s, f in zip(labels.scale, factor_of, strict=True)]
         place = [t + m for t, m in zip(labels.translate, middle, strict=True)]
         steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * smooth + scale}]
@@ -169,7 +173,7 @@ def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
 
 
 def label_names(path: Path) -> list[str]:
-    """Return the names of the label images in a folder."""
+    """Return the names of the label images in a folder; empty if it is itself a label image."""
     return _listed(path)[1]
 
 
@@ -186,7 +190,7 @@ def _listed(path: Path) -> tuple[Path, list[str]]:
 
 
 def _label_folder(path: Path, label: str | None) -> Path:
-    """Find the folder of the label image that is wanted, at or below a path."""
+    """Return the folder of the chosen label image, at or below a path."""
     folder, names = _listed(path)
     if label is None and len(names) > 1:
         raise InputError(
@@ -205,7 +209,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Read ``image-label``: colours, and names from properties called class or name."""
+    """Read classes from ``image-label``; names are in the property "class" or "name"."""
     if not isinstance(entries, dict):
         return ()
     names: dict[int, str] = {}
@@ -235,7 +239,7 @@ def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
 
 
 def _axes(level: dict[str, Any], ndim: int, where: str) -> list[str]:
-    """Names of the axes; labels of NGFF before 0.3 have t, c, z, y and x without saying so."""
+    """Return the names of the axes; before NGFF 0.3 they are t, c, z, y, x and not declared."""
     entries = level.get("axes")
     if entries is None:
         return list("tczyx"[-ndim:])
@@ -248,7 +252,7 @@ def _axes(level: dict[str, Any], ndim: int, where: str) -> list[str]:
 def _place(
     level: dict[str, Any], dataset: dict[str, Any], kept: list[int], names: list[str]
 ) -> dict[str, Any]:
-    """Scale, place and unit of the axes kept; nothing where they are not told plainly."""
+    """Return scale, translation and unit of the kept axes; empty if there is no usable scale."""
     found = scale_and_translation(level, dataset, len(names))
     if found is None:
         return {}

@@ -1,4 +1,4 @@
-"""Indexed PNG with a colour per class (PASCAL VOC's way), and a JSON sidecar with the names."""
+"""Indexed PNG as in PASCAL VOC, with a JSON sidecar for class names and all else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read an indexed, grey or 16-bit PNG, with its sidecar if there is one."""
+    """Read an indexed, grey or 16-bit PNG, with its sidecar if there is one.
+
+    Without a sidecar, classes are called ``class N`` and coloured by the palette.
+    """
     how = partial(_read, value_255=value_255, turn=turn)
     return read_together(path, sidecar_of(path), how)
 
@@ -70,13 +73,13 @@ def _read(path: Path, sidecar: Path, *, value_255: str | None, turn: bool) -> La
 
 
 def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
-    """Return the bytes of an indexed PNG.
+    """Encode labels as an indexed PNG.
 
     `labels`: ``(H, W)`` uint8; `palette`: ``(256, 3)`` uint8.
     """
     from PIL import Image
 
-    picture = Image.fromarray(labels)  # "L", then given a palette: values stay
+    picture = Image.fromarray(labels)  # mode "L" with a palette added: values do not change
     picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
@@ -84,16 +87,17 @@ def encode(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
 
 
 def decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None]:
-    """Return the values of a one-channel PNG, and its palette if it is indexed.
+    """Read a one-channel PNG.
 
-    Returns ``(H, W)`` integers, upright; returns ``(256, 3)`` uint8.
+    Returns the values, ``(H, W)`` integers, upright; and the palette, ``(256, 3)`` uint8, None if
+    the file is not indexed.
     """
     values, palette, orientation = _decode(path)
     return np.ascontiguousarray(upright(values, orientation)), palette
 
 
 def _decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None, int]:
-    """Return values as stored, palette and orientation."""
+    """Return the values as stored, the palette and the EXIF orientation."""
     check_readable(path)
     with open_picture(path, formats=["PNG"]) as picture:
         if picture.mode not in ("P", "L", "1", "I;16", "I;16B", "I"):
@@ -109,19 +113,19 @@ def _decode(path: Path) -> tuple[NDArray[np.integer], NDArray[np.uint8] | None, 
                 flat = picture.getpalette("RGB") or []
                 palette = np.zeros((256, 3), np.uint8)
                 palette.ravel()[: len(flat)] = flat[:768]
-        except Exception as error:  # Pillow raises what the damage happens to run into
+        except Exception as error:  # Pillow raises many types for a damaged file
             raise InputError(f"{path.name} is damaged or cut short ({reason(error)}).") from error
     values = values.astype(np.uint8) if values.dtype == bool else values
     return values, palette, orientation if orientation in range(2, 9) else 1
 
 
 def sidecar_of(path: Path) -> Path:
-    """Return where the JSON sidecar of a label file is."""
+    """Return the path of the JSON sidecar of a label file."""
     return path.with_suffix(".json")
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a file says of itself, at its start, that it is a sidecar of ours."""
+    """Whether a file exists and begins with the format name of our sidecars."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -129,14 +133,14 @@ def is_sidecar(path: Path) -> bool:
 
 
 def foreign_sidecar_notice(sidecar: Path) -> tuple[str, ...]:
-    """Return the notice that a JSON file of another program is left out."""
+    """Return a notice if a JSON file of another program is in place of the sidecar."""
     if not sidecar.is_file():
         return ()
     return (f"{sidecar.name} was written by another program: it was not read.",)
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file of bounded length."""
+    """Read a JSON file; raise `InputError` if it is missing, invalid or too long."""
     check_readable(path)
     with path.open("rb") as file:
         return parse_json(file.read(MAX_JSON + 1), path.name)

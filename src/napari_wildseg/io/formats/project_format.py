@@ -1,4 +1,4 @@
-"""A project file as a label file: its result, names and corrections."""
+"""Project files as a label format: labels, classes and corrections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_wildseg.io.project import PROJECT_SUFFIX, Project, load_project, sav
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write a project of labels alone, without pseudo-labels."""
+    """Write a project that holds labels only, without pseudo-labels."""
     return [save_project(path, Project(labels), overwrite=overwrite)]
 
 

@@ -1,4 +1,4 @@
-"""TIFF as ImageJ reads it, OME-TIFF, and the TIFFs of other programs."""
+"""TIFF for ImageJ, OME-TIFF, and reading of TIFFs of other programs."""
 
 from __future__ import annotations
 
@@ -44,23 +44,23 @@ _TO_MICROMETRES = {
 _OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 _NAMESPACE = "napari-wildseg"
 _DEFLATE = (8, 32946)
-# ImageJ's and OME's letters for the axes of ours; plain TIFFs of several pages have Q or I.
+# Axes of ImageJ and OME to our axes; plain TIFFs of several pages have Q or I.
 _AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "IYX": "zyx"}
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an 8-bit ImageJ TIFF with a lookup table."""
+    """Write an 8-bit ImageJ TIFF with a lookup table; metadata are in the ``Info`` field."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
     height, width = labels.scale[-2:]
-    # All of ImageJ's axes are spelled out: with fewer, tifffile guesses, wrongly for an axis of 1.
+    # All axes of ImageJ are given: tifffile guesses missing ones wrongly if a length is 1.
     times = labels.labels.shape[0] if "t" in labels.axes else 1
     metadata: dict[str, Any] = {
         "axes": "TZCYXS",
         "unit": labels.units,
         "LUTs": [np.ascontiguousarray(labels.palette.T)],
-        # Resolutions are fractions of 32-bit numbers; the exact pixel size is in here.
+        # TIFF resolutions are 32-bit fractions; "Info" holds the exact pixel size.
         "Info": dump_json(labels.about()).decode("utf-8"),
     }
     if "z" in labels.axes:
@@ -83,7 +83,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation."""
+    """Write an OME-TIFF with a colour map and physical sizes; other metadata are an annotation."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
@@ -92,7 +92,7 @@ def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> li
         "axes": labels.axes.upper(),
         "Name": labels.image.encode("utf-8", "backslashreplace").decode() or "labels",
         "CommentAnnotation": {"Namespace": _NAMESPACE, "Value": about.decode("utf-8")},
-        # OME wants a name of its own for each file; the same content has the same one.
+        # OME requires a UUID per file; derived from the content, so that it is reproducible.
         "UUID": str(uuid.UUID(bytes=_digest(about, labels.labels)[:16])),
     }
     for axis, size in zip(labels.axes.upper(), labels.scale, strict=True):
@@ -116,7 +116,10 @@ def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> li
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack."""
+    """Read a TIFF written by this package, by ImageJ, an OME-TIFF or a plain TIFF.
+
+    Several planes are read as a stack. Of other programs, the pixel size is kept.
+    """
     import tifffile
 
     check_readable(path)
@@ -130,7 +133,7 @@ def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> Labe
             orientation = page.tags.valueof("Orientation", 1) if turn else 1
     except InputError:
         raise
-    except Exception as error:  # tifffile raises what the damage happens to run into
+    except Exception as error:  # tifffile raises many types for a damaged file
         raise InputError(
             f"{path.name} is not a TIFF that can be read ({reason(error)})."
         ) from error
@@ -159,7 +162,7 @@ def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
 
 
 def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
-    """Read the only series of a file, its sizes checked before anything is unpacked."""
+    """Read the only series of a file; sizes are checked before decompression."""
     page, series = file.pages.first, file.series[0]
     letters = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX"]
     axes = _AXES.get("".join(letter for letter, _ in letters))
@@ -173,13 +176,13 @@ def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
     for each in series.pages:
         _check_segments(file, page if each is None else each, where)
     values = np.asarray(series.asarray()).reshape(shape)
-    if page.photometric == 0 and page.bitspersample == 1:  # white is zero
+    if page.photometric == 0 and page.bitspersample == 1:  # WhiteIsZero
         values = ~values.astype(bool)
     return values, axes
 
 
 def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
-    """Refuse strips and tiles that unpack to far more than they should."""
+    """Raise `InputError` if a strip or tile decompresses to far more than it declares."""
     check_compression(file, page, where)
     page = page.aspage()
     if page.compression not in _DEFLATE:
@@ -194,7 +197,7 @@ def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
 def _scale(
     resolution: tuple[float, float], unit: object, spacing: object, axes: str
 ) -> dict[str, Any]:
-    """Pixel size from pixels per unit; nothing where no unit of length is told."""
+    """Return scale and units from pixels per unit; empty if the file has no unit of length."""
     per_x, per_y = resolution
     name = {"\\u00B5m": "µm", "micron": "µm"}.get(str(unit), str(unit))
     if name not in _TO_MICROMETRES or not (0 < per_x < 1e9 and 0 < per_y < 1e9):
@@ -206,7 +209,7 @@ def _scale(
 
 
 def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
-    """Pixel size from OME-XML, in micrometres."""
+    """Return scale (in micrometres) and units from OME-XML; empty if it has no pixel size."""
     import re
 
     sizes = []
@@ -225,10 +228,10 @@ def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
 
 
 def _comment(xml: str) -> bytes | None:
-    """Return the description that `_write_ome` puts into OME-XML, None if there is none."""
+    """Return the description that `_write_ome` puts into OME-XML; None if there is none."""
     from xml.etree import ElementTree
 
-    if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # no entities, no document types
+    if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # refuses entities and document types
         return None
     schema = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
     try:

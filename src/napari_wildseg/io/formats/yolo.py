@@ -1,4 +1,4 @@
-"""YOLO segmentation text: a line per polygon, with a JSON sidecar for what it cannot hold."""
+"""YOLO segmentation text: one line per polygon, with a JSON sidecar for all else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write ``path`` and the sidecar ``<stem>.json`` beside it."""
+    """Write ``path`` and the sidecar ``<stem>.json`` beside it.
+
+    Class numbers are ids minus 1. A region with holes becomes several polygons.
+    """
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
     check_owner(sidecar, path)
@@ -37,7 +40,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         for top, left, part in components(labels.labels == info.id):
             for piece in mask_to_polygons(part):
                 polygon = piece + np.array([left, top])
-                # Eight digits tell pixel edges apart in any picture that is read.
+                # Eight digits distinguish pixel edges in every picture of an allowed size.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
     with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
@@ -47,7 +50,10 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
-    """Read a YOLO segmentation file."""
+    """Read a YOLO segmentation file; later lines are painted over earlier ones.
+
+    ``size`` is the height and width of the picture, by default from the sidecar or the picture.
+    """
     return read_together(path, sidecar_of(path), partial(_read, size=size))
 
 
@@ -85,7 +91,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
                 f"{path.name}, line {number}: a class from 0 to {MAX_CLASSES - 1} and at least "
                 "three corners from 0 to 1 are wanted."
             )
-        # Only as much is filled as the polygon spans.
+        # Fill only the bounding box of the polygon.
         points = corners * np.array([width, height])
         low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, [width, height])
         high = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, [width, height])
@@ -97,7 +103,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
 
 
 def _check_readable_text(path: Path) -> None:
-    """Raise `InputError` unless a text file of bounded length can be read; it may be empty."""
+    """Raise `InputError` if a text file cannot be read or is too long; it may be empty."""
     try:
         empty = path.is_file() and path.stat().st_size == 0
         too_long = path.is_file() and path.stat().st_size > MAX_JSON
@@ -110,7 +116,7 @@ def _check_readable_text(path: Path) -> None:
 
 
 def _size_of_picture(path: Path) -> tuple[int, int]:
-    """Look for the picture and take its size, upright as it is read."""
+    """Return height and width of the picture that belongs to a label file, after EXIF rotation."""
     picture = picture_of(path)
     if picture is None:
         raise InputError(

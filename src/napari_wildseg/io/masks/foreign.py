@@ -1,4 +1,4 @@
-"""Label files of other programs: what 255 means in them, and turned ones made upright."""
+"""Label files of other programs: the meaning of 255, and rotation to upright."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_wildseg.engine.pictures.picture_files import upright
 from napari_wildseg.io.label_image import LabelImage
 
 _VALUE_255 = ("unlabelled", "class")
-"""What 255 can mean in a file of another program."""
+"""Meanings of 255 in a file of another program."""
 
 
 def foreign_labels(
@@ -26,7 +26,7 @@ def foreign_labels(
     value_255: str | None = None,
     **about: Any,
 ) -> LabelImage:
-    """Take the pixels of another program's label file.
+    """Make a label image from the pixel values of another program's file.
 
     `values`: ``(H, W)`` or a stack, bool or integers.
     """
@@ -59,7 +59,7 @@ def foreign_labels(
 
 
 def upright_labels(labels: LabelImage, orientation: int) -> LabelImage:
-    """Turn labels and corrections upright, as their picture is."""
+    """Rotate labels and corrections upright by an EXIF orientation (1 to 8)."""
     if orientation not in range(2, 9):
         return labels
 
@@ -81,6 +81,6 @@ def upright_labels(labels: LabelImage, orientation: int) -> LabelImage:
 
 
 def refuse_value_255(value_255: str | None, where: str) -> None:
-    """Raise `InputError` if 255 shall be a class in a file that says itself what it is."""
+    """Raise `InputError` if ``value_255`` is ``"class"`` for a file that defines 255 itself."""
     if value_255 == "class":
         raise InputError(f"{where} says that 255 is unlabelled: it cannot be read as a class.")

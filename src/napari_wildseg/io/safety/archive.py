@@ -1,4 +1,4 @@
-"""Arrays and a description in one zip file: NPZ without pickle, and nothing trusted on reading."""
+"""NPZ archives without pickle: arrays and a JSON description; every value is checked."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
 from napari_wildseg.io.safety.sizes import MAX_STACK_BYTES
 
 _ABOUT = "about.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed time stamp: the same content gives the same bytes
 
 
 class ArraySpec(NamedTuple):
-    """What an array of an archive may be."""
+    """Allowed dtype and size of an array in an archive."""
 
-    kinds: str  # numPy's letters for the kinds of types allowed
-    dimensions: tuple[int, int]  # how many axes at least and at most
-    limit: int = MAX_STACK_BYTES  # how many bytes at most, unpacked
+    kinds: str  # allowed ``dtype.kind`` letters
+    dimensions: tuple[int, int]  # smallest and largest number of axes
+    limit: int = MAX_STACK_BYTES  # largest size in bytes, decompressed
 
 
 def write_npz(
@@ -37,7 +37,7 @@ def write_npz(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and a description, whole or not at all."""
+    """Write arrays and a description, atomically."""
     with (
         atomic_path(path, overwrite=overwrite) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -50,7 +50,7 @@ def write_npz(
 
 
 def read_npz(path: Path, allowed: Mapping[str, ArraySpec]) -> tuple[dict[str, NDArray[Any]], Any]:
-    """Read arrays and the description from an untrusted file."""
+    """Read allowed arrays and the description from an untrusted file."""
     check_readable(path)
     arrays: dict[str, NDArray[Any]] = {}
     about = None
@@ -67,7 +67,7 @@ def read_npz(path: Path, allowed: Mapping[str, ArraySpec]) -> tuple[dict[str, ND
                     arrays[name] = _array(archive, info, spec, path.name)
     except InputError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy raise what the damage runs into
+    except Exception as error:  # many types for a damaged file
         raise InputError(
             f"{path.name} is damaged, or not of this format ({reason(error)})."
         ) from error
@@ -77,7 +77,7 @@ def read_npz(path: Path, allowed: Mapping[str, ArraySpec]) -> tuple[dict[str, ND
 def checked_corrections_of(
     arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
 ) -> NDArray[np.int16] | None:
-    """Check and return the corrections of an archive, if it has any."""
+    """Return the corrections of an archive as int16, checked; None if it has none."""
     corrections = arrays.get(name)
     if corrections is None:
         return None
@@ -89,7 +89,7 @@ def checked_corrections_of(
 def _array(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: ArraySpec, where: str
 ) -> NDArray[Any]:
-    """Read one array, its header first."""
+    """Read one array; the header is checked before the data are decompressed."""
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         read_header = {
