@@ -341,7 +341,7 @@ def classes_to_json(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
 
 
 def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Convert parsed JSON to classes; every value is checked. ``where`` names the file in errors."""
+    """Convert parsed JSON to classes; every value is checked. Errors name the file ``where``."""
     if not isinstance(entries, list) or len(entries) > MAX_CLASSES:
         raise InputError(f"{where}: the classes are not a list of at most {MAX_CLASSES}.")
     classes = []

@@ -144,7 +144,7 @@ def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False) -> dict[str, Any]:
-    """Return the metadata of a pyramid; ``smooth`` for one of block means, else of picked pixels."""
+    """Return the metadata of a pyramid; ``smooth`` if its pixels are block means."""
     unit = {} if labels.units == "pixel" else {"unit": labels.units}
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []
     for axis in labels.axes:
