@@ -27,8 +27,10 @@ class NotDownloadedError(WildsegError):
         The model string.
     message : str
         What to tell the annotator.
+    megabytes : int
+        What a download takes; 0 if that is not known.
     """
 
-    def __init__(self, model: str, message: str) -> None:
+    def __init__(self, model: str, message: str, megabytes: int = 0) -> None:
         super().__init__(message)
-        self.model = model
+        self.model, self.megabytes = model, megabytes

@@ -20,6 +20,7 @@ from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
 from napari_wildseg.engine.memory.records import image_digest
 from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.catalogue import CATALOGUE
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.weights.download import download_steps, is_downloadable
 from napari_wildseg.engine.progress import Progress, Steps
@@ -258,7 +259,8 @@ class Calls:
         except WildsegError as error:
             if not is_downloadable(model):
                 raise
-            raise NotDownloadedError(model, str(error)) from error
+            size = next((entry.megabytes for entry in CATALOGUE if entry.model == model), 0)
+            raise NotDownloadedError(model, str(error), size) from error
 
     def _ready(self, plane: int, read: Reader) -> AnySegmenter:
         segmenter = self._segmenters[plane]

@@ -274,7 +274,8 @@ def _outcome(message: dict[str, Any]) -> Any:
         return message["result"]
     kind, text = message.get("error"), message.get("text", "")
     if kind == "missing":
-        raise NotDownloadedError(message["model"], text)
+        model, megabytes = message["about"]
+        raise NotDownloadedError(model, text, megabytes)
     if kind == "input":
         raise InputError(text)
     if kind == "wildseg":

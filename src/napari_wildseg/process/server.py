@@ -105,8 +105,10 @@ class Server:
         except _Cancelled:
             answer(cancelled=True)
         except Exception as error:  # the process must outlive every call
-            answer(error=_kind(error), text=str(error), model=getattr(error, "model", ""))
-            if _kind(error) == "other":
+            kind = _kind(error)
+            about = [error.model, error.megabytes] if isinstance(error, NotDownloadedError) else []
+            answer(error=kind, text=str(error), about=about)
+            if kind == "other":
                 traceback.print_exc()
         finally:
             self._cancelled.discard(number)

@@ -432,7 +432,7 @@ class Controller(Workspace):
         if isinstance(error, NotDownloadedError):
             self.status.emit(message)
             notices.offer(
-                message, download_button(error.model), partial(self.download_model, error.model)
+                message, download_button(error.megabytes), partial(self.download_model, error.model)
             )
         else:
             self.tell(message)
