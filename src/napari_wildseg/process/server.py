@@ -10,6 +10,7 @@ import os
 import queue
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,8 @@ class Server:
     def __init__(self, source: Stream, target: Stream) -> None:
         self._source, self._target = source, target
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._later: deque[dict[str, Any]] = deque()
+        """Calls that came while a box was waited for."""
         self._cancelled: set[int] = set()
         self._current = 0
         self._sending = threading.Lock()
@@ -56,18 +59,20 @@ class Server:
         calls = make_calls()
         self._send({"ready": True})
         while True:
-            message = self._inbox.get()
+            message = self._later.popleft() if self._later else self._inbox.get()
             if "method" in message:
                 self._carry_out(calls, message)
 
     def _listen(self) -> None:
-        while (message := receive(self._source)) is not None:
-            if "cancel" in message:
-                self._cancelled.add(message["cancel"])
-                if message["cancel"] != self._current:  # it waits for the call before it
-                    self._send({"call": message["cancel"], "cancelled": True})
-            self._inbox.put(message)
-        os._exit(0)  # nothing here is worth more than the time a step may take
+        try:
+            while (message := receive(self._source)) is not None:
+                if "cancel" in message:
+                    self._cancelled.add(message["cancel"])
+                    if message["cancel"] != self._current:  # it waits for the call before it
+                        self._send({"call": message["cancel"], "cancelled": True})
+                self._inbox.put(message)
+        finally:
+            os._exit(0)  # nothing here is worth more than the time a step may take
 
     def _send(self, message: dict[str, Any]) -> None:
         with self._sending:
@@ -87,6 +92,8 @@ class Server:
                     raise _Cancelled
                 if reply.get("box") == number:
                     return reply["pixels"]
+                if "method" in reply:
+                    self._later.append(reply)
 
         try:
             if number in self._cancelled:
