@@ -69,7 +69,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
 
     from napari_wildseg.gui import activity
     from napari_wildseg.gui.actions import controller
-    from napari_wildseg.gui.jobs.engine_jobs import runner
+    from napari_wildseg.gui.jobs import runner
 
     seen = threading.Event()
 
