@@ -1,12 +1,12 @@
-"""Keeps one library out of the process that would crash it.
+"""Prevents a crash of triton beside Mesa.
 
-PyTorch's Linux wheels bring triton, whose library holds a copy of LLVM. Mesa, which draws the
-canvas wherever there is no driver of the maker's own (software rendering, AMD, Intel), loads
-another LLVM. Importing triton after a canvas was drawn then ends the process with a segmentation
-fault (triton 3.8, Mesa 22.3, seen on Debian 12), and importing torchvision imports triton.
-Nothing here needs it: it compiles kernels for graphics cards. PyTorch takes its absence well.
+PyTorch's Linux wheels depend on triton, whose library contains a copy of LLVM. Mesa (software
+rendering, AMD and Intel drivers) loads another LLVM to draw napari's canvas. Importing triton
+after a canvas was drawn ends the process with a segmentation fault (triton 3.8, Mesa 22.3, seen
+on Debian 12). Importing torchvision imports triton. Triton compiles kernels for graphics cards;
+nothing in this package needs it, and PyTorch works without it.
 
-It is called before anything of ours imports open_clip, which imports torchvision: in the dock
+The guard is called before this package imports open_clip, which imports torchvision: in the dock
 widget, in napari's console, in a script.
 """
 
@@ -19,7 +19,7 @@ _MAPS = Path("/proc/self/maps")
 
 
 def keep_out_triton() -> bool:
-    """Make ``import triton`` fail instead of crash, where it would crash."""
+    """Make ``import triton`` fail if Mesa's LLVM is loaded; return whether it is blocked."""
     if "triton" in sys.modules:
         return sys.modules["triton"] is None
     if not sys.platform.startswith("linux"):

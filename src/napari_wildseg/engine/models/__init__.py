@@ -1,4 +1,4 @@
-"""Models: one string names a model, `load_model` makes it ready to use."""
+"""Models: `load_model` loads an image-text model that is named by a string."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_model(
     device: str = "auto",
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> CLIPModel:
-    """Load an image-text model. Nothing is downloaded here.
+    """Load an image-text model from local files; nothing is downloaded.
 
     Parameters
     ----------
@@ -31,22 +31,22 @@ def load_model(
         One of
 
         * ``starter``, the bundled model;
-        * ``NAME/TAG`` of open_clip's registry, as ``ViT-B-16/openai``; OpenAI's own spelling
+        * ``NAME/TAG`` of open_clip's registry, such as ``ViT-B-16/openai``; OpenAI's own spelling
           (``ViT-B/16``) means OpenAI's weights;
-        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's form or the
-          transformers library's (CLIP, SigLIP, SigLIP 2);
+        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's format or
+          the transformers library's (CLIP, SigLIP, SigLIP 2);
         * ``local-dir:DIRECTORY`` (or the directory), with ``open_clip_config.json`` or the
           transformers library's ``config.json``, a checkpoint and, where the model needs one, the
-          files of its tokenizer;
-        * a checkpoint file: ``.safetensors``, one that torch reads as weights only, or a
-          TorchScript archive (OpenAI's ``.pt`` files). Its architecture is taken from
+          tokenizer's files;
+        * a checkpoint file: ``.safetensors``, a file that torch reads as weights only, or a
+          TorchScript archive (OpenAI's ``.pt`` files). Its architecture is read from
           ``open_clip_config`` in its metadata, from ``<file>.json``, ``open_clip_config.json`` or
-          ``config.json`` beside it, or from the shapes of its tensors; ``NAME:FILE`` says it
-          outright (``ViT-B-16-quickgelu:weights.pt``).
+          ``config.json`` beside it, or deduced from the shapes of its tensors. ``NAME:FILE``
+          names it explicitly (``ViT-B-16-quickgelu:weights.pt``).
     device : {"auto", "cpu", "cuda", "mps"} or str
-        Where to put it; ``auto`` takes a graphics card if there is one.
+        Device of the model; ``auto`` selects a graphics card if there is one.
     cache_dir : path, optional
-        Folder of the downloaded models; else ``WILDSEG_CACHE``, else the user's cache folder.
+        Folder of downloaded models. Default: ``WILDSEG_CACHE``, else the user's cache folder.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def load_model(
     Raises
     ------
     InputError
-        If the string names nothing that can be loaded.
+        If the string names no known model.
     WildsegError
         If the model is not on this machine, is not supported, or its files are damaged.
     """
@@ -114,7 +114,7 @@ def load_model(
 
 
 def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
-    """Find the files of a directory or of a model of the Hub."""
+    """Find the local files of a directory or of a model of the Hub."""
     from napari_wildseg.engine.models.architecture import unsupported
     from napari_wildseg.engine.models.weights.checkpoint import checkpoint_in
     from napari_wildseg.engine.models.weights.download import Files, architecture_of, find_files
@@ -136,7 +136,7 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
 
 
 def _described_file(spec: Spec) -> tuple[Files, Weights, str | None]:
-    """Read a checkpoint file and find out what it is of; the last is a notice."""
+    """Read a checkpoint file and identify its architecture; return also a notice or None."""
     from napari_wildseg.engine.models.architecture import built_in
     from napari_wildseg.engine.models.weights.checkpoint import read_weights
     from napari_wildseg.engine.models.weights.download import Files

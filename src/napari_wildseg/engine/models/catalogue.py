@@ -1,4 +1,4 @@
-"""Recommended models: what each costs to download, under which terms, and when to choose it."""
+"""Recommended models, with download size, licence and recommended use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CatalogueEntry:
     licence : str
         Licence of the weights.
     when : str
-        When to choose it, in a line.
+        Recommended use, in one line.
     """
 
     model: str
@@ -103,7 +103,7 @@ CATALOGUE = (
 
 
 def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEntry, ...]:
-    """List the models that were downloaded and are none of the catalogue's.
+    """List the downloaded models that are not in the catalogue.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
 
 
 def _tags_of(repository: str) -> list[str]:
-    """Model strings of open_clip's registry whose weights are in a repository of the Hub."""
+    """Return the model strings of open_clip's registry with weights in a Hub repository."""
     import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 

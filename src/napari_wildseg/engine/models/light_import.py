@@ -1,13 +1,13 @@
-"""Imports open_clip without the compiler of PyTorch, which it would load and nothing here uses.
+"""Imports open_clip without PyTorch's compiler (`torch._dynamo`), which nothing here uses.
 
-Two of the modules that open_clip brings name `torch._dynamo` while they are imported:
-`torchvision.ops` for a function that it calls later if at all, `timm` to keep a method out of
-compiled code. So does PyTorch itself, at the first arithmetic on the device "meta", on which a
-network is built to see whether it is supported. The compiler is a third of all that an import of
-open_clip loads (two of six seconds where they were measured), and triton, which crashes beside Mesa
-(see `import_guard.py`), comes with it. So a stand-in has its name meanwhile, which knows these two
-functions and fetches the compiler itself for anything else. Whoever imports it afterwards gets the
-real one.
+Two modules that open_clip imports refer to `torch._dynamo`: `torchvision.ops`, for a function
+that it may call later, and `timm`, to exclude a method from compilation. PyTorch itself refers to
+it at the first arithmetic on the device "meta", which is used to check whether a network is
+supported. The compiler is a third of everything that importing open_clip loads (two of six
+seconds, measured), and it imports triton, which crashes beside Mesa (see `import_guard.py`).
+
+During the import, a placeholder module takes its name. It provides the two functions that are
+needed and imports the compiler for any other attribute. Later imports get the real module.
 """
 
 from __future__ import annotations
@@ -28,43 +28,37 @@ _PARTS = (_COMPILER, f"{_COMPILER}.utils")
 
 
 class _StandIn(ModuleType):
-    """A module that is imported when it is asked for something that is not in its dictionary."""
+    """A placeholder that imports the real module when any other attribute is read."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # whoever looks through all modules asks for `__file__`
+        if name.startswith("__"):  # code that scans `sys.modules` reads `__file__`
             raise AttributeError(name)
         _take_down()
         return getattr(importlib.import_module(self.__name__), name)
 
 
 class _OtherParts(MetaPathFinder, Loader):
-    """Has the compiler imported when a part of it is wanted that has no stand-in."""
+    """Finder that imports the real compiler when one of its other submodules is imported."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Import the part, with all that belongs to it."""
+        """Import the real submodule if placeholders are in place."""
         if not fullname.startswith(f"{_COMPILER}.") or not _take_down():
             return None
         importlib.import_module(fullname)
         return ModuleSpec(fullname, self)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return what was imported."""
+        """Return the imported module."""
         return sys.modules[spec.name]
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is left to do."""
+        """Do nothing: the module has been executed."""
 
 
 def import_open_clip() -> ModuleType:
-    """Import open_clip, if that was not done, without crashing and without what is not needed.
-
-    Returns
-    -------
-    module
-        open_clip.
-    """
+    """Import open_clip without triton (where it would crash) and without the compiler."""
     keep_out_triton()
     with without_compiler():
         return importlib.import_module("open_clip")
@@ -72,10 +66,10 @@ def import_open_clip() -> ModuleType:
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Have what only names PyTorch's compiler not load it meanwhile.
+    """Context in which imports that refer to PyTorch's compiler do not load it.
 
-    Nothing is done where it was loaded before. A function that is marked as not to be compiled
-    meanwhile is left as it is: whoever compiles what calls it compiles it along.
+    It has no effect if the compiler is loaded. Functions that are decorated with
+    ``torch._dynamo.disable`` inside the context are not excluded from later compilation.
     """
     if _COMPILER in sys.modules:
         yield
@@ -94,7 +88,7 @@ def without_compiler() -> Iterator[None]:
 
 
 def _take_down() -> bool:
-    """Give the names back; whether stand-ins still had them."""
+    """Remove the placeholders; return whether there were any."""
     there = [name for name in _PARTS if isinstance(sys.modules.get(name), _StandIn)]
     for name in there:
         del sys.modules[name]
@@ -102,11 +96,11 @@ def _take_down() -> bool:
 
 
 def _disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
-    """Stand in for `torch._dynamo.disable`: as a decorator, and as one with arguments."""
+    """Placeholder for `torch._dynamo.disable`, with and without arguments."""
     return (lambda function: function) if fn is None else fn
 
 
 def _is_compile_supported(device_type: str) -> bool:
-    """Stand in for the function of this name: ask the real one when it is called."""
+    """Placeholder that calls the real function of this name."""
     answer: bool = importlib.import_module(_PARTS[1]).is_compile_supported(device_type)
     return answer

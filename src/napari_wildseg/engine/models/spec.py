@@ -1,4 +1,4 @@
-"""Model strings: what the user names, and where it is to be found."""
+"""Parsing of model strings."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from napari_wildseg.engine.models.light_import import import_open_clip
 
 STARTER = "starter"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-"""Endings of checkpoint files that can be read without executing anything in them."""
+"""Suffixes of checkpoint files, all of which are read without executing anything in them."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A model string, understood.
+    """A parsed model string.
 
     Attributes
     ----------
     mean, std : tuple of float or None
-        Input scaling that the registry gives with a tag.
+        Input normalisation that the registry lists for a tag.
     """
 
     text: str  # the string as it was given
-    # Bundled; ``name/tag`` of open_clip's registry; ``hf-hub:org/name``; a directory; a file.
+    # "starter", "tag" (``name/tag`` of open_clip's registry), "hub", "folder" or "file".
     kind: str
-    architecture: str | None = None  # built-in open_clip architecture, where the string names one
-    repository: str | None = None  # hugging Face Hub repository of the weights
-    # File names to look for there, the best first.
+    architecture: str | None = None  # built-in open_clip architecture, if the string names one
+    repository: str | None = None  # Hugging Face Hub repository of the weights
+    # File names to search the repository for, in order of preference.
     weights: tuple[str, ...] = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     path: Path | None = None  # the directory or file
     mean: tuple[float, float, float] | None = None
@@ -41,7 +41,7 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Understand a model string."""
+    """Parse a model string."""
     text = _respelled(text.strip())
     if text == STARTER:
         return Spec(text, "starter")
@@ -68,9 +68,9 @@ _OPENAI = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")
 
 
 def _respelled(text: str) -> str:
-    """Put open_clip's name in the place of OpenAI's (``ViT-B/16``, ``ViT-L/14@336px``).
+    """Replace OpenAI's model names (``ViT-B/16``, ``ViT-L/14@336px``) by open_clip's.
 
-    By itself OpenAI's name means OpenAI's weights, as in their own package.
+    Without a tag, OpenAI's name means OpenAI's weights.
     """
     found = _SLASHED.match(text)
     if found is None or Path(text).expanduser().exists():
@@ -140,10 +140,9 @@ def _tag(text: str) -> Spec:
 
 
 def _same_sizes(name: str, other: str) -> bool:
-    """Whether the numbers in two names agree, so that one may be a slip in writing the other.
+    """Return whether the numbers in two names agree, so that one may be a typing error.
 
-    ``ViT-B-161`` may be one for ``ViT-B-16``; ``ViT-B-16`` is none for ``ViT-B-32``, which is
-    another model.
+    ``ViT-B-161`` may mean ``ViT-B-16``; ``ViT-B-16`` does not mean ``ViT-B-32``.
     """
     ours, theirs = (re.findall(r"\d+", text) for text in (name, other))
     return len(ours) == len(theirs) and all(

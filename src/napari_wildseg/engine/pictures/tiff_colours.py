@@ -1,4 +1,4 @@
-"""Colour models of TIFF (photometric interpretation, extra samples) as grey, RGB or RGBA."""
+"""Conversion of TIFF colour models (photometric interpretation, extra samples) to RGB(A)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.errors import InputError
 
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
-"""Turns stored samples, ``(..., S)`` or ``(...)`` of one, into grey, RGB or RGBA."""
+"""Converts stored samples, ``(..., S)`` or ``(...)`` for S = 1, to grey, RGB or RGBA."""
 
 _JPEG = 7
 _ALPHA = (1, 2)  # ExtraSamples: associated, unassociated
@@ -27,18 +27,18 @@ _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 
 
 def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int, np.dtype[Any]]:
-    """Choose how stored samples become colours."""
+    """Return the conversion, the number of channels (0 for grey) and the dtype of its output."""
     kind, dtype = int(page.photometric), np.dtype(page.dtype)
     extras = [int(e) for e in page.extrasamples]
     plain = max(1, samples - len(extras))
     alpha = next((plain + i for i, e in enumerate(extras) if e in _ALPHA), None)
     if kind == 2 and samples == 4 and not extras:
-        alpha, plain = 3, 3  # an alpha that the writer forgot to declare, as Pillow takes it
-    decoded = int(page.compression) == _JPEG  # libjpeg has made RGB of it
+        alpha, plain = 3, 3  # undeclared alpha; Pillow treats it the same way
+    decoded = int(page.compression) == _JPEG  # libjpeg decodes to RGB
     step: Convert | None
     if kind in (0, 1):
         if plain == 1 and alpha is None and samples in (3, 4, 5):
-            plain = samples  # samples of one standing; three are taken for colours
+            plain = samples  # samples of equal rank; three are taken for RGB
         elif plain == 1 and alpha == samples - 1:
             plain = samples - 1
         step = _widen(page, invert=kind == 0)
@@ -73,7 +73,7 @@ def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int,
 def _converter(
     step: Convert | None, samples: int, plain: int, alpha: int | None, extras: list[int]
 ) -> Convert | None:
-    """Join the conversion of colours to what becomes of alpha; other samples are left out."""
+    """Combine the colour conversion with the treatment of alpha; drop other extra samples."""
     premultiplied = alpha is not None and extras[alpha - plain : alpha - plain + 1] == [1]
 
     def convert(stored: NDArray[Any]) -> NDArray[Any]:
@@ -100,7 +100,7 @@ def _top(dtype: np.dtype[Any]) -> float:
 
 
 def _in(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
-    """Round to integers where the type has no others."""
+    """Cast to a dtype, rounding for integer types."""
     values: NDArray[Any] = (np.rint(floats) if dtype.kind in "ui" else floats).astype(dtype)
     return values
 
@@ -110,7 +110,7 @@ def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _unmultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
-    """Undo the multiplication of colours by alpha."""
+    """Convert premultiplied (associated) alpha to straight alpha."""
     top = _top(colours.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
         floats = colours.astype(np.float32) * np.float32(top) / opacity[..., None]
@@ -119,7 +119,7 @@ def _unmultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
 
 
 def _widen(page: Any, *, invert: bool) -> Convert | None:
-    """Return what makes white the largest value: negatives turned, few bits spread to bytes."""
+    """Return a conversion that inverts white-is-zero images and scales 2 to 7 bits to bytes."""
     bits = page.bitspersample
     narrow = isinstance(bits, int) and 1 < bits < 8
     if not (invert or narrow):
@@ -137,13 +137,13 @@ def _widen(page: Any, *, invert: bool) -> Convert | None:
 
 def _palette(colormap: NDArray[Any]) -> Convert:
     table = np.asarray(colormap).T
-    # The standard wants 16 bits; some programs write 8.
+    # The standard defines 16-bit entries; some programs write 8-bit ones.
     table = (table // 256 if table.max(initial=0) > 255 else table).astype(np.uint8)
     return lambda index: table[np.minimum(index, len(table) - 1)]
 
 
 def _cmyk(inks: NDArray[Any]) -> NDArray[Any]:
-    """Mix inks as Pillow does, without a colour profile."""
+    """Convert CMYK to RGB as Pillow does, without a colour profile."""
     top = np.float32(_top(inks.dtype))
     paper = 1 - np.clip(inks.astype(np.float32) / top, 0, 1)
     rgb = paper[..., :3] * paper[..., 3:] * top
@@ -151,7 +151,7 @@ def _cmyk(inks: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ycbcr(page: Any) -> Convert:
-    """Return the conversion of TIFF 6.0, section 21."""
+    """Return the conversion from YCbCr (TIFF 6.0, section 21)."""
     red, green, blue = _numbers(page.tags.valueof("YCbCrCoefficients"), (0.299, 0.587, 0.114))
     reference = page.tags.valueof("ReferenceBlackWhite")  # read while the file is open
 
@@ -174,7 +174,7 @@ def _ycbcr(page: Any) -> Convert:
 
 
 def _numbers(value: Any, usual: tuple[float, ...]) -> tuple[float, ...]:
-    """Read rationals of a tag: tifffile gives numerators and denominators in turn."""
+    """Read a tag's rationals, which tifffile returns as alternating numerators, denominators."""
     flat = np.asarray(value if value is not None else (), float).ravel()
     if flat.size == 2 * len(usual) and (flat[1::2] != 0).all():
         flat = flat[::2] / flat[1::2]
@@ -184,7 +184,7 @@ def _numbers(value: Any, usual: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
-    """Return the conversion of CIE L*a*b* (D50) into sRGB bytes."""
+    """Return the conversion from CIE L*a*b* (D50) to sRGB bytes."""
     bits = 8 * dtype.itemsize
     unit = 2.0 ** (bits - 8)
 
@@ -207,7 +207,7 @@ def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
 
 
 def in_rows(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
-    """Convert a whole plane, some rows at a time, so that floats take little memory.
+    """Convert a plane in blocks of rows, which bounds the memory for float intermediates.
 
     `values`: ``(H, W)`` or ``(H, W, S)``.
     """

@@ -1,4 +1,4 @@
-"""TIFF pictures: their planes, colour models and compressions, for whole and for lazy reading."""
+"""Planes, colour models and compressions of TIFF files, for full and for lazy reading."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from napari_wildseg.engine.pictures.picture_files import check_size, upright
 from napari_wildseg.engine.pictures.tiff_colours import Convert, colours_of, in_rows
 
 MAX_BYTES = 2_000_000_000
-"""The largest plane taken, in bytes as it is stored, unpacked."""
+"""Limit of one uncompressed plane, in bytes."""
 
-# Byte codecs that unpack into memory of the declared size, and no more (imagecodecs).
+# Lossless codecs whose decoder (imagecodecs) writes at most the declared size.
 _BYTES = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
 _JPEG = {7}
 _JPEG2000 = {33003, 33004, 33005, 34712}
@@ -24,19 +24,19 @@ _JPEG2000 = {33003, 33004, 33005, 34712}
 
 @dataclass(frozen=True)
 class Layout:
-    """What a TIFF holds."""
+    """Layout of a TIFF file."""
 
-    series: Any  # the picture or stack that is described
-    pictures: int  # how many there are, of different sizes; thumbnails and masks do not count
-    # One letter an axis of the series, axes of length one left out: ``y``, ``x``, ``c`` for the
-    # samples or colours of a pixel, others for planes.
+    series: Any  # the described picture or stack
+    pictures: int  # number of pictures of different sizes, without thumbnails and masks
+    # One letter per axis of length > 1: ``y``, ``x``, ``c`` for samples or colours of a pixel,
+    # other letters for planes.
     axes: str
     shape: tuple[int, ...]  # lengths of these axes
-    # What turns stored samples into colours; None where they are grey, RGB or RGBA already.
+    # Converts stored samples to colours; None if they are grey, RGB or RGBA already.
     convert: Convert | None
     channels: int  # samples of a converted pixel: 0 (grey), 3 or 4
     dtype: np.dtype[Any]  # of a converted pixel
-    orientation: int  # TIFF's, 1 to 8
+    orientation: int  # TIFF orientation, 1 to 8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -45,14 +45,14 @@ class Layout:
 
     @property
     def planes(self) -> int:
-        """How many planes there are; pages of different sizes count, too."""
+        """Number of planes; pages of different sizes count as planes."""
         lengths = zip(self.axes, self.shape, strict=True)
         inside = int(np.prod([n for axis, n in lengths if axis not in "yxc"], dtype=np.int64))
         return inside if inside > 1 else self.pictures
 
 
 def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
-    """Find out what a TIFF holds, before any pixel is read."""
+    """Read the layout of a TIFF from its tags, before any pixel is decoded."""
     pictures = [s for s in file.series if not int(s.keyframe.subfiletype) & 5] or file.series[:1]
     series = pictures[picture]
     page = series.keyframe
@@ -61,7 +61,7 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
         (axis.lower().replace("s", "c" if page.samplesperpixel > 1 else "s"), n)
         for axis, n in zip(series.axes, series.shape, strict=True)
     ]
-    # Channels of their own pages: three are colours, others are planes that are looked at singly.
+    # Of channels stored as separate pages, three are taken for RGB; others are planes.
     colours = page.samplesperpixel == 1 and page.photometric != 3
     kept = []
     for (axis, n), original in zip(letters, series.axes, strict=True):
@@ -84,9 +84,9 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
 
 
 def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
-    """Read a picture, or a plane of a stack, and no more where a plane is a page.
+    """Read a picture or one plane of a stack; read only that page where planes are pages.
 
-    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth, upright.
+    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's data type, oriented upright.
     """
     layout = layout_of(file, name)
     count = layout.planes
@@ -124,7 +124,7 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
 
 
 def check_compression(file: Any, page: Any, name: str) -> None:
-    """Raise `InputError` if a page is compressed in a way that is not read or not bounded."""
+    """Raise `InputError` if a page's compression is unsupported or its output not bounded."""
     page = page.aspage()
     code = int(page.compression)
     if code not in _BYTES | _JPEG | _JPEG2000:
@@ -148,7 +148,7 @@ def check_compression(file: Any, page: Any, name: str) -> None:
 
 
 def _jpeg_size(head: bytes) -> int:
-    """Pixels that the frame header of a JPEG declares; endless where the header is odd."""
+    """Return the number of pixels in a JPEG's frame header; ``1 << 62`` if it is malformed."""
     at, size = 2, 0
     while at + 2 <= len(head):
         if head[at] != 0xFF:
@@ -157,7 +157,7 @@ def _jpeg_size(head: bytes) -> int:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if marker in (0xDA, 0xD9):  # the scan begins, or tables without a picture end
+        if marker in (0xDA, 0xD9):  # start of scan, end of image
             return size
         if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
             height, width = (int.from_bytes(head[at + k : at + k + 2], "big") for k in (5, 7))
@@ -170,7 +170,7 @@ def _jpeg_size(head: bytes) -> int:
 
 
 def _jpeg2000_size(head: bytes) -> int:
-    """Samples that the image size segment of a JPEG 2000 codestream declares."""
+    """Return the number of samples in the SIZ segment of a JPEG 2000 codestream."""
     at = head.find(b"\xff\x4f\xff\x51")
     if at < 0 or len(head) < at + 42:
         return 1 << 62
@@ -179,7 +179,7 @@ def _jpeg2000_size(head: bytes) -> int:
 
 
 class Coloured:
-    """An array on disk whose samples become colours as they are read."""
+    """A lazy array whose samples are converted to colours on reading."""
 
     def __init__(self, array: Any, axes: str, layout: Layout) -> None:
         self._array, self._axes = array, axes

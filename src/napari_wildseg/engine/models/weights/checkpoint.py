@@ -1,4 +1,4 @@
-"""Checkpoints: from a file to a network, without executing anything that is in the file."""
+"""Reading of checkpoints into a network, without executing anything in the file."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ PREFERRED = (
     "model.safetensors",
     "pytorch_model.bin",
 )
-"""Names of checkpoint files in a directory, the best first (open_clip's own order)."""
+"""Names of checkpoint files in a directory, in open_clip's order of preference."""
 
 
 _NESTED = ("state_dict", "model_state_dict", "model")
-"""Where checkpoints of a training run keep the weights among other things."""
+"""Keys under which training checkpoints store the weights."""
 
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-"""Entries that OpenAI's state dicts have beside the weights, and no others have all three of."""
+"""Entries beside the weights that only OpenAI's state dicts have, all three together."""
 
 _NO_WEIGHTS = ("attn_mask", "position_ids")
-"""Last parts of names of buffers that are made anew, and that older files hold all the same."""
+"""Name suffixes of buffers that older files contain and that are recomputed."""
 
 
 def checkpoint_in(folder: Path) -> Path:
-    """Find the checkpoint of a directory, safetensors before anything else."""
+    """Find the checkpoint in a directory; prefer safetensors."""
     for name in PREFERRED:
         if (folder / name).is_file():
             return folder / name
@@ -52,20 +52,20 @@ def checkpoint_in(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     tensors: dict[str, Tensor]  # by name
-    # Whether the network computes with QuickGELU, where the file says so: a TorchScript archive
-    # does by its code, a state dict by OpenAI's three extra entries.
+    # Whether the network uses QuickGELU, if the file tells: a TorchScript archive by its code, a
+    # state dict by OpenAI's three extra entries.
     quick_gelu: bool | None = None
 
 
 def read_weights(path: Path) -> Weights:
     """Read the tensors of a checkpoint.
 
-    ``.safetensors`` holds nothing else; TorchScript archives are read without their code; other
-    files are read by torch with ``weights_only``, which refuses whatever is not tensors and plain
-    containers.
+    ``.safetensors`` files contain nothing else. TorchScript archives are read without their code.
+    Other files are read by torch with ``weights_only``, which refuses everything except tensors
+    and plain containers.
     """
     quick_gelu: bool | None = None
     try:
@@ -94,7 +94,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def _plain_name(key: str) -> str:
-    """Name of a weight without what wrappers of training and of the compiler put before it."""
+    """Strip the name prefixes of training wrappers and of the compiler."""
     return key.removeprefix("module.").removeprefix("_orig_mod.")
 
 
@@ -119,7 +119,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file that `read_weights` has accepted."""
+    """Return the metadata of a safetensors file that `read_weights` accepted."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -127,7 +127,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
-    """Put weights into a network, as open_clip does: older layouts converted, sizes adapted."""
+    """Load weights into a network as open_clip does: convert old layouts, resize embeddings."""
     from open_clip import factory
 
     try:
@@ -155,9 +155,9 @@ def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> 
 
 
 def fingerprint(network: nn.Module, configuration: object = None) -> str:
-    """Identify a model by its configuration and about a thousand values of every tensor.
+    """Return a hash of a model's configuration and of about 1000 values of every tensor.
 
-    The same on every device.
+    The hash is the same on every device.
     """
     digest = hashlib.sha256(repr(configuration).encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(network.state_dict().items()):

@@ -1,9 +1,9 @@
-"""What a checkpoint is of: its architecture, and which GELU it needs.
+"""Identification of a checkpoint: its architecture and its activation (GELU or QuickGELU).
 
-The shapes of tensors tell the architecture, but not the activation. OpenAI's weights, MetaCLIP's
-and DFN's were trained with QuickGELU, others with the plain one; with the wrong one a network still
-answers, but worse. What the file says is used; a known name of a file comes next; anything else is
-an assumption. Unless the file says it, a notice tells what was assumed.
+The tensor shapes determine the architecture, but not the activation. OpenAI's, MetaCLIP's and
+DFN's weights were trained with QuickGELU, most others with GELU. With the wrong activation a
+network still works, but less accurately. The activation is taken from the file, else from a known
+file name, else assumed. Unless the file states it, a notice reports the assumption.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def architecture_in(folder: Path) -> Architecture:
-    """Architecture of a model folder in open_clip's form or the transformers library's."""
+    """Read the architecture of a model folder in open_clip's or the transformers format."""
     config = folder / OPEN_CLIP_CONFIG
     if config.is_file():
         found = from_json(config.read_text(encoding="utf-8"), folder.name)
@@ -43,11 +43,11 @@ def architecture_in(folder: Path) -> Architecture:
 
 
 def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
-    """Find out which architecture a checkpoint file is of.
+    """Identify the architecture of a checkpoint file; return also whether it is an assumption.
 
-    In this order: ``open_clip_config`` in the metadata of a safetensors file, ``<file>.json`` or
-    ``open_clip_config.json`` beside it, ``config.json`` of the transformers library beside it, the
-    shapes of its tensors.
+    Sources, in this order: ``open_clip_config`` in the metadata of a safetensors file,
+    ``<file>.json`` or ``open_clip_config.json`` beside it, ``config.json`` of the transformers
+    library beside it, the shapes of its tensors.
     """
     if path.suffix.lower() == ".safetensors":
         config = metadata(path).get("open_clip_config")
@@ -74,7 +74,7 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
 def settle_activation(
     architecture: Architecture, path: Path, said: bool | None, *, assumed: bool
 ) -> str | None:
-    """Decide between GELU and QuickGELU, in the configuration of an architecture."""
+    """Choose GELU or QuickGELU in an architecture's configuration; return a notice or None."""
     if said is not None:
         architecture.config["quick_gelu"] = said
         return None
@@ -98,7 +98,7 @@ def settle_activation(
 
 
 def known_by_name(file: str) -> bool | None:
-    """Whether a published checkpoint of this file name needs QuickGELU; None if none is known."""
+    """Return whether a published checkpoint of this name needs QuickGELU; None if unknown."""
     import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
