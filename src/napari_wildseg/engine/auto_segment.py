@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
 
-_ROUNDS = 3
-_LEAST_SHARE = 0.01
+_MAX_ROUNDS = 3
+_MIN_SHARE = 0.01
 
 
 def automatic_classes(
@@ -42,7 +42,7 @@ def segment_auto_steps(
     yield Progress(0, 3, "Looking for names")
     classes = automatic_classes(segmenter, vocabulary, cut)
     dropped: list[str] = []
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=refine)
         there = set(np.unique(result.labels).tolist())
         kept = tuple(info.name for info in classes if info.id in there)
@@ -68,6 +68,6 @@ def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]
     found = []
     for place, info in enumerate(result.classes):
         pixels = result.labels == info.id
-        if pixels.mean() >= _LEAST_SHARE and result.settings["memory"].get(info.name):
+        if pixels.mean() >= _MIN_SHARE and result.settings["memory"].get(info.name):
             found.append((info.name, float(result.relevance[place][pixels].mean())))
     return sorted(found, key=lambda one: (-one[1], one[0]))

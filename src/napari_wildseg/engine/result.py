@@ -114,18 +114,18 @@ def notices_of(
     """
     counts = np.bincount(labels.ravel(), minlength=256)
     return tuple(
-        absence_notice(info.name) if info in left_out else nothing_notice(info.name)
+        _absence_notice(info.name) if info in left_out else no_pixels_notice(info.name)
         for info in classes
         if counts[info.id] == 0
     )
 
 
-def nothing_notice(name: str) -> str:
+def no_pixels_notice(name: str) -> str:
     """Return the notice for a class that got no pixels."""
     return f'"{name}" got no pixels: it may not be in the image, or needs other words.'
 
 
-def absence_notice(name: str) -> str:
+def _absence_notice(name: str) -> str:
     """Return the notice for a class that was left out because it was not found in the image."""
     return (
         f'"{name}" was not found in this image and was left out: '

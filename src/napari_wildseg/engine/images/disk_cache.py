@@ -94,14 +94,14 @@ class EncodingCache:
         """
         self._hold(key, tuple(views))
         path = self._path(key)
-        if path is None or _size(views) > self.disk_bytes - self._taken():
+        if path is None or _size(views) > self.disk_bytes - self._pinned_bytes():
             return
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(part, views)
             part.replace(path)
-            self._make_room()
+            self._evict_oldest()
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -134,11 +134,11 @@ class EncodingCache:
                 found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
 
-    def _taken(self) -> int:
+    def _pinned_bytes(self) -> int:
         """Return the bytes on disk that may not be evicted."""
         return 0 if self.evict else sum(path.stat().st_size for path in self._files())
 
-    def _make_room(self) -> None:
+    def _evict_oldest(self) -> None:
         files = self._files()
         sizes = {path: path.stat().st_size for path in files}
         total = sum(sizes.values())
@@ -166,12 +166,12 @@ def _write(path: Path, views: Sequence[ViewEncoding]) -> None:
         tensors[f"{i}/embedding/"] = view.embedding
     # Clones, since safetensors refuses tensors that share memory.
     try:
-        save_file(dict(_packed(name, tensor) for name, tensor in tensors.items()), path)
+        save_file(dict(_to_file(name, tensor) for name, tensor in tensors.items()), path)
     except SafetensorError as error:  # a full disk
         raise OSError(str(error)) from error
 
 
-def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+def _to_file(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     """Return name and tensor for writing; keep the memory order, which affects later sums."""
     tensor = tensor.detach().cpu()
     if tensor.ndim == 3 and not tensor.is_contiguous():
@@ -181,7 +181,7 @@ def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     return name, tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _unpacked(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+def _from_file(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     if name.endswith(_CHANNELS_LAST):
         return name.removesuffix(_CHANNELS_LAST), tensor.permute(2, 0, 1)
     return name, tensor
@@ -192,7 +192,7 @@ def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
 
     views: dict[int, ViewEncoding] = {}
     features: dict[int, dict[int, Any]] = {}
-    for key, tensor in (_unpacked(*item) for item in load_file(path).items()):
+    for key, tensor in (_from_file(*item) for item in load_file(path).items()):
         index, kind, name = key.split("/", 2)
         tensor = tensor.to(device)
         view = views.setdefault(int(index), ViewEncoding({}, [], tensor))

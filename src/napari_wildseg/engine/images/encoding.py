@@ -16,7 +16,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.images.disk_cache import EncodingCache, encoding_key
 from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.images.tower_geometry import Geometry, geometry_of
-from napari_wildseg.engine.images.views import View, make_views, merge, render
+from napari_wildseg.engine.images.views import View, make_views, merge_views, render
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
@@ -25,7 +25,7 @@ _BATCH_PIXELS = {"cpu": 150_000}
 """Views of equal size are encoded together up to this many input pixels, by device type. On a CPU,
 larger batches no longer fit into the processor's cache."""
 
-_BATCH_PIXELS_ELSEWHERE = 1_500_000
+_BATCH_PIXELS_DEFAULT = 1_500_000
 
 
 @dataclass
@@ -58,18 +58,20 @@ class ImageEncoding:
         """Merge the views' relevance maps.
 
         Views at one scale are averaged. The scales are then averaged too, or multiplied
-        (`agreement`) if the method has ``sizes_must_agree``.
+        (`combine_scales`) if the method has ``multiply_scales``.
 
         `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; returns ``(K, gh, gw)`` float32
         on the CPU, not normalised.
         """
         cells = grid or self.grid
         if first_only:
-            return self._merged(model, text, background, self._looks()[0], cells)
-        if not getattr(self.method, "sizes_must_agree", False):
+            return self._merged(model, text, background, self._view_groups()[0], cells)
+        if not getattr(self.method, "multiply_scales", False):
             return self._merged(model, text, background, range(len(self.views)), cells)
-        sizes = [self._merged(model, text, background, size, cells) for size in self._sizes()]
-        return agreement(torch.stack(sizes))
+        sizes = [
+            self._merged(model, text, background, size, cells) for size in self._scale_groups()
+        ]
+        return combine_scales(torch.stack(sizes))
 
     def relevance_by_look(
         self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
@@ -80,7 +82,7 @@ class ImageEncoding:
 
         `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; `grid`: ``(gh, gw)``.
         """
-        return [self._merged(model, text, background, look, grid) for look in self._looks()]
+        return [self._merged(model, text, background, look, grid) for look in self._view_groups()]
 
     def _merged(
         self,
@@ -113,17 +115,17 @@ class ImageEncoding:
         self, maps: Iterable[Tensor], views: Sequence[View], grid: tuple[int, int]
     ) -> Tensor:
         offset = (self.geometry.offset, self.geometry.offset)
-        return merge(maps, views, self.shape, grid, offset=offset)
+        return merge_views(maps, views, self.shape, grid, offset=offset)
 
-    def _sizes(self) -> list[list[int]]:
+    def _scale_groups(self) -> list[list[int]]:
         """Group the view indices by scale, ignoring flips and gamma."""
-        return self._alike(lambda view: ())
+        return self._group_views(lambda view: ())
 
-    def _looks(self) -> list[list[int]]:
+    def _view_groups(self) -> list[list[int]]:
         """Group the view indices by scale, flip and gamma; the plain view at scale 1 is first."""
-        return self._alike(lambda view: (view.flip, view.gamma))
+        return self._group_views(lambda view: (view.flip, view.gamma))
 
-    def _alike(self, kind: Callable[[View], tuple[float, ...]]) -> list[list[int]]:
+    def _group_views(self, kind: Callable[[View], tuple[float, ...]]) -> list[list[int]]:
         """Group the view indices by size and by the value of ``kind``."""
         groups: dict[tuple[float, ...], list[int]] = {}
         for i, view in enumerate(self.views):
@@ -158,7 +160,7 @@ class _Features(Sequence[NDArray[np.float32]]):
         return self._merged[chosen]
 
 
-def agreement(maps: Tensor) -> Tensor:
+def combine_scales(maps: Tensor) -> Tensor:
     """Return the geometric mean where all maps are positive, else their mean, at most 0.
 
     `maps`: ``(n, K, gh, gw)`` float32; returns ``(K, gh, gw)`` float32.
@@ -208,16 +210,16 @@ def _encode_views(
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
     shown: tuple[View, Tensor] | None = None
-    limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_ELSEWHERE)
+    limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_DEFAULT)
     for size, group in groupby(views, key=lambda v: (v.height, v.width)):
-        waiting = list(group)
-        while waiting:
+        pending = list(group)
+        while pending:
             yield Progress(
                 len(encodings), len(views), f"Encoding view {len(encodings) + 1} of {len(views)}"
             )
             count = max(1, limit // (size[0] * size[1]))
             pixels = []
-            for view in waiting[:count]:
+            for view in pending[:count]:
                 plain = replace(view, flip=False)
                 if shown is None or shown[0] != plain:  # a view and its mirror share one resize
                     shown = plain, (render(rgb, plain) - mean) / std
@@ -236,7 +238,7 @@ def _encode_views(
                     ) from error
                 limit = len(batch) // 2 * size[0] * size[1]
                 continue
-            waiting = waiting[count:]
+            pending = pending[count:]
     return encodings
 
 

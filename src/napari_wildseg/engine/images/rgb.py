@@ -102,7 +102,7 @@ def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray
     return np.rint(scaled * 255).astype(np.uint8)
 
 
-def top_of(dtype: np.dtype[Any]) -> float:
+def max_intensity(dtype: np.dtype[Any]) -> float:
     """Return the largest intensity of a dtype: its maximum for integers, 1 for floats."""
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
@@ -112,7 +112,7 @@ def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]
 
     `rgb`: ``(H, W, 3)`` uint8; `alpha`: ``(H, W)``, which spans its dtype's range (floats: 0 to 1).
     """
-    top = top_of(alpha.dtype)
+    top = max_intensity(alpha.dtype)
     opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)
     opacity = opacity[..., None] / np.float32(top)
     composed: NDArray[np.float32] = rgb * opacity + 255 * (1 - opacity)

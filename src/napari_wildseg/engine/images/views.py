@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.errors import InputError
 
-MAX_ASPECT = 2.0
+_MAX_ASPECT = 2.0
 """Longer images are split into overlapping windows of about this aspect ratio."""
 
-MAX_WINDOWS = 16
+_MAX_WINDOWS = 16
 """Maximum number of windows; longer images get longer windows instead."""
 
 
@@ -142,9 +142,9 @@ def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:
     """Return the whole image, or half-overlapping windows along its long side."""
     height, width = shape
     long, short = max(shape), min(shape)
-    if long <= MAX_ASPECT * short:
+    if long <= _MAX_ASPECT * short:
         return [(0.0, 0.0, float(height), float(width))]
-    size = math.ceil(max(MAX_ASPECT * short, long * 2 / (MAX_WINDOWS + 1)))
+    size = math.ceil(max(_MAX_ASPECT * short, long * 2 / (_MAX_WINDOWS + 1)))
     count = math.ceil((long - size) / (size / 2)) + 1
     starts = np.floor(np.linspace(0, long - size, count)).tolist()
     if width >= height:
@@ -185,7 +185,7 @@ def render(image: NDArray[np.uint8], view: View) -> Tensor:
     return (pixels.flip(-1) if view.flip else pixels)[0]
 
 
-def merge(
+def merge_views(
     maps: Iterable[Tensor],
     views: Sequence[View],
     shape: tuple[int, int],
@@ -222,39 +222,39 @@ def merge(
     weight = torch.zeros(grid)
     total: Tensor | None = None
     box = (0, 0, 0, 0)
-    waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+    pending: list[tuple[Tensor, Tensor, Tensor]] = []
     for values, view in zip(maps, views, strict=True):
         y = (torch.arange(grid[0]) + 0.5) * (shape[0] / grid[0])
         x = (torch.arange(grid[1]) + 0.5) * (shape[1] / grid[1])
         v = (y - view.top) / (view.bottom - view.top)
         u = (x - view.left) / (view.right - view.left)
-        fade_y = _fade(v, view.top > 0, view.bottom < shape[0])
-        fade_x = _fade(u, view.left > 0, view.right < shape[1])
+        fade_y = _fade_weights(v, view.top > 0, view.bottom < shape[0])
+        fade_x = _fade_weights(u, view.left > 0, view.right < shape[1])
         rows, cols = torch.nonzero(fade_y)[:, 0], torch.nonzero(fade_x)[:, 0]
         if not len(rows) or not len(cols):
             continue
         count, height, width = values.shape
         if total is None:
             total = torch.zeros(*grid, count)
-        seen = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
-        if waiting and seen != box:
-            _add(total, box, waiting)
-            waiting = []
-        box = seen
+        visible = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+        if pending and visible != box:
+            _add_sampled(total, box, pending)
+            pending = []
+        box = visible
         in_y, in_x = slice(*box[:2]), slice(*box[2:])
         fade_y, fade_x = fade_y[in_y], fade_x[in_x]
         weight[in_y, in_x] += fade_y[:, None] * fade_x
         u = 1 - u if view.flip else u
-        read_y = _reading(v[in_y], height, offset[0]) * fade_y[:, None]
-        read_x = _reading(u[in_x], width, offset[1]) * fade_x[:, None]
-        waiting.append((values, read_y, read_x))
+        read_y = _interpolation_weights(v[in_y], height, offset[0]) * fade_y[:, None]
+        read_x = _interpolation_weights(u[in_x], width, offset[1]) * fade_x[:, None]
+        pending.append((values, read_y, read_x))
     if total is None:
         raise ValueError("merge needs at least one map")
-    _add(total, box, waiting)
+    _add_sampled(total, box, pending)
     return total.div_(weight.clamp_(min=1e-6)[:, :, None]).permute(2, 0, 1)
 
 
-def _add(
+def _add_sampled(
     total: Tensor, box: tuple[int, int, int, int], maps: Sequence[tuple[Tensor, Tensor, Tensor]]
 ) -> None:
     """Sample the maps of views of one box and add them to `total`, ``(gh, gw, K)``.
@@ -275,7 +275,7 @@ def _add(
     total[top:bottom, left:right] += read.view(bottom - top, columns, channels)
 
 
-def _reading(position: Tensor, cells: int, offset: float) -> Tensor:
+def _interpolation_weights(position: Tensor, cells: int, offset: float) -> Tensor:
     """Return the weights ``(n, cells)`` of linear interpolation in a row of cells.
 
     `position`: in [0, 1]. Beyond the centre of the first or last cell, that cell has weight 1.
@@ -284,7 +284,9 @@ def _reading(position: Tensor, cells: int, offset: float) -> Tensor:
     return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
 
 
-def _fade(position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25) -> Tensor:
+def _fade_weights(
+    position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25
+) -> Tensor:
     """Return weights along one axis: 0 outside [0, 1], linear ramps at the fading ends."""
     weight = ((position >= 0) & (position <= 1)).float()
     if fade_start:

@@ -34,7 +34,7 @@ from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.result import nothing_notice
+from napari_wildseg.engine.result import no_pixels_notice
 from napari_wildseg.engine.stacks.propagation import Look, look_of
 from napari_wildseg.engine.turns import Turns, one_thread
 
@@ -445,7 +445,7 @@ class LargeSegmenter:
             counts=counts,
             notices=(
                 *self.model.notices,
-                *(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
+                *(no_pixels_notice(info.name) for info in run.classes if not counts[info.id]),
             ),
             seconds=dict(self._seconds),
             tiles=made,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from napari_wildseg.engine.images.encoding import ImageEncoding, encode_steps, relevance_of
 from napari_wildseg.engine.images.tower_geometry import geometry_of
-from napari_wildseg.engine.images.views import View, merge, render
+from napari_wildseg.engine.images.views import View, merge_views, render
 from napari_wildseg.engine.large.layout import Box, window_steps, windows
 from napari_wildseg.engine.large.source import LargeImage, shrink
 from napari_wildseg.engine.large.store import EncodingStore
@@ -37,7 +37,7 @@ class Level:
 
     step: int  # image pixels shown by one pixel of the network's input
     boxes: tuple[Box, ...]  # the windows, in image pixels
-    views: tuple[View, ...]  # the same, as `views.merge` takes them
+    views: tuple[View, ...]  # the same, as `views.merge_views` takes them
     store: EncodingStore  # their encodings, in the same order
 
 
@@ -67,7 +67,7 @@ class LargeEncoding:
         for level in self.levels:
             yield Progress(len(maps), len(self.levels) + 1, "Computing relevance")
             maps.append(
-                merge(
+                merge_views(
                     (
                         relevance_of(self.overview.method, model, level.store[i], text, background)
                         for i in range(len(level.boxes))

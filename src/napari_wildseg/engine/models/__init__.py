@@ -67,7 +67,7 @@ def load_model(
     if parsed.kind == "starter":
         from napari_wildseg.engine.models import starter
 
-        return starter.load(place)
+        return starter.load_starter(place)
 
     from napari_wildseg.engine.models.architecture import network, unsupported
     from napari_wildseg.engine.models.tokenizers import (
@@ -75,13 +75,17 @@ def load_model(
         tokenizer_for,
         uses_files,
     )
-    from napari_wildseg.engine.models.weights.checkpoint import fill, fingerprint, read_weights
+    from napari_wildseg.engine.models.weights.checkpoint import (
+        fingerprint,
+        load_weights,
+        read_weights,
+    )
     from napari_wildseg.engine.models.weights.transformers_folder import converted, is_converted
 
     weights: Weights | None = None
     notice: str | None = None
     if parsed.kind == "file":
-        files, weights, notice = _described_file(parsed)
+        files, weights, notice = _identified_file(parsed)
     else:
         files = _files(parsed, cache_dir)
     architecture = files.architecture
@@ -97,7 +101,7 @@ def load_model(
     state = weights.tensors
     if is_converted(state):
         state = converted(state, architecture)
-    fill(net, state, architecture.name, files.weights.name)
+    load_weights(net, state, architecture.name, files.weights.name)
     words = tokenizer_digest(files.tokenizer) if uses_files(architecture) else ""
     signature = fingerprint(net, (architecture.signature, words))
     return CLIPModel(
@@ -135,19 +139,19 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
     )
 
 
-def _described_file(spec: Spec) -> tuple[Files, Weights, str | None]:
+def _identified_file(spec: Spec) -> tuple[Files, Weights, str | None]:
     """Read a checkpoint file and identify its architecture; return also a notice or None."""
-    from napari_wildseg.engine.models.architecture import built_in
+    from napari_wildseg.engine.models.architecture import builtin_architecture
     from napari_wildseg.engine.models.weights.checkpoint import read_weights
     from napari_wildseg.engine.models.weights.download import Files
-    from napari_wildseg.engine.models.weights.identify import describe, settle_activation
+    from napari_wildseg.engine.models.weights.identify import choose_activation, identify_checkpoint
 
     assert spec.path is not None
     weights = read_weights(spec.path)
     if spec.architecture is not None:
-        architecture, assumed = built_in(spec.architecture), False
+        architecture, assumed = builtin_architecture(spec.architecture), False
         architecture.folder = spec.path.parent
     else:
-        architecture, assumed = describe(spec.path, weights.tensors)
-    notice = settle_activation(architecture, spec.path, weights.quick_gelu, assumed=assumed)
+        architecture, assumed = identify_checkpoint(spec.path, weights.tensors)
+    notice = choose_activation(architecture, spec.path, weights.quick_gelu, assumed=assumed)
     return Files(architecture, spec.path, spec.path.parent), weights, notice

@@ -24,7 +24,7 @@ from napari_wildseg.engine.models.text_tower import (
     text_tower,
 )
 from napari_wildseg.engine.models.text_tower import (
-    has_transformers as _has_transformers,
+    has_transformers as has_transformers,
 )
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -79,7 +79,7 @@ class Architecture:
         return json.dumps(parts, sort_keys=True, default=str)
 
 
-def built_in(name: str) -> Architecture:
+def builtin_architecture(name: str) -> Architecture:
     """Return the architecture that open_clip has under a name."""
     from open_clip import get_model_config
 
@@ -89,7 +89,7 @@ def built_in(name: str) -> Architecture:
     return Architecture(name, deepcopy(config))
 
 
-def from_json(text: str, name: str) -> Architecture:
+def architecture_from_json(text: str, name: str) -> Architecture:
     """Parse the text of an ``open_clip_config.json``."""
     try:
         data = json.loads(text)
@@ -115,7 +115,7 @@ def from_json(text: str, name: str) -> Architecture:
         ) from error
 
 
-class _NoRandomNumbers(TorchFunctionMode):
+class _SkipInitialisation(TorchFunctionMode):
     """Skips random initialisation, which takes longer than reading the weights from a file."""
 
     def __torch_function__(
@@ -129,9 +129,9 @@ class _NoRandomNumbers(TorchFunctionMode):
 
 
 @contextmanager
-def weights_to_come() -> Iterator[None]:
+def without_initialisation() -> Iterator[None]:
     """Context in which networks are built without initialising their weights."""
-    with torch.random.fork_rng(devices=[]), _NoRandomNumbers():
+    with torch.random.fork_rng(devices=[]), _SkipInitialisation():
         yield
 
 
@@ -155,7 +155,7 @@ def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Modu
         _check_timm_name(config["vision_cfg"]["timm_model_name"], architecture.name)
         config["vision_cfg"]["timm_model_pretrained"] = False
     try:
-        with weights_to_come():
+        with without_initialisation():
             built: nn.Module = (CustomTextCLIP if custom else CLIP)(**config)
             if foreign and not towers_only:
                 settings = text_settings(foreign, architecture.folder)
@@ -210,14 +210,14 @@ def unsupported(architecture: Architecture) -> str | None:
 
     text, name = architecture.config["text_cfg"], architecture.name
     if text.get("hf_model_name"):
-        if not _has_transformers():
+        if not has_transformers():
             return (
                 f'"{name}" needs the package transformers, which its text tower '
                 f"({text['hf_model_name']}) belongs to: {INSTALL}."
             )
         if text_settings(text["hf_model_name"], architecture.folder) is None:
             return _unknown_text(name, text["hf_model_name"])
-    if text.get("hf_tokenizer_name") and not _has_transformers():
+    if text.get("hf_tokenizer_name") and not has_transformers():
         return (
             f'"{name}" needs the tokenizer {text["hf_tokenizer_name"]}, which needs the package '
             f"transformers: {INSTALL}."
@@ -245,15 +245,15 @@ def unsupported(architecture: Architecture) -> str | None:
     return None
 
 
-def beside(path: Path) -> Architecture | None:
+def config_beside(path: Path) -> Architecture | None:
     """Read ``<file>.json`` or ``open_clip_config.json`` beside a checkpoint; None if missing."""
     for place in (path.with_suffix(".json"), path.parent / "open_clip_config.json"):
         if place.is_file():
-            return from_json(place.read_text(encoding="utf-8"), path.name)
+            return architecture_from_json(place.read_text(encoding="utf-8"), path.name)
     return None
 
 
-def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
+def architecture_from_shapes(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
     """Find the built-in architecture whose tensors have the shapes of a state dict.
 
     Architectures that differ only in the activation have the same shapes. The one without
@@ -268,7 +268,7 @@ def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
         list_models(), key=lambda m: ("quickgelu" in m, m.endswith("-alt"), len(m), m)
     )
     for candidate in candidates:
-        architecture = built_in(candidate)
+        architecture = builtin_architecture(candidate)
         if _signature_of_config(architecture.config) == found:
             architecture.name, architecture.base = name, candidate
             return architecture

@@ -28,7 +28,7 @@ et al. 2021 (CLIP). "a clean origami" is from CLIP-ES (Lin et al. 2023). "a {} i
 ViLD's "There is a {} in the scene." (Gu et al. 2022)."""
 
 
-_MOST_LISTS = 4
+_MAX_LISTS = 4
 """Number of vocabularies whose text vectors are kept; the longest takes 100 MB."""
 
 
@@ -165,12 +165,12 @@ class CLIPModel:
         self._check_not_released()
         key = tuple(names)
         if key not in self._lists:
-            if len(self._lists) >= _MOST_LISTS:
+            if len(self._lists) >= _MAX_LISTS:
                 del self._lists[next(iter(self._lists))]
             self._lists[key] = self._ensemble(key)
         return self._lists[key]
 
-    def keep_list(self, names: Sequence[str], rows: Tensor) -> None:
+    def store_list(self, names: Sequence[str], rows: Tensor) -> None:
         """Store rows that `encode_list` returned in an earlier process.
 
         Parameters
@@ -182,7 +182,7 @@ class CLIPModel:
         """
         self._lists[tuple(names)] = F.normalize(rows.to(self.device).float(), dim=-1)
 
-    def knows_list(self, names: Sequence[str]) -> bool:
+    def has_list(self, names: Sequence[str]) -> bool:
         """Whether the vectors of this list are stored."""
         return tuple(names) in self._lists
 

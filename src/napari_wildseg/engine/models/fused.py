@@ -29,12 +29,12 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 _BFLOAT16_SETS = ("avx512_bf16", "amx_tile")
 
-MOST_SIZES = 6
+MAX_INPUT_SIZES = 6
 """Number of input sizes whose reordered weights are kept: two image shapes at three scales. The
 best memory layout depends on the size, and reordering takes longer than it saves."""
 
 
-MOST_BYTES = 2**26
+MAX_FUSED_BYTES = 2**26
 """Size limit, in bytes of weights, of a network that is fused."""
 
 
@@ -110,7 +110,7 @@ class FusedConv(nn.Module):
         packed = self._pack(padding, extra, list(shape))
         with _lock:
             self._packed[shape] = packed
-            while len(self._packed) > MOST_SIZES:
+            while len(self._packed) > MAX_INPUT_SIZES:
                 self._packed.popitem(last=False)
         return packed
 
@@ -161,7 +161,7 @@ def fuse(network: nn.Module) -> None:
     """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         return
-    if sum(p.numel() * p.element_size() for p in network.parameters()) > MOST_BYTES:
+    if sum(p.numel() * p.element_size() for p in network.parameters()) > MAX_FUSED_BYTES:
         return
     kinds = {nn.Conv2d}
     try:

@@ -27,24 +27,24 @@ _COMPILER = "torch._dynamo"
 _PARTS = (_COMPILER, f"{_COMPILER}.utils")
 
 
-class _StandIn(ModuleType):
+class _Placeholder(ModuleType):
     """A placeholder that imports the real module when any other attribute is read."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # code that scans `sys.modules` reads `__file__`
             raise AttributeError(name)
-        _take_down()
+        _remove_placeholders()
         return getattr(importlib.import_module(self.__name__), name)
 
 
-class _OtherParts(MetaPathFinder, Loader):
+class _SubmoduleFinder(MetaPathFinder, Loader):
     """Finder that imports the real compiler when one of its other submodules is imported."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Import the real submodule if placeholders are in place."""
-        if not fullname.startswith(f"{_COMPILER}.") or not _take_down():
+        if not fullname.startswith(f"{_COMPILER}.") or not _remove_placeholders():
             return None
         importlib.import_module(fullname)
         return ModuleSpec(fullname, self)
@@ -74,22 +74,22 @@ def without_compiler() -> Iterator[None]:
     if _COMPILER in sys.modules:
         yield
         return
-    compiler, utils = map(_StandIn, _PARTS)
+    compiler, utils = map(_Placeholder, _PARTS)
     compiler.__dict__.update(__path__=[], utils=utils, disable=_disable)
     utils.__dict__.update(is_compile_supported=_is_compile_supported)
     sys.modules.update(zip(_PARTS, (compiler, utils), strict=True))
-    others = _OtherParts()
+    others = _SubmoduleFinder()
     sys.meta_path.insert(0, others)
     try:
         yield
     finally:
         sys.meta_path.remove(others)
-        _take_down()
+        _remove_placeholders()
 
 
-def _take_down() -> bool:
+def _remove_placeholders() -> bool:
     """Remove the placeholders; return whether there were any."""
-    there = [name for name in _PARTS if isinstance(sys.modules.get(name), _StandIn)]
+    there = [name for name in _PARTS if isinstance(sys.modules.get(name), _Placeholder)]
     for name in there:
         del sys.modules[name]
     return bool(there)

@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-MOST_BYTES = 2**29
+MAX_PACKED_BYTES = 2**29
 """Limit of the reordered copy of a model's weights, in bytes: enough for ViT-B, not for ViT-L."""
 
-FEWEST_ROWS = 64
+MIN_PACKED_ROWS = 64
 """Smallest number of rows for which the packed product is faster."""
 
-_FEW = 8
+_FEW_ROWS = 8
 """Number of rows that the layout of a `PackedMatrix` is chosen for: the classes of an image."""
 
 _ROWS = 256
@@ -38,7 +38,7 @@ class PackedMatrix:
     `matrix`: ``(N, M)`` float32.
     """
 
-    def __init__(self, matrix: Tensor, rows: int = _FEW) -> None:
+    def __init__(self, matrix: Tensor, rows: int = _FEW_ROWS) -> None:
         self._matrix = matrix.detach()
         self._packed: Tensor | None = None
         try:
@@ -100,7 +100,7 @@ class PackedLinears(TorchFunctionMode):
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
         rows = x.numel() // max(1, x.shape[-1])
-        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < FEWEST_ROWS:
+        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < MIN_PACKED_ROWS:
             return None
         if weight.dtype != torch.float32:
             return None
@@ -119,7 +119,7 @@ class PackedLinears(TorchFunctionMode):
         if found is not None:
             return found[1]
         size = weight.numel() * weight.element_size()
-        if self._held + size > MOST_BYTES:
+        if self._held + size > MAX_PACKED_BYTES:
             return None
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
         # The weight is kept alive as well, so that its id stays unique.

@@ -13,7 +13,7 @@ from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.models.light_import import import_open_clip
 
 STARTER = "starter"
-ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 """Suffixes of checkpoint files, all of which are read without executing anything in them."""
 
 
@@ -42,7 +42,7 @@ class Spec:
 
 def parse_spec(text: str) -> Spec:
     """Parse a model string."""
-    text = _respelled(text.strip())
+    text = _openai_to_open_clip(text.strip())
     if text == STARTER:
         return Spec(text, "starter")
     if text.startswith("hf-hub:"):
@@ -58,7 +58,7 @@ def parse_spec(text: str) -> Spec:
     path = Path(text).expanduser()
     if text and path.is_dir():
         return _folder(text, path)
-    if path.suffix.lower() in ENDINGS or (text and path.is_file()):
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES or (text and path.is_file()):
         return _file(text, path, None)
     return _tag(text)
 
@@ -67,7 +67,7 @@ _SLASHED = re.compile(r"(ViT-[A-Za-z]+)/(\d+)(?:@(\d+)px)?(?=$|[-/:])")
 _OPENAI = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")
 
 
-def _respelled(text: str) -> str:
+def _openai_to_open_clip(text: str) -> str:
     """Replace OpenAI's model names (``ViT-B/16``, ``ViT-L/14@336px``) by open_clip's.
 
     Without a tag, OpenAI's name means OpenAI's weights.
@@ -93,10 +93,10 @@ def _folder(text: str, path: Path) -> Spec:
 def _file(text: str, path: Path, architecture: str | None) -> Spec:
     if not path.is_file():
         raise InputError(f"There is no checkpoint file {path}.")
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         raise InputError(
             f"{path.name} is not a checkpoint that can be read safely; its name should end in "
-            f"{', '.join(ENDINGS)}."
+            f"{', '.join(CHECKPOINT_SUFFIXES)}."
         )
     return Spec(text, "file", architecture=architecture, path=path)
 

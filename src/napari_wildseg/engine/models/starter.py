@@ -23,24 +23,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models.architecture import weights_to_come
+from napari_wildseg.engine.models.architecture import without_initialisation
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import multiplies_bfloat16
 
-NAME = "starter"
+_NAME = "starter"
 ARCHITECTURE = "wildseg-starter"
-MEAN = (127 / 255,) * 3
-STD = (128 / 255,) * 3
-TEMPLATES = ("{}",)
+_MEAN = (127 / 255,) * 3
+_STD = (128 / 255,) * 3
+_TEMPLATES = ("{}",)
 """The bare name: the text tower was trained to ignore phrases such as "a photo of a"."""
 
-BFLOAT16 = ("blocks.5", "blocks.6", "conv_head")
+BFLOAT16_PARTS = ("blocks.5", "blocks.6", "conv_head")
 """Layers after the last stride, half of the computation: in bfloat16 on CPUs that support it.
 The measured effect on accuracy is within noise (docs/relevance.md)."""
 
-FILES = Path(__file__).with_name("starter_files")
-CONFIG_FILE = FILES / f"{ARCHITECTURE}.json"
-WEIGHTS_FILE = FILES / f"{ARCHITECTURE}.safetensors"
+STARTER_FILES = Path(__file__).with_name("starter_files")
+_CONFIG_FILE = STARTER_FILES / f"{ARCHITECTURE}.json"
+WEIGHTS_FILE = STARTER_FILES / f"{ARCHITECTURE}.safetensors"
 
 
 def register() -> None:
@@ -48,31 +48,31 @@ def register() -> None:
     import open_clip
 
     if ARCHITECTURE not in open_clip.list_models():
-        open_clip.add_model_config(CONFIG_FILE)
+        open_clip.add_model_config(_CONFIG_FILE)
 
 
-def load(device: str | torch.device = "cpu") -> CLIPModel:
+def load_starter(device: str | torch.device = "cpu") -> CLIPModel:
     """Load the starter model from its two local files."""
     import open_clip
 
     register()
     image_file = _image_weights_file()
     image = _read_image_weights(image_file)
-    text = read_text_weights(WEIGHTS_FILE)
+    text = _read_text_weights(WEIGHTS_FILE)
     network = _assemble(image, text)
     network.visual.to(memory_format=torch.channels_last)
     where = torch.device(device)
-    bfloat16 = BFLOAT16 if where.type == "cpu" and multiplies_bfloat16() else ()
+    bfloat16 = BFLOAT16_PARTS if where.type == "cpu" and multiplies_bfloat16() else ()
     kind = "-bfloat16" if bfloat16 else ""  # keeps a batch from mixing both kinds of labels
     return CLIPModel(
-        name=NAME,
+        name=_NAME,
         network=network.to(where).eval().requires_grad_(False),
         tokenizer=open_clip.get_tokenizer(ARCHITECTURE),
-        mean=MEAN,
-        std=STD,
-        templates=TEMPLATES,
+        mean=_MEAN,
+        std=_STD,
+        templates=_TEMPLATES,
         device=where,
-        fingerprint=f"{NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}{kind}",
+        fingerprint=f"{_NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}{kind}",
         concepts=_concepts(image[-2]).to(where),
         bfloat16=bfloat16,
     )
@@ -117,7 +117,7 @@ def _concepts(classifier: Tensor) -> Tensor:
     return F.normalize(weight - weight.mean(0), dim=-1)
 
 
-def read_text_weights(path: Path) -> dict[str, Tensor]:
+def _read_text_weights(path: Path) -> dict[str, Tensor]:
     """Read the text tower's file and dequantise its 8-bit weights.
 
     A matrix ``name`` is stored as ``name.q`` (int8) and ``name.scale`` (float16, one per row). The
@@ -150,7 +150,7 @@ def _assemble(image: list[Tensor], text: dict[str, Tensor]) -> nn.Module:
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config(ARCHITECTURE)
-    with weights_to_come():
+    with without_initialisation():
         network: nn.Module = open_clip.CLIP(**config)
     keys = [k for k in network.state_dict() if k.startswith("visual.trunk.")]
     image = image[: len(keys)]  # drop the classifier's two tensors

@@ -94,7 +94,7 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
         from open_clip.tokenizer import SimpleTokenizer
 
         return SimpleTokenizer(  # type: ignore[no-any-return]
-            context_length=context, **_only(options, _SIMPLE_OPTIONS)
+            context_length=context, **_subset(options, _SIMPLE_OPTIONS)
         )
     if folder is None or not has_tokenizer(folder):
         place = f"{folder} has none" if folder is not None else "there is none with the checkpoint"
@@ -113,7 +113,7 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
                 tokenizer_mode=text.get("tokenizer_mode"),
                 trust_remote_code=False,
                 local_files_only=True,
-                **_only(options, _HF_OPTIONS),
+                **_subset(options, _HF_OPTIONS),
             )
     except Exception as error:
         raise WildsegError(
@@ -122,7 +122,7 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
         ) from error
 
 
-def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _subset(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: options[name] for name in names if name in options}
 
 

@@ -32,7 +32,7 @@ def list_rows(model: CLIPModel, names: Sequence[str]) -> Tensor:
 
     Returns ``(P, D)`` float32 unit rows on the model's device; not to be changed.
     """
-    if len(names) < LONG or model.knows_list(names):
+    if len(names) < LONG or model.has_list(names):
         return model.encode_list(names)
     path = _path(model, names)
     rows = _read(path, len(names))
@@ -40,7 +40,7 @@ def list_rows(model: CLIPModel, names: Sequence[str]) -> Tensor:
         # Rounded as the file is, so that the first run and every later one agree to the bit.
         rows = model.encode_list(names).half().cpu()
         _write(path, rows)
-    model.keep_list(names, rows)
+    model.store_list(names, rows)
     return model.encode_list(names)
 
 

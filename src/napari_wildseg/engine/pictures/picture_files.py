@@ -41,23 +41,23 @@ def stem_of(spec: str | Path) -> str:
     return path.stem if plane is None else f"{path.stem}_{plane:04d}"
 
 
-PLANES_REMEMBERED = 3
+_MAX_PLANES_REMEMBERED = 3
 """Maximum number of planes of one stack in a class memory: neighbouring planes are redundant."""
 
 
 def spread_planes(planes: Sequence[int]) -> list[int]:
-    """Choose at most `_PLANES_REMEMBERED` planes of a stack, evenly spread.
+    """Choose at most `_MAX_PLANES_REMEMBERED` planes of a stack, evenly spread.
 
     Examples
     --------
     >>> spread_planes([2, 3, 4, 5, 9])
     [2, 4, 9]
     """
-    if len(planes) <= PLANES_REMEMBERED:
+    if len(planes) <= _MAX_PLANES_REMEMBERED:
         return list(planes)
     return [
-        planes[round(i * (len(planes) - 1) / (PLANES_REMEMBERED - 1))]
-        for i in range(PLANES_REMEMBERED)
+        planes[round(i * (len(planes) - 1) / (_MAX_PLANES_REMEMBERED - 1))]
+        for i in range(_MAX_PLANES_REMEMBERED)
     ]
 
 
@@ -81,11 +81,11 @@ def count_planes(path: str | Path) -> int:
         return 1
     import tifffile
 
-    from napari_wildseg.engine.pictures.tiff_planes import layout_of
+    from napari_wildseg.engine.pictures.tiff_planes import tiff_layout
 
     try:
         with tifffile.TiffFile(path) as file:
-            return layout_of(file, Path(path).name).planes
+            return tiff_layout(file, Path(path).name).planes
     except Exception:  # reading the file later raises the error
         return 1
 
@@ -188,11 +188,11 @@ def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
     """Read one plane of a TIFF with tifffile, which knows bit depths that Pillow does not."""
     import tifffile
 
-    from napari_wildseg.engine.pictures.tiff_planes import read_plane
+    from napari_wildseg.engine.pictures.tiff_planes import read_tiff_plane
 
     try:
         with tifffile.TiffFile(path) as file:
-            return read_plane(file, path.name, plane)
+            return read_tiff_plane(file, path.name, plane)
     except InputError:
         raise
     except Exception as error:  # tifffile raises many types for damaged files

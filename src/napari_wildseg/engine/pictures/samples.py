@@ -20,7 +20,7 @@ class Sample:
     labels: str  # suitable class names
 
 
-SAMPLES = {
+SAMPLE_PICTURES = {
     sample.name: sample
     for sample in (
         Sample("coffee", "A cup of coffee on a table", "cup of coffee, spoon, table"),
@@ -43,8 +43,8 @@ def load_sample(name: str) -> NDArray[Any]:
 
     Returns ``(H, W, 3)`` or ``(H, W)`` uint8.
     """
-    if name not in SAMPLES:
-        raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLES)}.')
+    if name not in SAMPLE_PICTURES:
+        raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLE_PICTURES)}.')
     from skimage import data
 
     try:

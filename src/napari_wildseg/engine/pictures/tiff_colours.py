@@ -26,7 +26,9 @@ _LINEAR = np.array(  # CIE XYZ (D50) to linear sRGB, adapted by Bradford (Lindbl
 _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 
 
-def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int, np.dtype[Any]]:
+def colour_conversion(
+    page: Any, samples: int, name: str
+) -> tuple[Convert | None, int, np.dtype[Any]]:
     """Return the conversion, the number of channels (0 for grey) and the dtype of its output."""
     kind, dtype = int(page.photometric), np.dtype(page.dtype)
     extras = [int(e) for e in page.extrasamples]
@@ -89,33 +91,33 @@ def _converter(
         if colours.dtype != opacity.dtype:
             opacity = _scaled(opacity, colours.dtype)
         if premultiplied:
-            colours = _unmultiplied(colours, opacity)
+            colours = _unpremultiplied(colours, opacity)
         return np.concatenate([colours, opacity[..., None]], axis=-1)
 
     return convert
 
 
-def _top(dtype: np.dtype[Any]) -> float:
+def _max_value(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
-def _in(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
+def _cast(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
     """Cast to a dtype, rounding for integer types."""
     values: NDArray[Any] = (np.rint(floats) if dtype.kind in "ui" else floats).astype(dtype)
     return values
 
 
 def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return (values.astype(np.float32) / _top(values.dtype) * _top(dtype)).astype(dtype)
+    return (values.astype(np.float32) / _max_value(values.dtype) * _max_value(dtype)).astype(dtype)
 
 
-def _unmultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
+def _unpremultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
     """Convert premultiplied (associated) alpha to straight alpha."""
-    top = _top(colours.dtype)
+    top = _max_value(colours.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
         floats = colours.astype(np.float32) * np.float32(top) / opacity[..., None]
     floats = np.clip(np.nan_to_num(floats), 0, top)
-    return _in(colours.dtype, floats)
+    return _cast(colours.dtype, floats)
 
 
 def _widen(page: Any, *, invert: bool) -> Convert | None:
@@ -144,10 +146,10 @@ def _palette(colormap: NDArray[Any]) -> Convert:
 
 def _cmyk(inks: NDArray[Any]) -> NDArray[Any]:
     """Convert CMYK to RGB as Pillow does, without a colour profile."""
-    top = np.float32(_top(inks.dtype))
+    top = np.float32(_max_value(inks.dtype))
     paper = 1 - np.clip(inks.astype(np.float32) / top, 0, 1)
     rgb = paper[..., :3] * paper[..., 3:] * top
-    return _in(inks.dtype, rgb)
+    return _cast(inks.dtype, rgb)
 
 
 def _ycbcr(page: Any) -> Convert:
@@ -156,7 +158,7 @@ def _ycbcr(page: Any) -> Convert:
     reference = page.tags.valueof("ReferenceBlackWhite")  # read while the file is open
 
     def step(stored: NDArray[Any]) -> NDArray[Any]:
-        top = _top(stored.dtype)
+        top = _max_value(stored.dtype)
         middle = (top + 1) // 2
         usual = (0, top, middle, top, middle, top)
         levels = _numbers(reference, usual)
@@ -168,7 +170,7 @@ def _ycbcr(page: Any) -> Convert:
         b = y + cb * (2 - 2 * blue)
         g = (y - blue * b - red * r) / green
         rgb = np.clip(np.stack([r, g, b], axis=-1), 0, top)
-        return _in(stored.dtype, rgb)
+        return _cast(stored.dtype, rgb)
 
     return step
 
@@ -201,12 +203,12 @@ def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
         cubes = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * np.float32(108 / 841))
         linear = np.clip((cubes * _D50) @ _LINEAR.T, 0, 1)
         gamma = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
-        return _in(np.dtype(np.uint8), gamma * 255)
+        return _cast(np.dtype(np.uint8), gamma * 255)
 
     return step
 
 
-def in_rows(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
+def convert_in_blocks(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
     """Convert a plane in blocks of rows, which bounds the memory for float intermediates.
 
     `values`: ``(H, W)`` or ``(H, W, S)``.

@@ -11,20 +11,24 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_size, upright
-from napari_wildseg.engine.pictures.tiff_colours import Convert, colours_of, in_rows
+from napari_wildseg.engine.pictures.tiff_colours import (
+    Convert,
+    colour_conversion,
+    convert_in_blocks,
+)
 
-MAX_BYTES = 2_000_000_000
+MAX_PLANE_BYTES = 2_000_000_000
 """Limit of one uncompressed plane, in bytes."""
 
 # Lossless codecs whose decoder (imagecodecs) writes at most the declared size.
-_BYTES = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
+_LOSSLESS = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
 _JPEG = {7}
 _JPEG2000 = {33003, 33004, 33005, 34712}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Layout of a TIFF file."""
+class TiffLayout:
+    """TiffLayout of a TIFF file."""
 
     series: Any  # the described picture or stack
     pictures: int  # number of pictures of different sizes, without thumbnails and masks
@@ -51,7 +55,7 @@ class Layout:
         return inside if inside > 1 else self.pictures
 
 
-def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
+def tiff_layout(file: Any, name: str, picture: int = 0) -> TiffLayout:
     """Read the layout of a TIFF from its tags, before any pixel is decoded."""
     pictures = [s for s in file.series if not int(s.keyframe.subfiletype) & 5] or file.series[:1]
     series = pictures[picture]
@@ -74,21 +78,21 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
     if axes.count("y") != 1 or axes.count("x") != 1 or axes.count("c") > 1:
         raise InputError(f'{name} has axes "{series.axes}", which name no single image plane.')
     own = page.samplesperpixel if page.samplesperpixel > 1 else 1
-    convert, channels, dtype = colours_of(page, own, name)
+    convert, channels, dtype = colour_conversion(page, own, name)
     if own == 1 and "c" in axes:  # three channels of grey
         channels = 3
     tag = page.tags.get("Orientation")
     orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
     shape = tuple(n for _, n in kept)
-    return Layout(series, len(pictures), axes, shape, convert, channels, dtype, orientation)
+    return TiffLayout(series, len(pictures), axes, shape, convert, channels, dtype, orientation)
 
 
-def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
+def read_tiff_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     """Read a picture or one plane of a stack; read only that page where planes are pages.
 
     Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's data type, oriented upright.
     """
-    layout = layout_of(file, name)
+    layout = tiff_layout(file, name)
     count = layout.planes
     if plane is None and count > 1:
         raise InputError(
@@ -97,7 +101,7 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     if plane is not None and plane >= count:
         raise InputError(f"{name} holds {count} planes; there is no plane {plane}.")
     if layout.pictures == count and plane:
-        layout, count = layout_of(file, name, plane), 1
+        layout, count = tiff_layout(file, name, plane), 1
     series, axes = layout.series, layout.axes
     height, width = layout.size
     check_size(name, width, height)
@@ -107,8 +111,10 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     whole = count == 1 or layout.pictures == count or not paged
     if (1 if not whole else count) * np.prod(
         inner, dtype=float
-    ) * series.dtype.itemsize > MAX_BYTES:
-        raise InputError(f"{name} declares more than {MAX_BYTES / 1e9:.0f} GB: split or crop it.")
+    ) * series.dtype.itemsize > MAX_PLANE_BYTES:
+        raise InputError(
+            f"{name} declares more than {MAX_PLANE_BYTES / 1e9:.0f} GB: split or crop it."
+        )
     if whole:
         array = np.asarray(series.asarray()).reshape(layout.shape)
         if count > 1 and layout.pictures != count:
@@ -119,7 +125,7 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     if "c" in axes and axes.index("c") < axes.index("y"):
         array = np.moveaxis(array, 0, -1)
     if layout.convert is not None:
-        array = in_rows(layout.convert, array)
+        array = convert_in_blocks(layout.convert, array)
     return np.ascontiguousarray(upright(array, layout.orientation))
 
 
@@ -127,13 +133,13 @@ def check_compression(file: Any, page: Any, name: str) -> None:
     """Raise `InputError` if a page's compression is unsupported or its output not bounded."""
     page = page.aspage()
     code = int(page.compression)
-    if code not in _BYTES | _JPEG | _JPEG2000:
+    if code not in _LOSSLESS | _JPEG | _JPEG2000:
         title = re.sub(r"\W", "", getattr(page.compression, "name", "")) or str(code)
         raise InputError(
             f"{name} is compressed by {title}, which is not read: save it uncompressed, or by "
             "LZW, deflate, JPEG or JPEG 2000."
         )
-    if code in _BYTES:
+    if code in _LOSSLESS:
         return
     limit = 4 * max(1, int(np.prod(page.chunks[:2]))) + 4096
     size_of = _jpeg_size if code in _JPEG else _jpeg2000_size
@@ -178,10 +184,10 @@ def _jpeg2000_size(head: bytes) -> int:
     return right * bottom
 
 
-class Coloured:
+class ConvertedArray:
     """A lazy array whose samples are converted to colours on reading."""
 
-    def __init__(self, array: Any, axes: str, layout: Layout) -> None:
+    def __init__(self, array: Any, axes: str, layout: TiffLayout) -> None:
         self._array, self._axes = array, axes
         self._convert: Convert = layout.convert or (lambda stored: stored)
         kept = [int(n) for n, axis in zip(array.shape, axes, strict=True) if axis != "c"]

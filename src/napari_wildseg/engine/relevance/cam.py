@@ -39,7 +39,7 @@ class CamRelevance:
     # DeepLab, TPAMI 2018).
     dilate: bool = True
     name = "cam"
-    sizes_must_agree = True  # measured: docs/method.md
+    multiply_scales = True  # measured: docs/method.md
 
     def supports(self, model: CLIPModel) -> str | None:
         """Return None for convolutional towers, else a sentence."""

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.weights.torchscript_archive import (
     NotReadableError,
-    is_archive,
-    read_archive,
+    is_torchscript,
+    read_torchscript,
 )
 
-PREFERRED = (
+_PREFERRED = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
@@ -28,19 +28,19 @@ PREFERRED = (
 """Names of checkpoint files in a directory, in open_clip's order of preference."""
 
 
-_NESTED = ("state_dict", "model_state_dict", "model")
+_WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model")
 """Keys under which training checkpoints store the weights."""
 
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 """Entries beside the weights that only OpenAI's state dicts have, all three together."""
 
-_NO_WEIGHTS = ("attn_mask", "position_ids")
+_DROPPED_BUFFERS = ("attn_mask", "position_ids")
 """Name suffixes of buffers that older files contain and that are recomputed."""
 
 
 def checkpoint_in(folder: Path) -> Path:
     """Find the checkpoint in a directory; prefer safetensors."""
-    for name in PREFERRED:
+    for name in _PREFERRED:
         if (folder / name).is_file():
             return folder / name
     for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt"):
@@ -73,13 +73,13 @@ def read_weights(path: Path) -> Weights:
             from safetensors.torch import load_file
 
             state: object = load_file(path)
-        elif is_archive(path):
-            state, quick_gelu = read_archive(path)
+        elif is_torchscript(path):
+            state, quick_gelu = read_torchscript(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WildsegError(_why_unreadable(path, error)) from error
-    for key in _NESTED:
+    for key in _WEIGHTS_KEYS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state:
@@ -126,7 +126,7 @@ def metadata(path: Path) -> dict[str, str]:
     return dict(header.get("__metadata__", {}))
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
+def load_weights(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
     """Load weights into a network as open_clip does: convert old layouts, resize embeddings."""
     from open_clip import factory
 
@@ -139,7 +139,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> 
             key: value
             for key, value in state.items()
             if key in own
-            or not (key.split(".")[-1] in _NO_WEIGHTS or key.startswith("text_decoder."))
+            or not (key.split(".")[-1] in _DROPPED_BUFFERS or key.startswith("text_decoder."))
         }
         for key in ("logit_scale", "logit_bias"):
             if key in state and key in own:

@@ -22,13 +22,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models.architecture import Architecture, built_in, from_json, unsupported
+from napari_wildseg.engine.models.architecture import (
+    Architecture,
+    architecture_from_json,
+    builtin_architecture,
+    unsupported,
+)
 from napari_wildseg.engine.models.spec import Spec, parse_spec
 from napari_wildseg.engine.models.tokenizers import TOKENIZER_FILES, has_tokenizer, uses_files
 from napari_wildseg.engine.models.weights import transformers_folder
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
-CONFIG = "open_clip_config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?")
 _CHUNK = 2**18
 _TIMEOUT = 20.0
@@ -80,7 +85,7 @@ def architecture_of(
 ) -> Architecture | None:
     """Return the architecture of a Hub model; None if its configuration is not on this machine."""
     if spec.kind == "tag" and spec.architecture is not None:
-        architecture = built_in(spec.architecture)
+        architecture = builtin_architecture(spec.architecture)
         architecture.name = spec.text
         if spec.mean is not None and spec.std is not None:
             architecture.mean, architecture.std = spec.mean, spec.std
@@ -88,12 +93,12 @@ def architecture_of(
             architecture.config["quick_gelu"] = True
         return architecture
     repository = spec.repository or ""
-    path = _local(repository, CONFIG, cache_dir)
+    path = _local(repository, OPEN_CLIP_CONFIG, cache_dir)
     if path is not None:
-        architecture = from_json(path.read_text(encoding="utf-8"), spec.text)
+        architecture = architecture_from_json(path.read_text(encoding="utf-8"), spec.text)
         architecture.folder = path.parent
         return architecture
-    path = _local(repository, transformers_folder.CONFIG, cache_dir)
+    path = _local(repository, transformers_folder.TRANSFORMERS_CONFIG, cache_dir)
     if path is None:
         return None
     architecture = transformers_folder.architecture_of_folder(path.parent, spec.text)
@@ -105,8 +110,8 @@ def architecture_of(
 def _weight_names(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
     """Return the checkpoint names to search for, which depend on the configuration's format."""
     repository = spec.repository or ""
-    if spec.kind == "hub" and _local(repository, CONFIG, cache_dir) is None:
-        return transformers_folder.WEIGHTS
+    if spec.kind == "hub" and _local(repository, OPEN_CLIP_CONFIG, cache_dir) is None:
+        return transformers_folder.TRANSFORMERS_WEIGHTS
     return spec.weights
 
 
@@ -142,7 +147,7 @@ def download_size(model: str) -> int:
         return 0
     names = spec.weights
     if spec.kind == "hub":
-        names = (*names, *transformers_folder.WEIGHTS)
+        names = (*names, *transformers_folder.TRANSFORMERS_WEIGHTS)
     _, found = _first_on_hub(spec.repository, names)
     return int(found.size or 0)
 
@@ -155,7 +160,7 @@ def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = Non
     spec = parse_spec(model)
     if spec.repository is None:
         return spec.path or cache_folder(cache_dir)
-    with _in_words(spec):
+    with _errors_translated(spec):
         if architecture_of(spec, cache_dir) is None:
             yield from _fetch_configuration(spec, cache_dir)
         architecture = architecture_of(spec, cache_dir)
@@ -182,12 +187,12 @@ def download(model: str, *, cache_dir: str | os.PathLike[str] | None = None) -> 
 # -- local files -------------------------------------------------------------------------------
 
 
-def _store(repository: str, cache_dir: str | os.PathLike[str] | None) -> Path:
+def _repository_folder(repository: str, cache_dir: str | os.PathLike[str] | None) -> Path:
     return cache_folder(cache_dir) / repository.replace("/", "--")
 
 
 def _local(repository: str, name: str, cache_dir: str | os.PathLike[str] | None) -> Path | None:
-    own = _store(repository, cache_dir) / name
+    own = _repository_folder(repository, cache_dir) / name
     if own.is_file():
         return own
     from huggingface_hub import try_to_load_from_cache
@@ -197,7 +202,7 @@ def _local(repository: str, name: str, cache_dir: str | os.PathLike[str] | None)
 
 
 def _tokenizer_folder(source: str, cache_dir: str | os.PathLike[str] | None) -> Path | None:
-    own = _store(source, cache_dir)
+    own = _repository_folder(source, cache_dir)
     if has_tokenizer(own):
         return own
     for name in TOKENIZER_FILES:
@@ -250,9 +255,11 @@ def _fetch_configuration(spec: Spec, cache_dir: str | os.PathLike[str] | None) -
 
     assert spec.repository is not None
     try:
-        yield from _fetch(spec.repository, CONFIG, cache_dir, spec.text)
+        yield from _fetch(spec.repository, OPEN_CLIP_CONFIG, cache_dir, spec.text)
     except EntryNotFoundError:
-        yield from _fetch(spec.repository, transformers_folder.CONFIG, cache_dir, spec.text)
+        yield from _fetch(
+            spec.repository, transformers_folder.TRANSFORMERS_CONFIG, cache_dir, spec.text
+        )
         try:
             yield from _fetch(
                 spec.repository, transformers_folder.PREPROCESSOR, cache_dir, spec.text
@@ -266,7 +273,7 @@ def _fetch(
 ) -> Steps[Path]:
     """Download one file, resuming a partial one."""
     found = _metadata(repository, name)
-    target = _store(repository, cache_dir) / name
+    target = _repository_folder(repository, cache_dir) / name
     part = target.with_name(f"{target.name}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
@@ -329,7 +336,7 @@ def _open(url: str, start: int) -> Any:
 
 
 @contextmanager
-def _in_words(spec: Spec) -> Iterator[None]:
+def _errors_translated(spec: Spec) -> Iterator[None]:
     """Translate exceptions of a download into `WildsegError`."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -351,7 +358,8 @@ def _in_words(spec: Spec) -> Iterator[None]:
     except EntryNotFoundError as error:
         raise WildsegError(
             f"{spec.repository} on the Hugging Face Hub is not an open_clip model, nor one of the "
-            f"transformers library: it has no {CONFIG} and no {transformers_folder.CONFIG}."
+            f"transformers library: it has no {OPEN_CLIP_CONFIG} and no "
+            f"{transformers_folder.TRANSFORMERS_CONFIG}."
         ) from error
     except WildsegError:
         raise

@@ -15,34 +15,39 @@ from urllib.parse import urlsplit
 from torch import Tensor
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.models.architecture import Architecture, beside, deduce, from_json
+from napari_wildseg.engine.models.architecture import (
+    Architecture,
+    architecture_from_json,
+    architecture_from_shapes,
+    config_beside,
+)
 from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.weights.checkpoint import metadata
 from napari_wildseg.engine.models.weights.transformers_folder import (
-    KINDS,
+    MODEL_TYPES,
     architecture_of_folder,
     is_converted,
     kind_of,
 )
 
-OPEN_CLIP_CONFIG = "open_clip_config.json"
+_OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def architecture_in(folder: Path) -> Architecture:
     """Read the architecture of a model folder in open_clip's or the transformers format."""
-    config = folder / OPEN_CLIP_CONFIG
+    config = folder / _OPEN_CLIP_CONFIG
     if config.is_file():
-        found = from_json(config.read_text(encoding="utf-8"), folder.name)
+        found = architecture_from_json(config.read_text(encoding="utf-8"), folder.name)
         return replace(found, folder=folder)
     if kind_of(folder) is not None:
         return architecture_of_folder(folder, folder.name)
     raise InputError(
-        f"{folder} has no {OPEN_CLIP_CONFIG} and no config.json that names a model_type, so it is "
+        f"{folder} has no {_OPEN_CLIP_CONFIG} and no config.json that names a model_type, so it is "
         "neither an open_clip model nor one of the transformers library."
     )
 
 
-def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
+def identify_checkpoint(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
     """Identify the architecture of a checkpoint file; return also whether it is an assumption.
 
     Sources, in this order: ``open_clip_config`` in the metadata of a safetensors file,
@@ -52,17 +57,17 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
     if path.suffix.lower() == ".safetensors":
         config = metadata(path).get("open_clip_config")
         if config:
-            return from_json(config, path.name), False
+            return architecture_from_json(config, path.name), False
     if is_converted(state):
-        if kind_of(path.parent) in KINDS:
+        if kind_of(path.parent) in MODEL_TYPES:
             return architecture_of_folder(path.parent, path.name), False
         raise WildsegError(
             f"{path.name} holds a model of the transformers library: put its config.json beside it."
         )
-    found = beside(path)
+    found = config_beside(path)
     if found is not None:
         return replace(found, folder=path.parent), False
-    found = deduce(state, path.name)
+    found = architecture_from_shapes(state, path.name)
     if found is None:
         raise WildsegError(
             f"{path.name} has the tensors of no architecture known here; say which it is, "
@@ -71,7 +76,7 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
     return found, True
 
 
-def settle_activation(
+def choose_activation(
     architecture: Architecture, path: Path, said: bool | None, *, assumed: bool
 ) -> str | None:
     """Choose GELU or QuickGELU in an architecture's configuration; return a notice or None."""
@@ -80,7 +85,7 @@ def settle_activation(
         return None
     if not assumed:
         return None
-    by_name = known_by_name(path.name)
+    by_name = _quick_gelu_by_name(path.name)
     quick = bool(by_name)
     architecture.config["quick_gelu"] = quick
     used, other = ("QuickGELU", "plain GELU") if quick else ("plain GELU", "QuickGELU")
@@ -97,7 +102,7 @@ def settle_activation(
     )
 
 
-def known_by_name(file: str) -> bool | None:
+def _quick_gelu_by_name(file: str) -> bool | None:
     """Return whether a published checkpoint of this name needs QuickGELU; None if unknown."""
     import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained

@@ -35,7 +35,7 @@ _NUMBER_TYPES = {
 }
 _LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
 
-_MOST_PICKLE = 2**26
+_MAX_PICKLE_BYTES = 2**26
 """Size limit of ``data.pkl``, in bytes; that of a ViT-L takes less than a megabyte."""
 
 
@@ -57,7 +57,7 @@ class _Module:
         self.__dict__["attributes"] = state
 
 
-def is_archive(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
     """Return whether a file is a TorchScript archive, and not a file of `torch.save`."""
     if not zipfile.is_zipfile(path):
         return False
@@ -66,7 +66,7 @@ def is_archive(path: Path) -> bool:
     return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
 
 
-def read_archive(path: Path) -> tuple[dict[str, Tensor], bool | None]:
+def read_torchscript(path: Path) -> tuple[dict[str, Tensor], bool | None]:
     """Read an archive; return its tensors and whether it uses QuickGELU (None if unknown)."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -118,7 +118,7 @@ class _Reader(pickle.Unpickler):
         self._root = name.removesuffix("data.pkl")
         self._storages: dict[str, Tensor] = {}
         self.kinds: set[str] = set()
-        if archive.getinfo(name).file_size > _MOST_PICKLE:
+        if archive.getinfo(name).file_size > _MAX_PICKLE_BYTES:
             raise NotReadableError("its list of tensors is too long")
         super().__init__(io.BytesIO(archive.read(name)))
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.architecture import OPENAI_MEAN, OPENAI_STD, Architecture
 
-CONFIG = "config.json"
+TRANSFORMERS_CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-KINDS = ("clip", "siglip", "siglip2")
+TRANSFORMERS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+MODEL_TYPES = ("clip", "siglip", "siglip2")
 
 _CLIP_VOCABULARY = 49408
 _PATCHES = 256
@@ -51,7 +51,7 @@ _SIGLIP_TEXT = {
 
 def kind_of(folder: Path) -> str | None:
     """Return the model type in a folder's ``config.json``; None if there is none."""
-    path = folder / CONFIG
+    path = folder / TRANSFORMERS_CONFIG
     if not path.is_file():
         return None
     found = _read(path).get("model_type")
@@ -61,13 +61,13 @@ def kind_of(folder: Path) -> str | None:
 def architecture_of_folder(folder: Path, name: str) -> Architecture:
     """Convert the ``config.json`` of a folder to open_clip's configuration."""
     kind = kind_of(folder)
-    if kind not in KINDS:
+    if kind not in MODEL_TYPES:
         raise WildsegError(
             f"{name} is a model of the kind {kind!r:.40}; of the transformers library's models, "
             "CLIPModel, SiglipModel and Siglip2Model can be used."
         )
     try:
-        found = _read(folder / CONFIG)
+        found = _read(folder / TRANSFORMERS_CONFIG)
         make = _clip if kind == "clip" else partial(_siglip, any_aspect=kind == "siglip2")
         architecture = make(found, name)
         scaling = _read(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
@@ -76,7 +76,9 @@ def architecture_of_folder(folder: Path, name: str) -> Architecture:
                 r, g, b = (float(value) for value in scaling[theirs])
                 setattr(architecture, ours, (r, g, b))
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise WildsegError(f"The {CONFIG} of {name} is not valid ({error!r:.80}).") from error
+        raise WildsegError(
+            f"The {TRANSFORMERS_CONFIG} of {name} is not valid ({error!r:.80})."
+        ) from error
     return architecture
 
 
