@@ -1,13 +1,18 @@
 """Prevents a crash of triton beside Mesa.
 
-PyTorch's Linux wheels depend on triton, whose library contains a copy of LLVM. Mesa (software
-rendering, AMD and Intel drivers) loads another LLVM to draw napari's canvas. Importing triton
-after a canvas was drawn ends the process with a segmentation fault (triton 3.8, Mesa 22.3, seen
-on Debian 12). Importing torchvision imports triton. Triton compiles kernels for graphics cards;
-nothing in this package needs it, and PyTorch works without it.
+Versions: triton 3.8 (in PyTorch's Linux wheels since 2.9) with Mesa 22.3 (Debian 12). Triton's
+library holds a copy of LLVM, Mesa loads another, and importing triton after a canvas was drawn
+ends the process with a segmentation fault; importing torchvision imports triton. The window uses
+an engine process and imports neither; this guard is for the Python API in napari's console or in
+a script with a window. Delete it when triton hides its LLVM symbols. Report for triton:
 
-The guard is called before this package imports open_clip, which imports torchvision: in the dock
-widget, in napari's console, in a script.
+    Title: Segmentation fault on import after Mesa's llvmpipe was loaded (two copies of LLVM)
+
+    ``libtriton.so`` exports the symbols of the LLVM that is linked into it. If ``libLLVM-15.so``
+    is already in the process (Mesa 22.3.6 with llvmpipe: any Qt program that has drawn with
+    software OpenGL), ``import triton`` binds to it and crashes. To reproduce: draw a vispy or
+    QOpenGLWidget canvas without a graphics driver, then ``import triton``. Expected: the symbols
+    are local (``-Wl,--exclude-libs,ALL`` or a version script).
 """
 
 from __future__ import annotations

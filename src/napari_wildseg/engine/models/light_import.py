@@ -1,13 +1,11 @@
-"""Imports open_clip without PyTorch's compiler (`torch._dynamo`), which nothing here uses.
+"""Imports open_clip without PyTorch's compiler, in processes that are the project's own.
 
-Two modules that open_clip imports refer to `torch._dynamo`: `torchvision.ops`, for a function
-that it may call later, and `timm`, to exclude a method from compilation. PyTorch itself refers to
-it at the first arithmetic on the device "meta", which is used to check whether a network is
-supported. The compiler is a third of everything that importing open_clip loads (two of six
-seconds, measured), and it imports triton, which crashes beside Mesa (see `import_guard.py`).
-
-During the import, a placeholder module takes its name. It provides the two functions that are
-needed and imports the compiler for any other attribute. Later imports get the real module.
+Two modules that open_clip imports refer to ``torch._dynamo``: `torchvision.ops` and `timm`. PyTorch
+does so at the first arithmetic on the device "meta". The compiler is a third of what an import of
+open_clip loads (two of six seconds, measured), and nothing here uses it. In the command line and
+the engine process (`allow`), a placeholder module takes its name during the import. It provides
+the two functions that are needed and imports the real module for any other attribute. In any other
+process, such as napari or a notebook, open_clip is imported unchanged.
 """
 
 from __future__ import annotations
@@ -25,6 +23,14 @@ from napari_wildseg.engine.import_guard import keep_out_triton
 
 _COMPILER = "torch._dynamo"
 _PARTS = (_COMPILER, f"{_COMPILER}.utils")
+
+_allowed = False
+
+
+def allow() -> None:
+    """Allow imports of open_clip without the compiler: this process is the project's own."""
+    global _allowed
+    _allowed = True
 
 
 class _Placeholder(ModuleType):
@@ -58,7 +64,7 @@ class _SubmoduleFinder(MetaPathFinder, Loader):
 
 
 def import_open_clip() -> ModuleType:
-    """Import open_clip without triton (where it would crash) and without the compiler."""
+    """Import open_clip without triton where it would crash beside Mesa."""
     keep_out_triton()
     with without_compiler():
         return importlib.import_module("open_clip")
@@ -68,10 +74,10 @@ def import_open_clip() -> ModuleType:
 def without_compiler() -> Iterator[None]:
     """Context in which imports that refer to PyTorch's compiler do not load it.
 
-    It has no effect if the compiler is loaded. Functions that are decorated with
-    ``torch._dynamo.disable`` inside the context are not excluded from later compilation.
+    It has no effect if the compiler is loaded, or unless `allow` was called. Functions that are
+    decorated with ``torch._dynamo.disable`` inside it are not excluded from later compilation.
     """
-    if _COMPILER in sys.modules:
+    if not _allowed or _COMPILER in sys.modules:
         yield
         return
     compiler, utils = map(_Placeholder, _PARTS)
@@ -89,10 +95,10 @@ def without_compiler() -> Iterator[None]:
 
 def _remove_placeholders() -> bool:
     """Remove the placeholders; return whether there were any."""
-    there = [name for name in _PARTS if isinstance(sys.modules.get(name), _Placeholder)]
-    for name in there:
+    placed = [name for name in _PARTS if isinstance(sys.modules.get(name), _Placeholder)]
+    for name in placed:
         del sys.modules[name]
-    return bool(there)
+    return bool(placed)
 
 
 def _disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
