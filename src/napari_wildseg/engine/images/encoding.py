@@ -37,7 +37,7 @@ class ImageEncoding:
     encodings: list[ViewEncoding]  # one per view
     method: RelevanceMethod  # the method that made the encodings
     geometry: Geometry  # of the model's image tower
-    # Patch embeddings computed by `tagging.places`, once they are needed.
+    # Local embeddings computed by `tagging.places`, once they are needed.
     places: Tensor | None = field(default=None, repr=False)
     _features: _Features | None = field(default=None, repr=False)
 
