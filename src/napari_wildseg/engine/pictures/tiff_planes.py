@@ -176,7 +176,7 @@ def _jpeg_size(head: bytes) -> int:
 
 
 def _jpeg2000_size(head: bytes) -> int:
-    """Return the number of samples in the SIZ segment of a JPEG 2000 codestream."""
+    """Return the number of samples in the image size segment of a JPEG 2000 codestream."""
     at = head.find(b"\xff\x4f\xff\x51")
     if at < 0 or len(head) < at + 42:
         return 1 << 62
