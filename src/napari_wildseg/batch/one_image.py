@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from napari_wildseg.batch.job import (
     NONE_FOUND,
+    BatchJob,
     CancelledError,
     Control,
-    Job,
     OutputError,
     choose_classes,
     failure_of,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
 
-def run_image(job: Job, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:
+def run_image(job: BatchJob, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:
     """Do one image; whatever is wrong with it ends up in the record.
 
     Parameters
@@ -65,7 +65,7 @@ def run_image(job: Job, item: WorkItem, segmenter: Segmenter, control: Control) 
 
 
 def _run(
-    job: Job, item: WorkItem, pixels: NDArray[Any], segmenter: Segmenter, control: Control
+    job: BatchJob, item: WorkItem, pixels: NDArray[Any], segmenter: Segmenter, control: Control
 ) -> Record:
     classes = job.plan.of(item.name)
     rgb = as_rgb(pixels)
@@ -96,7 +96,7 @@ def _run(
     return record_of(job, item, size, counts, labels.classes, doubt, notices, look_of_image(rgb))
 
 
-def _write_objects(job: Job, name: str, rgb: NDArray[np.uint8], labels: LabelImage) -> None:
+def _write_objects(job: BatchJob, name: str, rgb: NDArray[np.uint8], labels: LabelImage) -> None:
     """Write ids and table of the objects beside the data set."""
     from napari_wildseg.engine.instances import split
     from napari_wildseg.io.objects import ObjectImage, write_objects

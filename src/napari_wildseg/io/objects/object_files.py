@@ -17,7 +17,7 @@ from napari_wildseg.io.atomic import (
     atomic_files,
     atomic_folder,
     atomic_write,
-    present,
+    current_path,
     read_together,
     refuse_existing,
 )
@@ -151,7 +151,7 @@ def _read_png(path: Path) -> ObjectImage:
         values, _ = png.decode(path)
         if _is_ours(sidecar):
             return described_objects(values, png.read_json(sidecar), sidecar.name)
-        return foreign_objects(values, path.name, notices=png.ignored(sidecar))
+        return foreign_objects(values, path.name, notices=png.foreign_sidecar_notice(sidecar))
 
     return read_together(path, png.sidecar_of(path), read)
 
@@ -288,7 +288,7 @@ def _shade(colour: tuple[int, int, int], number: int) -> list[int]:
 def _read_zarr(path: Path) -> ObjectImage:
     values, attributes, _, _ = stored_labels(path, None)
     if "wildseg-objects" in attributes:
-        return described_objects(values, attributes["wildseg-objects"], present(path).name)
+        return described_objects(values, attributes["wildseg-objects"], current_path(path).name)
     shape = [n for place, n in enumerate(values.shape) if n > 1 or place >= values.ndim - 2]
     return foreign_objects(_plane(values, shape, path), path.name)
 
