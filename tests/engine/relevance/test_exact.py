@@ -168,7 +168,7 @@ def test_attention_in_blocks_gives_the_same_maps(monkeypatch, kind, name, most):
     model, pixels, text = make_model(kind), picture((96, 128), batch=2), texts(5)
     method = get_method(name, model)
     whole = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]
-    monkeypatch.setattr(tower, "MOST_WEIGHTS", most)
+    monkeypatch.setattr(tower, "MAX_WEIGHTS", most)
     held = []
     monkeypatch.setattr(tower, "attention", lambda q, k: held.append(plain(q, k)) or held[-1])
     blocks = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]
