@@ -20,7 +20,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+    from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
 LARGEST = 16_000_000
 """Pixels of the largest image that is remembered; larger ones are segmented by windows."""
@@ -145,7 +145,7 @@ def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dic
     return left_out
 
 
-def _of_item(item: Item) -> Example | None:
+def _of_item(item: EvaluationItem) -> Example | None:
     mask = item.mask()
     known = item.known(mask)
     image = item.image()
