@@ -87,13 +87,7 @@ def add_vocabulary(parser: argparse.ArgumentParser, help: str) -> None:
 
 
 def parse_label_argument(text: str) -> tuple[ClassInfo, ...]:
-    """Read what ``--labels`` gives: names as typed, or the file of a class set.
-
-    Parameters
-    ----------
-    text : str
-        The argument.
-    """
+    """Parse ``--labels``: class names, or the ``.json`` file of a class set."""
     from napari_wildseg.engine.classes import parse_classes
 
     if text.strip().lower().endswith(".json"):
@@ -116,7 +110,7 @@ def add_value_255(parser: argparse.ArgumentParser) -> None:
 def read_label_file(path: Path, **options: Any) -> LabelImage:
     """Read a label file and print the notices of its reader."""
     from napari_wildseg.cli.console import print_notice
-    from napari_wildseg.io import parse_label_argument as read
+    from napari_wildseg.io import read_labels as read
 
     labels = read(path, **options)
     for notice in labels.notices:
