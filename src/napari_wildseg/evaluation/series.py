@@ -1,4 +1,4 @@
-"""`series`: images in sequence, each added to the class memory before the next one."""
+"""`series`: images in an order, each remembered before the next; with the memory and without."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from napari_wildseg.evaluation.forest import PixelForest, pixel_features
 from napari_wildseg.evaluation.metrics import mean_iou
 
 PLACES = (1, 2, 3, 5, 10)
-"""Places in a series that the summary shows, in addition to the last."""
+"""Places in a series that the summary shows, beside the last."""
 
 WORSE = 0.05
-"""Loss of mean IoU, before any dab, above which an image counts as worse with the memory."""
+"""An image is worse with the memory if it loses more mean IoU than this, before any dab."""
 
 
 class Remembering(Segmenting, Protocol):
-    """The part of the interface of `napari_wildseg.Segmenter` that a series uses."""
+    """What a series needs of a `napari_wildseg.Segmenter`."""
 
     memory: Any
 
@@ -41,13 +41,16 @@ class Place:
     ----------
     order, place : int
         Which order, from 0, and which place in it, from 1.
+    image : str
+        Its stem.
+    curves : dict of str to list of float
+        By ``"without"``, ``"with"`` and, if it was compared, ``"forest"``: mean IoU after 0, 1,
+        ... dabs.
     """
 
     order: int
     place: int
-    image: str  # its stem
-    # By ``"without"``, ``"with"`` and, if it was compared, ``"forest"``: mean IoU after 0, 1, ...
-    # dabs.
+    image: str
     curves: dict[str, list[float]]
 
     def to_json(self) -> dict[str, Any]:
@@ -57,9 +60,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Series:
-    """Figures of `series_steps`."""
+    """Figures of `series_steps`.
 
-    places: tuple[Place, ...]  # all images of all orders
+    Attributes
+    ----------
+    places : tuple of Place
+        All images of all orders.
+    """
+
+    places: tuple[Place, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"series": [...], "series_summary": {...}}``."""
@@ -81,7 +90,7 @@ class Series:
         }
 
     def _means(self, first: int, last: int) -> dict[str, list[float]]:
-        """Return the mean curves over a range of places."""
+        """Mean curves over places."""
         chosen = [one.curves for one in self.places if first <= one.place <= last]
         return {
             name: np.mean([curves[name] for curves in chosen], axis=0).tolist()
@@ -89,7 +98,7 @@ class Series:
         }
 
     def _worse(self, first: int) -> float | None:
-        """Return the share of images, from a place on, that are worse with the memory."""
+        """Share of images from a place on that the memory makes worse by more than `WORSE`."""
         worse = [
             one.curves["without"][0] - one.curves["with"][0] > WORSE
             for one in self.places
@@ -98,7 +107,7 @@ class Series:
         return float(np.mean(worse)) if worse else None
 
     def _dabs(self, first: int) -> dict[str, float] | None:
-        """Return the mean number of dabs to 85 %, from a place on."""
+        """Mean dabs to 85 % from a place on."""
         chosen = [one.curves for one in self.places if one.place >= first]
         if not chosen:
             return None
@@ -119,7 +128,46 @@ def series_steps(
     forest: bool = False,
     limit: int | None = None,
 ) -> Steps[Series]:
-    """Measure the effect of remembered images on later ones."""
+    """Measure what remembered images do for the next ones.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        What is measured; its memory is replaced.
+    data : EvaluationSet
+        What it is measured on. Images without a known class are left out.
+    new_memory : callable
+        Returns the memory that an order starts with.
+    clicks : int
+        How often the simulated annotator paints on each image.
+    annotator : str
+        As for `evaluate_steps`.
+    orders : int
+        In how many orders; order n is a permutation seeded by n.
+    finish : bool
+        Whether each image is remembered as its true mask; else as the annotator left it.
+    forest : bool
+        Also measure a `PixelForest`, which learns from the true masks, or from the pixels that
+        were painted. Before its first image it gives background alone.
+    limit : int, optional
+        Take at most this many images, evenly spread.
+
+    Yields
+    ------
+    Progress
+        One an image and order.
+
+    Returns
+    -------
+    Series
+        The mean IoU over an image's known classes, background included unless each image has
+        names of its own.
+
+    Raises
+    ------
+    InputError
+        If an option is not as described or no image is left.
+    """
     check_annotator(annotator)
     items = [item for item in spread_evenly(data.items, limit) if item.known(item.mask())]
     if not items:
@@ -153,7 +201,7 @@ def series_steps(
 
 @dataclass(frozen=True)
 class _Runner:
-    """The steps that are the same with and without a memory."""
+    """The part of the protocol that is the same with and without a memory."""
 
     segmenter: Remembering
     data: EvaluationSet
@@ -174,7 +222,7 @@ class _Runner:
         labels: NDArray[np.uint8],
         refine: Callable[[NDArray[np.int16]], NDArray[np.uint8]],
     ) -> tuple[list[float], NDArray[np.int16]]:
-        """Simulate the annotator; return the mean IoU after each dab, and the corrections."""
+        """Let the annotator paint; return the mean IoU after each dab, and what was painted."""
         scored = case.values if self.data.per_image else [0, *case.values]
         painted = np.full(case.truth.shape, -1, np.int16)
         curve = [mean_iou(case.truth, labels, scored)]
@@ -191,7 +239,7 @@ class _Runner:
         return curve + curve[-1:] * (self.clicks + 1 - len(curve)), painted
 
     def annotate_forest(self, case: Case, forest: PixelForest, finish: bool) -> list[float]:
-        """Simulate the annotator on the forest's labels, then train the forest on the image."""
+        """Let the annotator paint on the forest's labels; then the forest learns the image."""
         features = pixel_features(case.item.image())
         names = {info.id: info.name for info in case.known}
 
