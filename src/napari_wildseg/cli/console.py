@@ -87,7 +87,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Examples
     --------
-    >>> print(table(["class", "IoU"], [["cat", "0.91"], ["cup of coffee", "0.8"]]))
+    >>> print(format_table(["class", "IoU"], [["cat", "0.91"], ["cup of coffee", "0.8"]]))
     class           IoU
     cat            0.91
     cup of coffee   0.8

@@ -303,7 +303,7 @@ def _clock(seconds: float) -> str:
 
     Examples
     --------
-    >>> clock(75), clock(3700)
+    >>> _clock(75), _clock(3700)
     ('1:15', '1:01:40')
     """
     minutes, rest = divmod(round(seconds), 60)
