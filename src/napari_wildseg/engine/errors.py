@@ -16,3 +16,21 @@ class InputError(WildsegError, ValueError):
     """The input cannot be used: wrong shape, unreadable file, no class names, ..."""
 
     exit_status = 2
+
+
+class NotDownloadedError(WildsegError):
+    """The model is known but not on this machine.
+
+    Parameters
+    ----------
+    model : str
+        The model string.
+    message : str
+        What to tell the annotator.
+    megabytes : int
+        What a download takes; 0 if that is not known.
+    """
+
+    def __init__(self, model: str, message: str, megabytes: int = 0) -> None:
+        super().__init__(message)
+        self.model, self.megabytes = model, megabytes
