@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.console import say
+from napari_wildseg.cli.console import print_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,9 +137,9 @@ def print_summary(objects: ObjectImage, paths: dict[str, Path]) -> None:
         What `object_paths` returned.
     """
     for info, count in _counts(objects):
-        say(f"{info.name}: {count} {'object' if count == 1 else 'objects'}")
+        print_line(f"{info.name}: {count} {'object' if count == 1 else 'objects'}")
     for path in paths.values():
-        say(str(path))
+        print_line(str(path))
 
 
 def _counts(objects: ObjectImage) -> list[tuple[Any, int]]:

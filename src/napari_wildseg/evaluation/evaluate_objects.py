@@ -11,8 +11,8 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import open_picture
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
-from napari_wildseg.evaluation.evaluate import STAGES, spread
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluate import spread_evenly
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.object_scores import corrected_scores, mean_scores
 
 
@@ -53,7 +53,7 @@ def evaluate_objects_steps(
     InputError
         If no image has true objects, or a file of them does not fit.
     """
-    items = [item for item in spread(data.items, limit) if _path(item).is_file()]
+    items = [item for item in spread_evenly(data.items, limit) if _path(item).is_file()]
     if not items:
         raise InputError(
             "This set has no true objects: put 16-bit PNGs of ids into instances/ beside masks/."
@@ -71,7 +71,7 @@ def evaluate_objects_steps(
         if case is not None:
             truth = item.asked(mask, case.known)
             asked = np.where(truth > 0, true, 0).astype(np.int32)
-            labels = case.stages[STAGES[-1]]
+            labels = case.stages["refined"]
             scores["end_to_end"].append(corrected_scores(labels, image, asked, truth, clicks))
     found: dict[str, Any] = {"images": len(items)}
     for key, curves in scores.items():
@@ -83,12 +83,12 @@ def evaluate_objects_steps(
     return found
 
 
-def true_objects(item: Item) -> NDArray[np.int32]:
+def true_objects(item: EvaluationItem) -> NDArray[np.int32]:
     """Read the true objects of an image: ``(H, W)`` int32.
 
     Parameters
     ----------
-    item : Item
+    item : EvaluationItem
         The image.
 
     Raises
@@ -106,5 +106,5 @@ def true_objects(item: Item) -> NDArray[np.int32]:
             raise InputError(f"{path} is damaged ({error}).") from error
 
 
-def _path(item: Item) -> Any:
+def _path(item: EvaluationItem) -> Any:
     return item.mask_path.parent.parent / "instances" / f"{item.stem}.png"
