@@ -90,7 +90,7 @@ class Controller(Workspace):
     @property
     def working(self) -> bool:
         """Whether a run, or the writing of its result, is under way."""
-        return self.runner.running or self.takeover.writing or self.relevance_maps.adding
+        return self.runner.running or self.takeover.writing
 
     @property
     def in_sequence(self) -> bool:
@@ -136,7 +136,7 @@ class Controller(Workspace):
         request = self.request(session, image, plane)
         steps = partial(segment_steps, request, session.standings(plane), refine=refine)
         take = partial(self.take_segmented, session, plane)
-        self.runner.run("Auto-segment", image, steps, take, asks_model=True)
+        self.runner.run("Auto-segment", image, steps, take)
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
@@ -163,7 +163,6 @@ class Controller(Workspace):
             image,
             steps,
             partial(self._take_plane, session, plane),
-            asks_model=True,
         )
 
     def download_model(self, model: str) -> None:
@@ -208,7 +207,7 @@ class Controller(Workspace):
         request = self.request(session, image, plane, near=near)
         steps = partial(refine_steps, request, session.standings(plane))
         take = partial(self._take_refined, session, plane, near)
-        self.runner.run("Refine", image, steps, take, asks_model=True)
+        self.runner.run("Refine", image, steps, take)
 
     def set_threshold(self, value: float) -> None:
         """Move the line between sure and not sure; the pseudo-labels follow."""
@@ -231,7 +230,7 @@ class Controller(Workspace):
         request = self.request(session, self._image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
         take = partial(self._take_suggestions, session)
-        self.runner.run("Suggest", self._image, steps, take, asks_model=True)
+        self.runner.run("Suggest", self._image, steps, take)
 
     def show_relevance(self, class_id: int) -> None:
         """Show where the model sees a class, as an image layer."""
