@@ -369,6 +369,7 @@ def summary(report: Report, rate: Rate, folder: str) -> dict[str, object]:
         "output": folder,
         "report": f"{folder}/report.json",
         "review_first": [record.name for record in report.review[:10]],
+        "not_remembered": report.settings.get("not_remembered", {}),
     }
 
 
@@ -392,6 +393,11 @@ def print_report(report: Report, rate: Rate, folder: str) -> None:
         say()
         rows = [[r.name, f"{r.uncertainty.get('score', 0):.2f}"] for r in report.review[:5]]
         say(table(["look at first", "uncertainty"], rows))
+    if left_out := report.settings.get("not_remembered"):
+        say()
+        say("reviewed, but not remembered:")
+        for name, why in left_out.items():
+            say(f"  {name}: {why}")
     if report.failed:
         say()
         say(f"{len(report.failed)} failed:")
