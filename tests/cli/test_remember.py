@@ -78,7 +78,6 @@ def test_masks_of_0_and_255_are_read_as_the_annotator_says(wildseg, model, tmp_p
     remember = ("remember", data, "-o", "blobs.wildmemory", *model)
     refused = wildseg(*remember)
     assert refused.status == 2
-    assert "--value-255" in refused.err
     assert wildseg(*remember, "--value-255", "class").status == 0
     assert [c.images for c in ClassMemory.load(tmp_path / "blobs.wildmemory").classes] == [2]
 

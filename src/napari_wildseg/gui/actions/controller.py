@@ -14,6 +14,7 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
+from napari_wildseg.gui.actions.next_image import NextImage
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
@@ -81,6 +82,7 @@ class Controller(Workspace):
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
         self.shown_changes = ShownChanges(self)
+        self.next_image = NextImage(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         self.pixels.replaced.connect(self._on_pixels_replaced)
@@ -110,6 +112,8 @@ class Controller(Workspace):
         if stopped:
             self.cancel()
         super().choose_image(image)
+        if image is not None:
+            self.next_image.show_again(image)
         if stopped:  # after what is said of the new image: nobody has asked for this
             self.status.emit("The image was changed, so the run was cancelled.")
 
