@@ -74,7 +74,8 @@ def test_a_labelled_set_becomes_a_memory(wildseg, data, model, tmp_path):
 def test_masks_of_0_and_255_are_read_as_the_annotator_says(wildseg, model, tmp_path):
     mask = np.zeros((48, 48), np.uint8)
     mask[20:] = 255
-    data = write_set(tmp_path / "blobs", {"a": mask, "b": mask}, classes={"1": "blob"})
+    masks = {"a": mask, "b": np.roll(mask, 3, axis=0)}
+    data = write_set(tmp_path / "blobs", masks, classes={"1": "blob"})
     remember = ("remember", data, "-o", "blobs.wildmemory", *model)
     refused = wildseg(*remember)
     assert refused.status == 2
