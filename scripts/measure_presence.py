@@ -22,7 +22,7 @@ from napari_wildseg.engine.names.tagging import everyday_rivals
 from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import mean_iou
 
 ALIKE = 0.45
@@ -77,7 +77,7 @@ def main() -> None:
 
 def _measure(
     segmenter: Segmenter,
-    item: Item,
+    item: EvaluationItem,
     pool: Sequence[str],
     rng: np.random.Generator,
     found: dict[str, list[float]],
