@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo, class_colour
 from napari_wildseg.engine.maps.presence import Presence, PresenceTest
 from napari_wildseg.engine.names.tagging import everyday_rivals
-from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
+from napari_wildseg.engine.names.tagging.scores import mean_cosine, similarity
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
@@ -41,7 +41,7 @@ def classes_of(names: Sequence[str]) -> tuple[ClassInfo, ...]:
 def wrong_names(segmenter: Segmenter, there: Sequence[str], pool: Sequence[str]) -> list[str]:
     """Names of a pool that are not there, nor alike to one that is."""
     model = segmenter.model
-    usual = usual_cosine(model.encode_text(load_vocabulary("coco")))
+    usual = mean_cosine(model.encode_text(load_vocabulary("coco")))
     alike = similarity(model.encode_text(pool), model.encode_text(there), usual).amax(1)
     return [
         name
