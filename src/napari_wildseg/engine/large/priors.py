@@ -85,12 +85,12 @@ class WindowPriors:
         self.encoding = encoding
         self.relevance = relevance
         # All pieces that a dab speaks of say as much together, however few they are.
-        loudness = options.learning.loudness * options.pieces / PIECES
+        reach_precision = options.learning.reach_precision * options.pieces / PIECES
         self.options = replace(
             options,
             work_pixels=WORK_SIDE**2,
             pieces=PIECES,
-            learning=replace(options.learning, loudness=loudness),
+            learning=replace(options.learning, reach_precision=reach_precision),
         )
         self.boxes = encoding.levels[-1].boxes
         shape = self.boxes[0].shape

@@ -89,7 +89,7 @@ class DefaultRefinement:
         self.fine = 0.0
         self.belief = 1.0
 
-    def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
+    def with_classes(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
         scene = self.scene
         return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)

@@ -68,9 +68,9 @@ class Learning:
         Length scale in CIE Lab.
     near : float
         Length scale over the image, in units of its longer side.
-    said : float
+    prior_scale : float
         Length scale over what the maps say, as probabilities of the labels.
-    doubt : float
+    prior_std : float
         Standard deviation of what the maps say of a piece they are certain of.
     decided : float
         Exponent of the margin between the two best classes: how fast doubt grows as it shrinks.
@@ -80,11 +80,11 @@ class Learning:
     surprise : float
         Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
         falls with it.
-    insistence : float
+    stroke_exponent : float
         Exponent of the number of strokes: how fast belief in the maps falls with it.
     noise : float
         Variance of a correction that covers its piece.
-    voice : float
+    max_stroke_weight : float
         A stroke that covers more pieces than this speaks with all of them together as loudly as one
         that covers so many: all along it, it says the same.
     thick : float
@@ -96,7 +96,7 @@ class Learning:
     reach : float
         A dab speaks of its surroundings too, to this share of the distance to the nearest place
         that has its label already (`reach`).
-    loudness : float
+    reach_precision : float
         How firmly it does at its centre, as the inverse of a variance.
     farthest : float
         Upper limit of that distance, in units of the image's longer side.
@@ -107,18 +107,18 @@ class Learning:
     alike: float = 1.0
     colour: float = 18.0
     near: float = 2.0
-    said: float = 1.0
-    doubt: float = 6.0
+    prior_scale: float = 1.0
+    prior_std: float = 6.0
     decided: float = 4.0
     balance: float = 0.25
     surprise: float = 1.5
-    insistence: float = 0.5
+    stroke_exponent: float = 0.5
     noise: float = 0.05
-    voice: float = 1.0
+    max_stroke_weight: float = 1.0
     thick: float = 8.0
     consistent: float = 1.0
     reach: float = 0.7
-    loudness: float = 0.5
+    reach_precision: float = 0.5
     farthest: float = 0.07
     rank: int = 400
 
@@ -236,7 +236,7 @@ class Learner:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
         kernel = self._kernel
         if kernel is None or not torch.equal(kernel.prior, prior):
-            points = torch.cat([self._points, prior / self.options.said], dim=1)
+            points = torch.cat([self._points, prior / self.options.prior_scale], dim=1)
             kernel = _Kernel(prior, points, low_rank(points, self.options.rank))
             self._kernel = kernel  # the maps stay as they are from dab to dab
         firm = votes.sum(1)
@@ -250,7 +250,7 @@ class Learner:
         top = prior.topk(2, dim=1)
         margin = (top.values[:, 0] - top.values[:, 1]).clamp(min=0.1)
         # A piece is one voice among as many as there are, however finely the image is cut.
-        trust = margin**options.decided / (options.doubt**2 * len(self.pieces) / 1500)
+        trust = margin**options.decided / (options.prior_std**2 * len(self.pieces) / 1500)
         label = top.indices[:, 0]
         altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
         return trust * ((altogether.amax() / altogether) ** options.balance)[label]
@@ -263,7 +263,7 @@ class Learner:
     def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
         """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
         pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
-        share = self.options.voice / (pixels * self._density)
+        share = self.options.max_stroke_weight / (pixels * self._density)
         return np.append(np.minimum(1, share) * self._thinness(dabs), 1.0)
 
     def _thinness(self, dabs: Dabs) -> NDArray[np.float64]:
@@ -288,7 +288,7 @@ class Learner:
         if not len(wrong):
             return 1.0
         surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
-        insistence = min(len(wrong), _MOST_STROKES) ** self.options.insistence
+        insistence = min(len(wrong), _MOST_STROKES) ** self.options.stroke_exponent
         return float(1 / (surprise * insistence))
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
@@ -297,7 +297,7 @@ class Learner:
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
         reach = torch.from_numpy(radii / side).float() * self.options.reach
         away = torch.cdist(self.pieces.places, centres) / reach.clamp(min=1e-6)
-        loud = self.options.loudness * torch.exp(-away.square())
+        loud = self.options.reach_precision * torch.exp(-away.square())
         loud[loud < _INAUDIBLE] = 0
         votes = torch.zeros(len(self.pieces), n_labels)
         return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
