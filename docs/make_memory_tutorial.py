@@ -73,7 +73,7 @@ def iou(found: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
 def run(folder: Path, out: Path) -> None:
     """Batch, finish the four images that review proposes first, update the rest, draw."""
     from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
-    from napari_wildseg.batch.learned import ENCODINGS
+    from napari_wildseg.batch.memory_in_use import ENCODINGS
     from napari_wildseg.engine.progress import drain
     from napari_wildseg.io import read_labels
 

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import napari_wildseg as ws
-from napari_wildseg.engine.geometry import geometry_of
-from napari_wildseg.engine.images import as_rgb
-from napari_wildseg.engine.samples import load_sample
-from napari_wildseg.engine.views import make_views, render
+from napari_wildseg.engine.images.rgb import as_rgb
+from napari_wildseg.engine.images.tower_geometry import geometry_of
+from napari_wildseg.engine.images.views import make_views, render
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.io.overlay import draw_overlay
 
 PICTURES = Path(__file__).parent / "pictures"

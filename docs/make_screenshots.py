@@ -29,7 +29,7 @@ from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 from skimage import data
 
-from napari_wildseg.gui.strokes import brushed
+from napari_wildseg.gui.annotation.brush_strokes import brushed
 
 IMAGES = Path(__file__).resolve().parent / "images"
 

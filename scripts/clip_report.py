@@ -21,11 +21,11 @@ from pathlib import Path
 from PIL import Image
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.evaluation import EvaluationSet, evaluate, open_set
-from napari_wildseg.engine.evaluation.evaluate import spread
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.segmenter import Segmenter
+from napari_wildseg.evaluation import EvaluationSet, evaluate, open_set
+from napari_wildseg.evaluation.evaluate import spread
 from napari_wildseg.io.overlay import draw_overlay
 
 PUBLISHED = {

@@ -1,4 +1,4 @@
-"""Choose the default class colours and print the table of engine/palette.py.
+"""Choose the default class colours and print the table of engine/names/palette.py.
 
     python scripts/make_palette.py
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.color import rgb2lab
 
-from napari_wildseg.engine.palette import VISIONS, as_seen, differences
+from napari_wildseg.engine.names.palette import VISIONS, as_seen, differences
 
 START = ((230, 159, 0), (86, 180, 233))
 KEPT_CLEAR = ((0, 0, 0), (128, 128, 128))

@@ -24,11 +24,11 @@ import torch
 from scipy.stats import spearmanr
 
 from napari_wildseg.batch import read_report
-from napari_wildseg.batch.local import default_workers
-from napari_wildseg.engine.evaluation import EvaluationSet
-from napari_wildseg.engine.geometry import geometry_of
+from napari_wildseg.batch.workers.local import default_workers
+from napari_wildseg.engine.images.tower_geometry import geometry_of
+from napari_wildseg.engine.images.views import make_views, render
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.views import make_views, render
+from napari_wildseg.evaluation import EvaluationSet
 from napari_wildseg.io import read_labels
 
 

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo, class_colour
-from napari_wildseg.engine.evaluation.datasets import EvaluationSet, Item
-from napari_wildseg.engine.evaluation.metrics import mean_iou
-from napari_wildseg.engine.presence import Presence, PresenceTest
+from napari_wildseg.engine.maps.presence import Presence, PresenceTest
+from napari_wildseg.engine.names.tagging import everyday_rivals
+from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
+from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.tagging import everyday_rivals
-from napari_wildseg.engine.tagging.scores import similarity, usual_cosine
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.metrics import mean_iou
 
 ALIKE = 0.45
 """Text similarity from which a name may mean something that is there."""

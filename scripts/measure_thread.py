@@ -33,7 +33,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.worker import Job, shared_worker
+from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 
 NAMES = "cup of coffee, spoon, table, saucer, plate"
 
@@ -83,8 +83,8 @@ def main() -> None:
     from skimage import data
 
     from napari_wildseg import Segmenter
-    from napari_wildseg.engine.geometry import geometry_of
-    from napari_wildseg.engine.views import make_views, render
+    from napari_wildseg.engine.images.tower_geometry import geometry_of
+    from napari_wildseg.engine.images.views import make_views, render
 
     photo = np.asarray(Image.fromarray(data.coffee()).resize((640, 480)))
     viewer = napari.Viewer(show=True)

@@ -25,12 +25,12 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
-from napari_wildseg.engine.encoding import encode_steps
+from napari_wildseg.engine.images.encoding import encode_steps
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.texts import BACKGROUND_WORDS
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "data" / "tiny_clip.safetensors"
@@ -57,7 +57,7 @@ def shapes(count: int, *, held_out: bool) -> Iterator[Case]:
 
 def photographs(folder: Path, count: int) -> Iterator[Case]:
     """Photographs with masks."""
-    from napari_wildseg.engine.evaluation.datasets import EvaluationSet
+    from napari_wildseg.evaluation.evaluation_set import EvaluationSet
 
     for item in EvaluationSet.open(folder).items[:count]:
         mask = item.mask()

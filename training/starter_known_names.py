@@ -4,8 +4,8 @@
 
 For every single-word noun of WordNet that can be photographed, and every name of the hand-written
 table, the cosine between the text tower's vector and the teacher's is written, in tenths, to
-``known_names.txt.xz`` beside the weights. `napari_wildseg.engine.familiarity` reads it. Needs what
-`starter_text_tower.py` needs.
+``known_names.txt.xz`` beside the weights. `napari_wildseg.engine.names.familiarity` reads it. Needs
+what `starter_text_tower.py` needs.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from tiny_shapes import COLOURS, HELD_OUT, SHAPES, SIDE, WORDS, Scene, draw_scen
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.tokenizers import WordTokenizer
 from napari_wildseg.engine.relevance.tower import attention
 from napari_wildseg.engine.relevance.vit import require_tower

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from napari_wildseg.batch.allocator import keep_freed_memory
+from napari_wildseg.batch.workers.allocator import keep_freed_memory
 
 FAULTS = """
 import resource
 import numpy as np
-from napari_wildseg.batch.allocator import keep_freed_memory
+from napari_wildseg.batch.workers.allocator import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from napari_wildseg.batch.class_plan import plan_classes
-from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.batch.plan.class_plan import plan_classes
+from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError
 
 ITEMS = (WorkItem("a", "/d/a.jpg"), WorkItem("b", "/d/b.jpg"), WorkItem("c", "/d/c.jpg"))

@@ -78,7 +78,7 @@ def test_cancelled_and_resumed(batch, threads):
 
 def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
     """Its finalizer would wait for a lock that other clients hold while they start and stop."""
-    from napari_wildseg.batch import distributed as module
+    from napari_wildseg.batch.workers import distributed as module
 
     monkeypatch.setattr(module, "_CONNECT", 0.2)
     before = set(threading.enumerate())
@@ -96,7 +96,7 @@ def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
 
 
 def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monkeypatch):
-    from napari_wildseg.batch import distributed as module
+    from napari_wildseg.batch.workers import distributed as module
 
     def stalls(timeout=None):
         raise TimeoutError
@@ -117,8 +117,8 @@ def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monk
 
 
 def test_a_worker_that_dies_before_it_told_its_weights_is_left_out(monkeypatch):
-    from napari_wildseg.batch import distributed as module
     from napari_wildseg.batch.origin import Origin
+    from napari_wildseg.batch.workers import distributed as module
 
     class Told:
         def __init__(self, *answers):
@@ -148,12 +148,12 @@ def test_errors_that_are_no_images_end_the_batch(batch, threads):
 
 
 def test_workers_of_two_kinds_are_refused(batch):
-    from napari_wildseg.batch import distributed as module
     from napari_wildseg.batch.job import Job
     from napari_wildseg.batch.origin import Origin, this_program
     from napari_wildseg.batch.outputs import open_output
-    from napari_wildseg.batch.units import Unit
-    from napari_wildseg.batch.worklist import list_images
+    from napari_wildseg.batch.plan.units import Unit
+    from napari_wildseg.batch.plan.worklist import list_images
+    from napari_wildseg.batch.workers import distributed as module
 
     items = list_images(batch.source)
     plan = plan_classes("cat, dog", items)
@@ -168,7 +168,7 @@ def test_workers_of_two_kinds_are_refused(batch):
 
 
 def test_a_scheduler_that_is_not_there(batch, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.batch.distributed._CONNECT", 0.3)
+    monkeypatch.setattr("napari_wildseg.batch.workers.distributed._CONNECT", 0.3)
     with pytest.raises(WildsegError, match="There is no Dask scheduler at tcp://127.0.0.1:9"):
         drain(batch_steps(replace(batch, scheduler="tcp://127.0.0.1:9")))
     for address in ("local:x", "nonsense://"):

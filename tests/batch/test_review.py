@@ -146,7 +146,7 @@ def test_an_image_corrected_in_two_windows_is_not_overwritten(batch, painted):
 
 
 def test_while_a_batch_holds_the_journal_nothing_is_written(batch, painted, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.batch.review._WAIT", 0)
+    monkeypatch.setattr("napari_wildseg.batch.review_queue._WAIT", 0)
     drain(batch_steps(batch))
     queue = ReviewQueue(batch.folder)
     item = queue.open(0)

@@ -134,7 +134,7 @@ def test_encodings_are_kept_for_another_batch(batch, tmp_path, monkeypatch):
     def encoded(*_):
         raise AssertionError("an image was encoded again")
 
-    monkeypatch.setattr("napari_wildseg.engine.encoding._encode_views", encoded)
+    monkeypatch.setattr("napari_wildseg.engine.images.encoding._encode_views", encoded)
     drain(batch_steps(again))
     assert contents(again.folder) == contents(few.folder)
 
@@ -229,7 +229,7 @@ def test_resuming_with_another_version_or_other_weights_is_refused(batch, monkey
     (few.folder / "002.png").unlink()
     again = replace(few, resume=True)
     with monkeypatch.context() as context:
-        context.setattr("napari_wildseg.batch.run.this_program", lambda: "99.0")
+        context.setattr("napari_wildseg.batch.run_batch.this_program", lambda: "99.0")
         with pytest.raises(InputError, match=r"this is 99.0.*--mix-versions"):
             drain(batch_steps(again))
     journal = few.folder / ".wildseg-batch" / "journal.jsonl"
@@ -241,7 +241,7 @@ def test_resuming_with_another_version_or_other_weights_is_refused(batch, monkey
     drain(batch_steps(again))
     assert contents(few.folder) == before
     (few.folder / "002.png").unlink()
-    monkeypatch.setattr("napari_wildseg.batch.run.this_program", lambda: "99.0")
+    monkeypatch.setattr("napari_wildseg.batch.run_batch.this_program", lambda: "99.0")
     report = drain(batch_steps(replace(again, mix_versions=True)))
     assert [origin.program for origin in report.made_by][1:] == ["99.0"]
     assert read_report(few.folder).made_by == report.made_by

@@ -10,9 +10,9 @@ import pytest
 
 from napari_wildseg.batch import Batch, ReviewQueue, batch_steps
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.learned import ENCODINGS, MEMORY
-from napari_wildseg.batch.looks import KINDS, look_of_image, review_order
-from napari_wildseg.batch.remember import spread_planes
+from napari_wildseg.batch.likeness import KINDS, look_of_image, review_order
+from napari_wildseg.batch.memory_in_use import ENCODINGS, MEMORY
+from napari_wildseg.batch.remember_images import spread_planes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.progress import drain

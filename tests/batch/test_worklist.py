@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_wildseg.batch.worklist import list_images, named
+from napari_wildseg.batch.plan.worklist import list_images, named
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import read_picture
 

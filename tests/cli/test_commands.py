@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from napari_wildseg.cli.main import main
-from napari_wildseg.engine.samples import load_sample
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.io import read_labels
-from napari_wildseg.io.corrections import write_corrections
+from napari_wildseg.io.corrections_file import write_corrections
 
 from ..engine.evaluation.helpers import write_set
 

@@ -6,7 +6,7 @@ import pytest
 
 from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation import RefinerFigures
+from napari_wildseg.evaluation import RefinerFigures
 
 
 def figures():

@@ -10,14 +10,14 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_wildseg.engine.samples import load_sample
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.io import read_labels
 
 
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch, starter):
     from napari_wildseg.engine import segmenter
-    from napari_wildseg.engine.large import segmenter as large
+    from napari_wildseg.engine.large import large_segmenter as large
 
     for module in (segmenter, large):
         monkeypatch.setattr(module, "load_model", lambda spec, **options: starter)

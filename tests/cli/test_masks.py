@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_wildseg.cli.main import main
-from napari_wildseg.engine.evaluation import open_set
+from napari_wildseg.evaluation import open_set
 from napari_wildseg.io import LabelImage, VOCDataSet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.cli.results import refuse, result_paths, write_results
+from napari_wildseg.cli.result_files import refuse, result_paths, write_results
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.io import LabelImage, read_labels
 

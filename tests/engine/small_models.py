@@ -7,8 +7,8 @@ import zlib
 import torch
 from torch import nn
 
-from napari_wildseg.engine.light_import import import_open_clip
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.models.light_import import import_open_clip
 
 import_open_clip()  # first of all tests: PyTorch's compiler takes two seconds and none needs it
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.engine.automatic import automatic_classes
+from napari_wildseg.engine.auto_segment import automatic_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.samples import load_sample
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
 
 

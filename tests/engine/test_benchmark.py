@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from napari_wildseg.engine import benchmark
 from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.evaluation import benchmark
 
 
 def small(name: str, seed: int = 0):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.cache import EncodingCache, encoding_key
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.images.disk_cache import EncodingCache, encoding_key
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.attention import AttentionRelevance
 from napari_wildseg.engine.relevance.dense import DenseRelevance

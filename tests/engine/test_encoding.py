@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.encoding import GRID_SIDE, encode_steps, grid_of
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.images.encoding import GRID_SIDE, encode_steps, grid_of
+from napari_wildseg.engine.images.views import make_views
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.views import make_views
 
 
 class Network(torch.nn.Module):
@@ -161,7 +161,7 @@ def test_the_grid_has_the_shape_of_the_image(shape, expected):
 
 
 def test_sizes_agree_by_a_product_and_what_one_denies_is_denied():
-    from napari_wildseg.engine.encoding import agreement
+    from napari_wildseg.engine.images.encoding import agreement
 
     maps = torch.tensor([[[[4.0, 2.0, -1.0]]], [[[1.0, -2.0, -3.0]]]])
     assert agreement(maps)[0, 0].tolist() == pytest.approx([2, 0, -2])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.engine.familiarity import familiarity, of_class
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.engine.names.familiarity import familiarity, of_class
+from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from tests.engine.small_models import make_model
 
 COMMON = ["cat", "Laptop", "people", "dogs", "cup of coffee", "a photo of a cat", "sky", "glasses"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.rgb import as_rgb
 
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)

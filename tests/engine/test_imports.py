@@ -37,8 +37,11 @@ def named(path):
 # People look for `save` on what they want to save, so a result and a memory reach up to the files:
 # when it is called, and nowhere else. These are the only arrows that go the other way.
 EXCEPTIONS = {
-    "engine/result.py": ("napari_wildseg.io.results", {"save_result"}),
-    "engine/memory/memory.py": ("napari_wildseg.io.memory", {"load_memory", "save_memory"}),
+    "engine/result.py": ("napari_wildseg.io.save_result", {"save_result"}),
+    "engine/memory/class_memory.py": (
+        "napari_wildseg.io.memory_file",
+        {"load_memory", "save_memory"},
+    ),
 }
 
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from napari_wildseg.engine import light_import
-from napari_wildseg.engine.light_import import without_compiler
+from napari_wildseg.engine.models import light_import
+from napari_wildseg.engine.models.light_import import without_compiler
 
 COMPILER = """
 from slow_compiler import utils

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import (
+from napari_wildseg.engine.names.palette import (
     PALETTES,
     VISIONS,
     as_seen,

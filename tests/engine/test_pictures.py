@@ -11,8 +11,13 @@ import tifffile
 from PIL import Image
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import count_planes, read_picture, split_plane, stem_of
-from napari_wildseg.engine.samples import SAMPLES, load_sample
+from napari_wildseg.engine.pictures.picture_files import (
+    count_planes,
+    read_picture,
+    split_plane,
+    stem_of,
+)
+from napari_wildseg.engine.pictures.samples import SAMPLES, load_sample
 
 RAMP = np.arange(6 * 10 * 3, dtype=np.uint8).reshape(6, 10, 3)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_wildseg.engine.pixels import lab_of, resize
+from napari_wildseg.engine.images.pixels import lab_of, resize
 
 
 def test_lab_of_white_black_and_red():

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.engine.presence import ABSENT, LEAST, Presence, PresenceTest
-from napari_wildseg.engine.pseudo_labels import normalise
-from napari_wildseg.engine.samples import load_sample
+from napari_wildseg.engine.maps.presence import ABSENT, LEAST, Presence, PresenceTest
+from napari_wildseg.engine.maps.pseudo_labels import normalise
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_wildseg.engine.pseudo_labels import Evidence, decide, normalise
+from napari_wildseg.engine.maps.pseudo_labels import Evidence, decide, normalise
 
 MAPS = hnp.arrays(
     np.float32,

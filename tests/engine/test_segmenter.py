@@ -10,7 +10,7 @@ import torch
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.segmenter import Segmenter
 

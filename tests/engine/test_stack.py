@@ -8,9 +8,9 @@ import pytest
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.engine.propagation import look_of, propagate
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.stack import order_of, segment_stack_steps
+from napari_wildseg.engine.stacks.propagation import look_of, propagate
+from napari_wildseg.engine.stacks.segment_stack import order_of, segment_stack_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ import torch
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
 
 
 @pytest.fixture(scope="module")

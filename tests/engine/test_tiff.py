@@ -13,10 +13,10 @@ import tifffile
 from PIL import Image, ImageCms
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import as_rgb
-from napari_wildseg.engine.pictures import count_planes, read_picture
+from napari_wildseg.engine.images.rgb import as_rgb
+from napari_wildseg.engine.pictures.picture_files import count_planes, read_picture
+from napari_wildseg.io.image_files import open_large, planes_in
 from napari_wildseg.io.lazy import open_lazily
-from napari_wildseg.io.pictures import open_large, planes_in
 
 SHAPE = (40, 60)
 RED = (220, 30, 20)

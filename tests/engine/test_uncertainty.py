@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.maps.uncertainty import WEIGHTS, judge
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.uncertainty import WEIGHTS, judge
 
 from .small_models import make_model
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.views import MAX_WINDOWS, PRESETS, View, make_views, merge, render
+from napari_wildseg.engine.images.views import MAX_WINDOWS, PRESETS, View, make_views, merge, render
 
 SHAPES = [(96, 96), (60, 100), (250, 90), (41, 67), (50, 240)]
 CELL = 8

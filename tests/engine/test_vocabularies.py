@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.vocabularies import (
+from napari_wildseg.engine.names.vocabularies import (
     BUNDLED,
     VOCABULARIES,
     load_vocabulary,

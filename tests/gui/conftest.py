@@ -122,7 +122,7 @@ class Desk:
 
     def finish(self) -> None:
         """Wait until the worker has done, or dropped, whatever it was asked for."""
-        from napari_wildseg.gui.worker import Job, shared_worker
+        from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 
         ended: list[bool] = []
         shared_worker().submit(Job(lambda: iter(()), on_end=lambda: ended.append(True)))

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QApplication
 from napari_wildseg.batch import Batch, BatchSettings, ReviewQueue, batch_steps
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.gui import batch_process
-from napari_wildseg.gui.batch_process import KILLED, BatchProcess, as_labels
+from napari_wildseg.gui.jobs import batch_process
+from napari_wildseg.gui.jobs.batch_process import KILLED, BatchProcess, as_labels
 
 from ..batch.conftest import write_pictures
 
@@ -77,7 +77,7 @@ def build_arguments(request):
     """What the command makes of a request."""
     import argparse
 
-    from napari_wildseg.cli.batch import add_arguments
+    from napari_wildseg.cli.commands.batch_command import add_arguments
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)

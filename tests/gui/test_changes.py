@@ -10,10 +10,10 @@ from scipy import ndimage
 
 from napari_wildseg.engine.changes import changes_between
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.changes import refined_sentence
-from napari_wildseg.gui.corrections import Tracker
-from napari_wildseg.gui.decisions import LABELS, PSEUDO, Patch, Standings
-from napari_wildseg.gui.jobs import Difference
+from napari_wildseg.gui.annotation.correction_history import Tracker
+from napari_wildseg.gui.annotation.decisions import LABELS, PSEUDO, Patch, Standings
+from napari_wildseg.gui.jobs.engine_jobs import Difference
+from napari_wildseg.gui.layers.change_overlay import refined_sentence
 from napari_wildseg.gui.widget import WARNING_COLOURS
 
 from .annotator import NAMES, paint, wrong_spot

@@ -7,7 +7,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.batch import Batch, BatchSettings, batch_steps
-from napari_wildseg.batch.learned import MEMORY
+from napari_wildseg.batch.memory_in_use import MEMORY
 from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.progress import drain
 

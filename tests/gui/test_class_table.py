@@ -8,8 +8,8 @@ from qtpy.QtGui import QColor
 
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui import classes as class_list
-from napari_wildseg.gui.class_table import AREA, LOCK, NAME, ClassTable, swatch
+from napari_wildseg.gui.controls.class_table import AREA, LOCK, NAME, ClassTable, swatch
+from napari_wildseg.gui.layers import class_list as class_list
 
 CLASSES = parse_classes("cat, cup of coffee=cup|mug")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.corrections import Tracker
-from napari_wildseg.gui.decisions import (
+from napari_wildseg.gui.annotation.correction_history import Tracker
+from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     Patch,
     Standings,
@@ -18,8 +18,8 @@ from napari_wildseg.gui.decisions import (
     as_decided,
     merge,
 )
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.tracked import TrackedLayer
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+from napari_wildseg.gui.layers.display import Plane
 
 PLANE = Plane((None, None))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_wildseg.gui.display import (
+from napari_wildseg.gui.layers.display import (
     Plane,
     capture,
     channels_of,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QMessageBox
 
-from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.export import Choice, name_of
-from napari_wildseg.gui.export_dialog import ExportDialog
+from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.io import COCODataSet, VOCDataSet, load_project, read_labels
 
 NAMES = "cup of coffee=cup|mug, table"

@@ -12,9 +12,9 @@ from npe2 import PluginManifest
 import napari_wildseg
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui import settings
-from napari_wildseg.gui.files import get_reader, write_labels_layer
-from napari_wildseg.gui.layers import class_names, make_labels
+from napari_wildseg.gui import preferences
+from napari_wildseg.gui.layer_files import get_reader, write_labels_layer
+from napari_wildseg.gui.layers.label_pair import class_names, make_labels
 from napari_wildseg.io import read_labels
 
 MANIFEST = Path(napari_wildseg.__file__).with_name("napari.yaml")
@@ -140,14 +140,14 @@ def test_sample_data_opens_with_names_that_fit(desk):
 
 
 def test_preferences_reach_a_new_widget(plugin_settings, npe2pm):
-    assert settings.load() == settings.Settings()
+    assert preferences.load() == preferences.Settings()
     npe2pm.register(PluginManifest.from_file(MANIFEST))
     from napari.settings import get_plugin_settings
 
     page = get_plugin_settings("napari-wildseg").segmentation
     page.threshold = 0.3
     page.refine_at_once = False
-    loaded = settings.load()
+    loaded = preferences.load()
     assert loaded.threshold == 0.3
     assert not loaded.refine_at_once
     assert loaded.model == "starter"

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_wildseg.gui.focus import FocusMark
+from napari_wildseg.gui.controls.focus import FocusMark
 
 LOOP = """image model new_class suggest suggestion suggestion classes auto_segment threshold
 refine_at_once refine near_strokes show_changes confirm_region more memory memory_more export

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.gui.decisions import UNLABELLED
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.replaced import carried, place_in
+from napari_wildseg.gui.annotation.decisions import UNLABELLED
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.layers.replaced_pixels import carried, place_in
 
 from .annotator import NAMES, paint
 

@@ -15,10 +15,10 @@ from napari.layers import Image
 
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.gui import export, state
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.layers import why_no_labels
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.layers.label_pair import why_no_labels
 from napari_wildseg.gui.recovery import RecoveryStore
-from napari_wildseg.gui.session import LABELS, PSEUDO
 
 PHOTO = (np.indices((60, 80)).sum(0) % 251).astype(np.uint8)
 
@@ -231,7 +231,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
 
 
 def test_the_window_says_that_corrections_cannot_be_kept(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.gui.safekeeping.AGAIN", 0.0)
+    monkeypatch.setattr("napari_wildseg.gui.annotation.autosave.AGAIN", 0.0)
     (tmp_path / "file").write_text("in the way")
     d = desk()
     d.controller.safekeeping.store = RecoveryStore(tmp_path / "file" / "records")
@@ -253,7 +253,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.display import Plane
+from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.gui.recovery import Claim, RecoveryStore
 
 store = RecoveryStore(Path(sys.argv[1]))

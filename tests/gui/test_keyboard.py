@@ -32,8 +32,13 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
 
 def test_keyboard(desk, photo):
-    from napari_wildseg.gui.sections.edit import CHANGES_KEY, CONFIRM_KEY, NEAR_KEY, REFINE_KEY
-    from napari_wildseg.gui.sections.run import AUTO_SEGMENT_KEY
+    from napari_wildseg.gui.sections.edit_section import (
+        CHANGES_KEY,
+        CONFIRM_KEY,
+        NEAR_KEY,
+        REFINE_KEY,
+    )
+    from napari_wildseg.gui.sections.run_section import AUTO_SEGMENT_KEY
 
     ours = {AUTO_SEGMENT_KEY, REFINE_KEY, NEAR_KEY, CHANGES_KEY, CONFIRM_KEY}
     d = desk(photo, NAMES)

@@ -7,8 +7,8 @@ import pytest
 from napari.layers import Image
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.layers import align, class_names, make_labels, place_of
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.layers.label_pair import align, class_names, make_labels, place_of
 
 CLASSES = parse_classes("cat, dog")
 AFFINE = np.array([[1, 0.2, 5], [0.1, 1.5, -3], [0, 0, 1.0]])

@@ -43,7 +43,7 @@ def test_every_contribution_points_to_a_command():
 
 
 def test_preferences_are_those_of_the_code():
-    from napari_wildseg.gui.settings import Settings
+    from napari_wildseg.gui.preferences import Settings
 
     page = PARSED["contributions"]["configurations"]["segmentation"]["properties"]
     assert {name: entry["default"] for name, entry in page.items()} == vars(Settings())

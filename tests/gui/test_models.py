@@ -14,7 +14,7 @@ from .annotator import NAMES, paint, wrong_spot
 def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     from napari.utils.notifications import notification_manager
 
-    from napari_wildseg.engine.models import download
+    from napari_wildseg.engine.models.weights import download
 
     asked = []
 

@@ -11,8 +11,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_wildseg.gui.label_layers import LabelLayers
 from napari_wildseg.gui.late_controls import controls_later
+from napari_wildseg.gui.layers.label_layers import LabelLayers
 from napari_wildseg.gui.new_layer import add_in_turns
 
 

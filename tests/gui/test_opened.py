@@ -7,8 +7,8 @@ import pytest
 from napari.layers import Layer
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.files import read_labels_layer
-from napari_wildseg.gui.opened import _rows
+from napari_wildseg.gui.layer_files import read_labels_layer
+from napari_wildseg.gui.layers.opened_labels import _rows
 from napari_wildseg.gui.state import put_back
 from napari_wildseg.io import LabelImage, Project, write_labels
 

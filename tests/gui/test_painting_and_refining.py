@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_wildseg.gui.strokes import brushed
+from napari_wildseg.gui.annotation.brush_strokes import brushed
 
 from .annotator import NAMES, paint, stroke, wrong_spot
 

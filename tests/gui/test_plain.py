@@ -9,8 +9,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_wildseg.gui import notices
-from napari_wildseg.gui.layers import class_names, colours_and_features, dress, make_labels
-from napari_wildseg.gui.plain import plain, raw
+from napari_wildseg.gui.controls.plain_text import plain, raw
+from napari_wildseg.gui.layers.label_pair import (
+    class_names,
+    colours_and_features,
+    dress,
+    make_labels,
+)
 
 EVIL = '<img src="file:/tmp/x.png">'
 

@@ -16,9 +16,9 @@ from napari.layers import Image
 
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.gui import classes as class_list
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.identity import old_key
+from napari_wildseg.gui.annotation.image_identity import old_key
+from napari_wildseg.gui.layers import class_list as class_list
+from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.gui.recovery import Claim, RecoveryStore, default_folder, image_key
 from napari_wildseg.io import atomic
 

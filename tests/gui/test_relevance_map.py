@@ -7,9 +7,9 @@ import pytest
 from napari.layers import Image
 
 from napari_wildseg.engine.large.layout import Box
-from napari_wildseg.gui import display
-from napari_wildseg.gui.display import Plane, channels_of
-from napari_wildseg.gui.layers import place_of
+from napari_wildseg.gui.layers import display
+from napari_wildseg.gui.layers.display import Plane, channels_of
+from napari_wildseg.gui.layers.label_pair import place_of
 
 TURNED = np.array([[0.9, -0.3, 4.0], [0.2, 1.1, -3.0], [0.0, 0.0, 1.0]])
 
@@ -90,7 +90,7 @@ def test_the_map_of_a_large_plane_is_coarser_and_lies_on_it(desk, monkeypatch):
     from skimage.transform import resize
 
     monkeypatch.setattr(display, "WINDOWED", 300 * 300)
-    monkeypatch.setattr("napari_wildseg.gui.windowed.MAP_SIDE", 120)
+    monkeypatch.setattr("napari_wildseg.gui.jobs.windowed_segmenter.MAP_SIDE", 120)
     photo = (resize(data.chelsea(), (400, 500)) * 255).astype(np.uint8)
     d = desk(photo, "cat", scale=(0.5, 2), rotate=25, affine=TURNED)
     d.run("auto_segment")

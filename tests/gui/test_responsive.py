@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_wildseg.gui import runner
+from napari_wildseg.gui.jobs import runner
 
 
 class Watchdog:

@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
-from napari_wildseg.gui.jobs import segment_steps
+from napari_wildseg.gui.jobs.engine_jobs import segment_steps
 
 from .annotator import NAMES
 
@@ -82,7 +82,9 @@ def test_the_latest_run_wins(desk, photo):
 def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import activity, controller, runner
+    from napari_wildseg.gui import activity
+    from napari_wildseg.gui.actions import controller
+    from napari_wildseg.gui.jobs import runner
 
     seen = threading.Event()
 
@@ -114,7 +116,8 @@ def test_the_first_run_has_its_bar_before_it_loads_the_libraries(desk, photo, mo
     """While they are loaded, both threads want Python's lock, and drawing a bar takes long."""
     from napari.utils import progress
 
-    from napari_wildseg.gui import controller, runner
+    from napari_wildseg.gui.actions import controller
+    from napari_wildseg.gui.jobs import runner
 
     bars = []
 
@@ -134,7 +137,8 @@ def test_the_first_run_has_its_bar_before_it_loads_the_libraries(desk, photo, mo
 def test_a_first_run_cancelled_before_it_starts_never_does(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import controller, runner
+    from napari_wildseg.gui.actions import controller
+    from napari_wildseg.gui.jobs import runner
 
     started, submitted = [], []
     submit = runner.shared_worker().submit
@@ -156,7 +160,8 @@ def test_a_first_run_cancelled_before_it_starts_never_does(desk, photo, qtbot, m
 
 def test_a_job_that_asks_no_model_gets_no_bar_for_the_libraries(desk, monkeypatch):
     """An export before the first Auto-segment is short, and loads none of them."""
-    from napari_wildseg.gui import activity, runner
+    from napari_wildseg.gui import activity
+    from napari_wildseg.gui.jobs import runner
 
     bars, submitted = [], []
     monkeypatch.setattr(runner, "pending", lambda: ["torch"])

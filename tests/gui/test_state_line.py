@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.gui.class_sets import load_classes, save_classes
+from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
 from napari_wildseg.gui.notices import counted, listed
 
 NAMES = "cup of coffee, table"

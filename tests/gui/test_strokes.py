@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_wildseg.gui.strokes import brushed
+from napari_wildseg.gui.annotation.brush_strokes import brushed
 
 from .annotator import stroke
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_wildseg.gui import long_write
-from napari_wildseg.gui.decisions import UNLABELLED
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.jobs import Outcome
-from napari_wildseg.gui.session import LABELS, ImageSession
-from napari_wildseg.gui.takeover import Arrival
-from napari_wildseg.gui.tracked import TrackedLayer
+from napari_wildseg.gui.annotation.decisions import UNLABELLED
+from napari_wildseg.gui.annotation.session import LABELS, ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+from napari_wildseg.gui.jobs.engine_jobs import Outcome
+from napari_wildseg.gui.layers import long_write
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.layers.takeover import Arrival
 
 from .test_responsive import Watchdog
 

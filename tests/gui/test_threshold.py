@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_wildseg.gui import threshold
+from napari_wildseg.gui.actions import threshold
 
 from .annotator import NAMES
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from napari_wildseg.gui import imports, warmup
 from napari_wildseg.gui.idle import Hands
-from napari_wildseg.gui.jobs import EnginePool
+from napari_wildseg.gui.jobs.engine_jobs import EnginePool
 
 MODULES = ("wildseg_first_of_test", "wildseg_second_of_test")
 

@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
+from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.export import Choice
-from napari_wildseg.gui.export_dialog import ExportDialog
 
 from .annotator import NAMES, paint, wrong_spot
 

@@ -11,8 +11,8 @@ from skimage.transform import resize
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.large import LargeSegmenter
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.gui import display
-from napari_wildseg.gui.windowed import WindowedSegmenter
+from napari_wildseg.gui.jobs.windowed_segmenter import WindowedSegmenter
+from napari_wildseg.gui.layers import display
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.worker import Job, Worker
+from napari_wildseg.gui.jobs.worker_thread import Job, Worker
 
 
 @pytest.fixture
@@ -117,7 +117,8 @@ def test_way_is_given_between_the_steps_of_a_job(worker, qtbot, monkeypatch):
     """The GUI thread shows how far the job is, before the job goes on."""
     seen, ended = [], []
     monkeypatch.setattr(
-        "napari_wildseg.gui.worker.Courtesy.give_way", lambda self: seen.append(("way",))
+        "napari_wildseg.gui.jobs.worker_thread.Courtesy.give_way",
+        lambda self: seen.append(("way",)),
     )
     job = Job(lambda: counting(2, seen))
     job.on_end = lambda: ended.append(True)

@@ -16,9 +16,9 @@ import zarr
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures import read_picture
 from napari_wildseg.io import LabelImage, read_labels, write_labels
-from napari_wildseg.io.bombs import declared_within, deflate_within
 from napari_wildseg.io.lazy import open_lazily
-from napari_wildseg.io.zarr_checks import check_array
+from napari_wildseg.io.safety.bombs import declared_within, deflate_within
+from napari_wildseg.io.safety.zarr_checks import check_array
 
 BOMB = 300_000_000
 
@@ -159,7 +159,7 @@ def test_coco_of_very_many_small_polygons_is_read_in_time(tmp_path):
 
 def test_evaluation_measures_outlines_too(tmp_path):
     """The other reader of COCO draws no endless outline either."""
-    from napari_wildseg.engine.evaluation.published import COCOItem
+    from napari_wildseg.evaluation.published import COCOItem
 
     zigzag = [value for n in range(5000) for value in ((-400_000 if n % 2 else 400_000), 0)]
     instances = ((1, {"id": 4, "segmentation": [zigzag]}),)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.corrections import read_corrections, write_corrections
+from napari_wildseg.io.corrections_file import read_corrections, write_corrections
 
 
 @given(

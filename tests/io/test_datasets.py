@@ -13,7 +13,7 @@ import pytest
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io import COCODataSet, LabelImage, VOCDataSet
-from napari_wildseg.io.locks import locked
+from napari_wildseg.io.safety.locks import locked
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 SETS = pytest.mark.parametrize("kind", [VOCDataSet, COCODataSet])
@@ -71,7 +71,7 @@ def test_an_open_set_takes_classes_that_were_added_since(tmp_path, kind):
 
 @SETS
 def test_a_set_that_another_program_keeps_locked_is_not_touched(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.io.locks.WAIT", 0)
+    monkeypatch.setattr("napari_wildseg.io.safety.locks.WAIT", 0)
     data = kind(tmp_path)
     data.add("a", PICTURE, labels_of("cat"))
     before = sorted(tmp_path.rglob("*"))

@@ -14,12 +14,12 @@ from PIL import Image
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import read_picture, upright
+from napari_wildseg.engine.pictures.picture_files import read_picture, upright
 from napari_wildseg.io import COCODataSet, LabelImage, read_labels, write_labels
-from napari_wildseg.io.corrections import read_corrections
+from napari_wildseg.io.corrections_file import read_corrections
 from napari_wildseg.io.formats.coco import annotations_of
 from napari_wildseg.io.lazy import open_lazily
-from napari_wildseg.io.polygons import components
+from napari_wildseg.io.masks.polygons import components
 
 SQUARE = [3, 2, 9, 2, 9, 6, 3, 6]
 
@@ -392,7 +392,7 @@ def test_one_of_several_label_images_is_chosen(tmp_path: Path):
     assert read_labels(folder / "labels" / "cells").labels.max() == 1
     with pytest.raises(InputError, match='no label image "x"'):
         read_labels(folder, label="x")
-    from napari_wildseg.gui.files import read_labels_layer
+    from napari_wildseg.gui.layer_files import read_labels_layer
 
     assert [meta["name"] for _, meta, _ in read_labels_layer(str(folder))] == ["cells", "nuclei"]
 

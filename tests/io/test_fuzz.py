@@ -26,7 +26,7 @@ from napari_wildseg.io import (
     save_project,
     write_labels,
 )
-from napari_wildseg.io.corrections import read_corrections, write_corrections
+from napari_wildseg.io.corrections_file import read_corrections, write_corrections
 
 EACH = 150
 SECONDS = 20  # of the processor for one mutation; far more than any takes

@@ -10,8 +10,8 @@ from hypothesis import given
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import voc_palette
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.engine.names.palette import voc_palette
+from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.io import LabelImage
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.label_image import (

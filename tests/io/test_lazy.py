@@ -10,7 +10,7 @@ import zarr
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io import read_labels
-from napari_wildseg.io.label_tiles import labels_on_disk
+from napari_wildseg.io.formats.label_tiles import labels_on_disk
 from napari_wildseg.io.lazy import open_lazily
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
+from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
 
 MASKS = arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
 

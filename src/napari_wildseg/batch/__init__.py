@@ -5,12 +5,12 @@ Above `io` and the engine, below the terminal and the window; imports neither na
 
 from __future__ import annotations
 
-from napari_wildseg.batch.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.batch_settings import BatchSettings
+from napari_wildseg.batch.plan.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.plan.worklist import WorkItem, list_images
 from napari_wildseg.batch.report import Report, read_report
-from napari_wildseg.batch.review import ReviewItem, ReviewQueue
-from napari_wildseg.batch.run import Batch, batch_steps
-from napari_wildseg.batch.settings import BatchSettings
-from napari_wildseg.batch.worklist import WorkItem, list_images
+from napari_wildseg.batch.review_queue import ReviewItem, ReviewQueue
+from napari_wildseg.batch.run_batch import Batch, batch_steps
 
 __all__ = [
     "Batch",

@@ -8,24 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_wildseg.batch.class_plan import ClassPlan
+from napari_wildseg.batch.batch_settings import BatchSettings
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.learned import MemoryFile, new_segmenter
+from napari_wildseg.batch.memory_in_use import MemoryFile, new_segmenter
 from napari_wildseg.batch.outputs import Output
-from napari_wildseg.batch.settings import BatchSettings
-from napari_wildseg.batch.worklist import WorkItem
+from napari_wildseg.batch.plan.class_plan import ClassPlan
+from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.uncertainty import Uncertainty
 from napari_wildseg.engine.progress import Steps, drain
-from napari_wildseg.engine.thresholds import CUT
-from napari_wildseg.engine.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_wildseg.engine.large import LargeSegmenter
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.segmenter import Segmenter
 
 T = TypeVar("T")
@@ -214,7 +214,7 @@ def record_of(
     notices : tuple of str
         Sentences for the annotator.
     look : tuple of float
-        What kind of image it is, see `napari_wildseg.batch.looks`.
+        What kind of image it is, see `napari_wildseg.batch.likeness`.
     """
     values = [info.id for info in classes]
     if counts[UNLABELLED]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.pictures import reason
+from napari_wildseg.engine.pictures.picture_files import reason
 from napari_wildseg.io.atomic import atomic_write, cannot_write
 from napari_wildseg.io.datasets import BATCH_FOLDER
-from napari_wildseg.io.locks import wait_for_lock
-from napari_wildseg.io.names import stays_inside, usable_name
+from napari_wildseg.io.safety.file_names import stays_inside, usable_name
+from napari_wildseg.io.safety.locks import wait_for_lock
 
 FOLDER = BATCH_FOLDER
 """Folder inside the output folder that holds the journal and the parts of shared files."""
@@ -53,7 +53,7 @@ class Record:
     memory : str
         Short digest of the class memory it was done with; ``""`` for none.
     look : tuple of float
-        What kind of image it is, see `napari_wildseg.batch.looks`; empty where that is not known.
+        What kind of image it is, see `napari_wildseg.batch.likeness`; empty where not known.
     """
 
     name: str

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_wildseg.batch.journal import FOLDER, Record
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import voc_palette
+from napari_wildseg.engine.names.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_path, atomic_write
 from napari_wildseg.io.datasets import jpeg_bytes, labelmap_bytes, png_bytes
 from napari_wildseg.io.formats import Format, png
@@ -44,7 +44,7 @@ class Output(Protocol):
 
     @property
     def takes_tiles(self) -> bool:
-        """Whether labels can be written tile by tile (`napari_wildseg.io.label_tiles`)."""
+        """Whether labels can be written tile by tile (`napari_wildseg.io.formats.label_tiles`)."""
 
     def files(self, name: str) -> list[str]:
         """Files of one image, relative to the folder.

@@ -11,13 +11,13 @@ from typing import Any
 
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.origin import Origin, origins_of
-from napari_wildseg.engine.arguments import checked_path
+from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json, dump_json
-from napari_wildseg.io.names import stays_inside
+from napari_wildseg.io.safety.file_names import stays_inside
 
 NAME = "report.json"
 TABLE = "report.csv"

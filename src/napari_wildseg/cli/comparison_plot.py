@@ -11,7 +11,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.evaluation import RefinerFigures
+    from napari_wildseg.evaluation import RefinerFigures
 
 ENDINGS = (".png", ".svg", ".pdf")
 """What a plot can be written as."""

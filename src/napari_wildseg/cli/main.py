@@ -23,7 +23,10 @@ COMMANDS = (
     "models",
     "benchmark",
 )
-"""Modules of this package, each with ``HELP``, ``add_arguments(parser)`` and ``run(args)``."""
+"""Commands; each is a module ``commands/NAME_command.py``.
+
+A module has ``HELP``, ``add_arguments(parser)`` and ``run(args)``.
+"""
 
 _DEBUG = "WILDSEG_DEBUG"
 
@@ -54,7 +57,7 @@ def build_parser() -> Parser:
         title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
     )
     for name in COMMANDS:
-        module = import_module(f"napari_wildseg.cli.{name}")
+        module = import_module(f"napari_wildseg.cli.commands.{name}_command")
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import palette_colour
+from napari_wildseg.engine.names.palette import palette_colour
 
 BACKGROUND = 0
 UNLABELLED = 255
@@ -40,7 +40,7 @@ class ClassInfo:
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:
-    """Return the default colour of a class; see `napari_wildseg.engine.palette`.
+    """Return the default colour of a class; see `napari_wildseg.engine.names.palette`.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class Result:
         """
         # The one place where the engine reaches up to the rooms above it, and only when it is
         # called: people look for `save` on what they want to save.
-        from napari_wildseg.io.results import save_result
+        from napari_wildseg.io.save_result import save_result
 
         return save_result(path, self, image=image, overwrite=overwrite, **options)
 

@@ -10,36 +10,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.arguments import checked_path, require
-from napari_wildseg.engine.automatic import segment_auto_steps
-from napari_wildseg.engine.cache import EncodingCache
+from napari_wildseg.engine.auto_segment import segment_auto_steps
+from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.familiarity import Familiarity, familiarity, notices_about
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.disk_cache import EncodingCache
+from napari_wildseg.engine.images.encoding import ImageEncoding, encode_steps
+from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.limits import Limits, new_strokes
-from napari_wildseg.engine.memory.memory import ClassMemory
+from napari_wildseg.engine.maps.class_maps import Segmentation, to_pixels
+from napari_wildseg.engine.maps.presence import PresenceTest, Rivals
+from napari_wildseg.engine.maps.pseudo_labels import decide, normalise
+from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, judge, look_grid
+from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.base import CLIPModel
-from napari_wildseg.engine.presence import PresenceTest, Rivals
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.names.familiarity import Familiarity, familiarity, notices_about
+from napari_wildseg.engine.names.tagging import everyday_rivals, tag, tag_whole
+from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
-from napari_wildseg.engine.propagation import Look, look_of
-from napari_wildseg.engine.pseudo_labels import decide, normalise
 from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.refine.default import DefaultRefinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
-from napari_wildseg.engine.segmentation import Segmentation, to_pixels
-from napari_wildseg.engine.tagging import everyday_rivals, tag, tag_whole
-from napari_wildseg.engine.texts import BACKGROUND_WORDS, checked_background, text_rows
-from napari_wildseg.engine.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.stacks.propagation import Look, look_of
 from napari_wildseg.engine.turns import Turns, one_thread
-from napari_wildseg.engine.uncertainty import Uncertainty, judge, look_grid
-from napari_wildseg.engine.vocabularies import names_of
 
 _NO_LIMITS = Limits()
 
@@ -155,7 +155,7 @@ class Segmenter:
         Parameters
         ----------
         image : array_like
-            See `napari_wildseg.engine.images.as_rgb` for what is taken.
+            See `napari_wildseg.engine.images.rgb.as_rgb` for what is taken.
 
         Raises
         ------
@@ -306,8 +306,8 @@ class Segmenter:
         Parameters
         ----------
         vocabulary : str or sequence of str
-            A ready list (see `napari_wildseg.engine.vocabularies.VOCABULARIES`), the path of a
-            text or CSV file, or the names themselves.
+            A ready list (see `napari_wildseg.engine.names.vocabularies.VOCABULARIES`), the path
+            of a text or CSV file, or the names themselves.
         top : int
             How many at most.
         merge_duplicates : bool
@@ -319,8 +319,8 @@ class Segmenter:
         -------
         list of (str, float)
             Names and scores, best first. Scores are in [0, 1], and
-            `napari_wildseg.engine.thresholds.CUT` is the line between present and not, for every
-            vocabulary; only ``whole_image`` gives cosines.
+            `napari_wildseg.engine.maps.thresholds.CUT` is the line between present and not, for
+            every vocabulary; only ``whole_image`` gives cosines.
 
         Raises
         ------

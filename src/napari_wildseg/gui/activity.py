@@ -10,8 +10,8 @@ from napari.utils import progress
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.painting import TURN, hold_painting, hold_spinners, main_windows
-from napari_wildseg.gui.plain import plain
 
 
 class _Bar(progress):  # type: ignore[misc]

@@ -12,11 +12,11 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui.decisions import UNLABELLED, label_values, labels_in
-from napari_wildseg.gui.display import Plane, capture, planes_like
-from napari_wildseg.gui.files import place_in_file
-from napari_wildseg.gui.layers import place_of, read_plane
-from napari_wildseg.gui.session import LABELS, PSEUDO
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.layer_files import place_in_file
+from napari_wildseg.gui.layers.display import Plane, capture, planes_like
+from napari_wildseg.gui.layers.label_pair import place_of, read_plane
 from napari_wildseg.gui.state import whole
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.display import PlaneSource
-    from napari_wildseg.gui.session import ImageSession
-    from napari_wildseg.gui.tracked import TrackedLayer
+    from napari_wildseg.gui.annotation.session import ImageSession
+    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+    from napari_wildseg.gui.layers.display import PlaneSource
     from napari_wildseg.io import LabelImage
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
@@ -353,9 +353,9 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
     list of Path
         Every file written.
     """
-    from napari_wildseg.engine.images import as_rgb
+    from napari_wildseg.engine.images.rgb import as_rgb
     from napari_wildseg.io import COCODataSet, VOCDataSet, write_labels
-    from napari_wildseg.io.unlabelled import fill_unlabelled
+    from napari_wildseg.io.masks.unlabelled import fill_unlabelled
 
     if not choice.folder.is_dir():
         raise InputError(f"{no_folder(choice.folder)}: choose another.")

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_wildseg.engine.import_guard import keep_out_triton
-from napari_wildseg.engine.light_import import without_compiler
+from napari_wildseg.engine.models.light_import import without_compiler
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.garbage import set_aside
 from napari_wildseg.gui.python_lock import giving_way_between_imports

@@ -15,8 +15,8 @@ from qtpy.QtCore import QTimer
 
 from napari_wildseg.gui.early_visual import made_ahead
 from napari_wildseg.gui.late_controls import controls_later
+from napari_wildseg.gui.layers.selecting import no_status
 from napari_wildseg.gui.painting import TURN, draw_canvases, hold_painting
-from napari_wildseg.gui.selecting import no_status
 
 if TYPE_CHECKING:
     from napari import Viewer

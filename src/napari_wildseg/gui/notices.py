@@ -9,7 +9,7 @@ from typing import Any
 from napari.utils import notifications
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.gui.plain import plain
+from napari_wildseg.gui.controls.plain_text import plain
 
 _log = logging.getLogger(__name__)
 

@@ -31,9 +31,9 @@ from qtpy.QtCore import QStandardPaths
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.gui.display import Plane
-from napari_wildseg.gui.identity import image_key
-from napari_wildseg.io.locks import try_lock
+from napari_wildseg.gui.annotation.image_identity import image_key
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.io.safety.locks import try_lock
 
 __all__ = ["Claim", "RecoveryStore", "Saved", "default_folder", "image_key"]
 

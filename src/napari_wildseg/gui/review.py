@@ -11,9 +11,9 @@ from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
-from napari_wildseg.gui.decisions import as_decided
+from napari_wildseg.gui.annotation.decisions import as_decided
+from napari_wildseg.gui.annotation.session import LABELS
 from napari_wildseg.gui.notices import counted
-from napari_wildseg.gui.session import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from napari_wildseg.batch import ReviewItem, ReviewQueue
     from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.controller import Controller
-    from napari_wildseg.gui.tracked import TrackedLayer
+    from napari_wildseg.gui.actions.controller import Controller
+    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
     from napari_wildseg.io import LabelImage
 
 WHAT_TO_DO = "Paint what is wrong, Refine if need be, then Next: it is written for you."
@@ -214,7 +214,7 @@ def _same_corrections(one: LabelImage, other: LabelImage) -> bool:
 
 def _open(folder: str) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
     yield Progress(0, 1, "Opening the batch")
-    from napari_wildseg.batch.review import ReviewQueue
+    from napari_wildseg.batch.review_queue import ReviewQueue
     from napari_wildseg.engine.errors import InputError
 
     queue = ReviewQueue(folder)
@@ -227,7 +227,7 @@ def _reopen(
     folder: Path, item: ReviewItem, changed: LabelImage | None
 ) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
     yield Progress(0, 1, "Opening the batch")
-    from napari_wildseg.batch.review import ReviewQueue
+    from napari_wildseg.batch.review_queue import ReviewQueue
 
     queue = ReviewQueue(folder)
     if changed is not None:

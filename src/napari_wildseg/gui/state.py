@@ -8,24 +8,24 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.decisions import (
+from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     as_corrections,
     as_decided,
     label_values,
     merge,
 )
-from napari_wildseg.gui.display import Plane, level_array, level_shape, planes_like
-from napari_wildseg.gui.files import place_in_file
-from napari_wildseg.gui.layers import place_of, read_plane
-from napari_wildseg.gui.provenance import corrections_of
-from napari_wildseg.gui.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.annotation.provenance import corrections_of
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.layer_files import place_in_file
+from napari_wildseg.gui.layers.display import Plane, level_array, level_shape, planes_like
+from napari_wildseg.gui.layers.label_pair import place_of, read_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_wildseg.gui.controller import Controller
+    from napari_wildseg.gui.actions.controller import Controller
     from napari_wildseg.io import LabelImage, Project
 
 

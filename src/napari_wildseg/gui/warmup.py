@@ -21,10 +21,10 @@ from qtpy.QtWidgets import QWidget
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.idle import Hands
 from napari_wildseg.gui.imports import MODULES, import_steps
-from napari_wildseg.gui.worker import Job, shared_worker
+from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 
 if TYPE_CHECKING:
-    from napari_wildseg.gui.jobs import EnginePool
+    from napari_wildseg.gui.jobs.engine_jobs import EnginePool
 
 REST = 1.0
 """Seconds without mouse and keyboard before something is done ahead."""

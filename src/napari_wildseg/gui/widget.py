@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.brush import without_box
-from napari_wildseg.gui.controller import Controller
-from napari_wildseg.gui.focus import FocusMark, tab_in_reading_order
+from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
 from napari_wildseg.gui.keeper import Keeper
 from napari_wildseg.gui.programs import delete_programs_late
 from napari_wildseg.gui.sections import EXTRA
-from napari_wildseg.gui.sections.base import Folded, Section, timer
-from napari_wildseg.gui.sections.edit import EditSection
-from napari_wildseg.gui.sections.export import ExportSection
-from napari_wildseg.gui.sections.image import ImageSection
-from napari_wildseg.gui.sections.memory import MemorySection
-from napari_wildseg.gui.sections.names import NamesSection
-from napari_wildseg.gui.sections.run import RunSection
+from napari_wildseg.gui.sections.edit_section import EditSection
+from napari_wildseg.gui.sections.export_section import ExportSection
+from napari_wildseg.gui.sections.image_section import ImageSection
+from napari_wildseg.gui.sections.memory_section import MemorySection
+from napari_wildseg.gui.sections.names_section import NamesSection
+from napari_wildseg.gui.sections.run_section import RunSection
+from napari_wildseg.gui.sections.section import Folded, Section, timer
 from napari_wildseg.gui.warmup import WarmUp
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_wildseg.engine.arguments import checked_path
+from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
@@ -16,7 +16,7 @@ from napari_wildseg.io.label_image import (
     classes_to_json,
     dump_json,
 )
-from napari_wildseg.io.owners import check_owner
+from napari_wildseg.io.safety.owners import check_owner
 
 FORMAT = "napari-wildseg classes"
 VERSION = 1

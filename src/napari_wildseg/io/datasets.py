@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.arguments import checked_path, require
+from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import voc_palette
+from napari_wildseg.engine.names.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_files, plan_of, present, refuse_existing
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
@@ -25,8 +25,8 @@ from napari_wildseg.io.label_image import (
     dump_json,
     placeholder_class,
 )
-from napari_wildseg.io.locks import locked
-from napari_wildseg.io.names import usable_name
+from napari_wildseg.io.safety.file_names import usable_name
+from napari_wildseg.io.safety.locks import locked
 
 SPLITS = ("train", "val", "test", "trainval")
 

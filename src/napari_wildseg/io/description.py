@@ -15,7 +15,7 @@ from napari_wildseg.io.label_image import (
     LabelImage,
     classes_from_json,
 )
-from napari_wildseg.io.runs import corrections_of_runs
+from napari_wildseg.io.masks.runs import corrections_of_runs
 
 
 def described(values: NDArray[Any], about: object, where: str, **more: Any) -> LabelImage:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_wildseg.engine.arguments import require
+from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.classes import (
     MAX_CLASSES,
     MAX_NAME,
@@ -22,9 +22,9 @@ from napari_wildseg.engine.classes import (
     class_colour,
 )
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.palette import voc_palette
-from napari_wildseg.engine.pictures import reason
-from napari_wildseg.io.runs import runs_of
+from napari_wildseg.engine.names.palette import voc_palette
+from napari_wildseg.engine.pictures.picture_files import reason
+from napari_wildseg.io.masks.runs import runs_of
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeResult

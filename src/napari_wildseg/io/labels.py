@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from napari_wildseg.engine.arguments import checked_path, require
+from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats import FORMATS, Format
 from napari_wildseg.io.label_image import LabelImage
-from napari_wildseg.io.unlabelled import fill_unlabelled
+from napari_wildseg.io.masks.unlabelled import fill_unlabelled
 
 
 def format_of(path: str | Path, name: str | None = None) -> Format:

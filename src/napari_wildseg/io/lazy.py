@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, reason
-from napari_wildseg.engine.tiff import Coloured, check_compression, layout_of
-from napari_wildseg.io.ngff import attributes_of, place_of, plain_path
-from napari_wildseg.io.zarr_checks import check_array
+from napari_wildseg.engine.pictures.picture_files import check_readable, reason
+from napari_wildseg.engine.pictures.tiff_planes import Coloured, check_compression, layout_of
+from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.safety.zarr_checks import check_array
 
 MAX_SIDE = 200_000
 """The longest side that is opened, in pixels."""

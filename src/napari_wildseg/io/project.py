@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.arguments import checked_path, require
+from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
 from napari_wildseg.io.description import described
 from napari_wildseg.io.label_image import LabelImage, check_corrections
+from napari_wildseg.io.safety.archive import (
+    ArraySpec,
+    corrections_from,
+    read_archive,
+    write_archive,
+)
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_wildseg.engine.evaluation.annotator import dabs_to, next_dab, simulate
+from napari_wildseg.evaluation.annotators.annotator import dabs_to, next_dab, simulate
 
 
 def scene():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation import EvaluationSet
+from napari_wildseg.evaluation import EvaluationSet
 
 from .helpers import write_set
 

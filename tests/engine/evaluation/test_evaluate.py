@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation import EvaluationSet, compare, evaluate, evaluate_steps
 from napari_wildseg.engine.progress import Progress
+from napari_wildseg.evaluation import EvaluationSet, compare, evaluate, evaluate_steps
 
 from .helpers import FakeResult, FakeSegmenter, write_set
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_wildseg.engine.evaluation.metrics import (
+from napari_wildseg.evaluation.metrics import (
     Confusion,
     boundary_f,
     image_ious,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.engine.evaluation.annotator import next_dab, simulate
-from napari_wildseg.engine.evaluation.drops import Drops, lost_share
-from napari_wildseg.engine.evaluation.person import draw_stroke, put_right, slips
+from napari_wildseg.evaluation.annotators.annotator import next_dab, simulate
+from napari_wildseg.evaluation.annotators.person import draw_stroke, put_right, slips
+from napari_wildseg.evaluation.drops import Drops, lost_share
 
 
 def scene(seed=0):

@@ -11,8 +11,8 @@ from PIL import Image
 from napari_wildseg.cli.main import main
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation import open_set
-from napari_wildseg.engine.palette import voc_palette
+from napari_wildseg.engine.names.palette import voc_palette
+from napari_wildseg.evaluation import open_set
 from napari_wildseg.io import COCODataSet, LabelImage, VOCDataSet
 
 HEIGHT, WIDTH = 40, 60

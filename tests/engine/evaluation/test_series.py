@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.evaluation import EvaluationSet, series_steps
-from napari_wildseg.engine.evaluation.forest import PIXELS, PixelForest, pixel_features
 from napari_wildseg.engine.progress import drain
+from napari_wildseg.evaluation import EvaluationSet, series_steps
+from napari_wildseg.evaluation.forest import PIXELS, PixelForest, pixel_features
 
 from .helpers import FakeSegmenter, write_set
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.engine.evaluation.tagging import (
+from napari_wildseg.evaluation.tagging_scores import (
     LabelTally,
     average_precision,
     best_cut,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.grid import grid_of
+from napari_wildseg.engine.images.grid import grid_of
 from napari_wildseg.engine.large import Box, LargeSegmenter
-from napari_wildseg.engine.large.corrections import LargeCorrections
 from napari_wildseg.engine.large.priors import WORK_SIDE, WindowPriors
 from napari_wildseg.engine.large.tile import WALK_STEP
+from napari_wildseg.engine.large.tile_corrections import LargeCorrections
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.engine.refine.learn import Learner
+from napari_wildseg.engine.refine.learning.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.superpixels import Superpixels
 

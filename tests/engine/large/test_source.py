@@ -8,7 +8,7 @@ import pytest
 import zarr
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.large.layout import Box
 from napari_wildseg.engine.large.source import LargeImage
 from napari_wildseg.engine.progress import drain

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from napari_wildseg.engine.large import suggest
+from napari_wildseg.engine.large import suggest_names
 
 
 def scores(monkeypatch, *looks):
     """Suggest from looks that give these scores, the whole image's first."""
-    monkeypatch.setattr(suggest, "_looks", lambda encoding: iter(looks))
+    monkeypatch.setattr(suggest_names, "_looks", lambda encoding: iter(looks))
     monkeypatch.setattr(
-        suggest, "tag", lambda look, *_: sorted(look.items(), key=lambda entry: -entry[1])
+        suggest_names, "tag", lambda look, *_: sorted(look.items(), key=lambda entry: -entry[1])
     )
-    return suggest.suggest_large(None, None, [], [])
+    return suggest_names.suggest_large(None, None, [], [])
 
 
 def test_the_whole_image_or_three_looks_find_a_name(monkeypatch):

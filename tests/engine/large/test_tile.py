@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional as F
 
 from napari_wildseg.engine.large import tile as tile_module
-from napari_wildseg.engine.large.corrections import LargeCorrections
+from napari_wildseg.engine.large.bounded_walk import local_walk
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.source import LargeImage
 from napari_wildseg.engine.large.tile import HALO, domain_of, refine_tile, sample_contrast
-from napari_wildseg.engine.large.walk import local_walk
+from napari_wildseg.engine.large.tile_corrections import LargeCorrections
 from napari_wildseg.engine.refine.options import DefaultOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")

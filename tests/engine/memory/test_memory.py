@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_wildseg import ClassMemory, InputError
-from napari_wildseg.engine.evaluation.metrics import mean_iou
+from napari_wildseg.evaluation.metrics import mean_iou
 
 from .conftest import NAMES, picture
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from napari_wildseg.engine.models.catalogue import CATALOGUE, others
-from napari_wildseg.engine.models.download import CONFIG
 from napari_wildseg.engine.models.spec import parse_spec
+from napari_wildseg.engine.models.weights.download import CONFIG
 
 
 def store(cache, model, config=None):

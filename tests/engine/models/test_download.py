@@ -11,7 +11,7 @@ import torch
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models import architecture, load_model
 from napari_wildseg.engine.models.catalogue import CATALOGUE
-from napari_wildseg.engine.models.download import (
+from napari_wildseg.engine.models.weights.download import (
     cache_folder,
     download,
     download_size,
@@ -213,8 +213,8 @@ def test_argument_chooses_the_cache(small_hub, tmp_path):
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda e: e.model)
 def test_catalogue_lists_models_that_exist_and_are_supported(entry, cache):
     from napari_wildseg.engine.models.architecture import unsupported
-    from napari_wildseg.engine.models.download import architecture_of
     from napari_wildseg.engine.models.spec import parse_spec
+    from napari_wildseg.engine.models.weights.download import architecture_of
 
     assert entry.licence
     assert entry.when.endswith(".")

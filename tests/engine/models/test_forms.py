@@ -16,8 +16,12 @@ from torch import nn
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.architecture import built_in, network
-from napari_wildseg.engine.models.archive import NotReadableError, is_archive, read_archive
-from napari_wildseg.engine.models.identify import describe, settle_activation
+from napari_wildseg.engine.models.weights.identify import describe, settle_activation
+from napari_wildseg.engine.models.weights.torchscript_archive import (
+    NotReadableError,
+    is_archive,
+    read_archive,
+)
 
 from .conftest import CONFIG
 
@@ -318,9 +322,9 @@ def test_caches_tell_activations_apart(tmp_path, weights):
     """Neither encodings nor texts of one activation are given to the other."""
     import numpy as np
 
-    from napari_wildseg.engine.cache import encoding_key
+    from napari_wildseg.engine.images.disk_cache import encoding_key
+    from napari_wildseg.engine.names.text_cache import _path
     from napari_wildseg.engine.relevance import get_method
-    from napari_wildseg.engine.text_cache import _path
 
     keys = set()
     for quick in (False, True):

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.architecture import built_in, deduce, network
-from napari_wildseg.engine.models.base import choose_device
+from napari_wildseg.engine.models.clip_model import choose_device
 from napari_wildseg.engine.models.spec import parse_spec
 
 
@@ -183,7 +183,7 @@ def test_fingerprint_tells_weights_apart(folder, weights):
 
 def test_openai_tag_gets_openais_activation():
     """``ViT-B-16/openai`` was trained with QuickGELU, whatever the configuration's name says."""
-    from napari_wildseg.engine.models.download import architecture_of
+    from napari_wildseg.engine.models.weights.download import architecture_of
 
     assert architecture_of(parse_spec("ViT-B-16/openai")).config["quick_gelu"]
     assert not architecture_of(parse_spec("ViT-B-16/laion2b_s34b_b88k")).config.get("quick_gelu")

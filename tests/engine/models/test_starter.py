@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models import starter
-from napari_wildseg.engine.vocabularies import load_vocabulary
+from napari_wildseg.engine.names.vocabularies import load_vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.architecture import Architecture, network
-from napari_wildseg.engine.models.download import download, is_cached
 from napari_wildseg.engine.models.text_tower import text_settings
 from napari_wildseg.engine.models.tokenizers import copy_data, tokenizer_for
+from napari_wildseg.engine.models.weights.download import download, is_cached
 from napari_wildseg.engine.relevance.vit import forward, require_tower
 
 transformers = pytest.importorskip("transformers")

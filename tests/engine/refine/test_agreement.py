@@ -9,7 +9,7 @@ import torch
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
-from napari_wildseg.engine.refine.kernels import gaussian
+from napari_wildseg.engine.refine.learning.kernels import gaussian
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 

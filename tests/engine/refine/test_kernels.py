@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_wildseg.engine.refine.kernels import gaussian, low_rank, refine_at
+from napari_wildseg.engine.refine.learning.kernels import gaussian, low_rank, refine_at
 
 
 def some_points(count=60):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.refine.learn import Learner, Learning
-from napari_wildseg.engine.refine.reach import (
+from napari_wildseg.engine.refine.learning.learn import Learner, Learning
+from napari_wildseg.engine.refine.learning.reach import (
     find_dabs,
     find_reach,
     keep_apart,
@@ -248,7 +248,7 @@ def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
         radii.append(found.tolist())
         return found
 
-    monkeypatch.setattr("napari_wildseg.engine.refine.learn.keep_apart", remember)
+    monkeypatch.setattr("napari_wildseg.engine.refine.learning.learn.keep_apart", remember)
     learning.change(prior, corrections)
     others = []
 

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import spsolve
 
 from napari_wildseg.engine.models.packed import PackedMatrix
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
-from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.refine.learning.observe import observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, margin_of, random_walk
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.refine import refine
-from napari_wildseg.engine.refine.observe import observe_pieces
+from napari_wildseg.engine.refine.learning.observe import observe_pieces
 from napari_wildseg.engine.refine.seeds import spread_seeds, texture_of
 from napari_wildseg.engine.refine.superpixels import Superpixels
 

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt
 from tiny_shapes import COLOURS, SHAPES, draw_scene
 from torch.nn import functional as F
 
-from napari_wildseg.engine.encoding import encode_steps
+from napari_wildseg.engine.images.encoding import encode_steps
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import get_method

@@ -15,7 +15,7 @@ from timm.models.vision_transformer_hybrid import ConvStem
 from timm.models.vitamin import GeGluMlp, MbConvStages, VitCfg
 from torch import nn
 
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 
 DIM = 24
 TEXT = {"context_length": 8, "vocab_size": 32, "width": 32, "heads": 2, "layers": 1}

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from napari_wildseg.engine.maps.thresholds import CUT
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.samples import load_sample
+from napari_wildseg.engine.names.tagging import distinct, tag
+from napari_wildseg.engine.names.tagging.places import place_embeddings
+from napari_wildseg.engine.names.tagging.scores import scores_at, similarity, usual_cosine
+from napari_wildseg.engine.names.vocabularies import load_vocabulary
+from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.tagging import distinct, tag
-from napari_wildseg.engine.tagging.places import place_embeddings
-from napari_wildseg.engine.tagging.scores import scores_at, similarity, usual_cosine
-from napari_wildseg.engine.thresholds import CUT
-from napari_wildseg.engine.vocabularies import load_vocabulary
 from tests.engine.small_models import TOWERS, make_model
 
 COCO = load_vocabulary("coco")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.evaluation.tagging import average_precision
+from napari_wildseg.engine.images.views import View
 from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.names.tagging import tag, tag_whole
+from napari_wildseg.engine.names.tagging.places import place_embeddings
+from napari_wildseg.engine.names.tagging.rescore_regions import _in_view, read_regions
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.tagging import tag, tag_whole
-from napari_wildseg.engine.tagging.again import _in_view, read_regions
-from napari_wildseg.engine.tagging.places import place_embeddings
-from napari_wildseg.engine.views import View
+from napari_wildseg.evaluation.tagging_scores import average_precision
 
 TINY = Path(__file__).parents[2] / "data" / "tiny_clip.safetensors"
 COLOURS = {

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.grid import GRID_SIDE, grid_of
-from napari_wildseg.engine.large.corrections import LargeCorrections, changed_blocks
+from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
+from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.large.layout import OVERLAP, Box
 from napari_wildseg.engine.large.source import shrink
+from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.windows import LargeEncoding
-from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.scene import Scene

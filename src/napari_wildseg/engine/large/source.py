@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import MIN_SIDE, intensity_range, over_white, stretch
+from napari_wildseg.engine.images.rgb import MIN_SIDE, intensity_range, over_white, stretch
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.progress import Progress, Steps
 
@@ -106,7 +106,7 @@ class LargeImage:
         -------
         ndarray
             ``(rows, columns, 3)`` uint8. Integers other than uint8, and floats, are scaled by one
-            range for the whole image (see `napari_wildseg.engine.images.as_rgb`).
+            range for the whole image (see `napari_wildseg.engine.images.rgb.as_rgb`).
         """
         raw = self._raw(box, level)
         self.pixels_read += raw.shape[0] * raw.shape[1]

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.large.corrections import LargeCorrections
+from napari_wildseg.engine.images.pixels import lab_of
+from napari_wildseg.engine.large.bounded_walk import REACH, local_walk, undecided
 from napari_wildseg.engine.large.layout import Box
 from napari_wildseg.engine.large.source import LargeImage, shrink
-from napari_wildseg.engine.large.walk import REACH, local_walk, undecided
-from napari_wildseg.engine.pixels import lab_of
-from napari_wildseg.engine.refine.observe import observe
+from napari_wildseg.engine.large.tile_corrections import LargeCorrections
+from napari_wildseg.engine.refine.learning.observe import observe
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, margin_of, mean_contrast

@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.encoding import ImageEncoding, encode_steps, relevance_of
-from napari_wildseg.engine.geometry import geometry_of
+from napari_wildseg.engine.images.encoding import ImageEncoding, encode_steps, relevance_of
+from napari_wildseg.engine.images.tower_geometry import geometry_of
+from napari_wildseg.engine.images.views import View, merge, render
 from napari_wildseg.engine.large.layout import Box, window_steps, windows
 from napari_wildseg.engine.large.source import LargeImage, shrink
 from napari_wildseg.engine.large.store import EncodingStore
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod
-from napari_wildseg.engine.views import View, merge, render
 
 CELLS = 36
 """Cells along a side of the finest windows, on the grid where all levels meet."""
@@ -125,8 +125,8 @@ def encode_large_steps(
     method : RelevanceMethod
         Decides what is kept of each forward pass.
     preset : str
-        Views of the whole image, a preset of `napari_wildseg.engine.views`. Windows are looked at
-        once each, their neighbours being the augmentation.
+        Views of the whole image, a preset of `napari_wildseg.engine.images.views`. Windows
+        are encoded once each, their neighbours being the augmentation.
     detail : int, optional
         Image pixels shown by a pixel of the network's input in the finest windows.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wildseg.engine.memory.memory import (
+from napari_wildseg.engine.memory.class_memory import (
     ClassMemory,
     RememberedClass,
     RememberedImage,

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.memory.pixels import PixelClassifier
-from napari_wildseg.engine.memory.process import (
+from napari_wildseg.engine.memory.error_process import (
     ErrorProcess,
     moments_of,
     place_of,
     said_of,
     total_of,
 )
+from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
 
 MIXTURES = tuple(

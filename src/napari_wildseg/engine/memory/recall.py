@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.images.pixels import resize
+from napari_wildseg.engine.memory.class_memory import ClassMemory
+from napari_wildseg.engine.memory.error_process import said_of
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.memory.hindsight import mix
-from napari_wildseg.engine.memory.memory import ClassMemory
-from napari_wildseg.engine.memory.process import said_of
 from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
-from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.refine.default import DefaultRefinement
 
 BELIEF = 8.0

@@ -14,8 +14,8 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.refine.default import DefaultRefinement
-from napari_wildseg.engine.refine.observe import count_in_pieces
-from napari_wildseg.engine.refine.reach import shrink_labels
+from napari_wildseg.engine.refine.learning.observe import count_in_pieces
+from napari_wildseg.engine.refine.learning.reach import shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 PIECES = 500

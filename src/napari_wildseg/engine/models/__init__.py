@@ -6,13 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.light_import import import_open_clip
+from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, Spec, parse_spec
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
-    from napari_wildseg.engine.models.checkpoint import Weights
-    from napari_wildseg.engine.models.download import Files
+    from napari_wildseg.engine.models.clip_model import CLIPModel
+    from napari_wildseg.engine.models.weights.checkpoint import Weights
+    from napari_wildseg.engine.models.weights.download import Files
 
 __all__ = ["STARTER", "load_model"]
 
@@ -60,7 +60,7 @@ def load_model(
         If the model is not on this machine, is not supported, or its files are damaged.
     """
     import_open_clip()
-    from napari_wildseg.engine.models.base import PHOTO_TEMPLATES, CLIPModel, choose_device
+    from napari_wildseg.engine.models.clip_model import PHOTO_TEMPLATES, CLIPModel, choose_device
 
     parsed = parse_spec(spec)
     place = choose_device(device)
@@ -70,13 +70,13 @@ def load_model(
         return starter.load(place)
 
     from napari_wildseg.engine.models.architecture import network, unsupported
-    from napari_wildseg.engine.models.checkpoint import fill, fingerprint, read_weights
     from napari_wildseg.engine.models.tokenizers import (
         tokenizer_digest,
         tokenizer_for,
         uses_files,
     )
-    from napari_wildseg.engine.models.transformers_folder import converted, is_converted
+    from napari_wildseg.engine.models.weights.checkpoint import fill, fingerprint, read_weights
+    from napari_wildseg.engine.models.weights.transformers_folder import converted, is_converted
 
     weights: Weights | None = None
     notice: str | None = None
@@ -116,9 +116,9 @@ def load_model(
 def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
     """Find the files of a directory or of a model of the Hub."""
     from napari_wildseg.engine.models.architecture import unsupported
-    from napari_wildseg.engine.models.checkpoint import checkpoint_in
-    from napari_wildseg.engine.models.download import Files, architecture_of, find_files
-    from napari_wildseg.engine.models.identify import architecture_in
+    from napari_wildseg.engine.models.weights.checkpoint import checkpoint_in
+    from napari_wildseg.engine.models.weights.download import Files, architecture_of, find_files
+    from napari_wildseg.engine.models.weights.identify import architecture_in
 
     if spec.path is not None:
         architecture = architecture_in(spec.path)
@@ -138,9 +138,9 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
 def _described_file(spec: Spec) -> tuple[Files, Weights, str | None]:
     """Read a checkpoint file and find out what it is of; the last is a notice."""
     from napari_wildseg.engine.models.architecture import built_in
-    from napari_wildseg.engine.models.checkpoint import read_weights
-    from napari_wildseg.engine.models.download import Files
-    from napari_wildseg.engine.models.identify import describe, settle_activation
+    from napari_wildseg.engine.models.weights.checkpoint import read_weights
+    from napari_wildseg.engine.models.weights.download import Files
+    from napari_wildseg.engine.models.weights.identify import describe, settle_activation
 
     assert spec.path is not None
     weights = read_weights(spec.path)

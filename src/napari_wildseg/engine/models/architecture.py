@@ -16,8 +16,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.light_import import without_compiler
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.models.light_import import without_compiler
 from napari_wildseg.engine.models.text_tower import (
     INSTALL,
     text_settings,

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from napari_wildseg.engine.light_import import import_open_clip
-from napari_wildseg.engine.models.download import CONFIG, cache_folder, find_files, is_cached
+from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, parse_spec
+from napari_wildseg.engine.models.weights.download import (
+    CONFIG,
+    cache_folder,
+    find_files,
+    is_cached,
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
     Parameters
     ----------
     cache_dir : path, optional
-        See `napari_wildseg.engine.models.download.cache_folder`.
+        See `napari_wildseg.engine.models.weights.download.cache_folder`.
     """
     root = cache_folder(cache_dir)
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.light_import import import_open_clip
+from napari_wildseg.engine.models.light_import import import_open_clip
 
 STARTER = "starter"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.architecture import weights_to_come
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import multiplies_bfloat16
 
 NAME = "starter"

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 
 @torch.no_grad()

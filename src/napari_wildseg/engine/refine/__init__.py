@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.arguments import require
+from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images import as_rgb
+from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.progress import Steps, drain
 
 _REFINERS = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.pixels import resize
+from napari_wildseg.engine.images.pixels import resize
 
 
 def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:

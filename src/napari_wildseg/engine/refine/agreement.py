@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from napari_wildseg.engine.models.packed import PackedMatrix
-from napari_wildseg.engine.refine.kernels import gaussian_among
+from napari_wildseg.engine.refine.learning.kernels import gaussian_among
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST = 1e-3

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.pixels import resize
+from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.observe import as_corrections, observe
+from napari_wildseg.engine.refine.learning.observe import as_corrections, observe
+from napari_wildseg.engine.refine.learning.reach import Dabs
 from napari_wildseg.engine.refine.options import DefaultOptions
-from napari_wildseg.engine.refine.reach import Dabs
 from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution

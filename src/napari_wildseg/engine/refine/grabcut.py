@@ -16,7 +16,7 @@ from scipy import ndimage
 from napari_wildseg.engine.corrections import keep_corrections
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.observe import as_corrections
+from napari_wildseg.engine.refine.learning.observe import as_corrections
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from napari_wildseg.engine.refine.agreement import Agreement
-from napari_wildseg.engine.refine.learn import Learning
+from napari_wildseg.engine.refine.learning.learn import Learning
 from napari_wildseg.engine.refine.seeds import Seeding
 
 

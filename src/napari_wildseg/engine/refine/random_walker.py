@@ -19,9 +19,9 @@ from skimage.transform import resize
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.grid import grid_of
+from napari_wildseg.engine.images.grid import grid_of
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.engine.refine.observe import as_corrections, observe
+from napari_wildseg.engine.refine.learning.observe import as_corrections, observe
 from napari_wildseg.engine.refine.upsample import to_full_resolution
 
 

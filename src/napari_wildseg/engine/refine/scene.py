@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.grid import GRID_SIDE, grid_of
-from napari_wildseg.engine.pixels import lab_of, resize
+from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
+from napari_wildseg.engine.images.pixels import lab_of, resize
 from napari_wildseg.engine.refine.agreement import DenseCRF
-from napari_wildseg.engine.refine.learn import Learner
+from napari_wildseg.engine.refine.learning.learn import Learner
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.spreading import Spreading
 from napari_wildseg.engine.refine.superpixels import Superpixels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.refine.observe import observe_pieces
+from napari_wildseg.engine.refine.learning.observe import observe_pieces
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.models.packed import PackedMatrix
-from napari_wildseg.engine.pixels import resize
 from napari_wildseg.engine.refine.affinity import affinity_logits, node_features, spread
 from napari_wildseg.engine.refine.options import DefaultOptions
 

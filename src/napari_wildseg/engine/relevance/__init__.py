@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from napari_wildseg.engine.arguments import require
+from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 _METHODS = {
     "clip-es": "clip_es:ClipESRelevance",

@@ -40,7 +40,7 @@ from napari_wildseg.engine.relevance.vit import (
 )
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_wildseg.engine.models.base import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import fuse, use_bfloat16
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.hyponyms import answers

@@ -42,7 +42,7 @@ from napari_wildseg.engine.relevance.tower import Block, Tower, attend, read_att
 from napari_wildseg.engine.relevance.vit import cosine_gradient, forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 _MEMO = 256
 """Texts whose gradients are kept for a view."""

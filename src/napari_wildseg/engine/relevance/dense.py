@@ -29,7 +29,7 @@ from napari_wildseg.engine.relevance.tower import Block, attend, attention, fits
 from napari_wildseg.engine.relevance.vit import forward, require_tower, vit_tower
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from napari_wildseg.engine.relevance.tower_open_clip import open_clip_tower
 from napari_wildseg.engine.relevance.tower_timm import timm_tower
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.models.base import CLIPModel
+    from napari_wildseg.engine.models.clip_model import CLIPModel
 
 
 _OTHER_KINDS = {

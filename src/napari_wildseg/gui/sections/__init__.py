@@ -7,11 +7,11 @@ signals say. It knows no other section. To add one, write a module here and name
 
 from __future__ import annotations
 
-from napari_wildseg.gui.sections.base import Section
-from napari_wildseg.gui.sections.batch import BatchSection
-from napari_wildseg.gui.sections.review import ReviewSection
-from napari_wildseg.gui.sections.stack import StackSection
-from napari_wildseg.gui.sections.vocabulary import VocabularySection
+from napari_wildseg.gui.sections.batch_section import BatchSection
+from napari_wildseg.gui.sections.review_section import ReviewSection
+from napari_wildseg.gui.sections.section import Section
+from napari_wildseg.gui.sections.stack_section import StackSection
+from napari_wildseg.gui.sections.vocabulary_section import VocabularySection
 
 EXTRA: tuple[type[Section], ...] = (
     VocabularySection,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project, tiff, yolo
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project_format, tiff, yolo
+from napari_wildseg.io.formats.label_format import Format
 
 FORMATS: tuple[Format, ...] = (
     png.FORMAT,
@@ -13,7 +13,7 @@ FORMATS: tuple[Format, ...] = (
     coco.FORMAT,
     yolo.FORMAT,
     ome_zarr.FORMAT,
-    project.FORMAT,
+    project_format.FORMAT,
 )
 """Every format, in the order they are offered."""
 

@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo, class_colour
-from napari_wildseg.engine.coco_masks import (
-    MAX_OUTLINES,
-    SegmentationError,
-    outline_of,
-    region_of,
-)
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_size
+from napari_wildseg.engine.pictures.picture_files import check_size
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.description import about_from_json
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import (
     LabelImage,
     classes_from_json,
     dump_json,
 )
-from napari_wildseg.io.owners import check_owner
-from napari_wildseg.io.polygons import components, mask_to_polygons
+from napari_wildseg.io.masks.coco_masks import (
+    MAX_OUTLINES,
+    SegmentationError,
+    outline_of,
+    region_of,
+)
+from napari_wildseg.io.masks.polygons import components, mask_to_polygons
+from napari_wildseg.io.safety.owners import check_owner
 
 _OURS = "wildseg"
 _MANY_RUNS = 10_000  # are painted at once

@@ -8,11 +8,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.archive import ArraySpec, corrections_from, read_archive, write_archive
 from napari_wildseg.io.description import described
-from napari_wildseg.io.foreign import of_others, refuse_meaning
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.masks.foreign import of_others, refuse_meaning
+from napari_wildseg.io.safety.archive import (
+    ArraySpec,
+    corrections_from,
+    read_archive,
+    write_archive,
+)
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.pictures import reason
+from napari_wildseg.engine.pictures.picture_files import reason
 from napari_wildseg.io.atomic import atomic_folder, present
 from napari_wildseg.io.description import described
-from napari_wildseg.io.foreign import of_others, refuse_meaning
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
+from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
 from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
-from napari_wildseg.io.ngff import attributes_of, place_of, plain_path
-from napari_wildseg.io.zarr_checks import check_array
+from napari_wildseg.io.masks.foreign import of_others, refuse_meaning
+from napari_wildseg.io.safety.zarr_checks import check_array
 
 _NAME = "wildseg"
 _NGFF = "0.4"

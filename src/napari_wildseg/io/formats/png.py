@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, open_picture, reason, upright
+from napari_wildseg.engine.pictures.picture_files import (
+    check_readable,
+    open_picture,
+    reason,
+    upright,
+)
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import described
-from napari_wildseg.io.foreign import of_others, refuse_meaning, turned
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import (
     MAX_JSON,
     SIDECAR_FORMAT,
@@ -24,7 +28,8 @@ from napari_wildseg.io.label_image import (
     parse_json,
     placeholder_class,
 )
-from napari_wildseg.io.owners import check_owner, owned_by
+from napari_wildseg.io.masks.foreign import of_others, refuse_meaning, turned
+from napari_wildseg.io.safety.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import check_readable, reason
-from napari_wildseg.engine.tiff import check_compression
+from napari_wildseg.engine.pictures.picture_files import check_readable, reason
+from napari_wildseg.engine.pictures.tiff_planes import check_compression
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
-from napari_wildseg.io.bombs import deflate_within
 from napari_wildseg.io.description import described
-from napari_wildseg.io.foreign import of_others, refuse_meaning, turned
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
-from napari_wildseg.io.sizes import check_stack
+from napari_wildseg.io.masks.foreign import of_others, refuse_meaning, turned
+from napari_wildseg.io.safety.bombs import deflate_within
+from napari_wildseg.io.safety.sizes import check_stack
 
 if TYPE_CHECKING:
     import tifffile

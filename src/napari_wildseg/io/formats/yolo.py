@@ -10,19 +10,19 @@ import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import (
+from napari_wildseg.engine.pictures.picture_files import (
     check_readable,
     check_size,
     open_picture,
 )
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
-from napari_wildseg.io.formats.base import Format
+from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.formats.png import ignored, is_sidecar, read_json, sidecar_of
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
-from napari_wildseg.io.owners import check_owner, owned_by
-from napari_wildseg.io.polygons import components, mask_to_polygons, polygon_to_mask
+from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
+from napari_wildseg.io.safety.owners import check_owner, owned_by
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures import PICTURE_SUFFIXES
+from napari_wildseg.engine.pictures.picture_files import PICTURE_SUFFIXES
 
 NAMES_FILE = "data.yaml"
 """What a batch calls its list of names."""

@@ -1,0 +1,147 @@
+"""One large image of a batch: by windows and tiles, with bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_wildseg.batch.job import NONE_FOUND, Control, Job, choose_classes, record_of
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.plan.worklist import WorkItem
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.maps.uncertainty import CERTAIN
+from napari_wildseg.io.formats.label_tiles import labels_on_disk
+from napari_wildseg.io.image_files import WHOLE, whole_of
+from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.lazy import LazyPicture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.large import LargeSegmenter
+    from napari_wildseg.engine.models.clip_model import CLIPModel
+
+NOT_FROM_MEMORY = "Images this large are segmented without the class memory."
+"""Said of each of them in a batch that has one."""
+
+_turn = threading.Lock()
+"""Held by the lane that does a large image: two at once would take twice the memory."""
+
+_POLL = 0.2
+"""Seconds after which a lane that waits for its turn looks whether the batch was cancelled."""
+
+
+def run_large(
+    job: Job, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
+) -> Record:
+    """Do one large image.
+
+    Labels of more than `WHOLE` pixels are written tile by tile, which OME-Zarr alone can take.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    item : WorkItem
+        The image.
+    picture : LazyPicture
+        Its pixels, one plane.
+    model : CLIPModel
+        The model.
+    control : Control
+        Stops it.
+
+    Returns
+    -------
+    Record
+        What became of it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be done as the batch asks.
+    CancelledError, OutputError
+        As for `napari_wildseg.batch.one_image.run_image`.
+    """
+    from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+
+    how = job.settings
+    height, width = picture.size
+    by_tiles = height * width > WHOLE
+    if by_tiles and not job.output.takes_tiles:
+        raise InputError(
+            f"{width} x {height} pixels: labels of more than {WHOLE // 1_000_000} megapixels are "
+            "written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
+        )
+    if how.refiner != "default":
+        raise InputError(
+            f'large images are refined by "default", not "{how.refiner}": leave --refiner out.'
+        )
+    segmenter = LargeSegmenter(
+        model, views=how.views, method=how.method, threshold=how.threshold, device=how.device
+    )
+    about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
+    with _my_turn(control):
+        doubt = CERTAIN
+        notices: tuple[str, ...] = ()
+        classes = job.plan.of(item.name)
+        if classes != ():
+            image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+            control.until_done(segmenter.set_image_steps(image))
+        if classes is None:
+            classes, doubt = choose_classes(segmenter, job.plan)
+            notices = () if classes else (NONE_FOUND,)
+        if by_tiles:
+            path = job.output.folder / job.output.files(item.name)[0]
+            with (
+                control.writing(item.name),
+                labels_on_disk(path, picture.size, classes, overwrite=True, **about) as written,
+            ):
+                counts = _segment(job, segmenter, classes, written.array, control)
+                if segmenter.result is not None:
+                    written.made_by(segmenter.result)
+        else:
+            values = np.zeros(picture.size, np.uint8)
+            counts = _segment(job, segmenter, classes, values, control)
+            labels = LabelImage(values, classes, **about)
+            if segmenter.result is not None:
+                labels = LabelImage.from_result(segmenter.result, **about)
+            rgb = whole_of(picture)
+            with control.writing(item.name):
+                job.output.write(item.name, rgb, labels, job.plan.classes)
+        if segmenter.result is not None:
+            doubt, notices = segmenter.uncertainty(), segmenter.result.notices
+            if job.memory is not None:
+                notices = (*notices, NOT_FROM_MEMORY)
+        return record_of(job, item, (height, width), counts, classes, doubt, notices)
+
+
+def _segment(
+    job: Job,
+    segmenter: LargeSegmenter,
+    classes: tuple[ClassInfo, ...],
+    out: Any,
+    control: Control,
+) -> NDArray[np.int64]:
+    """Write labels to an array of zeros; return how many pixels each has."""
+    if not classes:
+        counts = np.zeros(256, np.int64)
+        counts[0] = out.shape[0] * out.shape[1]
+        return counts
+    steps = segmenter.segment_steps(classes, out=out, refine=job.settings.refine)
+    return control.until_done(steps).counts
+
+
+@contextmanager
+def _my_turn(control: Control) -> Iterator[None]:
+    while not _turn.acquire(timeout=_POLL):
+        control.check()
+    try:
+        yield
+    finally:
+        _turn.release()

@@ -1,0 +1,1 @@
+"""Which images, under which names, into which classes, in which units."""

@@ -1,0 +1,158 @@
+"""Labels that an annotator made for images of a batch, to be kept and carried to other planes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.batch.journal import corrections_file, has_journal
+from napari_wildseg.batch.outputs import open_output
+from napari_wildseg.batch.plan.worklist import WorkItem
+from napari_wildseg.batch.report import read_report
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.io import LabelImage, format_of, read_labels
+from napari_wildseg.io.label_image import placeholder_class
+
+SUFFIXES = (".png", ".tif", ".tiff", ".npz", ".zarr")
+"""Endings of label files that are looked for."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Labels of one image, not read yet.
+
+    Attributes
+    ----------
+    path : str
+        A label file; or the output folder of a batch, where ``name`` is given.
+    name : str
+        The image's name in that batch.
+    digest : str
+        Of the bytes of its files: a resumed batch must find the same.
+    """
+
+    path: str
+    name: str
+    digest: str
+
+    def read(self, classes: Sequence[ClassInfo]) -> NDArray[np.int16]:
+        """Read the labels as corrections.
+
+        Parameters
+        ----------
+        classes : sequence of ClassInfo
+            Those of this batch; the labels' are matched to them by name.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` int16: -1 where the labels say nothing (255), else 0 or a class id.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read, or hold a class that the batch has not.
+        """
+        if self.name:
+            report = read_report(self.path)
+            record = next(record for record in report.done if record.name == self.name)
+            labels = open_output(report.format, self.path).read(record, report.classes)
+        else:
+            kind = format_of(self.path)
+            labels = read_labels(self.path, value_255="unlabelled" if kind.masks else None)
+        return _as_corrections(labels, classes, Path(self.path).name)
+
+
+def find_corrected(folder: str | Path, items: Iterable[WorkItem]) -> dict[str, Corrected]:
+    """Find the images of a batch of which an annotator made labels.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder of label files called as the images are in the batch (``movie_0003.png``), 255
+        where nothing is known; or the output folder of a batch, of which the images are taken
+        that were corrected in review.
+    items : iterable of WorkItem
+        The images.
+
+    Returns
+    -------
+    dict of str to Corrected
+        By the image's name.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no labels of these images in it.
+    """
+    folder = Path(folder).absolute()
+    if not folder.is_dir():
+        raise InputError(f"{no_folder(folder, ' with corrected labels')}: check the name.")
+    find = _in_batch(folder) if has_journal(folder) else _in_folder(folder)
+    names = {item.name for item in items}
+    found = {name: corrected for name, corrected in find.items() if name in names}
+    if not found:
+        some = min(names)
+        raise InputError(
+            f"{folder} holds no corrected labels of these images: call them as the images, "
+            f"{some}.png for instance, or name a batch of them that was corrected in review."
+        )
+    return found
+
+
+def _in_folder(folder: Path) -> dict[str, Corrected]:
+    found: dict[str, Corrected] = {}
+    for suffix in SUFFIXES:
+        for path in sorted(folder.glob(f"*{suffix}")):
+            name = path.name.removesuffix(suffix)
+            if name not in found:
+                found[name] = Corrected(str(path), "", _digest([path]))
+    return found
+
+
+def _in_batch(folder: Path) -> dict[str, Corrected]:
+    return {
+        record.name: Corrected(
+            str(folder), record.name, _digest([folder / file for file in record.files])
+        )
+        for record in read_report(folder).done
+        if corrections_file(folder, record.name).is_file()
+    }
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            if file.is_file():
+                found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _as_corrections(
+    labels: LabelImage, classes: Sequence[ClassInfo], where: str
+) -> NDArray[np.int16]:
+    ids = {info.name: info.id for info in classes}
+    table = np.full(256, -1, np.int16)
+    table[0] = 0
+    present = np.bincount(labels.labels.ravel(), minlength=256)
+    for info in labels.classes:
+        nameless = info.name == placeholder_class(info.id).name and info.id in ids.values()
+        number = ids.get(info.name, info.id if nameless else None)
+        if number is None and present[info.id]:
+            raise InputError(
+                f'{where} labels "{info.name}", which is no class of this batch: '
+                "add it to --labels."
+            )
+        table[info.id] = -1 if number is None else number
+    table[UNLABELLED] = -1
+    found: NDArray[np.int16] = table[labels.labels]
+    return found

@@ -1,0 +1,169 @@
+"""Finished images of a labelled set or of a reviewed batch, put into a class memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.batch.review_queue import ReviewQueue
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.pictures.picture_files import split_plane, spread_planes
+from napari_wildseg.engine.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+
+LARGEST = 16_000_000
+"""Pixels of the largest image that is remembered; larger ones are segmented by windows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A finished image.
+
+    Attributes
+    ----------
+    rgb : ndarray
+        ``(H, W, 3)`` uint8.
+    labels : ndarray
+        ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
+    classes : tuple of ClassInfo
+        The classes that were looked for in it.
+    """
+
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    classes: tuple[ClassInfo, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to remember, not read yet.
+
+    Attributes
+    ----------
+    name : str
+        What the annotator knows it by.
+    read : callable
+        Returns the `Example`; None if no class is known of it.
+    """
+
+    name: str
+    read: Callable[[], Example | None]
+
+
+def examples_of_set(data: EvaluationSet) -> list[Source]:
+    """List the images of a labelled set; their classes are those that cover 1 % of the mask.
+
+    Parameters
+    ----------
+    data : EvaluationSet
+        The set.
+    """
+    return [Source(item.stem, partial(_of_item, item)) for item in data.items]
+
+
+def examples_of_batch(folder: str | Path) -> list[Source]:
+    """List the reviewed images of a finished batch.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Its output folder.
+
+    Raises
+    ------
+    InputError
+        If there is no finished batch, or nothing of it was reviewed.
+    """
+    queue = ReviewQueue(folder)
+    records = sorted(
+        (record for record in queue.records if record.name in queue.reviewed),
+        key=lambda record: record.name,
+    )
+    if not records:
+        raise InputError(
+            f"No image of the batch in {folder} was reviewed yet: review some of them first."
+        )
+    planes: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        planes[str(split_plane(record.image)[0])].append(index)
+    kept = sorted(i for one in planes.values() for i in spread_planes(one))
+    places = {record.name: place for place, record in enumerate(queue.records)}
+    return [
+        Source(records[i].name, partial(_of_review, queue, places[records[i].name])) for i in kept
+    ]
+
+
+def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dict[str, str]]:
+    """Add images to a segmenter's memory.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Its memory is added to.
+    sources : iterable of Source
+        The images.
+
+    Returns
+    -------
+    dict of str to str
+        Why images were left out, by their names.
+
+    Raises
+    ------
+    InputError
+        If the memory belongs to another model, method or set of views.
+    """
+    sources = list(sources)
+    left_out: dict[str, str] = {}
+    for number, source in enumerate(sources):
+        told = f"Remembering image {number + 1} of {len(sources)}"
+        yield Progress(number, len(sources), told)
+        try:
+            example = source.read()
+        except WildsegError as error:
+            left_out[source.name] = str(error)
+            continue
+        if example is None:
+            left_out[source.name] = "none of the classes covers 1 % of it."
+            continue
+        for _ in segmenter.set_image_steps(example.rgb):
+            yield Progress(number, len(sources), told)
+        for _ in segmenter.segment_steps(example.classes, refine=False):
+            yield Progress(number, len(sources), told)
+        segmenter.remember(finished=True, labels=example.labels, name=source.name)
+    return left_out
+
+
+def _of_item(item: Item) -> Example | None:
+    mask = item.mask()
+    known = item.known(mask)
+    image = item.image()
+    _check(image, mask)
+    return Example(image, item.asked(mask, known), known) if known else None
+
+
+def _of_review(queue: ReviewQueue, place: int) -> Example | None:
+    record = queue.records[place]
+    if record.size[0] * record.size[1] > LARGEST:
+        raise InputError("it is too large to be remembered.")
+    item = queue.open(place)
+    classes = item.labels.classes
+    return Example(item.rgb, item.labels.labels, classes) if classes else None
+
+
+def _check(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    if image.shape[:2] != mask.shape:
+        raise InputError("its mask is of another size.")
+    if mask.size > LARGEST:
+        raise InputError("it is too large to be remembered.")

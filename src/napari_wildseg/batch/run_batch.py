@@ -1,0 +1,431 @@
+"""A whole batch: what is left to do, done, written down, reported."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.batch.batch_settings import BatchSettings
+from napari_wildseg.batch.job import STARTED, Job, Loaded
+from napari_wildseg.batch.journal import Journal, Record, has_journal
+from napari_wildseg.batch.memory_in_use import keep_memory, memory_to_resume, updated_memory_steps
+from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
+from napari_wildseg.batch.outputs import Output, open_output
+from napari_wildseg.batch.plan.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.plan.corrected import Corrected, find_corrected
+from napari_wildseg.batch.plan.units import Unit, units_of
+from napari_wildseg.batch.plan.worklist import WorkItem, list_images
+from napari_wildseg.batch.report import Report
+from napari_wildseg.batch.review_queue import forget_reviews, reviewed_in
+from napari_wildseg.batch.workers.local import default_workers, run_local
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.folders import check_cache_folder
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.io.atomic import refuse_existing, remove_left_over
+from napari_wildseg.io.label_image import classes_from_json, classes_to_json
+from napari_wildseg.io.safety.owners import check_owner
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory
+
+_ADVICE = "resume with what it was started with, or choose another --out."
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What to do with which images.
+
+    Attributes
+    ----------
+    source : str
+        Folder, pattern or list, see `napari_wildseg.batch.list_images`.
+    labels : str
+        ``"auto"``, a file of known labels, or class names, see `plan_classes`.
+    folder : Path
+        The output folder.
+    format : str
+        Output format: png, voc, coco, tiff, ome-zarr, npz or yolo.
+    vocabulary : str
+        Where automatic labels are chosen from.
+    if_present : bool
+        Segment each image into those of the class names that the model finds in it.
+    settings : BatchSettings
+        How images are segmented.
+    corrected : Path or None
+        Folder with labels that an annotator made for some of the images; they are kept, and
+        carried along stacks. See `napari_wildseg.batch.plan.corrected.find_corrected`.
+    resume : bool
+        Go on with a batch that was started in the folder; start it if none was.
+    overwrite : bool
+        Start anew where a batch or files of it are.
+    mix_versions : bool
+        Go on although another version of the program, or other weights, did the images before.
+    workers : int or None
+        Images done at once on this machine; None for one a core.
+    scheduler : str or None
+        Address of a Dask scheduler, or ``"local"`` or ``"local:N"`` for processes of this
+        machine; None for threads of this process.
+    cache_dir : Path or None
+        Keep encodings in this folder, so that the same images in another batch, with other
+        classes or another threshold, need no network. Workers of a scheduler use it too.
+    memory : Path or None
+        A class memory, a file that `napari_wildseg.ClassMemory.save` wrote.
+    update : bool
+        Redo the images of a finished batch that were not reviewed, with a memory of those that
+        were, beside what ``memory`` holds. Images, classes, settings and format are those of the
+        batch: ``source``, ``labels``, ``format`` and ``settings`` are not looked at.
+    """
+
+    source: str
+    labels: str
+    folder: Path
+    format: str = "png"
+    vocabulary: str = "coco"
+    if_present: bool = False
+    settings: BatchSettings = field(default_factory=BatchSettings)
+    corrected: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    mix_versions: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+    cache_dir: Path | None = None
+    memory: Path | None = None
+    update: bool = False
+
+
+@dataclass(frozen=True)
+class BatchProgress(Progress):
+    """How far a batch is; ``done`` and ``total`` are images.
+
+    Attributes
+    ----------
+    failed : int
+        Images of those done that failed.
+    record : Record or None
+        The image just finished.
+    resumed : int
+        Images that an earlier run had done.
+    started : bool
+        Whether the model is loaded and the first image begun.
+    """
+
+    failed: int = 0
+    record: Record | None = None
+    resumed: int = 0
+    started: bool = False
+
+
+def batch_steps(batch: Batch) -> Steps[Report]:
+    """Run a batch, as a generator of `BatchProgress`.
+
+    Closing the generator stops it within a step of an image; ``resume`` goes on from there, as
+    it does after a crash.
+
+    Parameters
+    ----------
+    batch : Batch
+        What to do.
+
+    Returns
+    -------
+    Report
+        It is also written to the output folder.
+
+    Raises
+    ------
+    InputError
+        If the batch cannot be started as described; nothing is written then.
+    WildsegError
+        If the model cannot be loaded or the output cannot be written. Images that fail raise
+        nothing: they are in the report.
+    """
+    given = None if batch.memory is None else _load_memory(batch.memory)
+    listed = None
+    if batch.update:
+        batch, listed = _as_it_was(batch)
+    output = open_output(batch.format, batch.folder)
+    # Looked at before a folder is made.
+    if batch.cache_dir is not None:
+        check_cache_folder(batch.cache_dir)
+    items, _ = listed or _what_to_do(batch)
+    corrected = _corrected(batch, items)
+    if not has_journal(batch.folder):
+        _refuse_foreign(output, items, batch)
+    elif not (batch.resume or batch.overwrite):
+        raise InputError(
+            f"{batch.folder} holds a batch already: add --resume to go on with it, "
+            "--overwrite to start anew, or choose another --out."
+        )
+    with closing(Journal(batch.folder)) as journal:
+        anew = journal.header is None or not batch.resume
+        names = {} if anew else {r.image: name for name, r in journal.records.items()}
+        items, plan = listed or _what_to_do(batch, names)
+        cache = None if batch.cache_dir is None else str(batch.cache_dir.absolute())
+        header: dict[str, Any] = {
+            "output": batch.format,
+            "settings": batch.settings.to_json(),
+            "mode": plan.mode,
+            "overwrite": batch.overwrite,
+            "corrected": {name: corrected[name].digest for name in sorted(corrected)},
+            "classes": classes_to_json(plan.classes),
+        }
+        if anew:
+            _refuse_foreign(output, items, batch)
+            forget_reviews(batch.folder)
+            memory = given
+        else:
+            assert journal.header is not None
+            _check_same(journal.header, header, batch.folder)
+            plan = _same_classes(journal.header, plan, batch.folder)
+            header["classes"] = classes_to_json(plan.classes)
+            header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
+            header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
+            if batch.update:
+                steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
+                memory = yield from _told(steps, len(items))
+            else:
+                memory = memory_to_resume(batch.folder, journal.header, given)
+        learned = keep_memory(batch.folder, memory)
+        if learned is not None:
+            header["memory"] = learned.digest
+        journal.start(header, anew=anew)
+        job = Job(batch.settings, plan, output, cache, learned)
+        yield from _images(batch, job, items, corrected, journal)
+        return _finish(job, batch, items, journal)
+
+
+def _told(steps: Steps[ClassMemory], total: int) -> Steps[ClassMemory]:
+    """Pass on what is done before the first image."""
+    try:
+        while True:
+            try:
+                yield BatchProgress(0, total, next(steps).stage)
+            except StopIteration as stop:
+                memory: ClassMemory = stop.value
+                return memory
+    finally:
+        steps.close()
+
+
+def _load_memory(path: Path) -> ClassMemory:
+    from napari_wildseg.engine.memory import ClassMemory
+
+    return ClassMemory.load(path)
+
+
+def _what_to_do(
+    batch: Batch, names: Mapping[str, str] | None = None
+) -> tuple[tuple[WorkItem, ...], ClassPlan]:
+    items = list_images(batch.source, names)
+    return items, _plan(batch, items)
+
+
+def _as_it_was(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], ClassPlan]]:
+    """Take images, classes, settings and format of an update from the journal."""
+    if not has_journal(batch.folder):
+        raise InputError(f"There is no batch in {batch.folder} to update: run it first.")
+    with closing(Journal(batch.folder)) as journal:
+        header = journal.header or {}
+        records = tuple(journal.records.values())
+    try:
+        settings = BatchSettings(**header["settings"])
+        mode, format = str(header["mode"]), str(header["output"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{batch.folder} was written by another napari-wildseg: run the batch again with "
+            "--overwrite."
+        ) from error
+    classes = classes_from_json(header.get("classes"), "journal.jsonl")
+    known = {r.name: tuple(r.classes) for r in records if not r.failure} if mode == "known" else {}
+    items = tuple(WorkItem(record.name, record.image) for record in records)
+    batch = replace(batch, settings=settings, format=format, resume=True)
+    return batch, (items, ClassPlan(mode, classes, known))
+
+
+def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
+    return plan_classes(
+        batch.labels, items, vocabulary=batch.vocabulary, if_present=batch.if_present
+    )
+
+
+def _corrected(batch: Batch, items: Sequence[WorkItem]) -> dict[str, Corrected]:
+    if batch.corrected is None:
+        return {}
+    if not batch.settings.refine:
+        raise InputError("--corrected needs the refinement: leave --no-refine out.")
+    if batch.corrected.resolve() == batch.folder.resolve():
+        raise InputError(
+            f"{batch.folder} cannot be both the corrected labels and the output: choose another "
+            "--out."
+        )
+    return find_corrected(batch.corrected, items)
+
+
+def _images(
+    batch: Batch,
+    job: Job,
+    items: Sequence[WorkItem],
+    corrected: Mapping[str, Corrected],
+    journal: Journal,
+) -> Steps[None]:
+    """Do what is left to do; on return every image has a record."""
+    kept = reviewed_in(batch.folder)
+    todo = [item for item in items if not _is_done(journal, item, job, kept)]
+    resumed = len(items) - len(todo)
+    failed = 0
+    done = resumed
+    total = len(items)
+    yield BatchProgress(done, total, "Loading the model", resumed=resumed)
+    if not todo:
+        return
+    assert journal.header is not None
+    before = origins_of(journal.header) if resumed else ()
+    records = _records(batch, job, units_of(todo, items, corrected), journal)
+    stage = "Loading the model"
+    started = False
+    try:
+        for found in records:
+            if isinstance(found, Loaded):
+                origin = Origin(this_program(), found.weights)
+                origins = with_origin(before, origin, batch.folder, mix=batch.mix_versions)
+                journal.start({**journal.header, "made_by": [o.to_json() for o in origins]})
+                stage, started = STARTED, True
+                yield BatchProgress(done, total, stage, failed, None, resumed, started)
+                continue
+            record = found if isinstance(found, Record) else None
+            if record is not None:
+                journal.add(record)
+                done += 1
+                failed += bool(record.failure)
+                stage = STARTED
+            elif isinstance(found, str):
+                stage = found
+            yield BatchProgress(done, total, stage, failed, record, resumed, started)
+    finally:
+        records.close()
+
+
+def _records(
+    batch: Batch, job: Job, todo: Sequence[Unit], journal: Journal
+) -> Generator[Record | Loaded | str | None, None, None]:
+    assert journal.header is not None
+    overwrite = journal.header["overwrite"]
+
+    def begin(name: str) -> None:
+        """Note that files may appear; what a killed run left is replaced, nothing else is."""
+        if name not in journal.begun and not overwrite:
+            refuse_existing(
+                [job.output.folder / f for f in job.output.files(name)], overwrite=False
+            )
+        journal.begin(name)
+
+    if batch.scheduler:
+        from napari_wildseg.batch.workers.distributed import run_distributed
+
+        yield from run_distributed(job, todo, batch.scheduler, begin=begin)
+    else:
+        workers = batch.workers or default_workers()
+        yield from run_local(job, todo, workers=workers, begin=begin)
+
+
+def _is_done(journal: Journal, item: WorkItem, job: Job, reviewed: set[str]) -> bool:
+    """Whether an image has its files, made with this memory or reviewed.
+
+    One that failed is tried again, its file may be mended.
+    """
+    record = journal.records.get(item.name)
+    if record is None or record.failure or record.image != item.path:
+        return False
+    memory = "" if job.memory is None else job.memory.short
+    if record.memory != memory and item.name not in reviewed:
+        return False
+    return all((job.output.folder / file).exists() for file in record.files)
+
+
+def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
+    records = tuple(journal.records[item.name] for item in items)
+    done = [record for record in records if not record.failure]
+    gone = [file for record in done for file in record.files if not (batch.folder / file).exists()]
+    if gone:
+        raise WildsegError(
+            f"{len(gone)} files of images that were done are not there any more, {gone[0]} first: "
+            "go on with --resume to make them again."
+        )
+    files = job.output.finish(done, job.plan.classes)
+    memory = {} if job.memory is None else {"memory": job.memory.digest}
+    report = Report(
+        records,
+        job.plan.classes,
+        batch.format,
+        {**batch.settings.to_json(), **memory},
+        tuple(files),
+        origins_of(journal.header or {}),
+    )
+    report.write(batch.folder)
+    written = [*files, *(file for record in done for file in record.files)]
+    for place in {batch.folder, journal.path.parent, *((batch.folder / f).parent for f in written)}:
+        remove_left_over(place)
+    journal.compact([item.name for item in items])
+    return report
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+    """Refuse to go on in another way: half a data set would be of one kind, half of another."""
+    for key, word in (("output", "--format"), ("mode", "kind of --labels")):
+        if old.get(key) != new[key]:
+            raise InputError(
+                f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {_ADVICE}"
+            )
+    if old.get("corrected", {}) != new["corrected"]:
+        raise InputError(f"The batch in {folder} was begun with other corrected labels: {_ADVICE}")
+    for key, value in new["settings"].items():
+        before = old.get("settings", {}).get(key)
+        if before != value and key != "device":
+            raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {_ADVICE}")
+
+
+def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPlan:
+    """Return the plan with classes that a review added; ids that are in files keep their names."""
+    known = classes_from_json(old.get("classes"), "journal.jsonl")
+    shared = min(len(known), len(plan.classes))
+    if known[:shared] != plan.classes[:shared]:
+        names = ", ".join(info.name for info in known[:5])
+        raise InputError(
+            f"The batch in {folder} has other classes ({names}{', ...' if len(known) > 5 else ''}):"
+            f" {_ADVICE}"
+        )
+    return replace(plan, classes=max(known, plan.classes, key=len))
+
+
+def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
+    """Refuse, before any work, to write over inputs, or over files that are there."""
+    folder = output.folder
+    pictures = {Path(item.path).resolve() for item in items}
+    others = {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}
+    if not has_journal(folder):
+        foreign = [file for file in output.shared if (folder / file).exists()]
+        if foreign:
+            raise InputError(
+                f"{folder / foreign[0]} belongs to another data set: choose another --out."
+            )
+    for item in items:
+        paths = [folder / file for file in output.files(item.name)]
+        if any(path.resolve() in pictures for path in paths):
+            raise InputError(
+                f"{paths[0]} would replace a picture of the batch: choose another --out."
+            )
+        read = [path for path in paths if path.resolve() in others]
+        if read:
+            raise InputError(f"{read[0]} is read by the batch: choose another --out.")
+        there = [] if batch.overwrite else [path for path in paths if path.exists()]
+        if there:
+            raise InputError(
+                f"{there[0]} is already there: choose another --out, or add --overwrite."
+            )
+        for path in paths[1:]:
+            if path.parent == folder and path.suffix == ".json":
+                check_owner(path, paths[0])

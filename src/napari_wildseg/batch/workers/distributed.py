@@ -1,0 +1,368 @@
+"""A batch on the workers of a Dask scheduler: this machine's processes, or many machines'.
+
+Workers read the images and write the results themselves, so the folders must be theirs too; this
+process only hands out names and keeps the journal. A worker that dies gives its images back to
+the scheduler; one that joins gets its share.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.origin import Origin, this_program
+from napari_wildseg.batch.plan.units import Unit, run_unit
+from napari_wildseg.batch.workers.allocator import keep_freed_memory
+from napari_wildseg.batch.workers.local import default_workers
+from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.pictures.picture_files import reason
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.segmenter import Segmenter
+
+LOCAL = "local"
+"""Instead of an address: processes of this machine, which end with the batch."""
+
+RETRIES = 2
+"""How often an image is tried again after an error that is not the image's."""
+
+_CONNECT = 20
+"""Seconds to wait for a scheduler."""
+
+_CLOSE = 30
+"""Seconds to wait until connections are closed and processes have ended; it takes less than one."""
+
+_POLL = 0.2
+"""Seconds after which a waiting batch looks whether it was cancelled."""
+
+_AHEAD = 4
+"""Images handed out for each thread of the workers."""
+
+
+def run_distributed(
+    job: Job,
+    todo: Sequence[Unit],
+    address: str,
+    *,
+    begin: Callable[[str], None],
+) -> Iterator[Record | Loaded | str | None]:
+    """Do images on the workers of a scheduler.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    todo : sequence of Unit
+        The images.
+    address : str
+        Of the scheduler, ``"tcp://host:8786"``; or ``"local"``, ``"local:N"`` for N processes of
+        this machine.
+    begin : callable
+        Called with the image's name before it is handed out; raises `InputError` if its files
+        may not be written.
+
+    Yields
+    ------
+    Record or Loaded or str or None
+        `Loaded`, before any image is handed out; then a record an image, in the order they are
+        finished. Now and then, while waiting, None or what is waited for. Closing the generator
+        takes back what is not begun.
+
+    Raises
+    ------
+    InputError
+        If ``dask.distributed`` is not installed, or the address is none.
+    WildsegError
+        If the scheduler cannot be reached, or its workers lack the model or napari-wildseg.
+    OutputError
+        If the output cannot be written.
+    """
+    distributed = _import()
+    cluster = _local_cluster(distributed, address)
+    try:
+        try:
+            client = _connect(distributed, cluster or address)
+        except (OSError, TimeoutError) as error:
+            raise WildsegError(
+                f"There is no Dask scheduler at {address} ({reason(error)}): start one with "
+                '"dask scheduler", and workers with "dask worker ADDRESS".'
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f'"{address}" is no address of a scheduler: give one such as tcp://host:8786.'
+            ) from error
+        try:
+            yield from _hand_out(client, address, job, todo, begin)
+        finally:
+            _disconnect(client)
+    finally:
+        if cluster is not None:
+            with suppress(TimeoutError):
+                cluster.close(timeout=_CLOSE)
+
+
+def _hand_out(
+    client: Any,
+    address: str,
+    job: Job,
+    todo: Sequence[Unit],
+    begin: Callable[[str], None],
+) -> Iterator[Record | Loaded | str | None]:
+    origin = yield from _prepare(client, address, job)
+    yield Loaded(origin.weights)
+    waiting = list(reversed(todo))
+    out: dict[Any, Unit] = {}
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    try:
+        while waiting or out:
+            threads = sum(client.nthreads().values()) if waiting or not out else 1
+            if not threads:
+                yield f"Waiting for a worker to join {address}"
+            while waiting and len(out) < _AHEAD * max(1, threads):
+                unit = waiting.pop()
+                refused = []
+                for item in unit.items:
+                    try:
+                        begin(item.name)
+                    except InputError as error:
+                        refused.append(Record(item.name, item.path, failure=str(error)))
+                yield from refused
+                names = {record.name for record in refused}
+                unit = replace(unit, items=tuple(i for i in unit.items if i.name not in names))
+                if not unit.items:
+                    continue
+                future = client.submit(
+                    run_on_worker,
+                    job.only(*(item.name for item in (*unit.items, *unit.stack))),
+                    unit,
+                    origin,
+                    pure=False,
+                    retries=RETRIES,
+                    key=f"wildseg-{secrets.token_hex(4)}-{unit.items[0].name}",
+                )
+                out[future] = unit
+                future.add_done_callback(finished.put)
+            try:
+                future = finished.get(timeout=_POLL)
+            except queue.Empty:
+                yield None
+                continue
+            yield from _records(future, out.pop(future))
+    finally:
+        client.cancel(list(out))
+
+
+def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin]:
+    """Have the workers that are there load the model; later ones do with their first image."""
+    loading: dict[str, Any] = {}
+    origin: Origin | None = None
+    try:
+        while loading or origin is None:
+            there = client.nthreads()
+            if not loading:  # nobody was there, or all who were have died
+                loading = {
+                    worker: client.submit(
+                        prepare_worker,
+                        job.only(""),
+                        workers=[worker],
+                        pure=False,
+                        key=f"wildseg-model-{secrets.token_hex(4)}",
+                    )
+                    for worker in there
+                }
+            if loading:
+                some = "1 worker" if len(loading) == 1 else f"{len(loading)} workers"
+                yield f"Loading the model on {some}"
+            else:
+                yield f"Waiting for a worker to join {address}"
+            time.sleep(_POLL)
+            for worker, future in list(loading.items()):
+                if future.status == "error":
+                    error = future.exception()
+                    if type(error).__name__ != "KilledWorker":
+                        _raise(error)
+                if future.status == "finished":
+                    try:
+                        found: Origin = future.result(timeout=_CONNECT)
+                    except TimeoutError:  # it died just after: nobody else has the result
+                        continue
+                    origin = origin or found
+                    _check_alike(found, origin)
+                if future.status != "pending" or worker not in there:
+                    del loading[worker]
+    finally:
+        client.cancel(list(loading.values()))
+    return origin
+
+
+def _records(future: Any, unit: Unit) -> list[Record]:
+    """Return what came back for images, or raise what ends the batch."""
+    if future.status == "finished":
+        records: list[Record] = future.result()
+        return records
+    if future.status == "error":
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            failure = (
+                "every worker that tried it died, probably for lack of memory: "
+                "make the image smaller, or give the workers more."
+            )
+            return [Record(item.name, item.path, failure=failure) for item in unit.items]
+        _raise(error)
+    raise WildsegError("The scheduler is gone; start it again and go on with --resume.")
+
+
+def _raise(error: Any) -> NoReturn:
+    """Say what is wrong with the workers, in a sentence."""
+    if isinstance(error, WildsegError):
+        raise error
+    if isinstance(error, ImportError):
+        raise WildsegError(
+            f"The workers lack a package ({reason(error)}): install the same napari-wildseg there."
+        ) from error
+    raise WildsegError(
+        f"A worker failed ({type(error).__name__}: {reason(error)}); go on with --resume."
+    ) from error
+
+
+def _check_alike(found: Origin, other: Origin) -> None:
+    """Refuse workers of two kinds, which would make labels of two kinds."""
+    if found != other:
+        what = (
+            f"napari-wildseg {found.program} and {other.program}"
+            if found.program != other.program
+            else "other weights under the same model name"
+        )
+        raise WildsegError(
+            f"The workers are of two kinds ({what}): install the same on all of them, and go on "
+            "with --resume."
+        )
+
+
+_lock = threading.Lock()
+_loaded: dict[str, Any] = {}
+_of_thread = threading.local()
+
+
+def prepare_worker(job: Job) -> Origin:
+    """Load the model in a worker, before the first image; return what it works with.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    """
+    return Origin(this_program(), _segmenter(job).model.fingerprint)
+
+
+def run_on_worker(job: Job, unit: Unit, origin: Origin) -> list[Record]:
+    """Do images in a worker; its process loads the model with the first one.
+
+    Parameters
+    ----------
+    job : Job
+        The batch, of which the classes of these images are enough.
+    unit : Unit
+        The images.
+    origin : Origin
+        What the other workers work with.
+
+    Raises
+    ------
+    WildsegError
+        If this one works with something else.
+    """
+    _check_alike(prepare_worker(job), origin)
+    return list(run_unit(job, unit, _segmenter(job), Control()))
+
+
+def _segmenter(job: Job) -> Segmenter:
+    """Return this thread's segmenter; the model is its process's, one at a time."""
+    import torch
+
+    torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
+    key = repr((job.settings, job.plan.classes, job.memory))
+    with _lock:
+        if _loaded.get("key") != key:
+            keep_freed_memory()
+            _loaded.clear()
+            _loaded.update(key=key, model=start_segmenter(job).model)
+        model = _loaded["model"]
+    if getattr(_of_thread, "key", None) != key:
+        _of_thread.key, _of_thread.segmenter = key, start_segmenter(job, model)
+    segmenter: Segmenter = _of_thread.segmenter
+    return segmenter
+
+
+def _import() -> Any:
+    try:
+        import distributed
+    except ImportError:
+        raise InputError(
+            "--scheduler needs dask.distributed, which is not installed: "
+            'pip install "napari-wildseg[distributed]".'
+        ) from None
+    # Its log is for people who debug schedulers; what matters to the batch is said by the batch.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    return distributed
+
+
+def _connect(distributed: Any, where: Any) -> Any:
+    """Connect to a scheduler, leaving nothing behind that closes itself at some later time.
+
+    A client that could not connect is garbage, and its finalizer takes the lock that every client
+    holds while it starts and stops. Where the collector happens to run meanwhile, both wait for
+    ever, or the new client's event loop is not up in time and an assertion fails.
+    """
+
+    class Client(distributed.Client):  # type: ignore[misc]
+        def __init__(self) -> None:
+            try:
+                super().__init__(where, timeout=_CONNECT, set_as_default=False)
+            except BaseException:
+                if hasattr(self, "_loop_runner"):
+                    self._loop_runner.stop()
+                raise
+
+        def __del__(self) -> None:
+            """Do nothing: `run_distributed` closes it."""
+
+    return Client()
+
+
+def _disconnect(client: Any) -> None:
+    """Close a client; one that does not come to an end in time is no failure of the batch."""
+    try:
+        client.close(timeout=_CLOSE)
+    except TimeoutError:
+        client._loop_runner.stop()
+
+
+def _local_cluster(distributed: Any, address: str) -> Any:
+    """Start processes on this machine if that is what the address says."""
+    kind, _, count = address.partition(":")
+    if kind != LOCAL:
+        return None
+    if count and not (count.isascii() and count.isdigit() and int(count) > 0):
+        raise InputError(f'"{address}" is no number of processes: write {LOCAL}:4 for four.')
+    import dask
+
+    # Nobody looks at these processes through Dask's dashboard, so none samples what it is doing.
+    with dask.config.set({"distributed.worker.profile.enabled": False}):
+        return distributed.LocalCluster(
+            n_workers=int(count) if count else default_workers(),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )

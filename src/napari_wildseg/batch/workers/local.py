@@ -1,0 +1,137 @@
+"""A batch on this machine: lanes that each do whole images, one core a lane.
+
+Reading, the networks, refinement and writing of different images overlap by themselves, since
+each lane is at another point of its image. Numbers come out the same with any number of lanes,
+because a lane always computes with one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from napari_wildseg.batch.job import CancelledError, Control, Job, Loaded, start_segmenter
+from napari_wildseg.batch.journal import Record
+from napari_wildseg.batch.plan.units import Unit, run_unit
+from napari_wildseg.batch.workers.allocator import keep_freed_memory
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.models.clip_model import CLIPModel
+
+_POLL = 0.2
+"""Seconds after which a waiting batch looks whether it was cancelled."""
+
+
+def default_workers() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def run_local(
+    job: Job,
+    todo: Sequence[Unit],
+    *,
+    workers: int,
+    begin: Callable[[str], None],
+) -> Iterator[Record | Loaded | None]:
+    """Do images on this machine.
+
+    Parameters
+    ----------
+    job : Job
+        The batch.
+    todo : sequence of Unit
+        The images.
+    workers : int
+        Lanes; all share one model.
+    begin : callable
+        Called with the image's name just before its files are written; raises `InputError` if
+        they may not be.
+
+    Yields
+    ------
+    Record or Loaded or None
+        `Loaded`, before any image is begun; then a record an image in the order they are
+        finished, and None now and then. Closing the generator stops the lanes at their next step.
+
+    Raises
+    ------
+    OutputError
+        If the output cannot be written.
+    WildsegError
+        If the model cannot be loaded.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        first = start_segmenter(job)
+        yield Loaded(first.model.fingerprint)
+        yield from _run_lanes(job, todo, first.model, workers=workers, begin=begin)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run_lanes(
+    job: Job,
+    todo: Sequence[Unit],
+    model: CLIPModel,
+    *,
+    workers: int,
+    begin: Callable[[str], None],
+) -> Iterator[Record | None]:
+    import torch
+
+    waiting: queue.SimpleQueue[Unit] = queue.SimpleQueue()
+    for unit in todo:
+        waiting.put(unit)
+    finished: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
+    stop = threading.Event()
+    control = Control(stop, begin)
+
+    def lane() -> None:
+        torch.set_num_threads(1)  # of this thread
+        segmenter = start_segmenter(job, model)
+        while not stop.is_set():
+            try:
+                unit = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                for record in run_unit(job, unit, segmenter, control):
+                    finished.put(record)
+            except CancelledError:
+                return
+            except BaseException as error:
+                finished.put(error)
+                return
+
+    lanes = [
+        threading.Thread(target=lane, name=f"wildseg lane {number}", daemon=True)
+        for number in range(1, 1 + max(1, min(workers, len(todo))))
+    ]
+    for thread in lanes:
+        thread.start()
+    try:
+        missing = sum(len(unit.items) for unit in todo)
+        while missing:
+            try:
+                found = finished.get(timeout=_POLL)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(found, BaseException):
+                raise found
+            missing -= 1
+            yield found
+    finally:
+        stop.set()
+        for thread in lanes:
+            thread.join()

@@ -1,0 +1,404 @@
+"""``wildseg batch``: many images in, a data set and a report out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wildseg.cli import arguments
+
+if TYPE_CHECKING:
+    from napari_wildseg.batch import Report
+    from napari_wildseg.batch.run_batch import BatchProgress
+
+HELP = "segment a folder, pattern or list of images into a data set"
+
+_LINE_EVERY = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
+_SHOWN_FAILURES = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument(
+        "source",
+        metavar="DIR",
+        nargs="?",
+        help='a folder of pictures, a pattern in quotes ("scans/**/*.png"), or a text file with '
+        "a path a line",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="NAMES",
+        help='class names for all images ("cat, cup of coffee=cup|mug"), a .csv or .json file '
+        "with the names of each image, or auto",
+    )
+    parser.add_argument(
+        "--if-present",
+        action="store_true",
+        help="segment each image only into those of the names that the model finds in it",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        default="coco",
+        metavar="V",
+        help="where --labels auto chooses from: voc, coco, ade20k or a file (default: coco)",
+    )
+    parser.add_argument(
+        "--format",
+        default="png",
+        metavar="F",
+        help="png, voc, coco, tiff, ome-zarr, npz or yolo (default: png)",
+    )
+    parser.add_argument(
+        "--corrected",
+        type=Path,
+        metavar="DIR",
+        help="labels you made for some of the images (NAME.png as in the output, or the output of "
+        "a reviewed batch): they are kept, and carried to the other planes of their stack",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the batch that is in the output folder"
+    )
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="redo the images of the finished batch in the output folder that were not reviewed, "
+        "with a class memory of those that were; needs --out alone",
+    )
+    parser.add_argument(
+        "--mix-versions",
+        action="store_true",
+        help="with --resume: go on although another version of napari-wildseg, or other weights "
+        "of the model, did the images before",
+    )
+    parser.add_argument(
+        "--workers",
+        type=arguments.positive,
+        metavar="N",
+        help="images at once on this machine (default: one a core)",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="let the workers of a Dask scheduler do it: tcp://host:8786, or local:N for N "
+        "processes of this machine",
+    )
+    arguments.add_model(parser)
+    arguments.add_memory(parser)
+    arguments.add_cache(parser)
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="do not keep encodings of the images in the output folder (.wildseg-batch/encodings, "
+        "at most 8 GB): --update then takes as long as the batch",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=arguments.fraction,
+        default=0.5,
+        metavar="T",
+        help="how sure a pixel must be to count as a class, 0 to 1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--no-refine", action="store_true", help="write the pseudo-labels as they are"
+    )
+    arguments.add_output(parser)
+    arguments.add_json(parser)
+    parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a batch.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.batch import Batch, BatchSettings, batch_steps
+    from napari_wildseg.batch.memory_in_use import ENCODINGS
+    from napari_wildseg.cli.console import print_json, warn
+    from napari_wildseg.engine.errors import InputError, WildsegError
+    from napari_wildseg.engine.progress import drain
+
+    if args.update and (args.source or args.labels):
+        raise InputError(
+            "--update takes images and classes from the batch: leave DIR and --labels out."
+        )
+    if not args.update and not (args.source and args.labels):
+        raise InputError(
+            "Say which images and which classes: wildseg batch DIR --labels NAMES --out DIR."
+        )
+    cache = args.cache_dir
+    if cache is None and not args.no_cache:
+        cache = args.out / ENCODINGS
+
+    batch = Batch(
+        source=args.source or "",
+        labels=args.labels or "",
+        folder=args.out,
+        format=args.format,
+        vocabulary=args.vocabulary,
+        if_present=args.if_present,
+        settings=BatchSettings(
+            model=args.model,
+            views=args.views,
+            method=args.method,
+            refiner=args.refiner,
+            threshold=args.threshold,
+            refine=not args.no_refine,
+            device=args.device,
+        ),
+        corrected=args.corrected,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        mix_versions=args.mix_versions,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        cache_dir=cache,
+        memory=args.memory,
+        update=args.update,
+    )
+    if args.progress_json and hasattr(os, "nice"):
+        os.nice(5)  # beside a window, which has to answer
+    rate = Rate()
+    steps = batch_steps(batch)
+    try:
+        with _progress(as_json=args.progress_json) as show:
+
+            def look(progress: BatchProgress) -> None:
+                rate.update(progress)
+                show(progress, rate)
+
+            report = drain(steps, look)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):
+            warn(f"what is done is kept in {args.out}: --resume goes on")
+        raise
+    finally:
+        steps.close()
+    if args.json:
+        print_json(summary(report, rate, str(args.out)))
+    elif not args.progress_json:
+        print_report(report, rate, str(args.out))
+    if not report.done:
+        raise WildsegError(
+            f"No image was done; the first says: {report.failed[0].failure} "
+            f"The reasons are in {args.out}/report.csv."
+        )
+    return 0
+
+
+class Rate:
+    """Images a second since the first image was begun."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._started: float | None = None
+
+    def update(self, progress: BatchProgress) -> None:
+        """Take note of the batch's progress.
+
+        Parameters
+        ----------
+        progress : BatchProgress
+            What the batch yielded.
+        """
+        now = time.perf_counter()
+        if self._started is None:
+            self._started = now if progress.started else None
+        self.images = progress.done - progress.resumed
+        if self._started is not None:
+            self.seconds = now - self._started
+
+    @property
+    def per_second(self) -> float | None:
+        """Images a second, None before the first."""
+        return self.images / self.seconds if self.images and self.seconds else None
+
+    def left(self, progress: BatchProgress) -> float | None:
+        """Seconds that the rest takes at this rate, None if that is not known yet."""
+        return (progress.total - progress.done) / self.per_second if self.per_second else None
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None]]:
+    """Give a function that shows progress: JSON lines, a bar, or a line now and then."""
+    from napari_wildseg.batch.job import STARTED
+    from napari_wildseg.cli.console import warn
+
+    if as_json:
+        yield _show_json
+    elif sys.stderr is not None and sys.stderr.isatty():
+        from tqdm import tqdm
+
+        layout = (
+            "{desc}{percentage:3.0f}% |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}"
+            ", {rate_noinv_fmt}]"
+        )
+        with tqdm(
+            total=1, unit=" images", bar_format=layout, leave=False, file=sys.stderr, smoothing=0.1
+        ) as bar:
+            begun = False
+
+            def show(progress: BatchProgress, rate: Rate) -> None:
+                nonlocal begun
+                if not begun and progress.started:
+                    begun = True  # loading the model is no part of the rate
+                    bar.reset(total=progress.total)
+                    bar.initial = progress.resumed
+                if progress.record is not None and progress.record.failure:
+                    with bar.external_write_mode(file=sys.stderr):
+                        warn(_failure(progress.record))
+                bar.n = progress.done
+                failed = f"{progress.failed} failed " if progress.failed else ""
+                stage = "" if progress.stage == STARTED else f"{progress.stage} "
+                bar.set_description_str(failed + stage)
+
+            yield show
+    else:
+        last = time.perf_counter()
+
+        def line(progress: BatchProgress, rate: Rate) -> None:
+            nonlocal last
+            if progress.record is not None and progress.record.failure:
+                warn(_failure(progress.record))
+            if time.perf_counter() - last >= _LINE_EVERY:
+                last = time.perf_counter()
+                warn(describe(progress, rate))
+
+        yield line
+
+
+def _show_json(progress: BatchProgress, rate: Rate) -> None:
+    entry = {
+        "done": progress.done,
+        "total": progress.total,
+        "failed": progress.failed,
+        "stage": progress.stage,
+        "images_per_second": rate.per_second,
+        "seconds_left": rate.left(progress),
+    }
+    print(json.dumps(entry), flush=True)
+
+
+def describe(progress: BatchProgress, rate: Rate) -> str:
+    """Return how far a batch is, in words.
+
+    Parameters
+    ----------
+    progress : BatchProgress
+        What the batch yielded.
+    rate : Rate
+        How fast it is.
+    """
+    from napari_wildseg.batch.job import STARTED
+
+    parts = [f"{progress.done} of {progress.total} images"]
+    if progress.stage != STARTED:
+        parts.append(progress.stage)
+    if rate.per_second is not None:
+        parts.append(f"{rate.per_second:.2f} images/s")
+    left = rate.left(progress)
+    if left is not None:
+        parts.append(f"{clock(left)} left")
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    return ", ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Return a time as ``m:ss`` or ``h:mm:ss``.
+
+    Parameters
+    ----------
+    seconds : float
+        The time.
+
+    Examples
+    --------
+    >>> clock(75), clock(3700)
+    ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _failure(record) -> str:  # type: ignore[no-untyped-def]
+    return f"{Path(record.image).name} left out: {record.failure}"
+
+
+def summary(report: Report, rate: Rate, folder: str) -> dict[str, object]:
+    """Return what --json prints.
+
+    Parameters
+    ----------
+    report : Report
+        The finished batch.
+    rate : Rate
+        How fast it was.
+    folder : str
+        The output folder.
+    """
+    return {
+        "images": len(report.records),
+        "done": len(report.done),
+        "failed": [{"image": r.image, "reason": r.failure} for r in report.failed],
+        "images_this_run": rate.images,
+        "seconds": round(rate.seconds, 3),
+        "images_per_second": rate.per_second,
+        "format": report.format,
+        "output": folder,
+        "report": f"{folder}/report.json",
+        "review_first": [record.name for record in report.review[:10]],
+    }
+
+
+def print_report(report: Report, rate: Rate, folder: str) -> None:
+    """Print what became of a batch.
+
+    Parameters
+    ----------
+    report : Report
+        The finished batch.
+    rate : Rate
+        How fast it was.
+    folder : str
+        The output folder.
+    """
+    from napari_wildseg.cli.console import say, table
+
+    speed = f", {rate.per_second:.2f} images/s" if rate.per_second else ""
+    say(f"{len(report.done)} of {len(report.records)} images done{speed}")
+    if report.review:
+        say()
+        rows = [[r.name, f"{r.uncertainty.get('score', 0):.2f}"] for r in report.review[:5]]
+        say(table(["look at first", "uncertainty"], rows))
+    if report.failed:
+        say()
+        say(f"{len(report.failed)} failed:")
+        for record in report.failed[:_SHOWN_FAILURES]:
+            say(f"  {record.image}: {record.failure}")
+        if len(report.failed) > _SHOWN_FAILURES:
+            say(f"  and {len(report.failed) - _SHOWN_FAILURES} more")
+    say()
+    say(f"labels: {folder}")
+    say(f"report: {folder}/report.json, report.csv")

@@ -1,0 +1,257 @@
+"""``wildseg evaluate``: how good the results on a folder of images and masks are."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.cli import arguments, series_output
+
+if TYPE_CHECKING:
+    from napari_wildseg.evaluation import Evaluation, RefinerFigures
+
+HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
+_SHOWN_DABS = (0, 1, 3, 5, 10, 20)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the evaluation set")
+    parser.add_argument(
+        "--split",
+        default="val",
+        metavar="NAME",
+        help="which list of images, for PASCAL VOC and COCO (default: val)",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=("known", "auto"),
+        default="known",
+        help="the classes each image is segmented into: those of its mask, or what the model "
+        "suggests (default: known)",
+    )
+    arguments.add_value_255(parser)
+    arguments.add_model(parser)
+    arguments.add_cache(parser)
+    parser.add_argument(
+        "--limit",
+        type=arguments.positive,
+        metavar="N",
+        help="measure on N images, spread evenly over the set",
+    )
+    parser.add_argument(
+        "--clicks",
+        type=arguments.positive,
+        default=0,
+        metavar="N",
+        help="let a simulated annotator paint up to N dabs on each image",
+    )
+    parser.add_argument(
+        "--annotator",
+        choices=("dab", "stroke", "fill", "person"),
+        default="dab",
+        help="with --clicks: paint dabs, strokes along the middle of what is wrong, all of it, or "
+        "strokes that slip as a person's do (default: dab)",
+    )
+    parser.add_argument(
+        "--compare",
+        metavar="NAMES",
+        help="refiners to run side by side on the same seeds, for example default,random_walker; "
+        "with --series: forest",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
+    )
+    series_output.add_arguments(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure on one set.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
+    from napari_wildseg.cli.console import print_json, run_steps, say, warn
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.evaluation import compare_steps, evaluate_steps, open_set
+    from napari_wildseg.io.atomic import atomic_write
+
+    series_output.check(args)
+    data = open_set(args.folder, args.split, value_255=args.value_255)
+    if data.left_out:
+        few = ", ".join(data.left_out[:5]) + (", ..." if len(data.left_out) > 5 else "")
+        warn(f"{len(data.left_out)} pictures without a mask (.png) are left out: {few}")
+    if args.compare and args.labels == "auto":
+        raise InputError("--compare needs known labels: leave out --labels auto.")
+    if args.plot:
+        if not args.compare:
+            raise InputError("--plot draws a comparison: add --compare with two or more refiners.")
+        check_plot(args.plot)
+
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        refiner=args.refiner,
+        device=args.device,
+        cache_dir=args.cache_dir,
+    )
+    if args.series:
+        return series_output.run(args, segmenter, data)
+    if args.compare:
+        names = [name.strip() for name in args.compare.split(",") if name.strip()]
+        figures = run_steps(
+            compare_steps(
+                segmenter,
+                data,
+                names,
+                clicks=args.clicks,
+                annotator=args.annotator,
+                limit=args.limit,
+            )
+        )
+        if args.plot:
+            drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
+            atomic_write(args.plot, drawn, overwrite=True)
+        if args.json:
+            print_json({"refiners": [one.to_json() for one in figures]})
+        else:
+            say(comparison(figures))
+        return 0
+    found = run_steps(
+        evaluate_steps(
+            segmenter,
+            data,
+            labels=args.labels,
+            clicks=args.clicks,
+            annotator=args.annotator,
+            limit=args.limit,
+        )
+    )
+    if args.json:
+        print_json(found.to_json())
+    else:
+        say(report(found))
+    return 0
+
+
+def report(found: Evaluation) -> str:
+    """Return the figures as a text for people.
+
+    Parameters
+    ----------
+    found : Evaluation
+        The figures.
+    """
+    from napari_wildseg.cli.console import table
+
+    left_out = f" ({found.skipped} without a known class left out)" if found.skipped else ""
+    parts = [
+        f"{found.images} images{left_out}",
+        table(["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]),
+        table(["stage", "mIoU"], [[name, f"{miou:.3f}"] for name, miou in found.stages.items()]),
+        table(
+            ["per image", ""],
+            [
+                ["mean IoU of the known classes", f"{found.image_miou:.3f}"],
+                ["boundary F-score at 2 px", f"{found.boundary_f:.3f}"],
+                *[[f"seconds: {key}", f"{value:.2f}"] for key, value in found.seconds.items()],
+            ],
+        ),
+    ]
+    if found.labels is not None:
+        parts.append(label_table(found.labels))
+    if found.clicks is not None:
+        shown = [n for n in _SHOWN_DABS if n < len(found.clicks)]
+        parts.append(
+            table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
+        )
+        parts.append(f"dabs to 85 %: {found.noc85:.1f}")
+    if found.drops is not None:
+        parts.append(drop_line(found.drops))
+    return "\n\n".join(parts)
+
+
+def drop_line(drops: dict[str, Any]) -> str:
+    """Return how often refinements made an image worse, as a sentence.
+
+    Parameters
+    ----------
+    drops : dict
+        `Evaluation.drops`.
+    """
+    shares = ", ".join(
+        f"more than {limit}: {share:.1%}" for limit, share in drops.items() if limit[0].isdigit()
+    )
+    return (
+        f"mean IoU lowered by a refinement ({drops['refinements']}) by {shares}; "
+        f"by {drops['worst']:.3f} at worst; "
+        f"right pixels of classes that were not painted lost: {drops['lost']:.2%}"
+    )
+
+
+def label_table(labels: dict[str, Any]) -> str:
+    """Return how good the suggested labels are, as a table.
+
+    Parameters
+    ----------
+    labels : dict
+        `Evaluation.labels`.
+    """
+    from napari_wildseg.cli.console import table
+
+    truths = {"present": "any pixel", "known": "1 % of the image"}
+    rows = [
+        [
+            f"{how}, {truths[truth]}",
+            *(f"{one[key]:.3f}" for key in ("map", "image_map", "f1", "precision", "recall")),
+            f"{one['cut']:.2f}",
+            f"{one['per_image']:.1f}",
+        ]
+        for truth, both in labels.items()
+        for how, one in both.items()
+    ]
+    return table(["labels", "mAP", "per image", "F1", "precision", "recall", "cut", "names"], rows)
+
+
+def comparison(figures: list[RefinerFigures]) -> str:
+    """Return a table of refiners side by side.
+
+    Parameters
+    ----------
+    figures : list of RefinerFigures
+        One a refiner.
+    """
+    from napari_wildseg.cli.console import table
+
+    dabs = [n for n in _SHOWN_DABS if n < len(figures[0].clicks)]
+    header = ["refiner", "mIoU", "boundary F", "s", "s rerun", *[f"{n} dabs" for n in dabs]]
+    rows = [
+        [
+            one.refiner,
+            f"{one.miou:.3f}",
+            f"{one.boundary_f:.3f}",
+            f"{one.seconds:.2f}",
+            "-" if one.rerun is None else f"{one.rerun:.2f}",
+            *[f"{one.clicks[n]:.3f}" for n in dabs],
+            "-" if one.noc85 is None else f"{one.noc85:.1f}",
+        ]
+        for one in figures
+    ]
+    return table([*header, "NoC85"], rows)

@@ -1,0 +1,76 @@
+"""``wildseg models``: which models there are, and downloads."""
+
+from __future__ import annotations
+
+import argparse
+
+from napari_wildseg.cli import arguments
+
+HELP = "list the models that are bundled, cached and downloadable, or download one"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument(
+        "--download",
+        metavar="M",
+        help="download a model: one of the list, any open_clip NAME/TAG, or hf-hub:ORG/NAME",
+    )
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the models, or download one.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli.console import print_json, run_steps, say, table
+
+    if args.download is not None:
+        from napari_wildseg.engine.models.weights.download import download_steps
+
+        path = run_steps(download_steps(args.download))
+        if args.json:
+            print_json({"model": args.download, "path": str(path)})
+        else:
+            say(f"{args.download} is on this machine: {path}")
+        return 0
+
+    from napari_wildseg.engine.models.catalogue import CATALOGUE, others
+    from napari_wildseg.engine.models.weights.download import cache_folder
+
+    entries = (*CATALOGUE, *others())
+    if args.json:
+        print_json(
+            {
+                "cache": str(cache_folder()),
+                "models": [{**vars(entry), "status": entry.status()} for entry in entries],
+            }
+        )
+        return 0
+    rows = [
+        [
+            entry.model,
+            entry.status(),
+            f"{entry.megabytes} MB" if entry.megabytes else "-",
+            entry.licence,
+        ]
+        for entry in entries
+    ]
+    listing = table(["model", "", "download", "licence"], rows).splitlines()
+    say(listing[0])
+    for line, entry in zip(listing[1:], entries, strict=True):
+        say(line)
+        say(f"    {entry.when}")
+    say()
+    say(f"Downloads go to {cache_folder()}; start one with wildseg models --download MODEL.")
+    return 0

@@ -1,0 +1,171 @@
+"""``wildseg remember``: a class memory from finished images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wildseg.cli import arguments
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory
+
+HELP = "learn classes from finished images: a labelled set, or a batch that was reviewed"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument(
+        "dataset",
+        type=Path,
+        metavar="DATASET",
+        help="images with masks (our own layout, PASCAL VOC's or COCO's), or the output folder of "
+        "a batch, of which the reviewed images are taken",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the memory, usually NAME.wildmemory",
+    )
+    parser.add_argument(
+        "--memory", type=Path, metavar="FILE", help="begin with this memory instead of an empty one"
+    )
+    parser.add_argument(
+        "--alike",
+        action="store_true",
+        help="the images are alike: one of them is enough to learn from",
+    )
+    parser.add_argument(
+        "--split",
+        default="val",
+        metavar="NAME",
+        help="which list of images, for PASCAL VOC and COCO (default: val)",
+    )
+    parser.add_argument(
+        "--limit",
+        type=arguments.positive,
+        metavar="N",
+        help="take N images, spread evenly over the set",
+    )
+    arguments.add_model_name(parser)
+    parser.add_argument(
+        "--views", metavar="PRESET", help="views of the image to encode (default: default)"
+    )
+    parser.add_argument("--method", metavar="NAME", help="relevance method")
+    arguments.add_cache(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Learn from one set.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.batch.journal import has_journal
+    from napari_wildseg.batch.remember_images import (
+        examples_of_batch,
+        examples_of_set,
+        remember_steps,
+    )
+    from napari_wildseg.cli.console import print_json, run_steps, say, warn
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.evaluation import open_set
+    from napari_wildseg.evaluation.evaluate import spread
+    from napari_wildseg.io.atomic import refuse_existing
+
+    # Everything that can be wrong is looked at before the model is loaded.
+    refuse_existing([args.out], overwrite=args.overwrite)
+    settings = {"model": args.model, "views": args.views or "default", "method": args.method}
+    if has_journal(args.dataset):
+        from napari_wildseg.batch import read_report
+
+        sources = examples_of_batch(args.dataset)
+        # A memory is asked about images that are encoded as its own were.
+        done = read_report(args.dataset).settings
+        settings = {key: done.get(key, value) for key, value in settings.items()}
+    else:
+        sources = examples_of_set(open_set(args.dataset, args.split))
+    sources = list(spread(sources, args.limit))
+
+    from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    memory = arguments.read_memory(args.memory) or ClassMemory()
+    memory.alike = memory.alike or args.alike
+    segmenter = Segmenter(
+        **settings, device=args.device, cache_dir=args.cache_dir, cache_bytes=0, memory=memory
+    )
+    left_out = run_steps(remember_steps(segmenter, sources))
+    for name, why in left_out.items():
+        warn(f"{name} left out: {why}")
+    if len(left_out) == len(sources):
+        raise InputError(f"No image of {args.dataset} could be remembered.")
+    memory.save(args.out, overwrite=args.overwrite)
+    if args.json:
+        print_json({**about(memory), "left_out": left_out, "file": str(args.out)})
+    else:
+        say(report(memory))
+        say(f"memory: {args.out}")
+    return 0
+
+
+def about(memory: ClassMemory) -> dict[str, object]:
+    """Return what a memory holds, as a JSON object.
+
+    Parameters
+    ----------
+    memory : ClassMemory
+        The memory.
+    """
+    hindsight = memory.hindsight()
+    return {
+        "images": [
+            {
+                "name": image.name,
+                "finished": image.finished,
+                "classes": list(image.classes),
+                "hindsight": {
+                    name: {"without": before, "with": after}
+                    for name, (before, after) in hindsight.get(image.digest, {}).items()
+                },
+            }
+            for image in memory.images
+        ],
+        "classes": [vars(one) for one in memory.classes],
+        "digest": memory.digest,
+    }
+
+
+def report(memory: ClassMemory) -> str:
+    """Return what a memory would have done to its own images, as a table.
+
+    Parameters
+    ----------
+    memory : ClassMemory
+        The memory.
+    """
+    from statistics import fmean
+
+    from napari_wildseg.cli.console import table
+
+    hindsight = memory.hindsight()
+    rows = []
+    for known in memory.classes:
+        pairs = [found[known.name] for found in hindsight.values() if known.name in found]
+        means = [f"{fmean(column):.3f}" for column in zip(*pairs, strict=True)] or ["-", "-"]
+        rows.append([known.name, str(known.images), *means])
+    return table(["class", "images", "IoU without memory", "IoU with memory"], rows)

@@ -1,0 +1,167 @@
+"""``wildseg segment``: class names in, masks of one image out."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from napari_wildseg.cli import arguments
+
+HELP = "segment an image into the classes you name"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    arguments.add_image(parser)
+    parser.add_argument(
+        "--labels",
+        required=True,
+        metavar="NAMES",
+        help='class names, for example "cat, cup of coffee=cup|mug"; the JSON file of a class '
+        "set; or auto, for what the model finds in the vocabulary",
+    )
+    arguments.add_vocabulary(parser, "where --labels auto chooses from")
+    arguments.add_background(parser)
+    parser.add_argument(
+        "--save-classes",
+        type=Path,
+        metavar="FILE",
+        help="also write the classes (names, prompts, colours, ids) to a JSON file",
+    )
+    arguments.add_model(parser)
+    arguments.add_cache(parser)
+    arguments.add_memory(parser)
+    parser.add_argument(
+        "--threshold",
+        type=arguments.fraction,
+        metavar="T",
+        help="how sure a pixel must be to count as a class, 0 to 1 (default: 0.5)",
+    )
+    parser.add_argument(
+        "--no-refine", action="store_true", help="write the pseudo-labels as they are"
+    )
+    parser.add_argument(
+        "--detail",
+        type=arguments.positive,
+        metavar="N",
+        help="look at the image through windows as well, in which a pixel of the network shows N "
+        "of the image; by default images of more than 16 megapixels, as fine as 400 windows allow",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="FILE",
+        help="for a stack: an .npy of its shape, -1 where nothing is corrected; corrected planes "
+        "are carried over to the others",
+    )
+    arguments.add_output(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment one image.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli import result_files
+    from napari_wildseg.cli.console import print_json, run_steps, warn
+    from napari_wildseg.cli.large_run import segment_large
+    from napari_wildseg.cli.stack_run import segment_stack
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.engine.names.class_texts import checked_background
+    from napari_wildseg.engine.names.vocabularies import load_vocabulary
+    from napari_wildseg.engine.pictures.picture_files import read_picture, stem_of
+    from napari_wildseg.io.atomic import atomic_path, refuse_existing
+    from napari_wildseg.io.class_sets import class_set_path, write_class_set
+    from napari_wildseg.io.image_files import open_large
+    from napari_wildseg.io.safety.owners import check_owner, refuse_inputs
+
+    # Everything that can be wrong is looked at before the model is loaded.
+    automatic = args.labels.strip().casefold() == "auto"
+    names = load_vocabulary(args.vocabulary) if automatic else ()
+    classes = () if automatic else arguments.read_labels(args.labels)
+    background = checked_background(args.background)
+    memory = arguments.read_memory(args.memory)
+    stem = stem_of(args.image)
+    picture = open_large(args.image, args.detail)
+    if picture is not None:
+        with picture:
+            if automatic:
+                raise InputError(
+                    "--labels auto is for single pictures that are seen whole: "
+                    "name the classes, or take them from wildseg suggest on a part."
+                )
+            if memory is not None and picture.planes == 1:
+                raise InputError(
+                    "Images this large are segmented without the class memory: leave --memory out."
+                )
+            run_on = segment_stack if picture.planes > 1 else segment_large
+            return run_on(args, picture, classes, stem)
+    if args.corrections is not None:
+        raise InputError(
+            "--corrections is for stacks here: use wildseg refine for a single picture."
+        )
+    paths = result_files.result_paths(args.out, stem)
+    read = [args.image, args.labels, args.vocabulary]
+    result_files.refuse(paths, read, overwrite=args.overwrite)
+    class_set = None if args.save_classes is None else class_set_path(args.save_classes)
+    if class_set is not None:
+        refuse_existing([class_set], overwrite=args.overwrite)
+        check_owner(class_set)
+        refuse_inputs([class_set], [*read, *paths.values()], "choose another file")
+    image = read_picture(args.image)
+
+    from napari_wildseg.engine.auto_segment import segment_auto_steps
+    from napari_wildseg.engine.images.rgb import as_rgb
+    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.io import LabelImage
+
+    rgb = as_rgb(image)
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        refiner=args.refiner,
+        device=args.device,
+        cache_dir=args.cache_dir,
+        background=background,
+        memory=memory,
+    )
+    run_steps(segmenter.set_image_steps(rgb))
+    how = {"threshold": args.threshold, "refine": not args.no_refine}
+    if automatic:
+        result = run_steps(segment_auto_steps(segmenter, names, **how))
+    else:
+        result = run_steps(segmenter.segment_steps(classes, **how))
+    for notice in result.notices:
+        warn(notice)
+    labels = LabelImage.from_result(result, image=stem)
+    if args.no_refine:
+        labels = labels.with_labels(result.pseudo_labels)
+    with ExitStack() as stack:  # all files, or none that would be in the way of another try
+        if class_set is not None:
+            path = stack.enter_context(atomic_path(class_set, overwrite=args.overwrite))
+            write_class_set(path, result.classes, overwrite=True)
+        result_files.write_results(paths, rgb, labels, overwrite=args.overwrite)
+    if args.json:
+        print_json(
+            {
+                **result_files.summary(labels, paths),
+                "left_out": [info.name for info in result.left_out],
+                "notices": list(result.notices),
+                "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
+            }
+        )
+    else:
+        result_files.print_summary(labels, paths)
+    return 0

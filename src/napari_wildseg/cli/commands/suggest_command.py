@@ -1,0 +1,124 @@
+"""``wildseg suggest``: what may be in an image."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from napari_wildseg.cli import arguments
+
+HELP = "suggest class names for an image"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The command's parser.
+    """
+    parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file, or sample:NAME")
+    parser.add_argument(
+        "--vocabularies",
+        action="store_true",
+        help="list the ready vocabularies with source and licence, and stop",
+    )
+    arguments.add_vocabulary(parser, "where the names come from")
+    parser.add_argument(
+        "--top",
+        type=arguments.positive,
+        default=10,
+        metavar="N",
+        help="how many to print (default: 10)",
+    )
+    arguments.add_model(parser)
+    arguments.add_cache(parser)
+    arguments.add_memory(parser)
+    arguments.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Suggest names for one image.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    """
+    from napari_wildseg.cli.console import print_json, run_steps, say, table
+    from napari_wildseg.engine.errors import InputError
+    from napari_wildseg.engine.pictures.picture_files import read_picture, stem_of
+
+    if args.vocabularies:
+        list_vocabularies(as_json=args.json)
+        return 0
+    if args.image is None:
+        raise InputError("Which image? Give a picture file, or sample:NAME.")
+    image = read_picture(args.image)
+    memory = arguments.read_memory(args.memory)
+
+    from napari_wildseg.engine.auto_segment import recalled_names_steps
+    from napari_wildseg.engine.maps.thresholds import CUT
+    from napari_wildseg.engine.names.vocabularies import load_vocabulary
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    names = load_vocabulary(args.vocabulary)
+    segmenter = Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        device=args.device,
+        cache_dir=args.cache_dir,
+        memory=memory,
+    )
+    started = time.perf_counter()
+    run_steps(segmenter.set_image_steps(image))
+    encoding = time.perf_counter() - started
+    started = time.perf_counter()
+    found = segmenter.suggest(names, top=args.top)
+    recalled = run_steps(recalled_names_steps(segmenter))
+    known = {name for name, _ in recalled}
+    found = [*recalled, *(one for one in found if one[0] not in known)][: args.top]
+    if args.json:
+        print_json(
+            {
+                "image": stem_of(args.image),
+                "vocabulary": args.vocabulary,
+                "model": args.model,
+                "cut": CUT,
+                "suggestions": [
+                    {"name": name, "score": float(score), "present": score >= CUT}
+                    for name, score in found
+                ],
+                "seconds": {
+                    "load and encode": round(encoding, 4),
+                    "suggest": round(time.perf_counter() - started, 4),
+                },
+            }
+        )
+    else:
+        rows = [[name, f"{score:.3f}", "yes" if score >= CUT else ""] for name, score in found]
+        say(table(["name", "score", "present"], rows))
+    return 0
+
+
+def list_vocabularies(*, as_json: bool) -> None:
+    """Print the ready lists.
+
+    Parameters
+    ----------
+    as_json : bool
+        For programs rather than for people.
+    """
+    from dataclasses import asdict
+
+    from napari_wildseg.cli.console import print_json, say, table
+    from napari_wildseg.engine.names.vocabularies import VOCABULARIES
+
+    ready = list(VOCABULARIES.values())
+    if as_json:
+        print_json({"vocabularies": [asdict(one) for one in ready]})
+        return
+    rows = [[one.name, str(one.count), one.title, one.source, one.licence] for one in ready]
+    say(table(["name", "names", "what", "source", "licence of the list"], rows))

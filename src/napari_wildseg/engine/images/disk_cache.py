@@ -1,0 +1,248 @@
+"""Encodings kept in memory and, if asked, on disk, so that no image is encoded twice.
+
+An entry is signed with the image's pixels, the model's weights, the relevance method with its
+options, and the view set: whatever could change an encoding changes its key. Names, prompts and
+thresholds are not part of it. Files are safetensors (nothing in them can execute), written under
+another name and renamed, and the least recently used go first when the folder is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.folders import check_cache_folder
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
+
+_FORMAT = "3"
+"""Changes when what a method keeps changes, so that old files are not read."""
+
+
+def encoding_key(
+    image: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: object
+) -> str:
+    """Sign what an encoding depends on.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``(H, W, 3)`` uint8.
+    model : CLIPModel
+        Its fingerprint stands for the weights; kinds of device round differently.
+    method : RelevanceMethod
+        Its ``repr`` stands for its options.
+    views : object
+        The view set; its ``repr`` stands for it.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    scaling = (model.mean, model.std, model.device.type)
+    parts = (_FORMAT, image.shape, model.fingerprint, scaling, repr(method), repr(views))
+    digest.update(repr(parts).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+_CHANNELS_LAST = ":channels last"
+"""Added to the name of an array whose channels lie last in memory."""
+
+
+class EncodingCache:
+    """Encodings of images by key, the least recently used dropped first.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Most bytes held in memory; 0 for none.
+    folder : path, optional
+        Where to keep them on disk as well; None for memory alone.
+    disk_bytes : int
+        Most bytes on disk.
+    evict : bool
+        Whether the least recently used files make room for new ones. If not, a full folder takes
+        no more: of images that come again in the same order, those that are kept are then found.
+
+    Raises
+    ------
+    InputError
+        If there is a file in the folder's place.
+    """
+
+    def __init__(
+        self,
+        memory_bytes: int = 256 * 2**20,
+        folder: str | os.PathLike[str] | None = None,
+        disk_bytes: int = 4 * 2**30,
+        evict: bool = True,
+    ) -> None:
+        self.memory_bytes = memory_bytes
+        self.folder = None if folder is None else check_cache_folder(folder)
+        self.disk_bytes = disk_bytes
+        self.evict = evict
+        self._held: OrderedDict[str, tuple[ViewEncoding, ...]] = OrderedDict()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held in memory."""
+        return sum(_size(views) for views in self._held.values())
+
+    def get(self, key: str, device: Any = "cpu") -> list[ViewEncoding] | None:
+        """Return the encodings of a key, or None if they are not kept (any more).
+
+        Parameters
+        ----------
+        key : str
+            Of `encoding_key`.
+        device : torch.device or str
+            Where tensors that are read from disk go.
+        """
+        if key in self._held:
+            self._held.move_to_end(key)
+            return list(self._held[key])
+        path = self._path(key)
+        if path is None or not path.is_file():
+            return None
+        try:
+            views = _read(path, device)
+            os.utime(path)
+        except Exception:  # damaged, of another version, or just removed by another process
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        self._hold(key, views)
+        return list(views)
+
+    def put(self, key: str, views: Sequence[ViewEncoding]) -> None:
+        """Keep the encodings of a key.
+
+        A disk that is full or cannot be written to is no error: the encodings are then kept in
+        memory alone.
+        """
+        self._hold(key, tuple(views))
+        path = self._path(key)
+        if path is None or _size(views) > self.disk_bytes - self._taken():
+            return
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(part, views)
+            part.replace(path)
+            self._make_room()
+        except OSError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def clear(self) -> None:
+        """Forget everything, in memory and on disk."""
+        self._held.clear()
+        for path in self._files():
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _hold(self, key: str, views: tuple[ViewEncoding, ...]) -> None:
+        self._held.pop(key, None)
+        if _size(views) > self.memory_bytes:
+            return
+        self._held[key] = views
+        while self.held_bytes > self.memory_bytes:
+            self._held.popitem(last=False)
+
+    def _path(self, key: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{key}.safetensors"
+
+    def _files(self) -> list[Path]:
+        """Files on disk, the least recently used first."""
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        found = []
+        for path in self.folder.glob("*.safetensors"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(found)]
+
+    def _taken(self) -> int:
+        """Bytes on disk that do not make room."""
+        return 0 if self.evict else sum(path.stat().st_size for path in self._files())
+
+    def _make_room(self) -> None:
+        files = self._files()
+        sizes = {path: path.stat().st_size for path in files}
+        total = sum(sizes.values())
+        for path in files[:-1]:  # the newest stays
+            if total <= self.disk_bytes:
+                return
+            path.unlink()
+            total -= sizes[path]
+
+
+def _size(views: Sequence[ViewEncoding]) -> int:
+    return sum(view.nbytes for view in views)
+
+
+def _write(path: Path, views: Sequence[ViewEncoding]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {}
+    for i, view in enumerate(views):
+        for name, tensor in view.tensors.items():
+            tensors[f"{i}/tensor/{name}"] = tensor
+        for j, feature in enumerate(view.features):
+            tensors[f"{i}/feature/{j}"] = feature
+        tensors[f"{i}/embedding/"] = view.embedding
+    # clones, since safetensors refuses tensors that share memory
+    try:
+        save_file(dict(_packed(name, tensor) for name, tensor in tensors.items()), path)
+    except SafetensorError as error:  # a full disk, in the library's words
+        raise OSError(str(error)) from error
+
+
+def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return what is written: sums are taken in the order of the memory, so that is kept too."""
+    tensor = tensor.detach().cpu()
+    if tensor.ndim == 3 and not tensor.is_contiguous():
+        by_place = tensor.permute(1, 2, 0)
+        if by_place.is_contiguous():
+            return name + _CHANNELS_LAST, by_place.clone()
+    return name, tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _unpacked(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    if name.endswith(_CHANNELS_LAST):
+        return name.removesuffix(_CHANNELS_LAST), tensor.permute(2, 0, 1)
+    return name, tensor
+
+
+def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
+    from safetensors.torch import load_file
+
+    views: dict[int, ViewEncoding] = {}
+    features: dict[int, dict[int, Any]] = {}
+    for key, tensor in (_unpacked(*item) for item in load_file(path).items()):
+        index, kind, name = key.split("/", 2)
+        tensor = tensor.to(device)
+        view = views.setdefault(int(index), ViewEncoding({}, [], tensor))
+        if kind == "tensor":
+            view.tensors[name] = tensor
+        elif kind == "feature":
+            features.setdefault(int(index), {})[int(name)] = tensor
+        else:
+            view.embedding = tensor
+    for index_, found in features.items():
+        views[index_].features = [found[j] for j in range(len(found))]
+    return tuple(views[i] for i in range(len(views)))

@@ -1,0 +1,459 @@
+"""`LargeSegmenter`: class names to masks for images that do not fit in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.checks import checked_path
+from napari_wildseg.engine.classes import ClassInfo, parse_classes
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.large.large_result import LargeResult
+from napari_wildseg.engine.large.layout import Box, tiles
+from napari_wildseg.engine.large.priors import WindowPriors
+from napari_wildseg.engine.large.sampling import sample_labels
+from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
+from napari_wildseg.engine.large.suggest_names import suggest_large
+from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
+from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
+from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
+from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
+from napari_wildseg.engine.maps.thresholds import checked_threshold
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, judge, look_grid
+from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.names.tagging import everyday_rivals
+from napari_wildseg.engine.names.vocabularies import names_of
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.engine.refine.options import DefaultOptions
+from napari_wildseg.engine.relevance import get_method
+from napari_wildseg.engine.result import nothing_notice
+from napari_wildseg.engine.stacks.propagation import Look, look_of
+from napari_wildseg.engine.turns import Turns, one_thread
+
+TILE = 1024
+"""Side of a tile, in pixels."""
+
+_BEST_PLACES = 32
+"""Cells whose mean is a relevance map's peak."""
+
+
+@dataclass
+class _Run:
+    """What `LargeSegmenter.segment` leaves for `LargeSegmenter.refine`."""
+
+    classes: tuple[ClassInfo, ...]
+    relevance: Tensor
+    priors: WindowPriors
+    threshold: float
+    labels: Any = None
+    refined: bool = True
+    counts: dict[Box, NDArray[np.int64]] = field(default_factory=dict)
+    corrections: LargeCorrections | None = None
+
+    @property
+    def ids(self) -> NDArray[np.uint8]:
+        table = np.arange(256, dtype=np.uint8)
+        table[1 : len(self.classes) + 1] = [info.id for info in self.classes]
+        return table
+
+
+class LargeSegmenter:
+    """Turn class names into masks of one large image.
+
+    Relevance comes from views of the whole image and from windows down to the image's own
+    resolution; the boundaries are found tile by tile. Of the image, a reduced copy of at most
+    some 60 megapixels is held, and one tile; encodings are kept in a temporary folder.
+
+    Parameters
+    ----------
+    model : str or CLIPModel
+        As for `napari_wildseg.Segmenter`.
+    views : str
+        Preset of views of the whole image.
+    method : str, optional
+        Relevance method; the image tower's default if not given.
+    threshold : float
+        In [0, 1]; a higher one gives more background.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    background : sequence of str
+        Words that compete with the classes.
+    detail : int, optional
+        Image pixels that one pixel of the network's input shows in the finest windows. 1 finds
+        what is as large as in an ordinary photograph; by default as fine as 400 windows allow.
+    tile : int
+        Side of a tile, in pixels; a multiple of 2.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from napari_wildseg import LargeSegmenter
+    >>> segmenter = LargeSegmenter()
+    >>> segmenter.set_image(zarr.open("slide.zarr", mode="r"))  # doctest: +SKIP
+    >>> result = segmenter.segment("boat, jetty")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | CLIPModel = "starter",
+        *,
+        views: str = "default",
+        method: str | None = None,
+        threshold: float = 0.5,
+        device: str = "auto",
+        background: Sequence[str] = BACKGROUND_WORDS,
+        detail: int | None = None,
+        tile: int = TILE,
+    ) -> None:
+        if detail is not None and detail < 1:
+            raise InputError(f"The detail is {detail}: give a whole number from 1.")
+        if tile < 2 or tile % 2:
+            raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
+        if not isinstance(model, str) and not hasattr(model, "network"):
+            model = str(checked_path(model, "model"))
+        self._spec = model
+        self._model: CLIPModel | None = None if isinstance(model, str) else model
+        self.views = views
+        self.method = method
+        self.threshold = checked_threshold(threshold)
+        self.device = device
+        self.background = checked_background(background)
+        self.detail = detail
+        self.tile = tile
+        self.options = DefaultOptions()
+        self._image: LargeImage | None = None
+        self._encoding: LargeEncoding | None = None
+        self._contrast = 0.0
+        self._run: _Run | None = None
+        self._turns = Turns()
+        self._seconds: dict[str, float] = {}
+        self.result: LargeResult | None = None
+
+    @property
+    def model(self) -> CLIPModel:
+        """The model, loaded when first asked for."""
+        if self._model is None:
+            assert isinstance(self._spec, str)
+            self._model = load_model(self._spec, device=self.device)
+        return self._model
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """``(H, W)`` of the current image, None before `set_image`."""
+        return None if self._image is None else self._image.shape
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes of the last `segment`; empty before."""
+        return self._run.classes if self._run else ()
+
+    def set_image(self, image: Any) -> None:
+        """Encode an image and its windows; everything later reuses them.
+
+        Parameters
+        ----------
+        image : LargeImage, array or sequence of array
+            Anything that can be sliced (NumPy, memory-mapped, dask, zarr), ``(H, W)``,
+            ``(H, W, 3)`` or ``(H, W, 4)``; a sequence is a pyramid, the finest level first.
+
+        Raises
+        ------
+        InputError
+            If it is no image that can be segmented.
+        """
+        drain(self.set_image_steps(image))
+
+    @one_thread
+    def set_image_steps(self, image: Any) -> Steps[None]:
+        """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
+        large = as_large_image(image)
+        yield Progress(0, 1, "Loading the model")
+        model = self.model
+        method = get_method(self.method, model)
+        started = time.perf_counter()
+        encoding = yield from encode_large_steps(large, model, method, self.views, self.detail)
+        contrast = sample_contrast(large)
+        self._seconds = {"encode": time.perf_counter() - started}
+        self._image, self._encoding, self._contrast = large, encoding, contrast
+        self._run = self.result = None
+        self._turns.image_is_set()
+
+    def segment(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        out: Any = None,
+        refine: bool = True,
+    ) -> LargeResult:
+        """Segment the image by class names.
+
+        Parameters
+        ----------
+        labels : str or iterable of str or ClassInfo
+            ``"cat, cup of coffee=cup|mug"`` or one entry a class.
+        threshold : float, optional
+            In [0, 1]; kept for later calls.
+        out : array, optional
+            ``(H, W)`` uint8, anything that can be written to by slices (zarr, memory-mapped):
+            tiles are written as they are made. A new NumPy array by default.
+        refine : bool
+            If False, the labels are pseudo-labels: 255 where the relevance maps are not sure.
+
+        Raises
+        ------
+        InputError
+            If there is no image, or the names cannot be used.
+        """
+        return drain(self.segment_steps(labels, threshold=threshold, out=out, refine=refine))
+
+    @one_thread
+    def segment_steps(
+        self,
+        labels: str | Iterable[str | ClassInfo],
+        *,
+        threshold: float | None = None,
+        out: Any = None,
+        refine: bool = True,
+    ) -> Steps[LargeResult]:
+        """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
+        run = yield from self.relate_steps(labels, threshold=threshold)
+        assert self._image is not None
+        if out is not None and tuple(out.shape) != self._image.shape:
+            raise InputError(f"The output has shape {tuple(out.shape)}, not {self._image.shape}.")
+        run.labels = np.zeros(self._image.shape, np.uint8) if out is None else out
+        started = time.perf_counter()
+        every = list(tiles(self._image.shape, self.tile))
+        for number, tile in enumerate(every):
+            what = "Refining" if refine else "Labelling"
+            now = Progress(number, len(every), f"{what} tile {number + 1} of {len(every)}")
+            yield now
+            if refine:
+                made = yield from self._tile_steps(run, tile, None, now)
+            else:
+                made = self._sure(run, tile)
+            run.labels[tile.slices] = made
+            run.counts[tile] = np.bincount(made.ravel(), minlength=256)
+        self._seconds["refine"] = time.perf_counter() - started
+        run.refined = refine
+        return self._finish(run, len(every))
+
+    def relate_steps(
+        self, labels: str | Iterable[str | ClassInfo], *, threshold: float | None = None
+    ) -> Steps[_Run]:
+        """Compute what the tiles start from."""
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        self._turns.check_image()
+        classes = parse_classes(labels)
+        threshold = self.threshold if threshold is None else checked_threshold(threshold)
+        started = time.perf_counter()
+        text, background = text_rows(self.model, classes, self.background)
+        maps = yield from self._encoding.relevance_steps(self.model, text, background)
+        relevance = normalise(maps, places=_BEST_PLACES)
+        priors = WindowPriors(self._encoding, relevance, self.options)
+        yield from priors.settle_steps()
+        self._seconds["relevance"] = time.perf_counter() - started
+        return _Run(classes, relevance, priors, threshold)
+
+    def refine(self, corrections: Any = None, *, threshold: float | None = None) -> LargeResult:
+        """Take corrections into account; only tiles that they can touch are made anew.
+
+        Parameters
+        ----------
+        corrections : array, optional
+            ``(H, W)`` integers, anything that can be sliced: -1 not corrected, else 0 or a class
+            id. All corrections so far, not only the new ones.
+        threshold : float, optional
+            In [0, 1]; kept for later calls. Another one makes every tile anew.
+
+        Returns
+        -------
+        LargeResult
+            The same labels that a run from scratch with these corrections gives.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet, or shape or values do not fit.
+        """
+        return drain(self.refine_steps(corrections, threshold=threshold))
+
+    @one_thread
+    def refine_steps(
+        self, corrections: Any = None, *, threshold: float | None = None
+    ) -> Steps[LargeResult]:
+        """As `refine`, as a generator of `Progress`; the labels change only at the end."""
+        run = self._require_run()
+        assert self._image is not None
+        started = time.perf_counter()
+        threshold = run.threshold if threshold is None else checked_threshold(threshold)
+        fixed = None
+        if corrections is not None:
+            yield Progress(0, 1, "Looking through the corrections")
+            ids = [info.id for info in run.classes]
+            fixed = LargeCorrections(corrections, self._image.shape, ids)
+        todo = list(tiles(self._image.shape, self.tile))
+        if threshold == run.threshold and run.refined:
+            changed = changed_blocks(run.corrections, fixed)
+            reached = [*changed, *run.priors.touched(changed)]
+            todo = [t for t in todo if self._reached(t, reached)]
+        made = {}
+        before, run.threshold = run.threshold, threshold
+        try:
+            for number, tile in enumerate(todo):
+                now = Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
+                made[tile] = yield from self._tile_steps(run, tile, fixed, now)
+        except BaseException:  # cancelling closes the generator: nothing has changed then
+            run.threshold = before
+            raise
+        for tile, labels in made.items():
+            run.labels[tile.slices] = labels
+            run.counts[tile] = np.bincount(labels.ravel(), minlength=256)
+        run.corrections, run.refined = fixed, True
+        self._seconds["refine"] = time.perf_counter() - started
+        return self._finish(run, len(todo))
+
+    def pseudo_labels(self, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
+        """Label the sure pixels of a box from relevance alone.
+
+        Parameters
+        ----------
+        box : Box
+            Which pixels.
+        threshold : float, optional
+            In [0, 1]; that of the last run by default.
+
+        Returns
+        -------
+        ndarray
+            uint8 of the box's shape: 0 background, class ids, 255 not sure.
+        """
+        return self._sure(self._require_run(), box, threshold)
+
+    def suggest(
+        self, vocabulary: str | Sequence[str] = "coco", top: int = 10
+    ) -> list[tuple[str, float]]:
+        """Suggest names of what the image and its windows show; see `napari_wildseg.Segmenter`."""
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        names, rivals = names_of(vocabulary), everyday_rivals(self.background)
+        return suggest_large(self._encoding, self.model, names, rivals)[:top]
+
+    def uncertainty(self) -> Uncertainty:
+        """Tell how much the last result is to be doubted, from the grid of its relevance.
+
+        See `napari_wildseg.Segmenter.uncertainty`. The looks that have to agree are the views of
+        the whole image.
+
+        Raises
+        ------
+        InputError
+            If nothing was segmented yet.
+        """
+        run = self._require_run()
+        assert self._encoding is not None
+        text, background = text_rows(self.model, run.classes, self.background)
+        overview = self._encoding.overview
+        grid = look_grid(overview.shape)
+        looks = overview.relevance_by_look(self.model, text, background, grid)
+        relevance = (run.relevance**GAMMA).numpy()
+        shape = (relevance.shape[1], relevance.shape[2])
+        pseudo = Evidence(relevance).pseudo_labels(run.threshold)
+        return judge(sample_labels(run.labels, shape), pseudo, relevance, looks)
+
+    def overview(self, side: int) -> NDArray[np.uint8]:
+        """Return a picture of the whole image, made without reading it again.
+
+        Parameters
+        ----------
+        side : int
+            Its longer side at most, in pixels.
+
+        Returns
+        -------
+        ndarray
+            ``(h, w, 3)`` uint8.
+        """
+        if self._encoding is None:
+            raise InputError("There is no image yet: call set_image first.")
+        reduced = self._encoding.reduced
+        factor = max(1.0, max(reduced.shape[:2]) / side)
+        height, width = (max(1, round(n / factor)) for n in reduced.shape[:2])
+        return shrink(reduced, (height, width))
+
+    def look(self) -> Look:
+        """Describe what the image's places look like; see `napari_wildseg.Segmenter.look`."""
+        if self._encoding is None or self._image is None:
+            raise InputError("There is no image yet: call set_image first.")
+        return replace(
+            look_of(self.overview(1024), self._encoding.overview.features()),
+            shape=self._image.shape,
+        )
+
+    # ------------------------------------------------------------------ inside
+
+    def _sure(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
+        full = run.priors.relevance_of(box) ** GAMMA
+        used = run.threshold if threshold is None else checked_threshold(threshold)
+        return run.ids[Evidence(full.numpy()).pseudo_labels(used)]
+
+    def _tile_steps(
+        self, run: _Run, tile: Box, corrections: LargeCorrections | None, now: Progress
+    ) -> Steps[NDArray[np.uint8]]:
+        """Refine one tile; ``now`` is said again whenever the run may be stopped."""
+        assert self._image is not None
+
+        def prior(box: Box, step: int) -> Tensor:
+            return run.priors.blend(box, step, run.threshold, corrections)
+
+        domain = domain_of(tile, self._image.shape)
+        for _ in run.priors.prepare_steps(domain, run.threshold, corrections):
+            yield now
+        places = refine_tile(self._image, tile, prior, corrections, self._contrast, self.options)
+        return run.ids[places]
+
+    def _reached(self, tile: Box, boxes: Sequence[Box]) -> bool:
+        assert self._image is not None
+        domain = domain_of(tile, self._image.shape)
+        return any(domain.meets(box) for box in boxes)
+
+    def _finish(self, run: _Run, made: int) -> LargeResult:
+        assert self._encoding is not None
+        counts: NDArray[np.int64] = np.stack(list(run.counts.values())).sum(0)
+        self._run, self.threshold = run, run.threshold
+        self.result = LargeResult(
+            labels=run.labels,
+            relevance=run.relevance.numpy(),
+            classes=run.classes,
+            model=self.model.name,
+            settings={
+                "threshold": run.threshold,
+                "views": self.views,
+                "method": self._encoding.overview.method.name,
+                "refiner": "default" if run.refined else None,
+                "detail": self._encoding.levels[-1].step,
+            },
+            counts=counts,
+            notices=(
+                *self.model.notices,
+                *(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
+            ),
+            seconds=dict(self._seconds),
+            tiles=made,
+        )
+        return self.result
+
+    def _require_run(self) -> _Run:
+        if self._run is None:
+            raise InputError("Nothing is segmented yet: call segment with class names first.")
+        self._turns.check_image()
+        return self._run

@@ -1,0 +1,73 @@
+"""Which names are in a large image: in the whole of it, and in what its windows show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from napari_wildseg.engine.images.encoding import ImageEncoding
+from napari_wildseg.engine.images.views import View
+from napari_wildseg.engine.large.windows import LargeEncoding
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.names.tagging import tag
+
+MOST_WINDOWS = 100
+"""Levels of more windows are left out; what they show, coarser ones show as well, only smaller."""
+
+AGREEING = 3
+"""Looks that have to agree: windows overlap and come in levels, so what is there is seen in
+several, and with hundreds of them each name has its chance to be seen in one where it is not.
+Chosen on mosaics of photographs (docs/large_images.md)."""
+
+
+def suggest_large(
+    encoding: LargeEncoding, model: CLIPModel, names: Sequence[str], rivals: Sequence[str]
+) -> list[tuple[str, float]]:
+    """Score the names of a vocabulary; no forward pass is run.
+
+    Parameters
+    ----------
+    encoding : LargeEncoding
+        The encoded image.
+    model : CLIPModel
+        The model that made it.
+    names : sequence of str
+        The vocabulary.
+    rivals : sequence of str
+        Everyday names that every name competes with.
+
+    Returns
+    -------
+    list of (str, float)
+        As `napari_wildseg.engine.names.tagging.tag` gives them; a name's score is what it has in
+        the whole image, or what `AGREEING` of the looks give it at least, if that is more.
+    """
+    best: dict[str, list[float]] = {}
+    whole: dict[str, float] = {}
+    looks = 0
+    for look in _looks(encoding):
+        found = tag(look, model, names, rivals)
+        whole = whole or dict(found)
+        looks += 1
+        for name, score in found:
+            best[name] = sorted([*best.get(name, ()), score], reverse=True)[:AGREEING]
+    needed = min(AGREEING, looks)
+    scores = {
+        name: max(whole.get(name, 0.0), seen[-1] if len(seen) == needed else 0.0)
+        for name, seen in best.items()
+    }
+    return sorted(scores.items(), key=lambda entry: -entry[1])
+
+
+def _looks(encoding: LargeEncoding) -> Iterator[ImageEncoding]:
+    """Give the whole image, then each window as if it were an image of its own."""
+    whole = encoding.overview
+    yield whole
+    for number, level in enumerate(encoding.levels):
+        if number and len(level.boxes) > MOST_WINDOWS:
+            return
+        for index, (box, view) in enumerate(zip(level.boxes, level.views, strict=True)):
+            rows, columns = box.shape
+            shown = View(0, 0, rows, columns, view.height, view.width)
+            yield ImageEncoding(
+                (rows, columns), (shown,), [level.store[index]], whole.method, whole.geometry
+            )

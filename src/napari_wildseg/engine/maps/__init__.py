@@ -1,0 +1,1 @@
+"""Relevance maps of one image: pseudo-labels, threshold, presence, uncertainty."""

@@ -1,0 +1,178 @@
+"""One image's maps for one list of classes: what threshold and corrections start from.
+
+Inside, labels are places in the list of classes (1 for the first); outside, they are class ids.
+The change from one to the other is made here alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.images.pixels import resize
+from napari_wildseg.engine.maps.presence import Presence
+from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
+from napari_wildseg.engine.memory.recall import Recalled
+from napari_wildseg.engine.refine import Refinement
+from napari_wildseg.engine.refine.default import DefaultRefinement
+
+
+@dataclass
+class Segmentation:
+    """What `Segmenter.segment` leaves for refinement, threshold and stages.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+        The K classes.
+    grid_relevance : torch.Tensor
+        ``(K, gh, gw)`` float32 in [0, 1].
+    relevance : ndarray
+        ``(K, H, W)`` float32 in [0, 1].
+    evidence : Evidence
+        Made of `relevance`; any threshold gives pseudo-labels from it.
+    presence : Presence
+        Whether the classes are in the image at all.
+    refinement : Refinement, optional
+        The refinement that was begun last, kept since a second run is much cheaper.
+    reader : DefaultRefinement, optional
+        Spreads the maps over superpixels, for a memory; the refinement itself where it is such.
+    recalled : Recalled, optional
+        What a memory said.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    grid_relevance: torch.Tensor
+    relevance: NDArray[np.float32]
+    evidence: Evidence
+    presence: Presence
+    refinement: Refinement | None = None
+    reader: DefaultRefinement | None = None
+    recalled: Recalled | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        classes: tuple[ClassInfo, ...],
+        maps: torch.Tensor,
+        presence: Presence,
+        shape: tuple[int, int],
+    ) -> Segmentation:
+        """Prepare merged relevance maps.
+
+        Parameters
+        ----------
+        classes : tuple of ClassInfo
+            The K classes.
+        maps : torch.Tensor
+            ``(K, gh, gw)`` float32, not normalised.
+        presence : Presence
+            Whether the classes are in the image at all.
+        shape : tuple of int
+            ``(H, W)`` of the image.
+        """
+        grid = normalise(maps, presence=presence)
+        full = to_pixels(grid, shape)
+        return cls(classes, grid, full, Evidence(full), presence)
+
+    def take(self, recalled: Recalled) -> None:
+        """Let what a memory says replace the maps from here on."""
+        self.recalled = recalled
+        if recalled.scores is not None:
+            assert self.reader is not None
+            self.reader.recalled = recalled.scores
+            self.reader.fine = recalled.fine
+            self.reader.belief = recalled.belief
+            maps = (recalled.scores - self.reader.options.bias).clamp(0, 1)
+            self.relevance = resize(maps, self._shape).numpy()
+            self.evidence = Evidence(self.relevance)
+
+    @property
+    def left_out(self) -> tuple[ClassInfo, ...]:
+        """The classes that were judged not to be in the image."""
+        absent = self.presence.absent.tolist()
+        return tuple(info for info, out in zip(self.classes, absent, strict=True) if out)
+
+    def to_ids(self, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn places into class ids; 0 and 255 stay."""
+        table = np.arange(256, dtype=np.uint8)
+        table[1 : len(self.classes) + 1] = self._ids
+        return table.take(places)
+
+    def places_of_corrections(
+        self, corrections: NDArray[np.integer[Any]] | None
+    ) -> NDArray[np.int16] | None:
+        """Check corrections and turn their ids into places; -1 stays.
+
+        Raises
+        ------
+        InputError
+            If shape or values do not fit.
+        """
+        if corrections is None:
+            return None
+        fixed = checked_corrections(corrections, self._shape, self._ids)
+        return np.where(fixed < 0, np.int16(-1), self._to_place[fixed])
+
+    def ids_of_corrections(self, places: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Turn places in corrections into class ids; -1 stays."""
+        ids = self.to_ids(np.maximum(places, 0).astype(np.uint8))
+        return np.where(places < 0, np.int16(-1), ids)
+
+    def places_of_pseudo_labels(
+        self, pseudo_labels: NDArray[np.integer[Any]] | None
+    ) -> NDArray[np.uint8] | None:
+        """Check pseudo-labels and turn their ids into places; 0 and 255 stay.
+
+        Raises
+        ------
+        InputError
+            If shape or values do not fit.
+        """
+        if pseudo_labels is None:
+            return None
+        seeds = np.asarray(pseudo_labels)
+        allowed = np.isin(seeds, [0, UNLABELLED, *self._ids])
+        if seeds.dtype.kind not in "iu" or seeds.shape != self._shape or not allowed.all():
+            raise InputError(
+                "The pseudo-labels do not fit: give one value a pixel, 0, 255 or the id of a class."
+            )
+        return self._to_place[seeds].astype(np.uint8)
+
+    @property
+    def _ids(self) -> list[int]:
+        return [info.id for info in self.classes]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        height, width = self.relevance.shape[1:]
+        return (height, width)
+
+    @property
+    def _to_place(self) -> NDArray[np.int16]:
+        table = np.full(256, -1, np.int16)
+        table[[0, *self._ids]] = np.arange(len(self.classes) + 1)
+        table[UNLABELLED] = UNLABELLED
+        return table
+
+
+def to_pixels(maps: torch.Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring normalised maps ``(K, gh, gw)`` to the image's pixels and open them up: ``(K, H, W)``.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        Float32 in [0, 1].
+    shape : tuple of int
+        ``(H, W)``.
+    """
+    full = F.interpolate(maps[None] ** GAMMA, shape, mode="bilinear", align_corners=False)[0]
+    return full.numpy()

@@ -1,0 +1,1 @@
+"""Weights in files: found, downloaded, identified and read."""

@@ -1,0 +1,1 @@
+"""Class names: colours, text vectors, vocabularies, which names are in an image."""

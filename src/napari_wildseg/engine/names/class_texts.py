@@ -1,0 +1,97 @@
+"""What is asked of the text tower: one row a class, and the words that compete with the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.checks import require
+from napari_wildseg.engine.classes import ClassInfo, fold, parse_classes
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
+
+BACKGROUND_WORDS = (
+    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
+    "railway", "railroad", "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road",
+    "rock", "street", "valley", "bridge", "sign",
+)  # fmt: skip
+"""Words that compete with the classes in relevance (CLIP-ES, Lin et al., CVPR 2023)."""
+
+
+SAME = 0.7
+"""Text similarity from which a background word is taken to mean a class."""
+
+
+def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
+    """Read background words.
+
+    Parameters
+    ----------
+    words : str or iterable of str
+        ``"sky, road"`` or the words one by one; empty or ``"none"`` for none, ``"default"`` for
+        `BACKGROUND_WORDS`.
+
+    Returns
+    -------
+    tuple of str
+        Each once.
+
+    Raises
+    ------
+    InputError
+        If a word is not one.
+    """
+    require(words, Iterable, "background", "words")
+    if isinstance(words, str):
+        key = words.strip().casefold()
+        if key in ("", "none"):
+            return ()
+        if key == "default":
+            return BACKGROUND_WORDS
+        words = [word for line in words.splitlines() for word in line.split(",")]
+    found: dict[str, str] = {}
+    for word in words:
+        if not isinstance(word, str):
+            raise InputError(f"{word!r} is no background word: give text.")
+        if clean := " ".join(word.split()):
+            found.setdefault(fold(clean), parse_classes([clean])[0].name)
+    return tuple(found.values())
+
+
+def text_rows(
+    model: CLIPModel, classes: Sequence[ClassInfo], background: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Encode classes and background words.
+
+    Parameters
+    ----------
+    model : CLIPModel
+        Its text tower encodes; what it encoded before is kept there.
+    classes : sequence of ClassInfo
+        Several prompts of one class are averaged.
+    background : sequence of str
+        Competing words; those that are a class or one of its prompts, or that mean the same to
+        the model (`SAME`), are left out: a "lake" must not fight a "pond".
+
+    Returns
+    -------
+    text : torch.Tensor
+        ``(K, D)`` unit rows.
+    background : torch.Tensor
+        ``(B, D)`` unit rows; B may be 0.
+    """
+    text = F.normalize(
+        torch.stack([model.encode_text(info.prompts).mean(0) for info in classes]), dim=-1
+    )
+    taken = {fold(p) for info in classes for p in (info.name, *info.prompts)}
+    words = [word for word in background if fold(word) not in taken]
+    if not words:
+        return text, text[:0]
+    rows = model.encode_text(words)
+    usual = usual_cosine(torch.cat([rows, text]))
+    apart = similarity(rows, text, usual).amax(1) < SAME
+    return text, rows[apart]

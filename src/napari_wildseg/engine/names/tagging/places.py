@@ -1,0 +1,106 @@
+"""What the model sees at each place of an image, comparable with any text.
+
+A class score of a whole image misses what is small. Here each place is read out by itself:
+
+* a convolutional tower whose score is an average over places (the starter): its features;
+* another convolutional tower: its head applied to each place alone;
+* a vision transformer: the last block with values only, in which a token keeps to what it is,
+  as TagCLIP does (Lin et al., *TagCLIP: A Local-to-Global Framework to Enhance Open-Vocabulary
+  Multi-Label Classification of CLIP Without Training*, AAAI 2024, arXiv 2312.12828). Spreading
+  them along the tower's attention, as TagCLIP does with its scores, made them worse (see docs)
+  and is left out.
+
+No forward pass is run: all of it comes from the encodings that segmentation uses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.images.encoding import ImageEncoding
+from napari_wildseg.engine.images.grid import grid_of
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.relevance import ViewEncoding
+
+GRID = 16
+"""Geometric mean of the sides of the grid on which places are looked at, in cells."""
+
+
+@torch.no_grad()
+def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
+    """Embed the places of an image, averaged over its views; worked out once an image.
+
+    Parameters
+    ----------
+    encoding : ImageEncoding
+        The encoded image.
+    model : CLIPModel
+        The model that made it.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
+    """
+    if encoding.places is None:
+        maps = (of_view(model, view) for view in encoding.encodings)
+        encoding.places = encoding.merged(maps, grid_of(encoding.shape, GRID))
+    return encoding.places
+
+
+def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
+    """Embed the places of one view.
+
+    Parameters
+    ----------
+    model : CLIPModel
+        The model that made the encoding.
+    view : ViewEncoding
+        What any of the relevance methods kept.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(D, h, w)`` float32; unit vectors, save where the model's score is itself an average of
+        products with them.
+    """
+    kept = view.tensors
+    if "last" in kept:
+        return _convolutional(model, kept["last"])
+    if "patches" in kept:
+        return kept["patches"]
+    return _transformer(model, view)
+
+
+def _convolutional(model: CLIPModel, last: Tensor) -> Tensor:
+    from napari_wildseg.engine.relevance.cam import head_of, linear_of
+
+    linear, plain = linear_of(model)
+    if plain:
+        return last
+    if linear is not None:
+        return torch.einsum("dc,chw->dhw", linear, last)
+    cells = last.flatten(1).T[:, :, None, None]
+    return _picture(F.normalize(head_of(model)(cells).float(), dim=-1), last.shape[-2:])
+
+
+def _transformer(model: CLIPModel, view: ViewEncoding) -> Tensor:
+    from napari_wildseg.engine.relevance.vit import require_tower
+
+    tower = require_tower(model)
+    grid = view.features[-1].shape[-2:]
+    stream = view.tensors.get("stream")
+    if stream is None:
+        tokens = view.features[-1].flatten(1).T[None]
+    else:
+        block = tower.blocks[-1]
+        _, _, values = block.qkv(stream[None], tower.rope((int(grid[0]), int(grid[1]))))
+        tokens = block.finish(stream[None], values)[:, tower.prefix :]
+    places = F.normalize(tower.head_each(tokens)[0].float(), dim=-1)
+    return _picture(places, grid)
+
+
+def _picture(rows: Tensor, grid: tuple[int, ...]) -> Tensor:
+    return rows.T.reshape(rows.shape[1], *grid)

@@ -1,0 +1,255 @@
+"""Name lists to choose class names from: ready ones, and the annotator's own files.
+
+Only names are shipped, no image and no annotation; the nouns of ImageNet-22k are read from timm,
+which is installed anyway. Names are lower case unless they are proper names, and no list holds a
+name twice. `VOCABULARIES` states source and licence of each list.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from napari_wildseg.engine.checks import require
+from napari_wildseg.engine.classes import MAX_NAME, check_characters, fold
+from napari_wildseg.engine.errors import InputError, WildsegError
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is known of a ready list.
+
+    Attributes
+    ----------
+    name : str
+        What `load_vocabulary` calls it.
+    count : int
+        How many names.
+    title : str
+        What it is.
+    source : str
+        Where it is from.
+    licence : str
+        Under which terms the list may be used.
+    """
+
+    name: str
+    count: int
+    title: str
+    source: str
+    licence: str
+
+
+VOCABULARIES = {
+    one.name: one
+    for one in (
+        Vocabulary(
+            "voc",
+            20,
+            "PASCAL VOC's everyday classes",
+            "Everingham et al., IJCV 2010",
+            "plain facts, free to use",
+        ),
+        Vocabulary(
+            "coco",
+            80,
+            "COCO's everyday things",
+            "Lin et al., ECCV 2014",
+            "CC BY 4.0 (of the annotations)",
+        ),
+        Vocabulary(
+            "ade20k",
+            150,
+            "ADE20K scene parsing: things and surroundings",
+            "Zhou et al., CVPR 2017",
+            "BSD-3-Clause",
+        ),
+        Vocabulary(
+            "imagenet",
+            1000,
+            "ImageNet-1k, the first name of each class",
+            "Russakovsky et al., IJCV 2015",
+            "WordNet 3.0 licence",
+        ),
+        Vocabulary(
+            "lvis",
+            1203,
+            "LVIS v1, common and rare things",
+            "Gupta et al., CVPR 2019",
+            "CC BY 4.0 (of the annotations)",
+        ),
+        Vocabulary(
+            "imagenet22k",
+            20099,
+            "the nouns of ImageNet-22k, read from timm",
+            "Deng et al., CVPR 2009; WordNet 3.0",
+            "WordNet 3.0 licence; the file is timm's (Apache-2.0)",
+        ),
+    )
+}
+"""The ready lists by name, short ones first."""
+
+BUNDLED = tuple(VOCABULARIES)
+_HEADERS = {"name", "names", "class", "class_name", "label", "labels"}
+
+
+def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
+    """Read a list of class names.
+
+    Parameters
+    ----------
+    name_or_path : str or pathlib.Path
+        A name of `VOCABULARIES`, or a text file (one name a line, ``#`` starts a comment line) or
+        a CSV file (the column headed "name", "class" or "label", else the first column).
+
+    Returns
+    -------
+    tuple of str
+        The names in the order of the list, each once.
+
+    Raises
+    ------
+    InputError
+        If there is no such list or file, or it holds no names.
+
+    Examples
+    --------
+    >>> load_vocabulary("voc")[:3]
+    ('aeroplane', 'bicycle', 'bird')
+    """
+    key = str(name_or_path).strip()
+    if key.lower() in VOCABULARIES:
+        return _ready(key.lower())
+    path = Path(key).expanduser()
+    if not path.is_file():
+        raise InputError(
+            f'There is no vocabulary "{key}": use one of {", ".join(BUNDLED)}, '
+            "or the path of a text or CSV file of names."
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path.name} cannot be read as UTF-8 text: save it as such.") from None
+    names = _parse_csv(text) if path.suffix.lower() == ".csv" else _parse_lines(text)
+    if not names:
+        raise InputError(f"{path.name} holds no names: write one name a line.")
+    long = next((name for name in names if len(name) > MAX_NAME), None)
+    if long is not None:
+        raise InputError(
+            f'{path.name}: the name "{long[:30]}..." has {len(long)} characters; '
+            f"at most {MAX_NAME} are allowed."
+        )
+    for name in names:
+        check_characters(name, path.name)
+    return names
+
+
+def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a list that is given by name, by file, or as it is.
+
+    Parameters
+    ----------
+    vocabulary : str or sequence of str
+        What `load_vocabulary` takes, or the names themselves.
+
+    Raises
+    ------
+    InputError
+        If there is no such list, or it is empty.
+    """
+    require(vocabulary, (str, Iterable), "vocabulary", "its name, a file or a list of names")
+    names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
+    for name in names:
+        require(name, str, "name in the vocabulary", "text")
+    if not names:
+        raise InputError("The vocabulary is empty: give at least one name.")
+    return names
+
+
+def search_names(names: Iterable[str], query: str, limit: int = 50) -> list[str]:
+    """Find names by what is typed; case, accents' form and width do not matter.
+
+    Parameters
+    ----------
+    names : iterable of str
+        A vocabulary.
+    query : str
+        One or more words; each must occur.
+    limit : int
+        How many at most.
+
+    Returns
+    -------
+    list of str
+        The name itself first, then names that begin so, then those of which a word does, then
+        all others; in the order of the list otherwise.
+
+    Examples
+    --------
+    >>> search_names(load_vocabulary("coco"), "ca", 3)
+    ['car', 'cat', 'carrot']
+    """
+    asked = " ".join(fold(query).split())
+    words = asked.split()
+    ranked: list[tuple[int, int, str]] = []
+    for position, name in enumerate(names):
+        folded = fold(name)
+        if not all(word in folded for word in words):
+            continue
+        rank = 3
+        if folded == asked:
+            rank = 0
+        elif folded.startswith(asked):
+            rank = 1
+        elif f" {asked}" in folded:
+            rank = 2
+        ranked.append((rank, position, name))
+    return [name for _, _, name in sorted(ranked)[:limit]]
+
+
+@lru_cache(maxsize=len(VOCABULARIES))
+def _ready(name: str) -> tuple[str, ...]:
+    if name == "imagenet22k":
+        return _nouns_of_timm()
+    return _parse_lines(Path(__file__).with_name(f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def _nouns_of_timm() -> tuple[str, ...]:
+    """The first name of each of the 21,841 classes; different classes may share one."""
+    try:
+        from timm.data import ImageNetInfo
+
+        info = ImageNetInfo("imagenet22k")
+        described = (info.index_to_description(i) for i in range(info.num_classes()))
+        return _tidy(text.partition(",")[0] for text in described)
+    except (ImportError, AttributeError, AssertionError, OSError) as error:
+        raise WildsegError(
+            f"The nouns of ImageNet-22k cannot be read from timm ({error}): "
+            "install a newer timm, or use another vocabulary."
+        ) from error
+
+
+def _parse_lines(text: str) -> tuple[str, ...]:
+    """One name a line; blank lines and comment lines are skipped."""
+    return _tidy(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def _parse_csv(text: str) -> tuple[str, ...]:
+    """The named column if the first row is a header, else the first column."""
+    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+    if not rows:
+        return ()
+    header = [cell.strip().lower() for cell in rows[0]]
+    column = next((i for i, cell in enumerate(header) if cell in _HEADERS), None)
+    if column is None:
+        return _tidy(row[0] for row in rows)
+    return _tidy(row[column] for row in rows[1:] if len(row) > column)
+
+
+def _tidy(names: Iterable[str]) -> tuple[str, ...]:
+    """Collapse white space, drop blanks and repeats."""
+    clean = (" ".join(name.split()) for name in names)
+    return tuple(dict.fromkeys(name for name in clean if name))

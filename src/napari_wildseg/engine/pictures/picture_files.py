@@ -1,0 +1,325 @@
+"""Picture files into arrays: what every command that takes an IMAGE reads it with."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.samples import load_sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 200_000_000
+"""The largest picture taken, in pixels; checked before anything is decoded."""
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+"""File name endings that are looked for in folders."""
+
+_SAMPLE = "sample:"
+
+
+def stem_of(spec: str | Path) -> str:
+    """Return the name that outputs of a picture are called by.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, or ``sample:NAME``.
+
+    Examples
+    --------
+    >>> stem_of("sample:coffee"), stem_of("photos/black swan.jpg")
+    ('coffee', 'black swan')
+    """
+    text = str(spec)
+    if text.startswith(_SAMPLE):
+        return text.removeprefix(_SAMPLE)
+    path, plane = split_plane(spec)
+    return path.stem if plane is None else f"{path.stem}_{plane:04d}"
+
+
+PLANES_REMEMBERED = 3
+"""Planes of one stack that are remembered at most: they are nearly one image."""
+
+
+def spread_planes(planes: Sequence[int]) -> list[int]:
+    """Choose at most `PLANES_REMEMBERED` planes of a stack, as far apart as they can be.
+
+    Parameters
+    ----------
+    planes : sequence of int
+        Their numbers, rising.
+
+    Examples
+    --------
+    >>> spread_planes([2, 3, 4, 5, 9])
+    [2, 4, 9]
+    """
+    if len(planes) <= PLANES_REMEMBERED:
+        return list(planes)
+    return [
+        planes[round(i * (len(planes) - 1) / (PLANES_REMEMBERED - 1))]
+        for i in range(PLANES_REMEMBERED)
+    ]
+
+
+def split_plane(spec: str | Path) -> tuple[Path, int | None]:
+    """Split ``movie.tif#3``, the fourth plane of a stack, into file and plane.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, with or without ``#`` and the number of a plane, from 0.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    plane : int or None
+        None where the whole file is meant.
+
+    Examples
+    --------
+    >>> split_plane("movie.tif#3")[1], split_plane("movie.tif")[1]
+    (3, None)
+    """
+    found = re.fullmatch(r"(.+\.(?:tiff?|zarr))#(\d{1,9})", str(spec), re.IGNORECASE | re.DOTALL)
+    if found is None or Path(spec).exists():
+        return Path(spec), None
+    return Path(found[1]), int(found[2])
+
+
+def count_planes(path: str | Path) -> int:
+    """Count the planes of a picture file; 1 of what is no stack or cannot be read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. Only TIFFs hold stacks; their pixels are not read.
+    """
+    if Path(path).suffix.lower() not in (".tif", ".tiff"):
+        return 1
+    import tifffile
+
+    from napari_wildseg.engine.pictures.tiff_planes import layout_of
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return layout_of(file, Path(path).name).planes
+    except Exception:  # reading it will say what is wrong
+        return 1
+
+
+def read_picture(spec: str | Path) -> NDArray[Any]:
+    """Read a picture file, upright as its EXIF orientation says, or a sample by name.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A path, ``sample:NAME``, or ``movie.tif#3`` for a plane of a stack.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not a picture, damaged, larger than `MAX_PIXELS` or holds
+        several frames.
+    """
+    if str(spec).startswith(_SAMPLE):
+        return load_sample(stem_of(spec))
+    path, plane = split_plane(spec)
+    check_readable(path)
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return _read_tiff(path, plane)
+    return _decoded(path)
+
+
+def _decoded(path: Path) -> NDArray[Any]:
+    """Read a picture with Pillow. Of a phone's JPEG (MPO), the first frame is the photograph."""
+    from PIL import ImageOps
+
+    with open_picture(path) as picture:
+        if getattr(picture, "n_frames", 1) > 1 and picture.format not in ("MPO", "TIFF"):
+            raise InputError(
+                f"{path.name} holds {picture.n_frames} frames: "  # type: ignore[attr-defined]
+                "save the one you want as a picture of its own."
+            )
+        try:
+            return _to_array(ImageOps.exif_transpose(picture))
+        except (OSError, ValueError, SyntaxError, MemoryError, EOFError) as error:
+            raise InputError(f"{path.name} is damaged or cut short: {reason(error)}.") from error
+
+
+def check_readable(path: Path) -> None:
+    """Raise `InputError` unless ``path`` is a file that can be read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: name one file in it.")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+            raise InputError(f"{path} is no file.")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{path} is empty.")
+    except FileNotFoundError:
+        raise InputError(f"There is no file {path}: check the name.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}.") from error
+
+
+def open_picture(path: Path, formats: list[str] | None = None) -> Image:
+    """Open a picture with Pillow, its declared size checked, nothing decoded yet.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+    formats : list of str, optional
+        Pillow's names of the formats that are taken; all by default.
+
+    Returns
+    -------
+    PIL.Image.Image
+        To be used as a context manager.
+
+    Raises
+    ------
+    InputError
+        If it is no picture, or larger than `MAX_PIXELS`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # The size is judged below, by our own limit.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path, formats=formats)
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path.name} has more than {MAX_PIXELS // 1_000_000} megapixels: "
+            "crop it or make it smaller."
+        ) from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({reason(error)})"
+        raise InputError(
+            f"{path.name} is not a picture that can be read{why}: convert it to PNG, JPEG or TIFF."
+        ) from error
+    try:
+        check_size(path.name, picture.width, picture.height)
+    except InputError:
+        picture.close()
+        raise
+    return picture
+
+
+def check_size(name: str, width: int, height: int) -> None:
+    """Raise `InputError` if a picture declares more than `MAX_PIXELS`.
+
+    Parameters
+    ----------
+    name : str
+        The file, for the message.
+    width, height : int
+        The declared size.
+    """
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{name} is {width} x {height} pixels, more than "
+            f"{MAX_PIXELS // 1_000_000} megapixels: crop it or make it smaller."
+        )
+
+
+def _to_array(picture: Image) -> NDArray[Any]:
+    """Decode into one of the modes that `as_rgb` takes."""
+    has_alpha = "transparency" in picture.info or picture.mode in ("LA", "PA", "La", "RGBa")
+    if picture.mode in ("P", "PA", "LA", "La", "RGBa") or (has_alpha and picture.mode in "LRGB"):
+        picture = picture.convert("RGBA" if has_alpha else "RGB")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    elif picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "RGBX"):
+        picture = picture.convert("RGB")
+    return np.array(picture)
+
+
+def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
+    """Read one plane of a TIFF: microscopes write depths that Pillow does not know."""
+    import tifffile
+
+    from napari_wildseg.engine.pictures.tiff_planes import read_plane
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return read_plane(file, path.name, plane)
+    except InputError:
+        raise
+    except Exception as error:  # tifffile raises what the damage happens to run into
+        if "subsampling" in str(error) and plane in (None, 0):  # Pillow can
+            return _decoded(path)
+        if re.search("SPACE|BUF_ERROR|too small", str(error)):  # of the declared size
+            raise InputError(
+                f"{path.name} unpacks to far more than it declares: it is not read."
+            ) from error
+        raise InputError(
+            f"{path.name} is not a TIFF that can be read ({reason(error)}): "
+            "convert it to PNG, JPEG or plain TIFF."
+        ) from error
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels as their TIFF or EXIF orientation says.
+
+    Parameters
+    ----------
+    array : ndarray
+        ``(H, W)`` or ``(H, W, C)`` as stored.
+    orientation : int
+        1 (upright already) to 8.
+
+    Returns
+    -------
+    ndarray
+        A view.
+    """
+    if orientation in (2, 3):
+        array = array[:, ::-1]
+    if orientation in (3, 4):
+        array = array[::-1]
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+        if orientation in (6, 7):
+            array = array[:, ::-1]
+        if orientation in (7, 8):
+            array = array[::-1]
+    return array
+
+
+def reason(error: BaseException) -> str:
+    """Return what an exception says, as part of a sentence: one short printable line.
+
+    Parameters
+    ----------
+    error : BaseException
+        Raised by a library about a file.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = " ".join(str(error).split()).rstrip(".")
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return (text if len(text) <= 120 else f"{text[:117]}...") or type(error).__name__

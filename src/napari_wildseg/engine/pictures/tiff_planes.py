@@ -1,0 +1,274 @@
+"""TIFF pictures: their planes, colour models and compressions, for whole and for lazy reading."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import check_size, upright
+from napari_wildseg.engine.pictures.tiff_colours import Convert, colours_of, in_rows
+
+MAX_BYTES = 2_000_000_000
+"""The largest plane taken, in bytes as it is stored, unpacked."""
+
+# Byte codecs that unpack into memory of the declared size, and no more (imagecodecs).
+_BYTES = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
+_JPEG = {7}
+_JPEG2000 = {33003, 33004, 33005, 34712}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a TIFF holds.
+
+    Attributes
+    ----------
+    series : tifffile.TiffPageSeries
+        The picture or stack that is described.
+    pictures : int
+        How many there are, of different sizes; thumbnails and masks do not count.
+    axes : str
+        One letter an axis of the series, axes of length one left out: ``y``, ``x``, ``c`` for the
+        samples or colours of a pixel, others for planes.
+    shape : tuple of int
+        Lengths of these axes.
+    convert : callable or None
+        What turns stored samples into colours; None where they are grey, RGB or RGBA already.
+    channels : int
+        Samples of a converted pixel: 0 (grey), 3 or 4.
+    dtype : dtype
+        Of a converted pixel.
+    orientation : int
+        TIFF's, 1 to 8.
+    """
+
+    series: Any
+    pictures: int
+    axes: str
+    shape: tuple[int, ...]
+    convert: Convert | None
+    channels: int
+    dtype: np.dtype[Any]
+    orientation: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(H, W)`` as stored."""
+        return self.shape[self.axes.index("y")], self.shape[self.axes.index("x")]
+
+    @property
+    def planes(self) -> int:
+        """How many planes there are; pages of different sizes count, too."""
+        lengths = zip(self.axes, self.shape, strict=True)
+        inside = int(np.prod([n for axis, n in lengths if axis not in "yxc"], dtype=np.int64))
+        return inside if inside > 1 else self.pictures
+
+
+def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
+    """Find out what a TIFF holds, before any pixel is read.
+
+    Parameters
+    ----------
+    file : tifffile.TiffFile
+        The open file.
+    name : str
+        Its name, for messages.
+    picture : int
+        Which of several pictures of different sizes is described.
+
+    Raises
+    ------
+    InputError
+        If the colour model or compression is not supported.
+    """
+    pictures = [s for s in file.series if not int(s.keyframe.subfiletype) & 5] or file.series[:1]
+    series = pictures[picture]
+    page = series.keyframe
+    check_compression(file, page, name)
+    letters = [
+        (axis.lower().replace("s", "c" if page.samplesperpixel > 1 else "s"), n)
+        for axis, n in zip(series.axes, series.shape, strict=True)
+    ]
+    # Channels of their own pages: three are colours, others are planes that are looked at singly.
+    colours = page.samplesperpixel == 1 and page.photometric != 3
+    kept = []
+    for (axis, n), original in zip(letters, series.axes, strict=True):
+        if n == 1 and axis not in "yx":
+            continue
+        if original == "C" and not (colours and n == 3):
+            axis = "p"
+        kept.append((axis, n))
+    axes = "".join(axis for axis, _ in kept)
+    if axes.count("y") != 1 or axes.count("x") != 1 or axes.count("c") > 1:
+        raise InputError(f'{name} has axes "{series.axes}", which name no single image plane.')
+    own = page.samplesperpixel if page.samplesperpixel > 1 else 1
+    convert, channels, dtype = colours_of(page, own, name)
+    if own == 1 and "c" in axes:  # three channels of grey
+        channels = 3
+    tag = page.tags.get("Orientation")
+    orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+    shape = tuple(n for _, n in kept)
+    return Layout(series, len(pictures), axes, shape, convert, channels, dtype, orientation)
+
+
+def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
+    """Read a picture, or a plane of a stack, and no more where a plane is a page.
+
+    Parameters
+    ----------
+    file : tifffile.TiffFile
+        The open file.
+    name : str
+        Its name, for messages.
+    plane : int or None
+        Which plane, from 0; None where there is only one.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth, upright.
+
+    Raises
+    ------
+    InputError
+        If there is no such plane, several and none named, or too many pixels in it.
+    """
+    layout = layout_of(file, name)
+    count = layout.planes
+    if plane is None and count > 1:
+        raise InputError(
+            f"{name} holds {count} planes: save the one you want as a picture of its own."
+        )
+    if plane is not None and plane >= count:
+        raise InputError(f"{name} holds {count} planes; there is no plane {plane}.")
+    if layout.pictures == count and plane:
+        layout, count = layout_of(file, name, plane), 1
+    series, axes = layout.series, layout.axes
+    height, width = layout.size
+    check_size(name, width, height)
+    inner = [n for n, axis in zip(layout.shape, axes, strict=True) if axis in "yxc"]
+    planes_first = axes[: len(axes) - len(inner)]
+    paged = len(series.pages) == count and not set(planes_first) & set("yxc")
+    whole = count == 1 or layout.pictures == count or not paged
+    if (1 if not whole else count) * np.prod(
+        inner, dtype=float
+    ) * series.dtype.itemsize > MAX_BYTES:
+        raise InputError(f"{name} declares more than {MAX_BYTES / 1e9:.0f} GB: split or crop it.")
+    if whole:
+        array = np.asarray(series.asarray()).reshape(layout.shape)
+        if count > 1 and layout.pictures != count:
+            order = sorted(range(len(axes)), key=lambda i: axes[i] in "yxc")
+            array = array.transpose(order).reshape(count, *inner)[plane]
+    else:
+        array = np.asarray(series.pages[plane].asarray()).reshape(inner)
+    if "c" in axes and axes.index("c") < axes.index("y"):
+        array = np.moveaxis(array, 0, -1)
+    if layout.convert is not None:
+        array = in_rows(layout.convert, array)
+    return np.ascontiguousarray(upright(array, layout.orientation))
+
+
+def check_compression(file: Any, page: Any, name: str) -> None:
+    """Raise `InputError` if a page is compressed in a way that is not read or not bounded.
+
+    Parameters
+    ----------
+    file : tifffile.TiffFile
+        The open file.
+    page : tifffile.TiffPage
+        Its strips or tiles are looked at where their own header says how large they become.
+    name : str
+        The file, for messages.
+    """
+    page = page.aspage()
+    code = int(page.compression)
+    if code not in _BYTES | _JPEG | _JPEG2000:
+        title = re.sub(r"\W", "", getattr(page.compression, "name", "")) or str(code)
+        raise InputError(
+            f"{name} is compressed by {title}, which is not read: save it uncompressed, or by "
+            "LZW, deflate, JPEG or JPEG 2000."
+        )
+    if code in _BYTES:
+        return
+    limit = 4 * max(1, int(np.prod(page.chunks[:2]))) + 4096
+    size_of = _jpeg_size if code in _JPEG else _jpeg2000_size
+    heads = [page.jpegtables] if code in _JPEG and page.jpegtables else []
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if count:
+            file.filehandle.seek(offset)
+            heads.append(file.filehandle.read(min(count, 1 << 16)))
+        if heads and any(size_of(head) > limit for head in heads):
+            raise InputError(f"{name} unpacks to far more than it declares: it is not read.")
+        heads.clear()
+
+
+def _jpeg_size(head: bytes) -> int:
+    """Pixels that the frame header of a JPEG declares; endless where the header is odd."""
+    at, size = 2, 0
+    while at + 2 <= len(head):
+        if head[at] != 0xFF:
+            return 1 << 62
+        marker = head[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker in (0xDA, 0xD9):  # the scan begins, or tables without a picture end
+            return size
+        if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = (int.from_bytes(head[at + k : at + k + 2], "big") for k in (5, 7))
+            size = max(size, height * width)
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return size or 1 << 62
+
+
+def _jpeg2000_size(head: bytes) -> int:
+    """Samples that the image size segment of a JPEG 2000 codestream declares."""
+    at = head.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(head) < at + 42:
+        return 1 << 62
+    right, bottom = (int.from_bytes(head[at + k : at + k + 4], "big") for k in (8, 12))
+    return right * bottom
+
+
+class Coloured:
+    """An array on disk whose samples become colours as they are read.
+
+    Parameters
+    ----------
+    array : array
+        Anything that can be sliced.
+    axes : str
+        Its axes; ``c`` stands beside ``y`` or ``x``, or is not there.
+    layout : Layout
+        How its samples become colours. The channels come last.
+    """
+
+    def __init__(self, array: Any, axes: str, layout: Layout) -> None:
+        self._array, self._axes = array, axes
+        self._convert: Convert = layout.convert or (lambda stored: stored)
+        kept = [int(n) for n, axis in zip(array.shape, axes, strict=True) if axis != "c"]
+        self.shape = (*kept, *([layout.channels] if layout.channels else []))
+        self.dtype = layout.dtype
+        self.axes = axes.replace("c", "") + ("c" if layout.channels else "")
+
+    def __getitem__(self, key: Any) -> Any:
+        keys = key if isinstance(key, tuple) else (key,)
+        inside = iter([k for k in keys if k is not Ellipsis][: len(self._axes.replace("c", ""))])
+        stored = tuple(
+            slice(None) if axis == "c" else next(inside, slice(None)) for axis in self._axes
+        )
+        values = np.asarray(self._array[stored])
+        if "c" in self._axes and self._axes.index("c") < self._axes.index("y"):
+            values = np.moveaxis(values, -3, -1)
+        return self._convert(values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.asarray(self[()], dtype=dtype)

@@ -1,0 +1,1 @@
+"""What corrections teach about the rest of the image."""

@@ -1,0 +1,363 @@
+"""What corrections teach about the rest of the image.
+
+How far the relevance maps are wrong about each label of an image's pieces (`superpixels`) is a
+Gaussian process of mean zero, whose kernel joins pieces that look alike to the network, have
+similar colours, lie near each other, and of which the maps say the same: where they say the same,
+they are wrong together (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006,
+ch. 2). It has seen two kinds of observations: that the maps are right, piece by piece, believed the
+less the less decided they are, and what the annotator said of a few pieces, believed firmly. So a
+dab wins over all that looks like it and was in doubt, and over little that was certain; many dabs
+outweigh the maps; and what is like no dab keeps the label it had.
+
+How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
+that they are good, one on what they were certain of that they are not, and every further dab that
+something is still wrong.
+
+What the annotator saw when a dab was made is what all other dabs would have led to, as far as one
+can know that without their order: so each is left out in turn to see how far it may speak
+(`reach`), and the result does not depend on the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_wildseg.engine.refine.learning.kernels import low_rank, refine_at
+from napari_wildseg.engine.refine.learning.observe import count_in_pieces, shares_of
+from napari_wildseg.engine.refine.learning.reach import (
+    Dabs,
+    find_dabs,
+    find_reach,
+    keep_apart,
+    shrink_labels,
+)
+from napari_wildseg.engine.refine.learning.strokes import consistency
+from napari_wildseg.engine.refine.superpixels import Superpixels
+
+_LEAST_SURPRISE = 0.3
+"""Dabs on what was nearly right do not make the maps more believable than this does."""
+
+_MOST_STROKES = 8
+"""From so many strokes on, further ones leave the belief in the maps as it is."""
+
+_MOST_FOLDS = 8
+"""More strokes than that are left out several at a time."""
+
+_MOST_EXACT = 128
+"""Between so many corrected pieces the kernel is exact: those that are covered most."""
+
+_INAUDIBLE = 1e-4
+"""A dab is not heard where it would speak more quietly."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Settings, chosen by measurement (docs/method.md).
+
+    Attributes
+    ----------
+    alike : float
+        Length scale over unit feature vectors.
+    colour : float
+        Length scale in CIE Lab.
+    near : float
+        Length scale over the image, in units of its longer side.
+    prior_scale : float
+        Length scale over what the maps say, as probabilities of the labels.
+    prior_std : float
+        Standard deviation of what the maps say of a piece they are certain of.
+    decided : float
+        Exponent of the margin between the two best classes: how fast doubt grows as it shrinks.
+    balance : float
+        Exponent of how much less is certain of a label altogether than of the most certain one:
+        how far that is made up for, lest a few dabs of background erase a small thing.
+    surprise : float
+        Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
+        falls with it.
+    stroke_exponent : float
+        Exponent of the number of strokes: how fast belief in the maps falls with it.
+    noise : float
+        Variance of a correction that covers its piece.
+    max_stroke_weight : float
+        A stroke that covers more pieces than this speaks with all of them together as loudly as one
+        that covers so many: all along it, it says the same.
+    thick : float
+        Pieces in the largest disc within a stroke, from which it is more than a brush's width: the
+        thicker, the quieter, by the square. Who fills what is wrong leaves little to be found.
+    consistent : float
+        Exponent of how alike a piece under a stroke is to the whole stroke: how little pixels that
+        contradict the rest of it count.
+    reach : float
+        A dab speaks of its surroundings too, to this share of the distance to the nearest place
+        that has its label already (`reach`).
+    reach_precision : float
+        How firmly it does at its centre, as the inverse of a variance.
+    farthest : float
+        Upper limit of that distance, in units of the image's longer side.
+    rank : int
+        Of the kernel.
+    """
+
+    alike: float = 1.0
+    colour: float = 18.0
+    near: float = 2.0
+    prior_scale: float = 1.0
+    prior_std: float = 6.0
+    decided: float = 4.0
+    balance: float = 0.25
+    surprise: float = 1.5
+    stroke_exponent: float = 0.5
+    noise: float = 0.05
+    max_stroke_weight: float = 1.0
+    thick: float = 8.0
+    consistent: float = 1.0
+    reach: float = 0.7
+    reach_precision: float = 0.5
+    farthest: float = 0.07
+    rank: int = 400
+
+
+class Learner:
+    """Learns from the corrections of one image.
+
+    Parameters
+    ----------
+    pieces : Superpixels
+        Of the image.
+    looks : torch.Tensor
+        ``(n, C)`` float32 unit rows (`Superpixels.looks`).
+    options : Learning, optional
+        Settings.
+    """
+
+    def __init__(self, pieces: Superpixels, looks: Tensor, options: Learning | None = None) -> None:
+        self.pieces = pieces
+        self.options = options = options or Learning()
+        self._points = pieces.points(
+            looks, alike=options.alike, colour=options.colour, near=options.near
+        )
+        self._kernel: _Kernel | None = None
+
+    def change(
+        self,
+        prior: Tensor,
+        corrections: NDArray[np.int16],
+        agree: Callable[[Tensor], Tensor] | None = None,
+        dabs: Dabs | None = None,
+        belief: float = 1.0,
+    ) -> Tensor:
+        """Say by how much corrections change the probabilities of every piece.
+
+        Parameters
+        ----------
+        prior : torch.Tensor
+            ``(n, K + 1)`` float32 probabilities without corrections.
+        corrections : ndarray
+            ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K.
+        agree : callable, optional
+            What is done to probabilities afterwards, before the annotator sees the result.
+        dabs : Dabs, optional
+            From `find`, where they are known already.
+        belief : float
+            Factor on the trust in the prior, before dabs are asked: more than 1 for one that a
+            class memory has improved.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, K + 1)`` float32, of sum zero for each piece.
+        """
+        index = self.pieces.index
+        dabs = self.find(corrections) if dabs is None else dabs
+        folds = min(len(dabs), _MOST_FOLDS)
+        fold = np.arange(len(dabs)) % max(folds, 1)
+        # Pixels of no dab are in a fold of their own, which is never left out.
+        groups = np.append(fold, folds)[dabs.index]
+        shape = (prior.shape[0], prior.shape[1])
+        loud = self._loud(dabs)
+        counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
+        sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
+        heard = counts.sum(0)
+        votes = self._votes(heard, sizes)
+        evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
+        wrong = self._wrong(prior, dabs)
+        radii = np.zeros(len(dabs))
+        for out in range(folds):
+            rest = wrong[torch.from_numpy(fold != out)]
+            change = evidence.change(self._votes(heard - counts[out], sizes), self._belief(rest))
+            seen = prior + change if agree is None else agree(prior + change)
+            labels = seen.argmax(1).numpy()[index]
+            for dab in np.flatnonzero(fold == out):
+                radii[dab] = find_reach(
+                    int(dabs.labels[dab]),
+                    dabs.centres[dab],
+                    labels,
+                    self.options.farthest * max(index.shape),
+                )
+        around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
+        votes += around * (votes.sum(1, keepdim=True) == 0)
+        return evidence.change(votes, self._belief(wrong))
+
+    def find(self, corrections: NDArray[np.int16]) -> Dabs:
+        """Find the strokes of corrections, ``(H, W)`` int16, as fine as the pieces."""
+        return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
+
+    def pull(self, dabs: Dabs) -> Tensor:
+        """Say how much corrected pixels may pull at their neighbours in the random walk.
+
+        Parameters
+        ----------
+        dabs : Dabs
+            From `find`.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing is
+            corrected. A long stroke pulls altogether as a dab does: with full strength all along,
+            it would spread by its own width wherever no edge stops it.
+        """
+        return torch.from_numpy(self._loud(dabs)).float()
+
+    def _loud(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(h, w)`` in (0, 1]: what each corrected pixel counts; 1 for those of no stroke."""
+        return np.minimum(1, self._loudness(dabs)[dabs.index] * self._consistency(dabs))
+
+    def _consistency(self, dabs: Dabs) -> NDArray[np.float64]:
+        return consistency(dabs, self.pieces.index, self._points, self.options.consistent)
+
+    def _features_for(self, prior: Tensor, votes: Tensor) -> Tensor:
+        """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
+        kernel = self._kernel
+        if kernel is None or not torch.equal(kernel.prior, prior):
+            points = torch.cat([self._points, prior / self.options.prior_scale], dim=1)
+            kernel = _Kernel(prior, points, low_rank(points, self.options.rank))
+            self._kernel = kernel  # the maps stay as they are from dab to dab
+        firm = votes.sum(1)
+        found = torch.nonzero(firm)[:, 0]
+        most = firm[found].argsort(descending=True, stable=True)[:_MOST_EXACT]
+        return refine_at(kernel.features, kernel.points, found[most])
+
+    def _trust(self, prior: Tensor) -> Tensor:
+        """``(n,)`` precision of what the maps say of each piece, before dabs are asked."""
+        options = self.options
+        top = prior.topk(2, dim=1)
+        margin = (top.values[:, 0] - top.values[:, 1]).clamp(min=0.1)
+        # A piece is one voice among as many as there are, however finely the image is cut.
+        trust = margin**options.decided / (options.prior_std**2 * len(self.pieces) / 1500)
+        label = top.indices[:, 0]
+        altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
+        return trust * ((altogether.amax() / altogether) ** options.balance)[label]
+
+    def _votes(self, heard: Tensor, sizes: NDArray[np.float32]) -> Tensor:
+        """``(n, K + 1)`` precision with which corrected pixels speak for labels of their pieces."""
+        shares, covered = shares_of(heard, sizes)
+        return shares * (covered / self.options.noise)[:, None]
+
+    def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
+        pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
+        share = self.options.max_stroke_weight / (pixels * self._density)
+        return np.append(np.minimum(1, share) * self._thinness(dabs), 1.0)
+
+    def _thinness(self, dabs: Dabs) -> NDArray[np.float64]:
+        """``(m,)`` in (0, 1]: 1 for what may be a stroke of a brush, low for a filled region."""
+        disc = np.pi * dabs.depths**2 * self._density
+        thin: NDArray[np.float64] = np.minimum(1, self.options.thick / disc) ** 2
+        return thin
+
+    @property
+    def _density(self) -> float:
+        """Pieces a pixel."""
+        return len(self.pieces) / self.pieces.index.size
+
+    def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
+        """``(m,)`` by how much the maps were wrong under each dab."""
+        at = prior[self.pieces.index[tuple(dabs.centres.T)]]
+        right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
+        return at.amax(1) - right
+
+    def _belief(self, wrong: Tensor) -> float:
+        """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
+        if not len(wrong):
+            return 1.0
+        surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
+        insistence = min(len(wrong), _MOST_STROKES) ** self.options.stroke_exponent
+        return float(1 / (surprise * insistence))
+
+    def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
+        """``(n, n_labels)`` precision with which dabs speak of the pieces around them."""
+        side = max(self.pieces.index.shape)
+        centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
+        reach = torch.from_numpy(radii / side).float() * self.options.reach
+        away = torch.cdist(self.pieces.places, centres) / reach.clamp(min=1e-6)
+        loud = self.options.reach_precision * torch.exp(-away.square())
+        loud[loud < _INAUDIBLE] = 0
+        votes = torch.zeros(len(self.pieces), n_labels)
+        return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The kernel of one list of classes.
+
+    Attributes
+    ----------
+    prior : torch.Tensor
+        ``(n, K + 1)`` float32, what the maps say of each piece.
+    points : torch.Tensor
+        ``(n, C + 6 + K)`` float32, which the kernel compares.
+    features : torch.Tensor
+        ``(n, r)`` float32 (`kernels.low_rank`).
+    """
+
+    prior: Tensor
+    points: Tensor
+    features: Tensor
+
+
+class _Evidence:
+    """What the maps say, as a regression on the features of a kernel; asked what votes change.
+
+    Parameters
+    ----------
+    prior : torch.Tensor
+        ``(n, K + 1)`` float32, what the maps say of each piece.
+    trust : torch.Tensor
+        ``(n,)`` float32, with what precision.
+    features : torch.Tensor
+        ``(n, r)`` float32 (`kernels.low_rank`).
+    """
+
+    def __init__(self, prior: Tensor, trust: Tensor, features: Tensor) -> None:
+        self._prior = prior
+        self._features = features
+        self._of_maps = features.T @ (features * trust[:, None])
+        self._start = torch.eye(features.shape[1])
+
+    def change(self, votes: Tensor, belief: float) -> Tensor:
+        """Return the mean of the posterior, less the prior: ``(n, K + 1)``.
+
+        Parameters
+        ----------
+        votes : torch.Tensor
+            ``(n, K + 1)`` float32, the precision with which each label is voted for.
+        belief : float
+            Factor on the trust in the maps.
+        """
+        at = torch.nonzero(votes.sum(1))[:, 0]
+        features = self._features[at]
+        # What the features miss of a piece is its own affair, a noise to the others (FITC:
+        # Snelson & Ghahramani, NIPS 2005).
+        missed = (1 - features.square().sum(1)).clamp(min=0)
+        votes = votes[at] / (1 + votes[at].sum(1) * missed)[:, None]
+        firm = votes.sum(1, keepdim=True)
+        precision = self._start + belief * self._of_maps + features.T @ (features * firm)
+        pull = features.T @ (votes - firm * self._prior[at])
+        return self._features @ torch.cholesky_solve(pull, torch.linalg.cholesky(precision))

@@ -1,0 +1,1 @@
+"""Planes of a stack: their order, and labels carried from one to the next."""

@@ -1,0 +1,183 @@
+"""From a corrected plane to its neighbours: labels carried over as seeds.
+
+Every place of the next plane asks the places of the planes that are known which of them it looks
+like, by the network's local features and colours, and takes their labels, near places counting
+more than far ones (label propagation over feature affinity, as Jabri et al., *Space-Time
+Correspondence as a Contrastive Random Walk*, NeurIPS 2020, evaluate theirs). Where the answer is
+clear it becomes a seed; the rest is left to the refinement of that plane. The known planes are the
+corrected one, which stays exact however far away, and the one before, which looks most alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
+from napari_wildseg.engine.images.pixels import lab_of
+
+NEIGHBOURS = 12
+"""Places of the known planes that have a say in what a place is."""
+
+TEMPERATURE = 0.05
+"""Cosine of features that weighs a factor e."""
+
+COLOUR = 20.0
+"""CIE Lab difference that weighs a factor e."""
+
+NEAR = 0.25
+"""Distance that weighs a factor exp(-1/2), as a share of the longer side."""
+
+SURE = 0.9
+"""Share of the votes from which a place becomes a seed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the places of one plane look like.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(H, W)`` of the plane.
+    features : torch.Tensor
+        ``(C, gh, gw)`` float32: local features, each group of unit length on average.
+    colours : torch.Tensor
+        ``(3, gh, gw)`` float32 CIE Lab.
+    """
+
+    shape: tuple[int, int]
+    features: Tensor
+    colours: Tensor
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """``(gh, gw)``."""
+        return (self.colours.shape[1], self.colours.shape[2])
+
+
+def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -> Look:
+    """Describe the places of a plane.
+
+    Parameters
+    ----------
+    image : ndarray
+        ``(H, W, 3)`` uint8.
+    features : sequence of ndarray
+        Local features of the network, each ``(C, h, w)`` float32; colours alone are used where
+        there are none.
+    """
+    shape = (image.shape[0], image.shape[1])
+    grid = grid_of(shape, GRID_SIDE)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    small = F.interpolate(pixels, grid, mode="area")[0].permute(1, 2, 0).numpy()
+    groups = [torch.zeros(0, *grid)]
+    for values in features:
+        sized = F.interpolate(torch.from_numpy(values)[None], grid, mode="bilinear")[0]
+        groups.append(sized / sized.square().sum(0).mean().sqrt().clamp(min=1e-6))
+    return Look(shape, torch.cat(groups), lab_of(small))
+
+
+def carry(
+    known: Sequence[tuple[Look, NDArray[np.integer]]], target: Look, n_classes: int
+) -> Tensor:
+    """Let the places of known planes vote on what those of another plane are.
+
+    Parameters
+    ----------
+    known : sequence of (Look, ndarray)
+        Planes with their labels: ``(H, W)`` 0..K; 255 and negative values do not vote.
+    target : Look
+        The plane that is asked about.
+    n_classes : int
+        K.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K + 1, gh, gw)`` float32: shares of the votes, summing to 1.
+    """
+    rows, votes, colours, places = [], [], [], []
+    for look, labels in known:
+        shares = _shares(labels, look.grid, n_classes)
+        sure = (shares.amax(0) > 0.99).flatten()
+        rows.append(look.features.flatten(1).T[sure])
+        votes.append(shares.flatten(1).T[sure])
+        colours.append(look.colours.flatten(1).T[sure])
+        places.append(_places(look.grid)[sure])
+    source, vote = torch.cat(rows), torch.cat(votes)
+    asked = target.features.flatten(1).T
+    # What all places share tells none of them apart.
+    mean = torch.cat([source, asked]).mean(0)
+    source, asked = F.normalize(source - mean, dim=1), F.normalize(asked - mean, dim=1)
+    colour, place = torch.cat(colours), torch.cat(places)
+    answers = []
+    for start in range(0, len(asked), 1024):
+        part = slice(start, start + 1024)
+        score = asked[part] @ source.T / TEMPERATURE
+        score -= torch.cdist(target.colours.flatten(1).T[part], colour) / COLOUR
+        score -= torch.cdist(_places(target.grid)[part], place).square() / (2 * NEAR**2)
+        best = score.topk(min(NEIGHBOURS, score.shape[1]), dim=1)
+        weight = best.values.softmax(1)
+        answers.append((weight[:, :, None] * vote[best.indices]).sum(1))
+    return torch.cat(answers).T.reshape(n_classes + 1, *target.grid)
+
+
+def propagate(
+    known: Sequence[tuple[Look, NDArray[np.integer]]],
+    target: Look,
+    n_classes: int,
+    corrections: NDArray[np.int16] | None = None,
+) -> NDArray[np.uint8]:
+    """Make seeds for a plane from planes that are known.
+
+    Parameters
+    ----------
+    known : sequence of (Look, ndarray)
+        As for `carry`; usually the corrected plane and the one next to ``target``.
+    target : Look
+        The plane to be labelled.
+    n_classes : int
+        K.
+    corrections : ndarray, optional
+        ``(H, W)`` int16: the plane's own corrections, which win over every seed; -1 elsewhere.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` uint8: 0..K where the answer is clear, 255 elsewhere.
+    """
+    votes = carry(known, target, n_classes)
+    best = votes.max(0)
+    seeds = torch.where(best.values >= SURE, best.indices, UNLABELLED).numpy().astype(np.uint8)
+    height, width = target.shape
+    rows = np.arange(height) * seeds.shape[0] // height
+    columns = np.arange(width) * seeds.shape[1] // width
+    full: NDArray[np.uint8] = seeds[rows][:, columns]
+    if corrections is not None:
+        np.copyto(full, corrections, where=corrections >= 0, casting="unsafe")
+    return full
+
+
+def _shares(labels: NDArray[np.integer], grid: tuple[int, int], n_classes: int) -> Tensor:
+    """Share of each label in every cell's pixels, ``(K + 1, gh, gw)``."""
+    known = torch.from_numpy(np.where(labels > n_classes, -1, labels.astype(np.int16)))
+    return torch.stack(
+        [
+            F.interpolate((known == k)[None, None].float(), grid, mode="area")[0, 0]
+            for k in range(n_classes + 1)
+        ]
+    )
+
+
+def _places(grid: tuple[int, int]) -> Tensor:
+    """``(gh * gw, 2)``: rows and columns of the cells, as shares of the longer side."""
+    y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
+    return torch.stack([y.flatten(), x.flatten()], dim=1).float() / max(grid)

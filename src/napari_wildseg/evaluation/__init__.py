@@ -1,0 +1,22 @@
+"""Measuring: data sets, figures of merit and the simulated annotator."""
+
+from __future__ import annotations
+
+from napari_wildseg.evaluation.compare import RefinerFigures, compare, compare_steps
+from napari_wildseg.evaluation.evaluate import Evaluation, evaluate, evaluate_steps
+from napari_wildseg.evaluation.evaluation_set import EvaluationSet
+from napari_wildseg.evaluation.published import open_set
+from napari_wildseg.evaluation.series import Series, series_steps
+
+__all__ = [
+    "Evaluation",
+    "EvaluationSet",
+    "RefinerFigures",
+    "Series",
+    "compare",
+    "compare_steps",
+    "evaluate",
+    "evaluate_steps",
+    "open_set",
+    "series_steps",
+]

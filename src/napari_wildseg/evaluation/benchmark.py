@@ -1,0 +1,290 @@
+"""The ratios that this project promises, each measured against its pair in one run.
+
+Absolute times depend on the machine and on what else it does; ratios much less. The two sides of
+a pair are run in turn and the fastest run of each counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_wildseg.engine.models import load_model
+from napari_wildseg.engine.models.architecture import built_in
+from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.models.light_import import import_open_clip
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.relevance import RelevanceMethod, get_method
+from napari_wildseg.engine.relevance.tower import attention
+from napari_wildseg.engine.relevance.vit import require_tower
+from napari_wildseg.evaluation.memory_benchmark import memory_ratios
+
+CLASSES = 20
+"""Classes of the relevance ratios."""
+
+NAMES = ("cup of coffee", "spoon", "saucer", "table", "plate")
+"""Classes of the segmentation ratios, in a photograph of 640 x 480 pixels."""
+
+_STAGES = 6
+
+
+def plain_attention_relevance(
+    model: CLIPModel, pixels: Tensor, text: Tensor, start_layer: int = -1
+) -> Tensor:
+    """Attention relevance as it is written down: the measure of our shortcuts.
+
+    For each class, as in the authors' notebook: a forward pass that holds every attention matrix
+    in the graph, the gradient of the score by the attention of each layer from ``start_layer``
+    on, and N x N products for R (Chefer et al., ICCV 2021, arXiv 2103.15679).
+
+    Parameters
+    ----------
+    model : CLIPModel
+        With a vision transformer that reads its answer off a class token.
+    pixels : torch.Tensor
+        ``(1, 3, h, w)``.
+    text : torch.Tensor
+        ``(K, D)`` unit rows.
+    start_layer : int
+        First layer that takes part.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(K, h', w')``.
+    """
+    tower = require_tower(model)
+    pixels, grid = tower.fit(pixels)
+    scale = 1.0 if start_layer in (-1, len(tower.blocks) - 1) else model.logit_scale
+    maps = []
+    for vector in text:
+        with torch.enable_grad():
+            x = tower.embed(pixels.detach().requires_grad_(), "bilinear")
+            kept = []
+            for block in tower.blocks:
+                q, k, v = block.qkv(x, tower.rope(grid))
+                kept.append(attention(q, k))
+                x = block.finish(x, kept[-1] @ v)
+            score = F.normalize(tower.head(x), dim=-1)[0] @ vector * scale
+            wanted = kept[start_layer:]
+            grads = torch.autograd.grad(score, wanted)
+        relevance = torch.eye(x.shape[1])
+        for weights, grad in zip(wanted, grads, strict=True):
+            cam = (weights.detach()[0] * grad[0]).clamp(min=0).mean(0)
+            relevance = relevance + cam @ relevance
+        maps.append(relevance[0, tower.prefix :].reshape(grid))
+    return torch.stack(maps)
+
+
+def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
+    """Measure all ratios.
+
+    Parameters
+    ----------
+    repeats : int
+        Runs of each side; the fastest counts.
+
+    Returns
+    -------
+    dict
+        ``relevance_speedup``: the plain formula / ours (encoding included), 20 classes, ViT-B-16
+        with random weights, 224 x 224 pixels; ``relevance_over_forward``: ours / the library's
+        own forward pass; ``relevance_max_error``: largest difference between
+        the two, relative to the largest value of a map; ``class_cost``: relevance of 20 classes /
+        of one, encoding included, the larger of ``class_cost_by_model``;
+        ``segment_over_forward``: set_image and segment / the bare forward passes of the same
+        views (starter, 640 x 480, 5 classes); ``rerun_over_segment``: refine after a correction /
+        set_image and segment; those of `memory_ratios`; ``refine_speedup_over_kim2020``: 1000
+        iterations of kim2020, extrapolated from two / our refinement. ``seconds`` has the times
+        behind them, ``threads`` the number of threads.
+    """
+    seconds: dict[str, float] = {}
+    yield Progress(0, _STAGES, "Relevance of a ViT-B-16, ours and the plain formula")
+    vit = random_model("ViT-B-16")
+    method = get_method("attention", vit)
+    pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    text = _random_rows(CLASSES, 512)
+    plain = plain_attention_relevance(vit, pixels, text)
+    ours = _relevance(method, vit, pixels, text)
+    error = (ours - plain).abs().amax((1, 2)) / plain.abs().amax((1, 2))
+    fast, slow = _in_turn(
+        lambda: _relevance(method, vit, pixels, text),
+        lambda: plain_attention_relevance(vit, pixels, text),
+        repeats,
+    )
+    bare, _ = _in_turn(lambda: _bare_forward(vit, pixels), lambda: None, repeats)
+    seconds |= {"vit_relevance": fast, "vit_plain_formula": slow, "vit_forward": bare}
+
+    yield Progress(1, _STAGES, "Cost of a class, ViT-B-16")
+    class_cost = {
+        "ViT-B-16": _class_cost(method, vit, pixels, text, repeats),
+    }
+    by_method = {"attention": class_cost["ViT-B-16"]}
+    for name in ("dense", "clip-es"):
+        by_method[name] = _class_cost(get_method(name, vit), vit, pixels, text, repeats)
+    vit.release()
+
+    yield Progress(2, _STAGES, "Cost of a class, starter")
+    starter = load_model("starter", device="cpu")
+    photo = torch.randn(1, 3, 384, 512, generator=torch.Generator().manual_seed(1))
+    rows = F.normalize(starter.encode_text(NAMES).repeat(CLASSES // len(NAMES), 1), dim=-1)
+    class_cost["starter"] = _class_cost(get_method(None, starter), starter, photo, rows, repeats)
+
+    yield Progress(3, _STAGES, "Segmenting a photograph with the starter")
+    whole = _segmentation(starter, repeats, seconds)
+
+    yield Progress(4, _STAGES, "Segmenting with a memory of 50 images")
+    whole |= memory_ratios(starter, _photograph(), NAMES, repeats)
+
+    yield Progress(5, _STAGES, "Two iterations of kim2020")
+    seconds["kim2020_iteration"] = _kim_iteration()
+    yield Progress(_STAGES, _STAGES, "Done")
+    return {
+        "relevance_speedup": slow / fast,
+        "relevance_over_forward": fast / bare,
+        "relevance_max_error": float(error.max()),
+        "class_cost": max(class_cost.values()),
+        "class_cost_by_model": class_cost,
+        "class_cost_by_method": by_method,
+        **whole,
+        "refine_speedup_over_kim2020": 1000 * seconds["kim2020_iteration"] / seconds["refine"],
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def random_model(name: str, seed: int = 0) -> CLIPModel:
+    """A built-in architecture with random weights, for measuring speed; it knows no words."""
+    import_open_clip()
+    from open_clip.model import CLIP
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = CLIP(**built_in(name).config).eval().requires_grad_(False)
+    return CLIPModel(
+        name=name,
+        network=network,
+        tokenizer=lambda texts: torch.zeros(len(texts), 77, dtype=torch.long),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        templates=("{}",),
+        device=torch.device("cpu"),
+        fingerprint=f"{name} random {seed}",
+    )
+
+
+def _random_rows(count: int, width: int) -> Tensor:
+    return F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(2)), dim=1)
+
+
+def _relevance(method: RelevanceMethod, model: CLIPModel, pixels: Tensor, text: Tensor) -> Tensor:
+    (encoding,) = method.encode(model, pixels)
+    return method.relevance(model, encoding, text, text[:0])
+
+
+def _bare_forward(model: CLIPModel, pixels: Tensor) -> None:
+    with torch.no_grad():
+        model.visual(pixels)
+
+
+def _class_cost(
+    method: RelevanceMethod, model: CLIPModel, pixels: Tensor, text: Tensor, repeats: int
+) -> float:
+    """Relevance of all rows / of one, encoding included."""
+    _relevance(method, model, pixels, text)
+    many, one = _in_turn(
+        lambda: _relevance(method, model, pixels, text),
+        lambda: _relevance(method, model, pixels, text[:1]),
+        2 * repeats,
+    )
+    return many / one
+
+
+def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> dict[str, float]:
+    """The ratios that involve a whole `Segmenter`."""
+    from napari_wildseg.engine.images.tower_geometry import geometry_of
+    from napari_wildseg.engine.images.views import make_views, render
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    image = _photograph()
+    segmenter = Segmenter(model, cache_bytes=0)  # what is timed is an image never seen before
+    model.encode_text((*NAMES, *segmenter.background))  # words are embedded once, not per image
+    geometry = geometry_of(model)
+    views = make_views(
+        image.shape[:2],
+        segmenter.views,
+        base_side=geometry.base_side,
+        multiple=geometry.multiple,
+    )
+    batches = [render(image, view)[None] for view in views]
+
+    def forward() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                model.visual(batch.contiguous(memory_format=torch.channels_last))
+
+    def segment() -> None:
+        segmenter.set_image(image)
+        segmenter.segment(NAMES)
+
+    segment()
+    forward()
+    whole, bare = _in_turn(segment, forward, repeats)
+    assert segmenter.result is not None
+    seconds |= {"segment": whole, "forward": bare, **segmenter.result.seconds}
+    corrections = np.full(image.shape[:2], -1, np.int16)
+    corrections[200:216, 300:316] = 1
+    reruns = []
+    for i in range(repeats):
+        corrections[40 + 20 * i : 50 + 20 * i, 40:50] = 0
+        reruns.append(_time(lambda: segmenter.refine(corrections)))
+    seconds["rerun"] = min(reruns)
+    return {"segment_over_forward": whole / bare, "rerun_over_segment": min(reruns) / whole}
+
+
+def _kim_iteration() -> float:
+    """Seconds of one iteration of kim2020 on the photograph, the faster of two."""
+    from napari_wildseg.engine.refine import start_refinement
+
+    image = _photograph()
+    seeds = np.full(image.shape[:2], 255, np.uint8)
+    for label in range(len(NAMES) + 1):
+        seeds[40 + 60 * label : 60 + 60 * label, 100:500] = label
+    refinement = start_refinement(image, len(NAMES), method="kim2020", iterations=3)
+    steps = refinement.run_steps(seeds, None, None)
+    next(steps)
+    times = [_time(lambda: next(steps)) for _ in range(2)]
+    steps.close()
+    return min(times)
+
+
+def _photograph() -> NDArray[np.uint8]:
+    """A photograph of 640 x 480 pixels."""
+    from PIL import Image
+
+    from napari_wildseg.engine.images.rgb import as_rgb
+    from napari_wildseg.engine.pictures.samples import load_sample
+
+    picture = Image.fromarray(as_rgb(load_sample("coffee")))
+    return np.asarray(picture.resize((640, 480), Image.Resampling.BICUBIC))
+
+
+def _time(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def _in_turn(
+    one: Callable[[], object], other: Callable[[], object], repeats: int
+) -> tuple[float, float]:
+    """Fastest times of two jobs that are run in turn."""
+    times = [(_time(one), _time(other)) for _ in range(repeats)]
+    return min(a for a, _ in times), min(b for _, b in times)

@@ -1,0 +1,170 @@
+"""`compare`: several refiners on the same seeds, each corrected by the simulated annotator."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
+from napari_wildseg.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.evaluation.drops import Drops
+from napari_wildseg.evaluation.evaluate import Tally, spread
+from napari_wildseg.evaluation.evaluation_set import EvaluationSet
+from napari_wildseg.evaluation.metrics import boundary_f
+
+
+@dataclass(frozen=True)
+class RefinerFigures:
+    """How one refiner did.
+
+    Attributes
+    ----------
+    refiner : str
+        Its name.
+    miou : float
+        As in `Evaluation`, before any dab.
+    boundary_f : float
+        At 2 pixels, before any dab.
+    seconds : float
+        Mean of its first run on an image.
+    rerun : float or None
+        Mean seconds of a run after a dab.
+    clicks : list of float
+        Mean IoU per image after 0, 1, ... dabs.
+    noc85 : float or None
+        Mean number of dabs to 85 %.
+    drops : dict or None
+        How often a refinement after a dab made an image worse; see `Drops.to_json`.
+    """
+
+    refiner: str
+    miou: float
+    boundary_f: float
+    seconds: float
+    rerun: float | None
+    clicks: list[float]
+    noc85: float | None
+    drops: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as a JSON object."""
+        return dict(vars(self))
+
+
+def compare(
+    segmenter: Segmenting, data: EvaluationSet, refiners: Sequence[str], **options: Any
+) -> list[RefinerFigures]:
+    """Run `compare_steps` to its end.
+
+    Parameters
+    ----------
+    segmenter, data, refiners, **options
+        As there.
+    """
+    return drain(compare_steps(segmenter, data, refiners, **options))
+
+
+def compare_steps(
+    segmenter: Segmenting,
+    data: EvaluationSet,
+    refiners: Sequence[str],
+    *,
+    clicks: int = 0,
+    annotator: str = "dab",
+    limit: int | None = None,
+) -> Steps[list[RefinerFigures]]:
+    """Measure several refiners side by side.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Makes the seeds, once an image, from the known labels.
+    data : EvaluationSet
+        What is measured on.
+    refiners : sequence of str
+        Names of refiners, each once.
+    clicks : int
+        Dabs per image and refiner. The annotator looks at each refiner's own mistakes.
+    annotator : str
+        As for `evaluate_steps`.
+    limit : int, optional
+        Take at most this many images, evenly spread.
+
+    Yields
+    ------
+    Progress
+        One an image and refiner.
+
+    Returns
+    -------
+    list of RefinerFigures
+        In the order of ``refiners``.
+
+    Raises
+    ------
+    InputError
+        If no refiner is named, one twice, there is no such annotator, or no image is left.
+    """
+    if not refiners or len(set(refiners)) < len(refiners):
+        raise InputError("Name the refiners to compare, each once.")
+    check_annotator(annotator)
+    items = spread(data.items, limit)
+    tallies = {name: Tally(data.per_image) for name in refiners}
+    boundary: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    reruns: dict[str, list[float]] = defaultdict(list)
+    curves: dict[str, list[list[float]]] = defaultdict(list)
+    drops = {name: Drops() for name in refiners}
+    at_first = segmenter.refiner
+    try:
+        for index, item in enumerate(items):
+            at = (index, len(items))
+            yield Progress(*at, f"Image {index + 1} of {len(items)}")
+            # Not refined here, so that every refiner starts cold.
+            case = yield from case_steps(segmenter, data, item, labels="known", at=at, refine=False)
+            if case is None:
+                continue
+            for name in refiners:
+                yield Progress(*at, f"Image {index + 1} of {len(items)}: {name}")
+                segmenter.refiner = name
+                started = time.perf_counter()
+                labels = case.refine()
+                seconds[name].append(time.perf_counter() - started)
+                case.reruns.clear()
+                tallies[name].add(item, case.truth, labels, case.values)
+                boundary[name].append(boundary_f(case.truth, labels, case.values))
+                curve, _ = simulate(
+                    case.truth,
+                    labels,
+                    case.values,
+                    case.refine,
+                    clicks=clicks,
+                    annotator=annotator,
+                    drops=drops[name],
+                )
+                curves[name].append(curve)
+                reruns[name] += case.reruns
+    finally:
+        segmenter.refiner = at_first
+    if not curves:
+        raise data.without_classes()
+    return [
+        RefinerFigures(
+            refiner=name,
+            miou=tallies[name].miou(),
+            boundary_f=float(np.mean(boundary[name])),
+            seconds=float(np.mean(seconds[name])),
+            rerun=float(np.mean(reruns[name])) if reruns[name] else None,
+            clicks=np.mean(curves[name], axis=0).tolist(),
+            noc85=float(np.mean([dabs_to(curve) for curve in curves[name]])) if clicks else None,
+            drops=drops[name].to_json() if clicks else None,
+        )
+        for name in refiners
+    ]

@@ -1,0 +1,307 @@
+"""`evaluate`: how good the results on a set are, stage by stage and dab by dab."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
+from napari_wildseg.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.evaluation.drops import Drops
+from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
+from napari_wildseg.evaluation.tagging_scores import LabelTally
+
+T = TypeVar("T")
+
+STAGES = ("single view", "augmented", "refined")
+"""Keys of ``Result.stage_labels``, in order."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures over a set; see `evaluate_steps`.
+
+    Attributes
+    ----------
+    images, skipped : int
+        Measured, and left out since no class is known of them.
+    miou : float
+        After the last stage, over the classes that are known in some image.
+    miou_all : float
+        The same over all classes that occur, those never asked for included.
+    stages : dict of str to float
+        miou after each stage.
+    per_class : dict of str to float
+        IoU after the last stage by class name.
+    boundary_f : float
+        Mean over the images of the boundary F-score at 2 pixels, after the last stage.
+    image_miou : float
+        Mean over the images of the mean IoU over an image's known classes, without background.
+    seconds : dict of str to float
+        Mean per image: encode, relevance, refine, and rerun (after a dab) if there were clicks.
+    clicks : list of float or None
+        ``image_miou`` after 0, 1, ... dabs.
+    noc85 : float or None
+        Mean number of dabs to 85 %.
+    drops : dict or None
+        How often a refinement after a dab made an image worse; see `Drops.to_json`.
+    labels : dict or None
+        With automatic labels, how good they are; see `LabelTally.to_json`.
+    """
+
+    images: int
+    skipped: int
+    miou: float
+    miou_all: float
+    stages: dict[str, float]
+    per_class: dict[str, float]
+    boundary_f: float
+    image_miou: float
+    seconds: dict[str, float]
+    clicks: list[float] | None = None
+    noc85: float | None = None
+    drops: dict[str, Any] | None = None
+    labels: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``wildseg evaluate --json`` prints."""
+        found: dict[str, Any] = {
+            "images": self.images,
+            "skipped": self.skipped,
+            "miou": self.miou,
+            "miou_all": self.miou_all,
+            "stages": self.stages,
+            "per_class": self.per_class,
+            "boundary_f": self.boundary_f,
+            "image_miou": self.image_miou,
+            "seconds": self.seconds,
+        }
+        if self.clicks is not None:
+            found |= {"clicks": self.clicks, "noc85": self.noc85, "drops": self.drops}
+        if self.labels is not None:
+            found["labels"] = self.labels
+        return found
+
+
+class Tally:
+    """Sums up one result per image, in either flavour of mIoU.
+
+    Parameters
+    ----------
+    per_image : bool
+        Whether each image has names of its own.
+    """
+
+    def __init__(self, per_image: bool) -> None:
+        self.per_image = per_image
+        self.confusion = Confusion()
+        self.by_name: dict[str, list[float]] = defaultdict(list)
+        self.image_means: list[float] = []
+        self.evaluated = {0}
+
+    def add(
+        self,
+        item: Item,
+        truth: NDArray[np.uint8],
+        labels: NDArray[np.uint8],
+        known: Sequence[int],
+    ) -> None:
+        """Count one image.
+
+        Parameters
+        ----------
+        item : Item
+            Where it is from.
+        truth, labels : ndarray
+            ``(H, W)`` uint8 in mask values.
+        known : sequence of int
+            The image's known classes.
+        """
+        self.confusion.add(truth, labels)
+        self.evaluated.update(known)
+        if self.per_image:
+            present = np.flatnonzero(np.bincount(truth.ravel(), minlength=256)[:255])
+            ious = image_ious(truth, labels, [int(c) for c in present if c])
+            for value, iou in ious.items():
+                self.by_name[item.names[value]].append(iou)
+            self.image_means.append(float(np.mean(list(ious.values()))))
+
+    def miou(self) -> float:
+        """Return the set's figure, as `evaluate_steps` states it."""
+        if self.per_image:
+            return float(np.mean(self.image_means)) if self.image_means else math.nan
+        return self.confusion.miou(self.evaluated)
+
+    def miou_all(self) -> float:
+        """Return the figure over all classes that truly occur, known or not."""
+        return self.miou() if self.per_image else self.confusion.miou()
+
+    def per_class(self, names: dict[int, str]) -> dict[str, float]:
+        """Return the IoU by class name.
+
+        Parameters
+        ----------
+        names : dict of int to str
+            Names of the mask values; not used where each image has its own.
+        """
+        if self.per_image:
+            return {name: float(np.mean(ious)) for name, ious in sorted(self.by_name.items())}
+        return {
+            names.get(v, "background"): iou
+            for v, iou in self.confusion.iou().items()
+            if v in self.evaluated
+        }
+
+
+def evaluate(segmenter: Segmenting, data: EvaluationSet, **options: Any) -> Evaluation:
+    """Run `evaluate_steps` to its end.
+
+    Parameters
+    ----------
+    segmenter, data, **options
+        As there.
+    """
+    return drain(evaluate_steps(segmenter, data, **options))
+
+
+def evaluate_steps(
+    segmenter: Segmenting,
+    data: EvaluationSet,
+    *,
+    labels: str = "known",
+    clicks: int = 0,
+    annotator: str = "dab",
+    limit: int | None = None,
+) -> Steps[Evaluation]:
+    """Measure a segmenter on a set.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        What is measured.
+    data : EvaluationSet
+        What it is measured on.
+    labels : str
+        ``"known"``: each image is segmented into its known classes, those that cover at least
+        1 % of its mask. ``"auto"``: into what `Segmenter.suggest` finds in the set's vocabulary.
+        Images of which no class is known are left out either way.
+    clicks : int
+        How often the simulated annotator paints on each image; known labels only.
+    annotator : str
+        ``"dab"``, ``"stroke"``, ``"fill"`` or ``"person"``: what is painted each time.
+    limit : int, optional
+        Take at most this many images, evenly spread over the set.
+
+    Yields
+    ------
+    Progress
+        One an image.
+
+    Returns
+    -------
+    Evaluation
+        All figures.
+
+    Raises
+    ------
+    InputError
+        If an option is not as described or no image is left.
+
+    Notes
+    -----
+    With one class list for the set, ``miou`` sums intersections and unions per class over the
+    set, background included, and is the mean over the classes that are known (cover 1 %) in some
+    image; one that never is was never asked for. ``miou_all`` counts those too, with IoU 0.
+    With names per image, ``miou`` is the mean over images of the mean IoU of the image's
+    classes without background.
+    """
+    if labels not in ("known", "auto"):
+        raise InputError(f'Labels are "known" or "auto", not "{labels}".')
+    if labels == "auto" and clicks:
+        raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
+    check_annotator(annotator)
+    items = spread(data.items, limit)
+    tallies = {stage: Tally(data.per_image) for stage in STAGES}
+    tags = LabelTally(data.vocabulary)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    boundary: list[float] = []
+    image_means: list[float] = []
+    curves: list[list[float]] = []
+    drops = Drops()
+    for index, item in enumerate(items):
+        yield Progress(index, len(items), f"Image {index + 1} of {len(items)}")
+        case = yield from case_steps(segmenter, data, item, labels=labels, at=(index, len(items)))
+        if case is None:
+            continue
+        for stage in STAGES:
+            tallies[stage].add(item, case.truth, case.stages[stage], case.values)
+        if case.suggestions is not None:
+            there = set(np.unique(case.truth).tolist())
+            tags.add(
+                case.suggestions.scores,
+                case.suggestions.merged,
+                case.suggestions.plain,
+                [name for value, name in item.names.items() if value in there],
+                [info.name for info in case.known],
+            )
+        final = case.stages[STAGES[-1]]
+        image_means.append(mean_iou(case.truth, final, case.values))
+        boundary.append(boundary_f(case.truth, final, case.values))
+        if clicks:
+            scores, _ = simulate(
+                case.truth,
+                final,
+                case.values,
+                case.refine,
+                clicks=clicks,
+                annotator=annotator,
+                drops=drops,
+            )
+            curves.append(scores)
+        for key, value in case.seconds.items():
+            seconds[key].append(value)
+        seconds["rerun"] += case.reruns
+    if not image_means:
+        raise data.without_classes()
+    last = tallies[STAGES[-1]]
+    names = {} if data.per_image else items[0].names
+    return Evaluation(
+        images=len(image_means),
+        skipped=len(items) - len(image_means),
+        miou=last.miou(),
+        miou_all=last.miou_all(),
+        stages={stage: tallies[stage].miou() for stage in STAGES},
+        per_class=last.per_class(names),
+        boundary_f=float(np.mean(boundary)),
+        image_miou=float(np.mean(image_means)),
+        seconds={key: float(np.mean(values)) for key, values in seconds.items() if values},
+        clicks=np.mean(curves, axis=0).tolist() if curves else None,
+        noc85=float(np.mean([dabs_to(curve) for curve in curves])) if curves else None,
+        drops=drops.to_json() if curves else None,
+        labels=tags.to_json(CUT) if labels == "auto" else None,
+    )
+
+
+def spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
+    """Take at most ``limit`` items, evenly spread.
+
+    Parameters
+    ----------
+    items : sequence
+        The set.
+    limit : int, optional
+        How many; None takes all.
+    """
+    if limit is None or limit >= len(items):
+        return items
+    return [items[(i * len(items)) // limit] for i in range(limit)]

@@ -1,0 +1,1 @@
+"""What a button does: Auto-segment, Refine, threshold, propagation, learning."""

@@ -1,0 +1,104 @@
+"""The auto switch: names are suggested and added, then segmented; those without pixels go again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from napari_wildseg.engine.classes import fold
+from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.gui.controls.as_typed import quoted
+from napari_wildseg.gui.jobs.engine_jobs import suggest_steps
+
+if TYPE_CHECKING:
+    from napari_wildseg.gui.actions.controller import Controller
+    from napari_wildseg.gui.annotation.session import ImageSession
+
+
+class AutoNames:
+    """Adds suggested names before a run, and takes those back that got no pixels.
+
+    Parameters
+    ----------
+    controller : Controller
+        What carries it out.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.enabled = False
+        self._added: dict[int, str] = {}
+
+    def start(self, then: Callable[[], None]) -> bool:
+        """Look for names first, if the switch is on.
+
+        Parameters
+        ----------
+        then : callable
+            Starts the segmentation.
+
+        Returns
+        -------
+        bool
+            Whether ``then`` will be called later.
+        """
+        controller = self._controller
+        session, image, plane = controller.session, controller.image, controller.plane
+        self._added = {}
+        if not self.enabled or session is None or image is None or plane is None:
+            return False
+        request = controller.request(session, image, plane)
+        settings = controller.settings
+        steps = partial(suggest_steps, request, controller.vocabulary, settings.suggestions)
+        take = partial(self._take, session, then)
+        controller.runner.run("Suggest", image, steps, take, asks_model=True)
+        return True
+
+    def _take(
+        self,
+        session: ImageSession,
+        then: Callable[[], None],
+        names: list[tuple[str, float]],
+    ) -> None:
+        controller = self._controller
+        session.suggestions = list(names)
+        controller.suggested.emit(session.suggestions)
+        if controller.session is not session:
+            return
+        known = {fold(info.name) for info in controller.classes}
+        sure = [name for name, score in names if score >= CUT]
+        if not sure and not known:
+            sure = [name for name, _ in names[:1]]
+        new = [name for name in sure if fold(name) not in known]
+        before = {info.id for info in controller.classes}
+        if new and controller.add_classes(", ".join(map(quoted, new))):
+            self._added = {c.id: c.name for c in controller.classes if c.id not in before}
+        if controller.classes:
+            then()
+
+    def finish(self, there: set[int], session: ImageSession) -> str:
+        """Take names back that were added for this run and got no pixels.
+
+        Parameters
+        ----------
+        there : set of int
+            Labels that were found or painted.
+        session : ImageSession
+            What was segmented.
+
+        Returns
+        -------
+        str
+            What to tell the annotator; empty if nothing was taken back.
+        """
+        added, self._added = self._added, {}
+        if not added or self._controller.session is not session:
+            return ""
+        gone = {number: name for number, name in added.items() if number not in there}
+        if len(gone) == len(self._controller.classes):
+            return ""  # an empty table would leave nothing to correct
+        if not gone:
+            return ""
+        self._controller.set_classes(c for c in self._controller.classes if c.id not in gone)
+        return f"Dropped, since no pixels were found: {', '.join(gone.values())}."

@@ -1,0 +1,75 @@
+"""The class list of an image to and from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.gui.layers.class_list import matched
+from napari_wildseg.gui.notices import counted
+from napari_wildseg.io.class_sets import read_class_set, write_class_set
+
+if TYPE_CHECKING:
+    from napari_wildseg.gui.actions.controller import Controller
+
+
+def save_classes(controller: Controller, path: str | Path) -> Path | None:
+    """Write the class list; the file dialog has asked before replacing.
+
+    Parameters
+    ----------
+    controller : Controller
+        Holds the list.
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Path or None
+        Where it is; None if the annotator was told why not.
+    """
+    try:
+        written = write_class_set(path, controller.classes, overwrite=True)
+    except WildsegError as error:
+        controller.tell(str(error))
+        return None
+    kept = counted(len(controller.classes), "class", "classes")
+    controller.status.emit(f"Kept {kept} in {written.name}.")
+    return written
+
+
+def load_classes(controller: Controller, path: str | Path) -> bool:
+    """Add the classes of a file to the list; a name that is there already stays as it is.
+
+    Parameters
+    ----------
+    controller : Controller
+        Holds the list.
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether they were added; if not, the annotator was told why.
+    """
+    session = controller.session
+    used = session.used_ids if session is not None and session.tracked else set()
+    before = controller.classes
+    try:
+        saved = read_class_set(path)
+        classes, _ = matched(before, saved, used)
+    except WildsegError as error:
+        controller.tell(str(error))
+        return False
+    controller.set_classes(classes)
+    moved = [
+        c.name
+        for c in classes[len(before) :]
+        if c.id != next(s.id for s in saved if s.name == c.name)
+    ]
+    note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
+    added = counted(len(classes) - len(before), "class", "classes")
+    controller.status.emit(f"Added {added} of {Path(path).name}.{note}")
+    return True

@@ -1,0 +1,460 @@
+"""Runs: Auto-segment, Refine, the threshold, suggestions; one job at a time."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.limits import Limits
+from napari_wildseg.gui import notices
+from napari_wildseg.gui.actions.auto_switch import AutoNames
+from napari_wildseg.gui.actions.learned_classes import WindowMemory
+from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
+from napari_wildseg.gui.actions.threshold import LiveThreshold
+from napari_wildseg.gui.annotation.session import LABELS, ImageSession
+from napari_wildseg.gui.annotation.workspace import Workspace
+from napari_wildseg.gui.jobs.engine_jobs import (
+    EnginePool,
+    NotDownloadedError,
+    Outcome,
+    Request,
+    download_job,
+    refine_steps,
+    release_steps,
+    segment_steps,
+    suggest_steps,
+)
+from napari_wildseg.gui.jobs.runner import Runner
+from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
+from napari_wildseg.gui.layers.change_overlay import ShownChanges, refined_sentence
+from napari_wildseg.gui.layers.display import Plane, capture, planes_like
+from napari_wildseg.gui.layers.label_pair import why_no_labels
+from napari_wildseg.gui.layers.takeover import Arrival, Taken, Takeover
+from napari_wildseg.gui.model_list import download_button
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari import Viewer
+
+_DONE = "Paint what is wrong, then press Refine."
+_ROUGH = "Grey is not sure. Paint what is wrong; Refine decides the rest."
+_SUGGESTED = "Click a name to add it."
+_NOTHING_SUGGESTED = (
+    "No name of the list fits this image well: type what you see, or choose another list under "
+    "Vocabulary."
+)
+
+
+class Controller(Workspace):
+    """Carries out what the annotator asks for.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer whose layers are used.
+    """
+
+    suggested = Signal(object)
+    batch_done = Signal(str)
+    """A batch was run to its end; its output folder."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer)
+        self.model = self.settings.model
+        self.threshold = float(self.settings.threshold)
+        self.vocabulary = self.settings.vocabulary
+        self.memory = WindowMemory(self)
+        self.automatic = AutoNames(self)
+        self.pool = EnginePool()
+        self._planes_left: list[Plane] = []
+        self._planes_total = 0
+        self.planes_done = 0
+        """Planes of a stack that a run has labelled so far and that stay if it is cancelled."""
+        self.runner = Runner()
+        self.takeover = Takeover(self.runner, self.layers)
+        self.live_threshold = LiveThreshold(self)
+        self.relevance_maps = RelevanceMaps(self)
+        self.shown_changes = ShownChanges(self)
+        self.runner.status.connect(self.status.emit)
+        self.runner.failed.connect(self._on_failed)
+        self.pixels.replaced.connect(self._on_pixels_replaced)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        viewer.dims.events.current_step.connect(self._on_plane_changed)
+
+    @property
+    def working(self) -> bool:
+        """Whether a run, or the writing of its result, is under way."""
+        return self.runner.running or self.takeover.writing or self.relevance_maps.adding
+
+    @property
+    def in_sequence(self) -> bool:
+        """Whether planes of a stack are left to a run that does one after the other."""
+        return bool(self._planes_left)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the widget is gone."""
+        return self._closed
+
+    def choose_image(self, image: Image | None) -> None:
+        """Work on another image; a run for the one before is cancelled."""
+        if image is not self._image:
+            self.memory.leave(self.session)
+        stopped = image is not self._image and self.runner.running
+        if stopped:
+            self.cancel()
+        super().choose_image(image)
+        if stopped:  # after what is said of the new image: nobody has asked for this
+            self.status.emit("The image was changed, so the run was cancelled.")
+
+    def say_what_next(self, *, added: bool = False) -> None:
+        """Say what the annotator can do now, unless a run is saying what it does."""
+        if not self.runner.running:
+            super().say_what_next(added=added)
+
+    # ------------------------------------------------------------------ asking
+
+    def auto_segment(self) -> None:
+        """Find the classes in the plane shown; corrections made before are kept."""
+        if self._asks_first([self.plane], self.auto_segment):
+            return
+        if not self.automatic.start(self._segment_shown):
+            self._segment_shown()
+
+    def _segment_shown(self) -> None:
+        ready = self.ready()
+        if ready is None:
+            return
+        session, image, plane = ready
+        refine = self.refine_at_once
+        request = self.request(session, image, plane)
+        steps = partial(segment_steps, request, session.standings(plane), refine=refine)
+        take = partial(self.take_segmented, session, plane)
+        self.runner.run("Auto-segment", image, steps, take, asks_model=True)
+
+    def auto_segment_planes(self) -> None:
+        """Find the classes in every plane of the stack, one after the other."""
+        ready = self.ready()
+        if ready is None:
+            return
+        session, image, plane = ready
+        if self._asks_first(planes_like(image, plane), self.auto_segment_planes):
+            return
+        self._planes_left = planes_like(image, plane)
+        self._planes_total = len(self._planes_left)
+        self._next_plane(session, image)
+
+    def _next_plane(self, session: ImageSession, image: Image) -> None:
+        plane = self._planes_left.pop(0)
+        number = self._planes_total - len(self._planes_left)
+        self.planes_done = number - 1
+        request = self.request(session, image, plane)
+        steps = partial(
+            segment_steps, request, session.standings(plane), refine=self.refine_at_once
+        )
+        self.runner.run(
+            f"Plane {number} of {self._planes_total}",
+            image,
+            steps,
+            partial(self._take_plane, session, plane),
+            asks_model=True,
+        )
+
+    def download_model(self, model: str) -> None:
+        """Fetch a model, then go on with Auto-segment."""
+        self.runner.run("Download", None, partial(download_job, model), self._take_download)
+
+    def release_model(self) -> None:
+        """Give the memory of the model and of what it saw back; labels and corrections stay."""
+        if not self.runner.is_free_for("Release"):
+            self.tell("The model is at work: wait for it, or cancel the run first.")
+            return
+        steps = partial(release_steps, self.pool)
+        self.runner.run("Release", None, steps, self._take_release, quiet=True)
+
+    def refine_near(self) -> None:
+        """Refine, but change nothing far from what was painted since the last result."""
+        self.refine(near=float(self.settings.near_distance))
+
+    def refine(self, *, near: float | None = None) -> None:
+        """Refine with the corrections painted so far.
+
+        Parameters
+        ----------
+        near : float, optional
+            Change nothing farther than this from what was painted since the last result.
+        """
+        try:
+            self.opened.take()
+        except WildsegError as error:
+            self.tell(str(error))
+            return
+        ready = self.ready()
+        if ready is None:
+            return
+        session, image, plane = ready
+        state = session.plane_state(plane)
+        if not state.segmented and state.prior is None:
+            self.tell("There is nothing to refine yet: press Auto-segment first.")
+            return
+        if session.offered:
+            self.adopt(session, session.unknown_labels(plane))
+        request = self.request(session, image, plane, near=near)
+        steps = partial(refine_steps, request, session.standings(plane))
+        take = partial(self._take_refined, session, plane, near)
+        self.runner.run("Refine", image, steps, take, asks_model=True)
+
+    def set_threshold(self, value: float) -> None:
+        """Move the line between sure and not sure; the pseudo-labels follow."""
+        self.threshold = float(value)
+        self.live_threshold.move()
+
+    def settle_threshold(self) -> None:
+        """Refine once the slider has come to rest."""
+        self.live_threshold.rest()
+
+    def suggest(self) -> None:
+        """Look for names that fit the image."""
+        if self._image is None:
+            self.say_what_next()
+            return
+        plane = self.plane
+        session = self.session
+        assert session is not None
+        assert plane is not None
+        request = self.request(session, self._image, plane)
+        steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
+        take = partial(self._take_suggestions, session)
+        self.runner.run("Suggest", self._image, steps, take, asks_model=True)
+
+    def show_relevance(self, class_id: int) -> None:
+        """Show where the model sees a class, as an image layer."""
+        self.relevance_maps.show(class_id)
+
+    def cancel(self, why: str = "") -> None:
+        """Stop the running job at its next step; planes of a stack that are done stay.
+
+        Parameters
+        ----------
+        why : str
+            What to say; by default, what the cancelling comes to.
+        """
+        in_between, done = self.in_sequence, self.planes_done
+        self._leave_sequence()
+        self.live_threshold.forget()
+        if not self.runner.cancel() and not in_between:
+            return
+        if done:
+            planes = "the finished plane keeps its" if done == 1 else f"{done} planes keep their"
+            self.status.emit(why or f"Cancelled: {planes} labels, the others are as before.")
+        else:
+            self.status.emit(why or "Cancelled: nothing was changed.")
+
+    # ------------------------------------------------------------------ taking
+
+    def take_segmented(
+        self,
+        session: ImageSession,
+        plane: Plane,
+        outcome: Outcome,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        """Show a plane's labels; what the annotator decided stays.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        plane : Plane
+            Which plane.
+        outcome : Outcome
+            The result.
+        then : callable, optional
+            Called when they are shown.
+        """
+        hide = outcome.labels is not None and self.refine_at_once
+
+        def shown(taken: Taken) -> None:
+            state = session.plane_state(plane)
+            state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
+            state.prior = None
+            self.apply_visibility()
+            self.layers.activate(session, self.selected_class)
+            dropped = self.automatic.finish(taken.there, session)
+            seconds = sum(outcome.seconds.values())
+            done = f"Done in {seconds:.1f} s. {_DONE if hide else _ROUGH}"
+            self._after(outcome, f"{dropped} {done}".strip())
+            if then is not None:
+                then()
+
+        self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
+
+    def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+        self.take_segmented(session, plane, outcome, partial(self._plane_done, session))
+
+    def _plane_done(self, session: ImageSession) -> None:
+        image = session.image
+        if self._planes_left and image is not None and image in self.viewer.layers:
+            self._next_plane(session, image)
+        elif self._planes_total:
+            planes = notices.counted(self._planes_total, "plane", "planes")
+            self.status.emit(f"{planes} done. Paint what is wrong, then Refine.")
+            self._leave_sequence()
+
+    def _take_download(self, model: str) -> None:
+        self.status.emit(f"{model} is on this machine now.")
+        if self.model == model and self._image is not None and self.classes:
+            self.auto_segment()
+
+    def _take_release(self, _: None) -> None:
+        # What a model is made of refers to itself. Collected here and never on the worker: objects
+        # of Qt may be among the garbage, and destroyed on another thread they end in a deadlock.
+        gc.collect()
+        self.status.emit("The model's memory is free again; the next run loads it anew.")
+
+    def _take_refined(
+        self, session: ImageSession, plane: Plane, near: float | None, outcome: Outcome
+    ) -> None:
+        anew = not self.layers.there(session.layer(LABELS))
+
+        def shown(taken: Taken) -> None:
+            self.apply_visibility()
+            pixels = notices.counted(taken.kept, "corrected pixel", "corrected pixels")
+            kept = f": {pixels} kept" if taken.kept else ""
+            if anew:
+                self._after(outcome, f"Refined{kept}. {_DONE}")  # there is nothing to go back to
+            elif taken.changed:
+                self.shown_changes.note(session, plane, outcome.difference)
+                told, alarm = refined_sentence(outcome.difference, session.classes)
+                self._after(outcome, f"Refined{kept}. {told}", alarm=alarm)
+            elif near is not None and outcome.standings and outcome.standings.painted() is None:
+                self._after(outcome, f"Nothing was painted since the last run. {_DONE}")
+            else:
+                self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")
+
+        self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
+
+    def _take_suggestions(self, session: ImageSession, names: list[tuple[str, float]]) -> None:
+        session.suggestions = list(names)
+        self.suggested.emit(session.suggestions)
+        self.status.emit(_SUGGESTED if names else _NOTHING_SUGGESTED)
+
+    def _after(self, outcome: Outcome, message: str, *, alarm: bool = False) -> None:
+        self.areas_changed.emit()
+        tell = self.alarmed if alarm else self.status
+        tell.emit(" ".join([*outcome.notices, message]))
+
+    # ------------------------------------------------------------------ inside
+
+    def _asks_first(self, planes: Iterable[Plane | None], again: Callable[[], None]) -> bool:
+        """Offer to replace labels that Auto-segment did not make; whether there are any."""
+        session = self.session
+        if session is None:
+            return False
+        wanted = set(planes)
+        kept = [s for p, s in session.planes.items() if p in wanted and s.prior is not None]
+        tracked = session.tracked.get(LABELS)
+        adopted = tracked is not None and tracked.adopted and not session.may_replace
+        if not kept and not adopted and not self.opened.is_painted():
+            return False
+
+        def replace() -> None:
+            session.may_replace = True
+            for state in kept:
+                state.prior = None
+            again()
+
+        message = (
+            "Auto-segment would replace labels that it did not make, or put its own over them: "
+            "Refine starts from them and keeps what you paint."
+        )
+        if session.may_replace and not kept:
+            return False
+        self.status.emit(message)
+        notices.offer(message, "Segment anew", replace)
+        return True
+
+    def ready(self) -> tuple[ImageSession, Image, Plane] | None:
+        """Return what a run needs, or say what is missing and return None.
+
+        Whatever it is for, planes that were left to an earlier run are no longer wanted.
+        """
+        self._leave_sequence()
+        session, plane = self.session, self.plane
+        if self._image is None or session is None or plane is None or not session.classes:
+            self.say_what_next()
+            return None
+        if not session.tracked and (too_large := why_no_labels(self._image)):
+            self.tell(too_large)
+            return None
+        return session, self._image, plane
+
+    def _leave_sequence(self) -> None:
+        self._planes_left, self._planes_total, self.planes_done = [], 0, 0
+
+    def request(
+        self, session: ImageSession, image: Image, plane: Plane, *, near: float | None = None
+    ) -> Request:
+        """Note what a job needs to know about a plane."""
+        return Request(
+            pool=self.pool,
+            slot=session.plane_state(plane).slot,
+            source=capture(image, plane, self.viewer.layers),
+            classes=session.classes,
+            threshold=self.threshold,
+            model=self.model,
+            options={"views": self.settings.views, "background": self.settings.background},
+            prior=session.plane_state(plane).prior,
+            limits=Limits(near, tuple(sorted(session.locked))),
+            memory=self.memory.current,
+        )
+
+    def _on_failed(self, message: str, error: BaseException) -> None:
+        self._leave_sequence()
+        if isinstance(error, NotDownloadedError):
+            self.status.emit(message)
+            notices.offer(
+                message, download_button(error.model), partial(self.download_model, error.model)
+            )
+        else:
+            self.tell(message)
+
+    def _on_plane_changed(self) -> None:
+        session = self.session
+        self.opened.note()
+        if session is not None and session.planes:
+            self.areas_changed.emit()
+            self.say_what_next()
+
+    def _on_pixels_replaced(self, image: Image) -> None:
+        if image is self.runner.image:
+            self.cancel("The pixels of the image were replaced, so the run was cancelled.")
+
+    def _on_layer_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer is self.runner.image:
+            self.cancel("The image was removed, so the run was cancelled.")
+        owner = self.sessions.owner_of(layer) if isinstance(layer, Labels) else None
+        if owner is not None and self.keep_deleted(*owner) and owner[0] is self.session:
+            self.classes_changed.emit()
+            self.status.emit("The corrections of the deleted layer are kept: see Restore above.")
+        elif isinstance(layer, Image) and (session := self.sessions.get(layer)) is not None:
+            self.safekeeping.close(session)
+        self.areas_changed.emit()
+
+    def shut_down(self) -> None:
+        """Cancel what runs and let go of the viewer; more than once is harmless."""
+        if self._closed:
+            return
+        self.runner.cancel()
+        self.memory.close()
+        self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
+        super().shut_down()
+        shared_worker().submit(Job(partial(release_steps, self.pool)))

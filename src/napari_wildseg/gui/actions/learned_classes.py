@@ -1,0 +1,392 @@
+"""What finished and corrected images taught the classes, learned beside everything else.
+
+Records and learning are jobs of a thread of their own, so that no run waits for them. That thread
+alone changes the memory, and puts a new one in the place of the old when all is learned: a run
+that begins meanwhile uses what was learned before.
+"""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+import zlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import spread_planes
+from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui import notices
+from napari_wildseg.gui.export import label_image
+from napari_wildseg.gui.imports import import_steps
+from napari_wildseg.gui.jobs.engine_jobs import EnginePool, EngineSlot, record_steps
+from napari_wildseg.gui.jobs.worker_thread import Job, Worker, shared_worker
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.engine.progress import Steps
+    from napari_wildseg.gui.actions.controller import Controller
+    from napari_wildseg.gui.annotation.session import ImageSession
+    from napari_wildseg.gui.jobs.engine_jobs import Recorded, Request
+    from napari_wildseg.gui.layers.display import Plane
+
+_worker: Worker | None = None
+
+
+def learning_worker() -> Worker:
+    """Return the thread that learns, starting it on first use (on the GUI thread)."""
+    global _worker
+    if _worker is None:
+        _worker = Worker()
+        atexit.register(_worker.stop)  # as for the worker that all runs share
+    return _worker
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a memory holds, for the window.
+
+    Attributes
+    ----------
+    images : int
+        How many.
+    classes : tuple of (str, int, bool)
+        Name, images, and whether what was learned is used.
+    alike : bool
+        The annotator's word that the images are alike.
+    """
+
+    images: int = 0
+    classes: tuple[tuple[str, int, bool], ...] = ()
+    alike: bool = False
+
+
+class WindowMemory:
+    """The class memory of one widget.
+
+    Parameters
+    ----------
+    controller : Controller
+        Knows the images; tells the annotator.
+    """
+
+    changed = Signal()
+    """There is more or less in it, or it began or ended to learn."""
+
+    def __init__(self, controller: Controller) -> None:
+        # Weakly: what is being learned must not keep the viewer of a closed widget.
+        self._controller = weakref.ref(controller)
+        self.enabled = True
+        self.known = Known()
+        self._memory: ClassMemory | None = None  # never changed in place, only replaced
+        self._jobs: list[Job] = []
+        self._planes: dict[int, dict[Plane, str]] = defaultdict(dict)
+        self._keys: weakref.WeakKeyDictionary[ImageSession, int] = weakref.WeakKeyDictionary()
+        self._numbers = count()
+        self._taught: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @property
+    def controller(self) -> Controller:
+        """What the memory belongs to."""
+        controller = self._controller()
+        assert controller is not None
+        return controller
+
+    @property
+    def closed(self) -> bool:
+        """Whether the widget is gone."""
+        controller = self._controller()
+        return controller is None or controller.closed
+
+    @property
+    def current(self) -> ClassMemory | None:
+        """The memory that a run is to use; None if it is switched off or empty."""
+        memory = self._memory
+        return memory if self.enabled and memory is not None and len(memory) else None
+
+    @property
+    def learning(self) -> bool:
+        """Whether something is being learned."""
+        return bool(self._jobs)
+
+    def close(self) -> None:
+        """Learn nothing more; the widget is gone."""
+        self.enabled = False
+        for job in self._jobs:
+            job.cancel()
+
+    def switch(self, enabled: bool) -> None:
+        """Use the memory and add to it, or leave it alone."""
+        self.enabled = enabled
+        self.changed.emit()
+
+    # ------------------------------------------------------------------ learning
+
+    def finish(self, session: ImageSession | None, planes: tuple[Plane, ...] = ()) -> None:
+        """Remember an image whose labels are right.
+
+        Parameters
+        ----------
+        session : ImageSession or None
+            The image.
+        planes : tuple of Plane
+            Which planes; by default those that were segmented.
+        """
+        if session is None or not self.enabled:
+            return
+        wanted = planes or tuple(p for p, state in session.planes.items() if state.segmented)
+        for plane in _few(wanted):
+            self._teach(session, plane, finished=True)
+
+    def leave(self, session: ImageSession | None) -> None:
+        """Remember what was corrected in an image that is left for another."""
+        if session is None or session.image is None or not self.enabled:
+            return
+        painted = {p for tracked in session.tracked.values() for p in tracked.trackers}
+        for plane in _few(tuple(p for p in painted if session.decided_pixels(p))):
+            self._teach(session, plane, finished=False)
+
+    def _teach(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
+        image = session.image
+        if image is None or not session.classes or image not in self.controller.viewer.layers:
+            return
+        request = self.controller.request(session, image, plane)
+        if request.source.is_windowed:
+            return
+        shown = label_image(session, plane)
+        corrections = shown.corrections
+        sign = zlib.crc32(shown.labels.tobytes())
+        if corrections is not None:
+            sign = zlib.crc32(corrections.tobytes(), sign)
+        taught = self._taught.setdefault(session, {})
+        before = taught.get(plane)
+        finished = finished or (before is not None and before[1])
+        if before == (sign, finished):
+            return
+        taught[plane] = (sign, finished)
+        labels = shown.labels
+        if not finished:
+            if corrections is None:
+                return
+            labels = np.where(corrections < 0, 255, corrections).astype(np.uint8)
+        key = self._keys.setdefault(session, next(self._numbers))
+        name = image.name if len(plane.index) == 2 else f"{image.name}, {plane}"
+        self._record(request, labels, name, finished, partial(self._add, key, plane))
+
+    def _record(
+        self,
+        request: Request,
+        labels: NDArray[np.uint8],
+        name: str,
+        finished: bool,
+        add: Callable[[Recorded], Steps[None]],
+    ) -> None:
+        """Make a record where the image is encoded, else beside the other runs; then learn it."""
+
+        def ready(found: Recorded | None) -> None:
+            if found is not None:
+                self._learn(partial(add, found))
+                return
+            pool = EnginePool()
+            pool.models = dict(request.pool.models)
+            aside = replace(request, pool=pool, slot=EngineSlot())
+
+            def steps() -> Steps[None]:
+                recorded = yield from record_steps(aside, labels, name, finished, encode=True)
+                assert recorded is not None
+                yield from add(recorded)
+
+            self._learn(steps)
+
+        # A failed record is told in the state line; the annotator's labels are not touched by it.
+        start = partial(record_steps, request, labels, name, finished, encode=False)
+        self._submit(shared_worker(), Job(start, on_result=ready))
+
+    def _add(self, key: int, plane: Plane, found: Recorded) -> Steps[None]:
+        """Learn a record; on the thread that learns."""
+        from napari_wildseg.engine.memory import ClassMemory
+
+        memory = self._memory or ClassMemory(alike=self.known.alike)
+        new = memory.with_record(found.record, found.source)
+        planes = self._planes[key]
+        planes[plane] = found.record.digest
+        for other in set(planes) - set(_few(tuple(planes))):
+            digest = planes.pop(other)
+            if digest not in planes.values():
+                new.forget(image=digest)
+        yield from self._replace(new)
+
+    def _replace(self, new: ClassMemory) -> Steps[None]:
+        """Put a memory in the place of the one before, once it has learned."""
+        yield Progress(0, 1, "Learning the classes")
+        new.prepare()
+        self._memory = new
+
+    # ------------------------------------------------------------------ asked by the annotator
+
+    def forget_image(self) -> None:
+        """Forget the image in view."""
+        session, image, plane = (
+            self.controller.session,
+            self.controller.image,
+            self.controller.plane,
+        )
+        if session is None or image is None or plane is None:
+            self.controller.say_what_next()
+            return
+        source = self.controller.request(session, image, plane).source
+        self._taught.get(session, {}).pop(plane, None)
+
+        def steps() -> Steps[None]:
+            from napari_wildseg.engine.images.rgb import as_rgb
+            from napari_wildseg.engine.memory.records import image_digest
+
+            yield Progress(0, 1, "Forgetting the image")
+            memory = self._memory
+            digest = image_digest(as_rgb(source.read()))
+            if memory is None or digest not in {known.digest for known in memory.images}:
+                raise InputError("This image is not remembered.")
+            new = memory.copy()
+            new.forget(image=digest)
+            yield from self._replace(new)
+
+        self._learn(steps, f"{image.name} is forgotten.")
+
+    def forget_class(self, name: str) -> None:
+        """Forget a class in all images."""
+
+        def steps() -> Steps[None]:
+            assert self._memory is not None
+            new = self._memory.copy()
+            new.forget(name=name)
+            yield from self._replace(new)
+
+        self._learn(steps, f"{name} is forgotten.")
+
+    def forget_all(self) -> None:
+        """Forget everything."""
+
+        def steps() -> Steps[None]:
+            self._memory = None
+            self._planes.clear()
+            yield Progress(1, 1, "Forgetting")
+
+        self._taught.clear()
+        self._learn(steps, "Everything that earlier images taught is forgotten.")
+
+    def say_alike(self, alike: bool) -> None:
+        """Take the annotator's word that the images are alike: one is enough to learn from."""
+        self.known = replace(self.known, alike=alike)
+
+        def steps() -> Steps[None]:
+            if self._memory is not None:
+                new = self._memory.copy()
+                new.alike = alike
+                yield from self._replace(new)
+
+        self._learn(steps)
+
+    def load(self, path: Path) -> None:
+        """Add what a memory file holds."""
+
+        def steps() -> Steps[None]:
+            from napari_wildseg.engine.memory import ClassMemory
+
+            yield Progress(0, 1, f"Reading {path.name}")
+            new = ClassMemory.load(path)
+            for record in () if self._memory is None else self._memory.records:
+                assert self._memory is not None
+                assert self._memory.source is not None
+                new.add(record, self._memory.source)
+            yield from self._replace(new)
+
+        self._learn(steps, f"{path.name} is read.")
+
+    def save(self, path: Path) -> None:
+        """Write the memory to a file, over one that is there: the dialog has asked."""
+
+        def steps() -> Steps[None]:
+            yield Progress(0, 1, f"Writing {path.name}")
+            if self._memory is None:
+                raise InputError("There is nothing to save yet: finish an image first.")
+            self._memory.save(path, overwrite=True)
+
+        self._learn(steps, f"{path.name} is written.")
+
+    # ------------------------------------------------------------------ inside
+
+    def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
+        def told() -> Steps[Known]:
+            yield from import_steps()
+            import torch
+
+            torch.set_num_threads(1)  # of this thread: the other cores are for the annotator
+            yield from start()
+            return self._summary()
+
+        def done(known: Known) -> None:
+            self.known = known
+            if message and not self.closed:
+                self.controller.status.emit(message)
+
+        self._submit(learning_worker(), Job(told, on_result=done))
+
+    def _summary(self) -> Known:
+        memory = self._memory
+        if memory is None:
+            return Known(alike=self.known.alike)
+        classes = []
+        for known in memory.classes:
+            classes.append((known.name, known.images, memory.used(known.name)))
+        return Known(len(memory), tuple(classes), memory.alike)
+
+    def _submit(self, worker: Worker, job: Job) -> None:
+        job.on_error, job.on_end = self._failed, partial(self._end, job)
+        self._jobs.append(job)
+        worker.submit(job)
+        self.changed.emit()
+
+    def _end(self, job: Job) -> None:
+        self._jobs.remove(job)
+        if not self.closed:
+            self.changed.emit()
+
+    def _failed(self, error: BaseException) -> None:
+        if not self.closed:
+            self.controller.tell(notices.sentence(error, "Learning"))
+
+
+def _few(planes: tuple[Plane, ...]) -> list[Plane]:
+    """Choose the planes of a stack that are remembered, since all of them are nearly one image."""
+    ordered = sorted(planes, key=lambda plane: [i for i in plane.index if i is not None])
+    return [ordered[i] for i in spread_planes(range(len(ordered)))]
+
+
+def described(known: Known) -> str:
+    """Return what was learned of each class, a line each.
+
+    Parameters
+    ----------
+    known : Known
+        What the memory holds.
+    """
+    lines = []
+    for name, images, used in known.classes:
+        told = f"{name}: {notices.counted(images, 'image', 'images')}"
+        if not used and images == 1 and not known.alike:
+            told += ", used from the second on"
+        elif not used:
+            told += ", not used: it would not have helped"
+        lines.append(told)
+    return "\n".join(lines)

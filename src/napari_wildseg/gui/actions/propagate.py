@@ -1,0 +1,162 @@
+"""Carrying the labels of a corrected plane to the planes after it or before it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.gui.annotation.decisions import label_values
+from napari_wildseg.gui.annotation.session import LABELS, ImageSession
+from napari_wildseg.gui.jobs.engine_jobs import Outcome, Request, carry_steps
+from napari_wildseg.gui.layers.display import Plane, level_shape, serving_level
+from napari_wildseg.gui.layers.label_pair import read_plane
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_wildseg.gui.actions.controller import Controller
+
+KEPT = 2
+"""Planes that labels are carried from: the corrected one, and the one done before."""
+
+
+class Propagator:
+    """Walks from the plane in view along the stack, one run a plane.
+
+    Parameters
+    ----------
+    controller : Controller
+        Runs the jobs and shows the labels.
+    """
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def start(self, step: int, *, to_the_end: bool = False) -> None:
+        """Carry the labels in view to the next plane, and on.
+
+        Parameters
+        ----------
+        step : int
+            1 for the planes after, -1 for those before.
+        to_the_end : bool
+            Whether to go on to the stack's end.
+        """
+        controller = self._controller
+        ready = controller.ready()
+        if ready is None:
+            return
+        session, image, plane = ready
+        axis = self._axis(plane)
+        if axis is None:
+            controller.tell("This image has one plane: there is nothing to carry labels to.")
+            return
+        if not session.plane_state(plane).segmented or session.layer(LABELS) is None:
+            controller.tell(
+                "This plane has no labels to carry: press Auto-segment and correct it first."
+            )
+            return
+        unknown = session.unknown_labels(plane)
+        if unknown:
+            controller.tell(
+                f"Label {unknown[0]} was painted but belongs to no class: add a class for it, "
+                "or repaint it with a label of the table."
+            )
+            return
+        index, length = plane.index[axis], level_shape(image)[axis]
+        assert index is not None
+        ends = range(index + step, length if step > 0 else -1, step)
+        todo = [
+            Plane((*plane.index[:axis], i, *plane.index[axis + 1 :]))
+            for i in (ends if to_the_end else ends[:1])
+        ]
+        if not todo:
+            controller.tell(f"This is the {'last' if step > 0 else 'first'} plane.")
+            return
+        known = [self._known(session, image, plane)]
+        self._next(session, image, known, todo, len(todo), axis)
+
+    def _axis(self, plane: Plane) -> int | None:
+        """Return the stack's axis: the last one of which a single place is shown."""
+        axes = [axis for axis, index in enumerate(plane.index) if index is not None]
+        return axes[-1] if axes else None
+
+    def _known(
+        self, session: ImageSession, image: Image, plane: Plane
+    ) -> tuple[Request, NDArray[np.uint8]]:
+        session.settle()
+        layer = session.layer(LABELS)
+        assert layer is not None
+        labels = np.array(label_values(read_plane(layer, plane)))
+        return self._controller.request(session, image, plane), labels
+
+    def _next(
+        self,
+        session: ImageSession,
+        image: Image,
+        known: list[tuple[Request, NDArray[np.uint8]]],
+        todo: list[Plane],
+        total: int,
+        axis: int,
+    ) -> None:
+        plane = todo[0]
+        controller = self._controller
+        controller.planes_done = total - len(todo)
+        request = controller.request(session, image, plane)
+        title = f"Plane {total - len(todo) + 1} of {total}" if total > 1 else "Carry to the plane"
+        controller.runner.run(
+            title,
+            image,
+            partial(carry_steps, tuple(known), request, session.standings(plane)),
+            partial(self._take, session, known, todo, total, axis),
+            asks_model=True,
+        )
+
+    def _take(
+        self,
+        session: ImageSession,
+        known: list[tuple[Request, NDArray[np.uint8]]],
+        todo: list[Plane],
+        total: int,
+        axis: int,
+        outcome: Outcome,
+    ) -> None:
+        after = partial(self._after, session, known, todo, total, axis)
+        self._controller.take_segmented(session, todo[0], outcome, after)
+
+    def _after(
+        self,
+        session: ImageSession,
+        known: list[tuple[Request, NDArray[np.uint8]]],
+        todo: list[Plane],
+        total: int,
+        axis: int,
+    ) -> None:
+        """Go on to the next plane."""
+        controller, image = self._controller, session.image
+        if image is None or image not in controller.viewer.layers:
+            return
+        plane, rest = todo[0], todo[1:]
+        self._show(image, plane, axis)
+        if rest:
+            known = [known[0], self._known(session, image, plane)][-KEPT:]
+            self._next(session, image, known, rest, total, axis)
+            return
+        controller.planes_done = 0
+        what = "this plane" if total == 1 else f"{total} planes"
+        controller.status.emit(f"Labels carried to {what}: correct what is wrong, then carry on.")
+
+    def _show(self, image: Image, plane: Plane, axis: int) -> None:
+        """Move the viewer's slider to a plane."""
+        index = plane.index[axis]
+        assert index is not None
+        place = [0.0] * image.ndim
+        for own, at in enumerate(plane.index):
+            factors = image.downsample_factors[serving_level(image)] if image.multiscale else None
+            place[own] = float(at or 0) * (1 if factors is None else float(factors[own]))
+        world = image.data_to_world(place)
+        dims = self._controller.viewer.dims
+        dims.set_point(axis + dims.ndim - image.ndim, float(world[axis]))

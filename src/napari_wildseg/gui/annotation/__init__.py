@@ -1,0 +1,1 @@
+"""The annotator's work: the session of an image, decisions, strokes, autosave."""

@@ -1,0 +1,324 @@
+"""Keeps the corrections of the open images safe on disk, and finds those that were left over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_wildseg.gui.annotation.decisions import as_corrections, merge
+from napari_wildseg.gui.annotation.image_identity import image_key, is_quick, old_key, source_of
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.annotation.tracked_layer import changed_planes
+from napari_wildseg.gui.layers.display import Plane, level_shape
+from napari_wildseg.gui.recovery import Claim, Saved, shared_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from napari.layers import Image
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.annotation.decisions import Standings
+    from napari_wildseg.gui.annotation.session import ImageSession
+    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+    from napari_wildseg.gui.recovery import Find
+
+_log = logging.getLogger(__name__)
+
+AGAIN = 5.0
+"""Seconds after which what could not be written is tried again."""
+
+
+class Safekeeping:
+    """Writes what was painted since the last time. Used on the GUI thread.
+
+    Parameters
+    ----------
+    enabled : bool
+        The annotator's preference; if not, nothing is written or found.
+    """
+
+    began = Signal()
+    """Something is under way: `step` is to be called every now and then until it is over."""
+    found = Signal(object)
+    """Records of an image were found some time after it was opened; its session."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.store = shared_store() if enabled else None
+        self._unsaved: set[tuple[ImageSession, Plane]] = set()
+        self._to_look: list[Callable[[], object]] = []
+        self._arrived: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._tried = 0.0
+        if self.store is not None:
+            self.store.tidy()
+
+    @property
+    def trouble(self) -> str:
+        """Why corrections cannot be kept now, as a sentence; empty if they are kept."""
+        return "" if self.store is None else self.store.trouble
+
+    # ------------------------------------------------------------------ images
+
+    def open(self, session: ImageSession, image: Image) -> None:
+        """Claim the records of an image, and look for those that were left over.
+
+        The pixels of large and lazy images are sampled on a thread of its own; what is found
+        then is told by `found`.
+        """
+        if self.store is None:
+            session.claim = None
+            return
+        quick, key = is_quick(image), old_key(image)
+        if session.claim is not None and session.claim.store is self.store:
+            # It was open before: its records are its own again once they are written.
+            for tracked in session.tracked.values():
+                self._unsaved.update((session, plane) for plane in tracked.trackers)
+            self._look(session, image, {session.claim.key, key})
+            return
+        session.claim = Claim(self.store, image_key(image) if quick else key, source_of(image))
+        self._look(session, image, {session.claim.key, key})
+        if not quick:
+            sample = partial(self._sample, weakref.ref(session), weakref.ref(image))
+            thread = threading.Thread(target=sample, name="wildseg-sample", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            self.began.emit()
+
+    def close(self, session: ImageSession) -> None:
+        """Write what is left to write of an image, and let go of its records."""
+        for tracked in session.tracked.values():
+            followed = set(tracked.trackers)
+            self._unsaved.update((session, p) for p in tracked.touched() if p not in followed)
+        self.write()
+        if session.claim is not None:
+            session.claim.release()
+
+    def set_aside(self, session: ImageSession) -> None:
+        """Leave the records as they are: other work on the image replaces what they hold."""
+        self.write()
+        if session.claim is not None:
+            session.claim.renew()
+
+    def discard(self, session: ImageSession) -> None:
+        """Remove what was left over for an image."""
+        if self.store is not None:
+            self.store.discard(session.left_over)
+        session.left_over = []
+
+    def restored(self, session: ImageSession) -> None:
+        """Write what was restored; records that were left over go once that is done."""
+        left, session.left_over = session.left_over, []
+        for plane in dict.fromkeys(saved.plane for saved in left):
+            self._unsaved.discard((session, plane))
+            records = [saved.path for saved in left if saved.plane == plane and saved.path]
+            self._save(session, plane, records)
+        self.began.emit()
+
+    # ------------------------------------------------------------------ corrections
+
+    def note(self, session: ImageSession, plane: Plane) -> None:
+        """Take note that corrections may have changed."""
+        self._unsaved.add((session, plane))
+
+    def write(self) -> None:
+        """Write what was noted, in the background."""
+        self._take_arrived()
+        to_look, self._to_look = self._to_look, []
+        for look in to_look:
+            look()
+        unsaved, self._unsaved = self._unsaved, set()
+        if self.store is None:
+            return
+        for session, plane in unsaved:
+            self._save(session, plane)
+        if unsaved:
+            self.began.emit()
+
+    def look_for_planes(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
+        """Find planes that were painted and are not followed, in the background.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image.
+        tracked : TrackedLayer
+            One of its label layers.
+        plane : Plane
+            The planes lie like this one.
+        """
+        layer = tracked.layer
+        if self.store is None or layer is None:
+            return
+        # napari tells of a stroke before the pixels change: they are read from the next turn on.
+        self._to_look.append(
+            partial(self._look_through, weakref.ref(session), weakref.ref(tracked), plane)
+        )
+        self.began.emit()
+
+    def exported(self, session: ImageSession, plane: Plane, find: Find) -> None:
+        """Take note that corrections are in a file of the annotator's.
+
+        Their record is removed, unless the annotator has painted since.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image.
+        plane : Plane
+            Which plane.
+        find : callable
+            Returns the corrections in the file, None if any of them is not in its pixels.
+        """
+        if session.claim is not None:
+            session.claim.exported(plane, find)
+            self.note(session, plane)
+
+    def deleted(self, session: ImageSession, kind: str) -> bool:
+        """Keep what was decided in a label layer that is being deleted, to be offered again.
+
+        The records of before stay; what is decided from now on gets records of its own.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image. The layer is no longer one of its own when this returns.
+        kind : str
+            Which of the two.
+
+        Returns
+        -------
+        bool
+            Whether anything was decided in it.
+        """
+        claim, tracked = session.claim, session.tracked[kind]
+        planes = tracked.touched()
+        for plane in planes:
+            self._unsaved.discard((session, plane))
+            self._save(session, plane)
+        kept = [
+            Saved(
+                plane,
+                corrections,
+                session.classes,
+                time.time(),
+                None if claim is None else claim.path(plane),
+                kind == PSEUDO,
+            )
+            for plane in planes
+            if (corrections := as_corrections(merge(tracked.decided(plane)))) is not None
+        ]
+        session.left_over = [*session.left_over, *kept]
+        del session.tracked[kind]
+        if claim is not None:
+            claim.renew()
+            for other in session.tracked.values():
+                for plane in other.touched():
+                    self.note(session, plane)
+        return bool(kept)
+
+    def step(self) -> bool:
+        """Go on with what is under way; return whether anything still is."""
+        store = self.store
+        if store is None:
+            return False
+        if self._to_look or not self._arrived.empty():
+            self.write()
+        if store.trouble and store.idle and time.monotonic() - self._tried > AGAIN:
+            self._tried = time.monotonic()
+            store.retry()
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        return bool(store.trouble or self._threads or not store.idle or not self._arrived.empty())
+
+    # ------------------------------------------------------------------ inside
+
+    def _look(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
+        """Add records that were left over for an image to what is offered."""
+        if self.store is None:
+            return
+        known = {saved.path for saved in session.left_over}
+        for saved in self.store.find(keys, level_shape(image), source=source_of(image)):
+            ours = session.claim is not None and session.claim.owns(saved.path)
+            if not (saved.in_use or ours or saved.path in known):
+                session.left_over = [*session.left_over, saved]
+
+    def _save(self, session: ImageSession, plane: Plane, instead_of: Sequence[Path] = ()) -> None:
+        if session.claim is None:
+            return
+        standings = session.standings(plane, decided=True)
+        session.claim.save(
+            plane,
+            partial(_corrections, standings),
+            session.classes,
+            pseudo=LABELS not in standings.layers,
+            instead_of=instead_of,
+        )
+
+    def _take_arrived(self) -> None:
+        while not self._arrived.empty():
+            self._arrived.get()()
+
+    def _sample(self, session: weakref.ref[ImageSession], image: weakref.ref[Image]) -> None:
+        """Find out what an image is; on a thread of its own, reading may take long."""
+        there = image()
+        if there is None:
+            return
+        try:
+            key = image_key(there)
+        except Exception:  # whatever a lazy array raises; its first key stays
+            _log.info("%s could not be sampled", there.name, exc_info=True)
+            return
+        self._arrived.put(partial(self._known, session, image, key))
+
+    def _known(
+        self, session: weakref.ref[ImageSession], image: weakref.ref[Image], key: str
+    ) -> None:
+        here, there = session(), image()
+        if here is None or there is None or here.claim is None:
+            return
+        here.claim.rename(key)
+        before = len(here.left_over)
+        self._look(here, there, {key})
+        if len(here.left_over) > before:
+            self.found.emit(here)
+
+    def _look_through(
+        self,
+        session: weakref.ref[ImageSession],
+        tracked: weakref.ref[TrackedLayer],
+        plane: Plane,
+    ) -> None:
+        there = tracked()
+        if self.store is None or there is None or there.layer is None:
+            return
+        data, followed = there.layer.data, set(there.trackers)
+        look = partial(changed_planes, data, there.blank, plane, followed)
+        follow = partial(self._follow, session, tracked)
+        self.store.later(lambda: self._arrived.put(partial(follow, look())))
+
+    def _follow(
+        self,
+        session: weakref.ref[ImageSession],
+        tracked: weakref.ref[TrackedLayer],
+        planes: Iterable[Plane],
+    ) -> None:
+        here, there = session(), tracked()
+        if here is None or there is None or there.layer is None:
+            return
+        for plane in planes:
+            there.tracker(plane)
+            self.note(here, plane)
+
+
+def _corrections(standings: Standings) -> NDArray[np.int16] | None:
+    """Look through a plane; on the writing thread."""
+    return as_corrections(standings.decided())

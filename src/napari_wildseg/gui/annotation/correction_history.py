@@ -1,0 +1,198 @@
+"""What the annotator decided: the difference from the last automatic result, kept across refines.
+
+napari keeps the undo history of a label layer, and this module follows it: when the annotator
+undoes an automatic result, the layer holds older pixels again, and those must be compared with
+the older result, not with the undone one. No private history is read. Each automatic write
+leaves a `Step` that knows which pixels it changed; pixels that hold their values from before the
+write say that it was undone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, Plan, Standing, Step, label_values
+from napari_wildseg.gui.scratch import same
+
+
+class Tracker:
+    """The annotator's decisions in one plane of one label layer.
+
+    Parameters
+    ----------
+    automatic : ndarray
+        ``(H, W)`` uint8, the automatic result the layer starts with; not copied.
+    """
+
+    def __init__(self, automatic: NDArray[np.uint8]) -> None:
+        # Both are replaced, never written to: a worker may be looking at them. So neither has to
+        # be an array of its own.
+        self.baseline = automatic
+        self.kept = np.broadcast_to(np.uint8(UNLABELLED), automatic.shape)
+        self._confirmed: NDArray[np.integer] = np.zeros(0, np.uint32)
+        self._steps: list[Step] = []
+        self._position = 0
+        self._painted_back = False
+        self._stroke = False
+
+    def standing(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> Standing:
+        """Note how things stand.
+
+        Parameters
+        ----------
+        data : ndarray
+            ``(H, W)``, what the layer holds now; a copy, if the note is to be used later.
+        leaves_step : bool
+            Whether writing a result is to be an undo step.
+        """
+        return Standing(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
+
+    def stands(self, standing: Standing, data: NDArray[np.integer]) -> bool:
+        """Whether things still stand as they did."""
+        return (
+            self.baseline is standing.baseline
+            and self.kept is standing.kept
+            and same(data, standing.data)
+        )
+
+    def has_decisions(self, data: NDArray[np.integer]) -> bool:
+        """Whether the annotator decided anything; much quicker than asking what."""
+        return not same(data, self.baseline) or bool((self.kept != UNLABELLED).any())
+
+    def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Return what the annotator decided so far, see `Standing.decided`.
+
+        Parameters
+        ----------
+        data : ndarray
+            ``(H, W)``, what the layer holds now.
+        """
+        return self.standing(data).decided()
+
+    def confirm(self, region: NDArray[np.bool_], data: NDArray[np.integer]) -> int:
+        """Keep pixels as they are from now on.
+
+        Parameters
+        ----------
+        region : ndarray
+            ``(H, W)`` bool.
+        data : ndarray
+            ``(H, W)``, what the layer holds now.
+
+        Returns
+        -------
+        int
+            How many pixels are newly kept.
+        """
+        values = label_values(data)
+        keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
+        count = int(np.count_nonzero(keep))
+        if count:
+            self.kept = np.where(keep, values, self.kept).astype(np.uint8)
+            self._note_confirmed(keep)
+        return count
+
+    def restore(self, decided: NDArray[np.uint8]) -> None:
+        """Take decisions from elsewhere, for example from a recovery file."""
+        self.kept = np.where(decided != UNLABELLED, decided, self.kept).astype(np.uint8)
+        self._note_confirmed(decided != UNLABELLED)
+
+    def _note_confirmed(self, pixels: NDArray[np.bool_]) -> None:
+        found = np.flatnonzero(pixels)
+        if pixels.size < 2**32:
+            found = found.astype(np.uint32)
+        self._confirmed = np.concatenate([self._confirmed, found])
+
+    def follow_history(self, data: NDArray[np.integer]) -> bool:
+        """Notice that automatic writes were undone or redone.
+
+        Parameters
+        ----------
+        data : ndarray
+            ``(H, W)``, what the layer holds now.
+
+        Returns
+        -------
+        bool
+            Whether the baseline moved.
+        """
+        start = self._position
+        if self._stroke:
+            # The stroke is the latest step of the history, so this is no undo of a result.
+            self._stroke = False
+            self._painted_back = self._top_is_reverted(data)
+        elif self._painted_back and not self._top_is_reverted(data):
+            self._painted_back = False
+        while not self._painted_back and self._top_is_reverted(data):
+            self._position -= 1
+            step = self._steps[self._position]
+            self.baseline = step.baseline.reverted(self.baseline)
+            self.kept = step.kept.reverted(self.kept)
+            self._confirmed = step.confirmed
+        while self._position < len(self._steps) and self._steps[self._position].pixels.is_applied(
+            data
+        ):
+            step = self._steps[self._position]
+            self.baseline = step.baseline.applied(self.baseline)
+            self.kept = step.kept.applied(self.kept)
+            self._confirmed = self._confirmed[:0]
+            self._position += 1
+        return self._position != start
+
+    def painted(self) -> None:
+        """Note a stroke of the annotator; napari may tell before the pixels have changed.
+
+        A stroke that happens to bring back the pixels from before an automatic write is a
+        decision against that write, not its undoing.
+        """
+        self._stroke = True
+
+    def accept(self, plan: Plan) -> None:
+        """Take note that a plan is carried out, and of the undo step it leaves, if any."""
+        del self._steps[self._position :]
+        if plan.step is None:
+            self._steps.clear()
+        elif plan.changes:
+            self._steps.append(plan.step)
+            # napari itself forgets the oldest undo steps; one more than its limit is never needed.
+            del self._steps[:-100]
+        self._position = len(self._steps)
+        self._painted_back = self._stroke = False
+        self._confirmed = self._confirmed[:0]
+        self.baseline, self.kept = plan.baseline, plan.kept
+
+    def reject(self, plan: Plan) -> None:
+        """Take back `accept`: the plan could not be carried out."""
+        if plan.step is not None and plan.changes:
+            self._steps.pop()
+        self._position = len(self._steps)
+        self.baseline, self.kept = plan.standing.baseline, plan.standing.kept
+        self._confirmed = plan.standing.confirmed
+
+    def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
+        """Plan to replace a label that is no longer a class, and to drop the decisions for it.
+
+        Parameters
+        ----------
+        data : ndarray
+            ``(H, W)``, what the layer holds now.
+        label : int
+            The label that goes.
+        instead : int
+            What its pixels become.
+        """
+        standing = self.standing(data)
+        kept = standing.decided()
+        kept[kept == label] = UNLABELLED
+        result = np.where(data == label, instead, label_values(data)).astype(np.uint8)
+        return standing.to(result, kept)
+
+    def release(self, data: NDArray[np.integer]) -> None:
+        """Take every decision back; the pixels stay as they are."""
+        self.kept = np.full(data.shape, UNLABELLED, np.uint8)
+        self.baseline = np.array(label_values(data))
+        self._confirmed = self._confirmed[:0]
+
+    def _top_is_reverted(self, data: NDArray[np.integer]) -> bool:
+        return self._position > 0 and self._steps[self._position - 1].pixels.is_reverted(data)

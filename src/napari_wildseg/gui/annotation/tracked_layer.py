@@ -1,0 +1,369 @@
+"""A label layer of ours: what is written into it, and what the annotator decided in it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_wildseg.gui.annotation.correction_history import Tracker
+from napari_wildseg.gui.annotation.decisions import (
+    Plan,
+    Standing,
+    beyond,
+    label_values,
+)
+from napari_wildseg.gui.layers.display import Plane, planes_of
+from napari_wildseg.gui.layers.label_pair import read_plane
+from napari_wildseg.gui.layers.long_write import LongWrite
+from napari_wildseg.gui.scratch import Scratch
+
+
+class TrackedLayer:
+    """A label layer of ours and the annotator's decisions in each of its planes.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The layer; held weakly, so that deleting it frees its memory.
+    fill : int, optional
+        What the layer holds where no automatic result was written yet: anything else in such a
+        plane was painted. What a plane holds when it is first looked at, if not given.
+    """
+
+    def __init__(self, layer: Labels, fill: int | None = None) -> None:
+        self.blank = fill
+        self._layer = weakref.ref(layer)
+        self.trackers: dict[Plane, Tracker] = {}
+        self.writing = False
+        self.in_stroke = False
+        """Whether the mouse button is held down on a brush."""
+        self.in_history = ""
+        """``"undo"`` or ``"redo"`` while one is under way."""
+        self.painted: set[Plane] = set()
+        """Planes in which the annotator painted; an undo may change any of them."""
+        self.edits = 1
+        """Counts changes of the labels and of what was decided."""
+        self.exported = 0
+        """What `edits` was when the labels were last exported."""
+        self.unexplored = False
+        """Whether planes may have been painted that are not followed."""
+        self._array = id(layer.data)
+        self._previewed: Plane | None = None
+        self._has_history = False
+        self._long: LongWrite | None = None
+        self._scratch = Scratch()
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the layer was there before us, so that what it holds is somebody's labels."""
+        return self.blank is None
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer, or None once it is gone."""
+        return self._layer()
+
+    def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
+        """Return the decisions in a plane, 255 where there are none."""
+        self.settle()
+        layer = self.layer
+        if layer is None:
+            return None
+        data = read_plane(layer, plane)
+        if plane not in self.trackers and (self.blank is None or not holds_other(data, self.blank)):
+            return None
+        return self.tracker(plane).decided(data)
+
+    def has_decisions(self, plane: Plane) -> bool:
+        """Whether there are decisions in a plane; much quicker than asking which."""
+        self.settle()
+        layer, tracker = self.layer, self.trackers.get(plane)
+        if layer is None or tracker is None:
+            return False
+        return tracker.has_decisions(read_plane(layer, plane))
+
+    def tracker(self, plane: Plane) -> Tracker:
+        """Return the tracker of a plane, starting one where there is none."""
+        if plane not in self.trackers:
+            layer = self.layer
+            assert layer is not None
+            data = read_plane(layer, plane)
+            # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
+            blank = np.broadcast_to(np.uint8(self.blank or 0), data.shape)
+            self.trackers[plane] = Tracker(
+                np.array(label_values(data)) if self.blank is None else blank
+            )
+        return self.trackers[plane]
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether the labels changed since they were exported."""
+        return self.edits != self.exported
+
+    def follow(self, plane: Plane) -> bool:
+        """Start to follow a plane of a layer of ours if it was painted.
+
+        Returns
+        -------
+        bool
+            Whether its pixels are accounted for. Those of a plane that crosses the followed
+            ones are decisions in those.
+        """
+        layer = self.layer
+        if plane in self.trackers or self.blank is None or layer is None:
+            return True
+        if not plane.lies_like(next(iter(self.trackers), plane)):
+            return False
+        if holds_other(read_plane(layer, plane), self.blank):
+            self.tracker(plane)
+        return True
+
+    def touched(self) -> list[Plane]:
+        """Return every plane that was segmented or painted."""
+        layer = self.layer
+        if self.unexplored and layer is not None:
+            self.unexplored = False
+            like = next(iter(self.trackers), Plane((*[0] * (layer.ndim - 2), None, None)))
+            for plane in changed_planes(layer.data, self.blank, like, self.trackers):
+                self.tracker(plane)
+        return list(self.trackers)
+
+    def replaced(self) -> bool:
+        """Whether the layer was given another array since this was last asked."""
+        layer = self.layer
+        if layer is None or id(layer.data) == self._array:
+            return False
+        self._array = id(layer.data)
+        return True
+
+    def standing(self, plane: Plane) -> Standing:
+        """Note how a plane stands, for a worker to look at."""
+        self.settle()
+        layer = self.layer
+        assert layer is not None
+        # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
+        seen = layer.visible or self._has_history
+        data = read_plane(layer, plane)
+        noted = self._scratch.copy(data) if seen else data
+        return self.tracker(plane).standing(noted, leaves_step=seen)
+
+    def stands(self, plane: Plane, standing: Standing) -> bool:
+        """Whether a plane still stands as noted."""
+        layer = self.layer
+        seen = layer is not None and (layer.visible or self._has_history)
+        if layer is None or seen != standing.leaves_step:
+            return False
+        self.settle()
+        return self.tracker(plane).stands(standing, read_plane(layer, plane))
+
+    def carry_out(
+        self,
+        plane: Plane,
+        plan: Plan,
+        then: Callable[[Exception | None], object] | None = None,
+        *,
+        held: bool = False,
+    ) -> None:
+        """Write what was planned, one undo step at most.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane. It still stands as it did when the plan was made.
+        plan : Plan
+            From `Standing.plan`.
+        then : callable, optional
+            Called with None when all is written: at once, or some turns of the event loop later
+            where a great many pixels change (`settle` has it done now). Called with what went
+            wrong if nothing could be written; that is raised if nobody is to be called.
+        held : bool
+            The layer was made with the result in it.
+        """
+        self.settle()
+        layer, tracker = self.layer, self.tracker(plane)
+        if layer is None:
+            return
+        self._previewed = None
+        self.edits += 1
+        tracker.accept(plan)
+        if plan.scratch is not None:
+            self._scratch = plan.scratch
+        if plan.step is None:
+            # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
+            if not held:
+                data = read_plane(layer, plane)
+                outside = beyond(data)
+                kept = plan.baseline if outside is None else np.where(outside, data, plan.baseline)
+                layer.data[plane.slices] = kept
+            if then is not None:
+                then(None)
+            return
+        self.writing = self._has_history = True
+
+        def written(error: Exception | None) -> None:
+            self.writing, self._long = False, None
+            if error is not None:
+                tracker.reject(plan)
+                if then is None:
+                    raise error
+            if then is not None:
+                then(error)
+
+        self._long = LongWrite(layer, plane, plan.step.pixels, written)
+        self._long.start(at_once=self.in_stroke)
+
+    def settle(self) -> None:
+        """Finish a long write that is under way."""
+        if self._long is not None:
+            self._long.finish()
+
+    def write(
+        self,
+        plane: Plane,
+        automatic: NDArray[np.uint8],
+        decided: NDArray[np.uint8] | None = None,
+        *,
+        preview: bool = False,
+    ) -> bool:
+        """Show a new automatic result, the decisions in place, as one undo step, now.
+
+        Parameters
+        ----------
+        plane : Plane
+            Which plane.
+        automatic : ndarray
+            ``(H, W)`` uint8.
+        decided : ndarray, optional
+            Decisions that the result must show; default: this layer's own.
+        preview : bool
+            The result replaces the preview before it, if nothing was painted since, so that
+            dragging a slider leaves one undo step.
+
+        Returns
+        -------
+        bool
+            Whether a pixel changed.
+        """
+        layer = self.layer
+        if layer is None:
+            return False
+        self.settle()
+        if preview and self._previewed == plane:
+            self.writing = True
+            try:
+                layer.undo()
+                self.tracker(plane).follow_history(read_plane(layer, plane))
+            finally:
+                self.writing = False
+        plan = self.standing(plane).plan(automatic, decided)
+        self.carry_out(plane, plan)
+        self.settle()
+        self._previewed = plane if preview and plan.step is not None and plan.changes else None
+        return plan.changes
+
+    def remove_label(self, label: int, instead: int) -> None:
+        """Replace a label that is no longer a class, in every plane, an undo step each."""
+        layer = self.layer
+        if layer is None:
+            return
+        self.settle()
+        for plane, tracker in self.trackers.items():
+            self.carry_out(plane, tracker.removal(read_plane(layer, plane), label, instead))
+        self.settle()
+
+    def fill(
+        self,
+        plane: Plane,
+        automatic: NDArray[np.uint8],
+    ) -> None:
+        """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
+        if self.layer is not None:
+            standing = replace(self.standing(plane), leaves_step=False)
+            self.carry_out(plane, standing.plan(automatic))
+
+    def end_preview(self) -> None:
+        """Let the next write be an undo step of its own."""
+        self._previewed = None
+
+    def note_paint(self) -> None:
+        """Take note of a stroke of the annotator."""
+        self._previewed = None
+        self.edits += 1
+        if not self.writing:
+            self._has_history = True
+            for tracker in self.trackers.values():
+                tracker.painted()
+
+    def painted_in(self, planes: Iterable[Plane] | None) -> list[Plane]:
+        """Note in which planes a stroke was, None for any; return those that are followed."""
+        found = [plane for plane in planes or self.trackers if plane in self.trackers]
+        self.painted.update(found)
+        return found
+
+    def note_refresh(self) -> list[Plane]:
+        """Take note of a change that was not painted: perhaps an undo or a redo.
+
+        Returns
+        -------
+        list of Plane
+            Where an automatic write was undone or redone.
+        """
+        layer = self.layer
+        if layer is None or self.writing:
+            return []
+        moved = [p for p, t in self.trackers.items() if t.follow_history(read_plane(layer, p))]
+        if moved:
+            self._previewed = None
+        self.edits += bool(self.in_history)
+        return moved
+
+    def watch_history(self) -> None:
+        """Know of each undo and redo; napari tells of them as of any other refresh."""
+        layer = self.layer
+        if layer is not None:
+            for name in ("undo", "redo"):
+                setattr(layer, name, partial(self._through_history, name))
+
+    def _through_history(self, name: str) -> None:
+        layer = self.layer
+        if layer is None:
+            return
+        self.in_history = name
+        try:
+            # The method of the class: a layer that held its own would not be freed at once.
+            getattr(Labels, name)(layer)
+        finally:
+            self.in_history = ""
+
+
+def holds_other(data: NDArray[np.integer], fill: int) -> bool:
+    """Whether an array holds anything but one value; without memory for the answers."""
+    return bool(data.size) and not (data.max() == fill and data.min() == fill)
+
+
+def changed_planes(
+    data: NDArray[np.integer], fill: int | None, like: Plane, followed: Collection[Plane]
+) -> list[Plane]:
+    """Return planes that hold anything but the fill value, on any thread.
+
+    Parameters
+    ----------
+    data : ndarray
+        All of a label layer.
+    fill : int or None
+        What an untouched plane holds; if None nothing is returned.
+    like : Plane
+        The planes lie like this one.
+    followed : collection of Plane
+        Planes that need not be looked at.
+    """
+    if fill is None:
+        return []
+    planes = (plane for plane in planes_of(data.shape, like) if plane not in followed)
+    return [plane for plane in planes if holds_other(np.asarray(data[plane.slices]), fill)]

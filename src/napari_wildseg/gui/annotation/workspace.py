@@ -1,0 +1,525 @@
+"""The annotator's place of work: the chosen image, its class list, its label layers, what is kept.
+
+A workspace knows layers but no widget and no model; the controller adds the runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from psygnal import Signal
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.gui import notices, preferences
+from napari_wildseg.gui.annotation.autosave import Safekeeping
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, as_decided, label_values, merge
+from napari_wildseg.gui.annotation.regions import region_at
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+from napari_wildseg.gui.layers import class_list as class_list
+from napari_wildseg.gui.layers.display import Plane, channels_of, current_plane
+from napari_wildseg.gui.layers.image_pixels import ImagePixels
+from napari_wildseg.gui.layers.label_layers import LabelLayers
+from napari_wildseg.gui.layers.label_pair import read_plane
+from napari_wildseg.gui.layers.opened_labels import OpenedLabels
+from napari_wildseg.gui.layers.selecting import select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari import Viewer
+
+
+class Workspace:
+    """What one annotator works on in one viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer whose layers are used.
+    """
+
+    status = Signal(str)
+    """A sentence: what happens, or what to do next."""
+    alarmed = Signal(str)
+    """A sentence that deserves warning colours; the state line shows it in place of the last."""
+    classes_changed = Signal()
+    areas_changed = Signal()
+    class_picked = Signal(int)
+    image_chosen = Signal()
+    """Another image, or another model, was chosen elsewhere than in their boxes."""
+    settings_restored = Signal()
+    """Model, threshold and the like were changed by a project; controls show them."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.settings = preferences.load()
+        self.refine_at_once = bool(self.settings.refine_at_once)
+        self.selected_class = 0
+        self.sessions = SessionStore()
+        self.layers = LabelLayers(viewer, self.sessions)
+        self.layers.edited.connect(self._on_edited)
+        self.layers.spread.connect(self._on_spread)
+        self.layers.label_selected.connect(self._on_label_selected)
+        self.layers.travelled.connect(self._on_travelled)
+        self.layers.told.connect(self.tell)
+        self.layers.brought_back.connect(self._on_brought_back)
+        self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
+        self.safekeeping.found.connect(self._on_found)
+        self.pixels = ImagePixels(self)
+        self.opened = OpenedLabels(self)
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        self._image: Image | None = None
+        self._pending: tuple[Any, ...] = ()
+        self._closed = False
+        for image in [layer for layer in viewer.layers if isinstance(layer, Image)]:
+            if (session := self.sessions.take_up(image)) is not None:
+                if not self.layers.resume(session) and session.claim is not None:
+                    session.claim.renew()  # the records of a layer that is gone are offered
+                self.pixels.watch(image)
+                self.safekeeping.open(session, image)
+
+    # ------------------------------------------------------------------ image and classes
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self._image
+
+    @property
+    def session(self) -> ImageSession | None:
+        """What is known about the chosen image."""
+        return self.sessions.get(self._image)
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The class list of the chosen image; before there is one, the list typed so far."""
+        session = self.session
+        return self._pending if session is None else session.classes
+
+    def choose_image(self, image: Image | None) -> None:
+        """Work on another image.
+
+        Parameters
+        ----------
+        image : napari.layers.Image or None
+            The image. One that is new here starts with the class list in use.
+        """
+        if image is self._image:
+            return
+        before = self.classes
+        self._image = image
+        if image is None:
+            self._pending = before
+        elif self.sessions.get(image) is None:
+            self._start_session(self.sessions.open(image, before), image)
+        self.opened.note()
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+        self.say_what_next()
+
+    def _on_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Labels):
+            self.opened.note()
+            if self.opened.found() is event.value:
+                self.say_what_next()
+
+    def _start_session(self, session: ImageSession, image: Image) -> None:
+        """Look what is known of an image that is new here."""
+        about = image.metadata.get("wildseg")
+        if isinstance(about, dict) and not session.classes:
+            try:
+                suited = class_list.added((), str(about.get("classes", "")))
+            except WildsegError:
+                suited = ()
+            session.suggestions = [(info.name, None) for info in suited]
+        self.safekeeping.open(session, image)
+        self.pixels.watch(image)
+
+    def set_classes(self, classes: Iterable[Any]) -> None:
+        """Replace the class list of the chosen image and dress its layers accordingly."""
+        session = self.session
+        if session is None:
+            self._pending = tuple(classes)
+        else:
+            rows = tuple(classes)
+            ids = {info.id for info in rows}
+            gone = {c.id: (row, c) for row, c in enumerate(session.classes) if c.id not in ids}
+            kept = {number: at for number, at in session.removed.items() if number not in ids}
+            session.classes, session.removed = rows, kept | gone
+            session.used_ids.update(c.id for c in session.classes)
+            self.layers.dress(session)
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+
+    def adopt(self, session: ImageSession, values: Iterable[int]) -> list[int]:
+        """Take up classes of the image's data set that were painted by number.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The chosen image.
+        values : iterable of int
+            Labels that belong to no class of the table.
+
+        Returns
+        -------
+        list of int
+            Those that belong to no class of the data set either.
+        """
+        wanted = set(values)
+        names = {info.name for info in session.classes}
+        found = [c for c in session.offered if c.id in wanted and c.name not in names]
+        if found and session is self.session:
+            self.set_classes((*session.classes, *found))
+        elif found:
+            session.classes = (*session.classes, *found)
+        return sorted(wanted - {info.id for info in found})
+
+    def add_classes(self, text: str) -> bool:
+        """Add classes as typed, for example ``"cat, cup of coffee=cup|mug"``.
+
+        Returns
+        -------
+        bool
+            Whether they were added; if not, the annotator was told why.
+        """
+        session = self.session
+        # A run that was asked for may still bring pixels of a class that was removed meanwhile.
+        used = session.used_ids if session and (session.tracked or session.planes) else set()
+        try:
+            self.set_classes(class_list.added(self.classes, text, used))
+        except WildsegError as error:
+            self.tell(str(error))
+            return False
+        self.say_what_next(added=True)
+        return True
+
+    def rename_class(self, class_id: int, text: str) -> bool:
+        """Give a class another name or other prompts; its pixels stay."""
+        try:
+            self.set_classes(class_list.renamed(self.classes, class_id, text))
+        except WildsegError as error:
+            self.tell(str(error))
+            self.classes_changed.emit()
+            return False
+        session = self.session
+        if session is not None and session.tracked:
+            self.status.emit("The name changed: Refine or Auto-segment asks for the new one.")
+        return True
+
+    def recolour_class(self, class_id: int, colour: tuple[int, int, int]) -> None:
+        """Give a class another colour."""
+        self.set_classes(class_list.recoloured(self.classes, class_id, colour))
+
+    def remove_class(self, class_id: int) -> None:
+        """Take a class out of the list; its pixels become background, as one undo step."""
+        session = self.session
+        left = tuple(c for c in self.classes if c.id != class_id)
+        if session is not None:
+            for kind, tracked in session.tracked.items():
+                tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
+                for plane in tracked.trackers:
+                    self.safekeeping.note(session, plane)
+            session.locked -= {class_id}
+            for layer in session.label_layers():
+                if layer.selected_label == class_id:  # or the next stroke would bring it back
+                    layer.selected_label = left[0].id if left else 0
+        self.set_classes(left)
+        self.say_what_next()
+
+    def show_class(self, class_id: int, visible: bool) -> None:
+        """Draw a class or hide it."""
+        session = self.session
+        if session is not None:
+            hidden = set(session.hidden)
+            (hidden.discard if visible else hidden.add)(class_id)
+            session.hidden = frozenset(hidden)
+            self.layers.dress(session)
+
+    def lock_class(self, class_id: int, locked: bool) -> None:
+        """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
+        session = self.session
+        if session is None:
+            self.say_what_next()
+            return
+        changed = set(session.locked)
+        (changed.add if locked else changed.discard)(class_id)
+        session.locked = frozenset(changed)
+        self.classes_changed.emit()
+        name = self._name_of(class_id)
+        self.status.emit(
+            f"{name} is locked: no run changes where it is; painting still does."
+            if locked
+            else f"{name} is no longer locked."
+        )
+
+    def pick_class(self, class_id: int) -> None:
+        """Make a class the one to paint with."""
+        self.selected_class = class_id
+        session = self.session
+        layer = None if session is None else self.layers.to_paint(session)
+        if layer is None:
+            return
+        select(self.viewer, layer)
+        layer.selected_label = class_id
+        layer.mode = "paint"
+
+    # ------------------------------------------------------------------ decisions
+
+    def confirm_class(self) -> int:
+        """Keep the pixels of the selected class as they are.
+
+        Returns
+        -------
+        int
+            How many pixels are newly kept.
+        """
+        found = self._paint_target()
+        if found is None:
+            return 0
+        _, tracked, layer, plane = found
+        label = int(layer.selected_label)
+        return self._confirm(tracked, layer, plane, read_plane(layer, plane) == label, label)
+
+    def confirm_at_cursor(self) -> int:
+        """Keep the connected region under the cursor; returns how many pixels that adds."""
+        found = self._paint_target()
+        if found is None:
+            return 0
+        _, tracked, layer, plane = found
+        position = layer.world_to_data(self.viewer.cursor.position)
+        spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
+        data = read_plane(layer, plane)
+        if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
+            self.tell("Move the cursor over the region that is right, then confirm.")
+            return 0
+        label = int(data[tuple(spot)])
+        return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
+
+    def release_corrections(self) -> None:
+        """Let the next Refine decide everything in this plane again."""
+        session, plane = self.session, self.plane
+        if session is None or plane is None:
+            return
+        session.settle()
+        for tracked in session.tracked.values():
+            layer = tracked.layer
+            if layer is not None and plane in tracked.trackers:
+                tracked.trackers[plane].release(read_plane(layer, plane))
+                tracked.edits += 1
+        self.safekeeping.note(session, plane)
+        self.status.emit("Corrections released: the next Refine decides every pixel again.")
+
+    def _confirm(
+        self, tracked: TrackedLayer, layer: Labels, plane: Plane, region: Any, label: int
+    ) -> int:
+        name = self._name_of(label)
+        if label == 255:
+            self.tell("Pixels that are not sure cannot be confirmed: paint them first.")
+            return 0
+        if not 0 <= label < 255:
+            self.tell(f"{label} is no label of a class: repaint it with a label of the table.")
+            return 0
+        count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
+        tracked.edits += bool(count)
+        session = self.session
+        if session is not None:
+            self.safekeeping.note(session, plane)
+        if count:
+            pixels = notices.counted(count, "pixel", "pixels")
+            self.status.emit(f"{pixels} of {name} confirmed: Refine leaves them as they are.")
+        elif region.any():
+            self.status.emit(f"Every pixel of {name} is confirmed already.")
+        else:
+            self.status.emit(f"There is no {name} here to confirm.")
+        self.areas_changed.emit()
+        return count
+
+    def restore_left_over(self) -> None:
+        """Paint the corrections that an earlier session left for the chosen image."""
+        session, image = self.session, self._image
+        if session is None or image is None:
+            return
+        restored: dict[Plane, Any] = {}
+        # The later ones win, and those of the labels over those of the pseudo-labels.
+        for saved in sorted(session.left_over, key=lambda s: (not s.pseudo, s.saved_at)):
+            theirs = class_list.with_nameless(saved.classes, saved.corrections)
+            here, table = class_list.matched(session.classes, theirs, session.used_ids)
+            self.set_classes(here)
+            decided = as_decided(table[saved.corrections + 1])
+            restored[saved.plane] = merge(restored.get(saved.plane), decided)
+        count = 0
+        for plane, decided in restored.items():
+            tracked = self.layers.tracked(session, image, LABELS)
+            tracker = tracked.tracker(plane)
+            if (newer := tracked.decided(plane)) is not None:
+                decided[newer != UNLABELLED] = UNLABELLED
+            tracker.restore(decided)
+            tracked.write(plane, tracker.baseline)
+            count += int((decided != UNLABELLED).sum())
+        self.safekeeping.restored(session)
+        self.layers.activate(session, self.selected_class)
+        self.classes_changed.emit()
+        self.areas_changed.emit()
+        pixels = notices.counted(count, "corrected pixel", "corrected pixels")
+        self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
+
+    def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
+        """Keep the decisions of a label layer that was deleted, to be offered again.
+
+        Returns
+        -------
+        bool
+            Whether there were any.
+        """
+        kind = next(kind for kind, each in session.tracked.items() if each is tracked)
+        return self.safekeeping.deleted(session, kind)
+
+    def discard_left_over(self) -> None:
+        """Throw away what an earlier session left for the chosen image."""
+        if (session := self.session) is not None:
+            self.safekeeping.discard(session)
+        self.classes_changed.emit()
+        self.say_what_next()
+
+    # ------------------------------------------------------------------ read-outs
+
+    @property
+    def plane(self) -> Plane | None:
+        """The plane of the chosen image that the viewer shows."""
+        if self._image is None:
+            return None
+        dims = self.viewer.dims
+        return current_plane(self._image, dims.point, dims.order)
+
+    def areas(self) -> dict[int, float]:
+        """Return the share of the plane each label covers."""
+        session, plane = self.session, self.plane
+        layer = None if session is None else session.layer(LABELS) or session.layer(PSEUDO)
+        if layer is None or plane is None:
+            return {}
+        pixels = read_plane(layer, plane)
+        # The read-out has three digits; a hundred-megapixel plane need not be counted in full.
+        step = max(1, int(np.sqrt(pixels.size / 1_000_000)))
+        counts = np.bincount(label_values(pixels[::step, ::step]).ravel())
+        return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
+
+    def say_what_next(self, *, added: bool = False) -> None:
+        """Say what the annotator can do now, perhaps having added a class."""
+        if self._image is None:
+            message = "Open an image first (File > Open, or File > Open Sample)."
+        elif not self.classes:
+            message = "Type what is in the image, for example: cup of coffee, spoon, table."
+        elif not self._segmented():
+            message = "Ready: press Auto-segment."
+        elif added:
+            message = "Added: press Auto-segment to look for it, or paint it and Refine."
+        else:
+            message = "Pick a class and paint what is wrong, then press Refine."
+        self.status.emit(message + self._together() + self._to_refine())
+
+    def _to_refine(self) -> str:
+        """Say which labels, if any, were opened and can be refined."""
+        layer = None if self._segmented() else self.opened.found()
+        return "" if layer is None else f" Refine starts from the labels in {layer.name}."
+
+    def _together(self) -> str:
+        """Say which channels are looked at as one picture, if the image is one of several."""
+        image = self._image
+        channels = [] if image is None else channels_of(image, self.viewer.layers)
+        if len(channels) < 2:
+            return ""
+        names = notices.listed([channel.name for channel in channels])
+        return f" Channels {names} are taken together."
+
+    def apply_visibility(self) -> None:
+        """Show the pseudo-labels only while they are what is worked on."""
+        if (session := self.session) is not None:
+            self.layers.apply_visibility(session, refined=self.refine_at_once)
+
+    # ------------------------------------------------------------------ inside
+
+    def _paint_target(self) -> tuple[ImageSession, TrackedLayer, Labels, Plane] | None:
+        session, plane = self.session, self.plane
+        layer = None if session is None else self.layers.to_paint(session)
+        owner = None if layer is None else self.sessions.owner_of(layer)
+        if owner is None or layer is None or plane is None:
+            self.tell("There is nothing to confirm yet: press Auto-segment first.")
+            return None
+        owner[1].settle()
+        return (*owner, layer, plane)
+
+    def _name_of(self, label: int) -> str:
+        if label == 0:
+            return "background"
+        return next((c.name for c in self.classes if c.id == label), f"label {label}")
+
+    def _segmented(self) -> bool:
+        session, plane = self.session, self.plane
+        return bool(
+            session
+            and plane
+            and plane in session.planes
+            and (session.planes[plane].segmented or session.planes[plane].prior is not None)
+        )
+
+    def _on_edited(self, session: ImageSession, planes: Iterable[Plane]) -> None:
+        for plane in planes:
+            self.safekeeping.note(session, plane)
+        self.areas_changed.emit()
+
+    def _on_spread(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
+        self.safekeeping.look_for_planes(session, tracked, plane)
+
+    def _on_found(self, session: ImageSession) -> None:
+        if session is self.session:
+            self.classes_changed.emit()
+
+    def _on_label_selected(self, session: ImageSession, label: int) -> None:
+        if session is self.session:
+            self.selected_class = label
+            self.class_picked.emit(label)
+
+    def _on_travelled(self, session: ImageSession, direction: str) -> None:
+        if session is not self.session:
+            return
+        if direction == "undo":
+            message = (
+                "Undone: the labels are as before that result. Paint what is wrong, then press "
+                "Refine; Ctrl+Shift+Z brings the result back."
+            )
+        else:
+            message = "Redone: the result is back. Paint what is wrong, then press Refine."
+        self.status.emit(message)
+
+    def _on_brought_back(self, session: ImageSession, labels: Iterable[int]) -> None:
+        """Give removed classes their rows again, since an undo brought their pixels back."""
+        found = sorted(session.removed.pop(label) for label in labels)
+        rows = list(session.classes)
+        for row, info in found:
+            rows.insert(row, info)
+        session.classes = tuple(rows)
+        if session is self.session:
+            self.set_classes(rows)
+        names = notices.listed([info.name for _, info in found])
+        self.status.emit(f"Undone: {names} is in the table again, with its pixels.")
+
+    def tell(self, message: str) -> None:
+        """Say a sentence in the state line and as a napari notification."""
+        self.status.emit(message)
+        notices.warn(message)
+
+    def shut_down(self) -> None:
+        """Let go of the viewer's layers; more than once is harmless."""
+        self._closed = True
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for session in self.sessions:
+            session.settle()
+        self.pixels.close()
+        self.layers.close()
+        for session in self.sessions:
+            self.safekeeping.close(session)
+        self.sessions.leave_behind()

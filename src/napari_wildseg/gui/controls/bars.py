@@ -1,0 +1,179 @@
+"""Bars that come and go: suggested names, and corrections found from an earlier session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from superqt import QFlowLayout
+
+from napari_wildseg.engine.classes import fold
+from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.gui.controls.as_typed import quoted
+from napari_wildseg.gui.controls.plain_text import plain
+
+if TYPE_CHECKING:
+    from napari_wildseg.gui.recovery import Saved
+
+
+class _Flow(QFlowLayout):
+    """A flow whose height is set by the bar: a scroll area misjudges heights that follow widths."""
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802
+        """Return False."""
+        return False
+
+
+class SuggestionBar(QWidget):
+    """Rows of names; hidden while there is none."""
+
+    chosen = Signal(str)
+    changed = Signal()
+    """There are other names now."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("suggestions")
+        self.setToolTip("Names that may fit the image: click one to add it.")
+        self._names: list[tuple[str, float | None]] = []
+        self._buttons: dict[str, QPushButton] = {}
+        self._taken: frozenset[str] = frozenset()
+        self._flow = _Flow(self)
+        self._flow.setContentsMargins(0, 0, 0, 0)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    def show_names(self, names: Sequence[tuple[str, float | None]]) -> None:
+        """Replace the names.
+
+        Parameters
+        ----------
+        names : sequence of (str, float or None)
+            Names and, where it is known, how well they fit; best first.
+        """
+        if list(names) == self._names:
+            return
+        self._names = list(names)
+        self._buttons.clear()
+        while (item := self._flow.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
+        for name, score in names:
+            button = QPushButton("+ " + name.replace("&", "&&"), self)  # no shortcut
+            if score is not None and score >= CUT:  # what an annotator mostly wants stands out
+                font = button.font()
+                font.setBold(True)
+                button.setFont(font)
+            fit = "" if score is None else f" (score {score:.2f})"
+            button.setToolTip(plain(f"Add {name} to the classes{fit}."))
+            button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
+            self._flow.addWidget(button)
+            self._buttons[fold(name)] = button
+            button.show()  # the flow gives no room to what Qt has not shown yet
+        self.mark(self._taken)
+        self.changed.emit()
+
+    def mark(self, taken: Iterable[str]) -> None:
+        """Grey out the names that are classes already; hide the bar where all of them are.
+
+        Parameters
+        ----------
+        taken : iterable of str
+            Names of the classes.
+        """
+        self._taken = frozenset(fold(name) for name in taken)
+        for name, button in self._buttons.items():
+            button.setEnabled(name not in self._taken)
+        self.setVisible(not self._taken.issuperset(self._buttons))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Take the height that the rows of names need at this width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setFixedHeight(self._flow.heightForWidth(self.width()))
+
+    def _choose(self, button: QPushButton, name: str) -> None:
+        button.setEnabled(False)
+        self.chosen.emit(quoted(name))
+
+
+class NotKeptBar(QLabel):
+    """Says that corrections cannot be kept safe; hidden while they can."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("not_kept")
+        self.setAccessibleName("Corrections are not kept safe")
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(True)
+        self.setFrameShape(QFrame.Shape.Box)
+        self.setToolTip(
+            "If napari crashed now, what you painted last would be lost.\n"
+            "Export or Save project to be safe; it is tried again every few seconds."
+        )
+        self.hide()
+
+    def tell(self, trouble: str) -> None:
+        """Show why; nothing hides the bar.
+
+        Parameters
+        ----------
+        trouble : str
+            A sentence of the store.
+        """
+        if trouble:
+            self.setText(
+                f"Your corrections cannot be kept safe: {trouble} It is tried again every few "
+                "seconds; Export or Save project meanwhile."
+            )
+        self.setVisible(bool(trouble))
+
+
+class LeftOverBar(QWidget):
+    """Offers the corrections of an earlier session; hidden while there are none."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("left_over")
+        self.setToolTip("Corrections that were painted on this image and not exported.")
+        self._text = QLabel(self)
+        self._text.setWordWrap(True)
+        self._text.setTextFormat(Qt.TextFormat.PlainText)
+        self.restore = QPushButton("Restore", self)
+        self.restore.setObjectName("restore")
+        self.restore.setToolTip("Paint these corrections into the labels layer again.")
+        self.discard = QPushButton("Discard", self)
+        self.discard.setObjectName("discard")
+        self.discard.setToolTip("Throw these corrections away.")
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.addWidget(self._text, 0, 0, 1, 2)
+        grid.addWidget(self.restore, 1, 0)
+        grid.addWidget(self.discard, 1, 1)
+        self.hide()
+
+    def offer(self, found: Sequence[Saved]) -> None:
+        """Show what was found.
+
+        Parameters
+        ----------
+        found : sequence of Saved
+            Corrections for the chosen image; none hides the bar.
+        """
+        if found:
+            pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
+            when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
+            self._text.setText(
+                f"{pixels:,} corrected pixels of this image were left on {when:%d %B, %H:%M}."
+            )
+        self.setVisible(bool(found))

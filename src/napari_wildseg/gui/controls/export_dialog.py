@@ -1,0 +1,189 @@
+"""What to export, where to and how: the dialog behind Export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wildseg.gui.controls.focus import FocusMark
+from napari_wildseg.gui.export import COCO, DATA_SETS, INSTANCES, Choice, ending_of
+
+
+class ExportDialog(QDialog):
+    """Asks for format, folder, file names, which images and planes, and unlabelled pixels.
+
+    Parameters
+    ----------
+    choice : Choice
+        What is shown first: what was chosen last.
+    preview : callable
+        Gives a sentence about a choice, and whether it can be carried out.
+    images, planes : int
+        How many images have labels, and how many planes of the chosen one.
+    parent : QWidget, optional
+        The dock widget.
+    """
+
+    def __init__(
+        self,
+        choice: Choice,
+        preview: Callable[[Choice], tuple[str, bool]],
+        *,
+        images: int = 1,
+        planes: int = 1,
+        parent: QWidget | None = None,
+    ) -> None:
+        from napari_wildseg.io import FORMATS
+        from napari_wildseg.io.masks.unlabelled import CHOICES
+
+        super().__init__(parent)
+        self.setObjectName("export_dialog")
+        self.setWindowTitle("Export labels")
+        self._preview = preview
+        titles = {
+            f.name: f"{f.title} ({ending_of(f.name)})" for f in FORMATS if f.name != "project"
+        }
+        self.format = self._combo("export_format", titles | DATA_SETS, choice.format)
+        self.format.setToolTip("What training code reads; the documentation compares them.")
+        self.folder = self._line("export_folder", str(choice.folder), "Where the files go.")
+        browse = QToolButton(self)
+        browse.setText("...")
+        browse.setToolTip("Choose the folder.")
+        browse.clicked.connect(lambda: self._browse())
+        self.pattern = self._line(
+            "export_pattern",
+            choice.pattern,
+            "File name without ending: {image} becomes the image's name, {plane} the plane's\n"
+            "number in a stack.",
+        )
+        self.all_images = self._check(
+            "export_all_images", f"All {images} images with labels", choice.all_images, images > 1
+        )
+        self.all_planes = self._check(
+            "export_all_planes", f"All {planes} planes of a stack", choice.all_planes, planes > 1
+        )
+        self.unlabelled = self._combo("export_unlabelled", CHOICES, choice.unlabelled)
+        self.unlabelled.setToolTip("What becomes of pixels that are grey in the pseudo-labels.")
+        self.instances = self._combo("export_instances", INSTANCES, choice.instances)
+        self.instances.setToolTip("What one annotation of COCO is.")
+        self.min_size = QSpinBox(self)
+        self.min_size.setObjectName("export_min_size")
+        self.min_size.setRange(0, 1_000_000)
+        self.min_size.setSuffix(" pixels")
+        self.min_size.setValue(choice.min_size)
+        self.min_size.setToolTip(
+            "Smaller regions are no instances of their own: they join the nearest of their class."
+        )
+        self.min_size.valueChanged.connect(lambda _: self._show())
+        self.about = QLabel(self)
+        self.about.setObjectName("export_about")
+        self.about.setWordWrap(True)
+        self.about.setTextFormat(Qt.TextFormat.PlainText)
+        # No standard button: some desktops give those pictures that go with no theme of napari.
+        self.buttons = QDialogButtonBox(self)
+        self.buttons.addButton("Cancel", QDialogButtonBox.ButtonRole.RejectRole)
+        self.ok = self.buttons.addButton("Export", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+
+        place = QHBoxLayout()
+        place.addWidget(self.folder)
+        place.addWidget(browse)
+        form = QFormLayout()
+        form.addRow("Format", self.format)
+        form.addRow("Folder", place)
+        form.addRow("File name", self.pattern)
+        # Of one image, or one plane, there is nothing to choose.
+        for title, box in (("Images", self.all_images), ("Planes", self.all_planes)):
+            box.setVisible(box.isEnabled())
+            if box.isEnabled():
+                form.addRow(title, box)
+        form.addRow("Unlabelled pixels", self.unlabelled)
+        form.addRow("Instances", self.instances)
+        form.addRow("Smallest instance", self.min_size)
+        self._form = form
+        column = QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(self.about)
+        column.addWidget(self.buttons)
+        self.setMinimumWidth(460)
+        self.focus_mark = FocusMark(self)
+        self._show()
+
+    def choice(self) -> Choice:
+        """Return what is chosen now."""
+        folder = self.folder.text().strip()
+        return Choice(
+            format=str(self.format.currentData()),
+            folder=Path(folder).expanduser().absolute() if folder else Path(),
+            pattern=self.pattern.text().strip(),
+            all_images=self.all_images.isChecked(),
+            all_planes=self.all_planes.isChecked(),
+            unlabelled=str(self.unlabelled.currentData()),
+            instances=str(self.instances.currentData()),
+            min_size=self.min_size.value(),
+        )
+
+    def ask(self) -> Choice | None:
+        """Show the dialog; returns None if the annotator changed their mind."""
+        accepted = self.exec()
+        return self.choice() if accepted else None
+
+    def _browse(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Folder", self.folder.text())
+        if name:
+            self.folder.setText(name)
+
+    def _show(self) -> None:
+        coco = self.format.currentData() in COCO
+        by_region = self.instances.currentData() == "component"
+        for box, shown in ((self.instances, coco), (self.min_size, coco and by_region)):
+            box.setVisible(shown)
+            label = self._form.labelForField(box)
+            if label is not None:
+                label.setVisible(shown)
+        sentence, possible = self._preview(self.choice())
+        self.about.setText(sentence)
+        if self.ok is not None:
+            self.ok.setEnabled(possible)
+
+    def _combo(self, name: str, entries: dict[str, str], chosen: str) -> QComboBox:
+        box = QComboBox(self)
+        box.setObjectName(name)
+        for key, title in entries.items():
+            box.addItem(title, key)
+        box.setCurrentIndex(max(0, list(entries).index(chosen) if chosen in entries else 0))
+        box.currentIndexChanged.connect(lambda _: self._show())
+        return box
+
+    def _line(self, name: str, text: str, tooltip: str) -> QLineEdit:
+        line = QLineEdit(text, self)
+        line.setObjectName(name)
+        line.setToolTip(tooltip)
+        line.textChanged.connect(lambda _: self._show())
+        return line
+
+    def _check(self, name: str, text: str, checked: bool, enabled: bool) -> QCheckBox:
+        box = QCheckBox(text, self)
+        box.setObjectName(name)
+        box.setEnabled(enabled)
+        box.setChecked(checked and enabled)
+        box.toggled.connect(lambda _: self._show())
+        return box

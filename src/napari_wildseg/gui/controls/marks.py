@@ -1,0 +1,24 @@
+"""Marks of classes that the model has little idea of, before anything is segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.names.familiarity import ON_RECORD, of_class
+
+
+def unfamiliar(classes: Sequence[ClassInfo], model: str) -> dict[int, str]:
+    """Return a sentence for each class to mark, by its id.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The list.
+    model : str
+        The model string; only the starter has a record of what it was taught.
+    """
+    if model != ON_RECORD:
+        return {}
+    found = {info.id: of_class(info).notice for info in classes}
+    return {number: notice for number, notice in found.items() if notice}

@@ -1,0 +1,166 @@
+"""One job at a time for one widget: the latest wins, and every failure is a sentence."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_wildseg.engine.progress import Progress
+from napari_wildseg.gui import notices
+from napari_wildseg.gui.activity import Activity
+from napari_wildseg.gui.imports import LOADING, pending
+from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_wildseg.engine.progress import Steps
+
+
+PACE = 300
+"""Milliseconds between two sentences about a job, three times as many once it takes long. Each of
+them has the whole window composed anew, which without a graphics card takes as long as a view's
+forward pass, on the same processor."""
+
+LONG = 3.0
+"""Seconds after which a job takes long."""
+
+
+class Runner:
+    """Starts jobs on the shared worker and takes their results on the GUI thread."""
+
+    status = Signal(str)
+    failed = Signal(str, object)
+    """A sentence, and the exception it tells of."""
+    busy = Signal(bool)
+
+    def __init__(self) -> None:
+        self._job: Job | None = None
+        self._title = ""
+        self._image: weakref.ref[Image] | None = None
+        self._activity: Activity | None = None
+        self._latest: Progress | None = None
+        self._since = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether a job runs."""
+        return self._job is not None
+
+    @property
+    def image(self) -> Image | None:
+        """The image the running job works on."""
+        return None if self._image is None else self._image()
+
+    def is_free_for(self, title: str) -> bool:
+        """Whether nothing runs but perhaps an earlier job of the same kind."""
+        return self._job is None or self._title == title
+
+    def run(
+        self,
+        title: str,
+        image: Image | None,
+        start: Callable[[], Steps[Any]],
+        take: Callable[[Any], None],
+        *,
+        quiet: bool = False,
+        asks_model: bool = False,
+    ) -> None:
+        """Start a job; the one before it is no longer wanted.
+
+        Parameters
+        ----------
+        title : str
+            What the annotator calls it.
+        image : napari.layers.Image or None
+            The image it works on, if it works on one.
+        start : callable
+            Returns the generator to run, on the worker thread.
+        take : callable
+            Takes the result, on the GUI thread.
+        quiet : bool
+            For short jobs that come in bursts: no bar in the activity dock.
+        asks_model : bool
+            The job loads the libraries of the model where that has not been done. It takes long
+            then, and gets its bar before: meanwhile both threads want Python's lock.
+        """
+        if self._job is not None:
+            self._job.cancel()
+            self._finish(self._job, quiet=True)
+        job = Job(start)
+        job.on_progress = partial(self._on_progress, job)
+        job.on_result = partial(self._on_result, job, title, take)
+        job.on_error = partial(self._on_error, job, title)
+        self._job, self._title, self._since = job, title, time.monotonic()
+        self._image = None if image is None else weakref.ref(image)
+        submit = partial(shared_worker().submit, job)
+        if not quiet:
+            self._activity = Activity(title, self.cancel)
+            self.status.emit(f"{title}: starting ...")
+        self.busy.emit(True)
+        if self._activity is not None and asks_model and pending():
+            self._activity.begin(Progress(0, 0, LOADING), submit)
+        else:
+            submit()
+
+    def cancel(self) -> bool:
+        """Stop the running job at its next step.
+
+        Returns
+        -------
+        bool
+            Whether one was running.
+        """
+        job = self._job
+        if job is None:
+            return False
+        job.cancel()
+        self._finish(job)
+        return True
+
+    def fail(self, title: str, error: Exception) -> None:
+        """Say that something went wrong after a job's end."""
+        self.failed.emit(notices.sentence(error, title), error)
+
+    def _on_progress(self, job: Job, progress: Progress) -> None:
+        if self._activity is None:
+            return
+        if self._latest is None:
+            slow = time.monotonic() - self._since > LONG
+            QTimer.singleShot(3 * PACE if slow else PACE, partial(self._show_latest, job))
+        self._latest = progress
+
+    def _show_latest(self, job: Job) -> None:
+        """Say where the job is now; what it passed since the last sentence is not told."""
+        if self._job is not job or self._latest is None or self._activity is None:
+            return
+        progress, self._latest = self._latest, None
+        self.status.emit(f"{progress.stage} ...")
+        self._activity.show(progress)
+
+    def _on_result(self, job: Job, title: str, take: Callable[[Any], None], value: Any) -> None:
+        self._finish(job)
+        try:
+            take(value)
+        except Exception as error:
+            self.fail(title, error)
+
+    def _on_error(self, job: Job, title: str, error: BaseException) -> None:
+        self._finish(job)
+        self.failed.emit(notices.sentence(error, title), error)
+
+    def _finish(self, job: Job, *, quiet: bool = False) -> None:
+        if self._job is not job:
+            return
+        self._job = self._image = self._latest = None
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+        if not quiet:
+            self.busy.emit(False)

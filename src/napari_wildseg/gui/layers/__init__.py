@@ -1,0 +1,1 @@
+"""Label and image layers: made, styled, written to as one undo step."""

@@ -1,0 +1,449 @@
+"""The two label layers of each image in a viewer: made, found, dressed, listened to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from psygnal import Signal
+
+from napari_wildseg.gui.annotation.brush_strokes import brushed
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
+from napari_wildseg.gui.annotation.provenance import KEY, Provenance
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
+from napari_wildseg.gui.early_visual import make_ahead
+from napari_wildseg.gui.layers.display import Plane, current_plane, level_shape
+from napari_wildseg.gui.layers.label_pair import (
+    LABELS_SUFFIX,
+    PSEUDO_SUFFIX,
+    align,
+    dress,
+    make_labels,
+    read_plane,
+    set_visible,
+)
+from napari_wildseg.gui.layers.selecting import no_status, select
+from napari_wildseg.gui.new_layer import add_in_turns
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.annotation.decisions import Plan
+
+
+PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""Events of an image that says it lies elsewhere now; its labels follow."""
+SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
+FILL = {LABELS: 0, PSEUDO: 0}
+"""What a new label layer holds. Zeros take no memory before something else is written."""
+
+SCANNED = 1_000_000_000
+"""Bytes of a label layer that is looked through after each stroke, in the background."""
+
+
+class LabelLayers:
+    """Keeps the label layers of the sessions in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    sessions : SessionStore
+        Whose layers.
+    """
+
+    edited = Signal(ImageSession, object)
+    """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
+    spread = Signal(ImageSession, object, object)
+    """Pixels may have changed in any plane: the tracked layer, and a plane like them."""
+    travelled = Signal(ImageSession, str)
+    """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
+    told = Signal(str)
+    """A sentence for the annotator."""
+    brought_back = Signal(ImageSession, object)
+    """An undo or a redo brought back pixels of classes that were removed; their label values."""
+    label_selected = Signal(ImageSession, int)
+
+    def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
+        self._viewer = viewer
+        self._sessions = sessions
+
+    def there(self, layer: Layer | None) -> bool:
+        """Whether a layer is in the viewer."""
+        return layer is not None and layer in self._viewer.layers
+
+    def tracked(self, session: ImageSession, image: Image, kind: str) -> TrackedLayer:
+        """Return one of the two layers of an image, made anew if it was deleted."""
+        tracked = session.tracked.get(kind)
+        if tracked is not None and self.there(tracked.layer):
+            return tracked
+        layer = self._new(session, image, kind)
+        tracked = self._track(session, kind, layer)
+        self._prepare(layer)
+        with no_status(self._viewer):
+            self._viewer.add_layer(layer)
+        self._listen(tracked, layer)
+        return tracked
+
+    def make(self, session: ImageSession, image: Image, kind: str, plan: Plan) -> Labels:
+        """Return one of the two layers of an image with a result in it, for `add`.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        image : napari.layers.Image
+            The image.
+        kind : str
+            `LABELS` or `PSEUDO`.
+        plan : Plan
+            Made from `Standing.blank`.
+        """
+        return self._new(session, image, kind, plan.fresh)
+
+    def make_ahead(self, layer: Labels, then: Callable[[], object]) -> None:
+        """Call something some turns of the event loop later, when a layer is ready for `add`."""
+        make_ahead(self._viewer, layer, then)
+
+    def add(
+        self,
+        session: ImageSession,
+        image: Image,
+        kind: str,
+        layer: Labels,
+        plane: Plane,
+        plan: Plan,
+        *,
+        visible: bool,
+        then: Callable[[], object],
+    ) -> None:
+        """Add one of the two layers of an image that is not there yet.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+        image : napari.layers.Image
+            The image.
+        kind : str
+            `LABELS` or `PSEUDO`.
+        layer : napari.layers.Labels
+            From `make`.
+        plane : Plane
+            Where the result belongs.
+        plan : Plan
+            What `make` was told.
+        visible : bool
+            Whether the layer is shown.
+        then : callable
+            Called some turns of the event loop later, when napari has drawn it. It is in the
+            viewer, and listened to, when this returns.
+        """
+        tracked = self._track(session, kind, layer)
+        # Before napari draws it: there is nothing to go back to, and no history to pay for.
+        tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
+        self._prepare(layer, visible=visible)
+        add_in_turns(self._viewer, layer, then)
+        self._listen(tracked, layer)
+
+    def dress(self, session: ImageSession) -> None:
+        """Give the layers of an image the names and colours of its classes."""
+        for tracked in session.tracked.values():
+            if tracked.layer is not None:
+                # Setting colours refreshes the layer; that is no undo.
+                tracked.writing = True
+                try:
+                    dress(tracked.layer, session.classes, session.hidden)
+                finally:
+                    tracked.writing = False
+
+    def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
+        """Show the refined labels, and the pseudo-labels only where they are worked on.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image.
+        refined : bool
+            Whether refined labels are what is worked on.
+        """
+        labels, pseudo = session.layer(LABELS), session.layer(PSEUDO)
+        if pseudo is not None:
+            set_visible(pseudo, not (refined and self.there(labels)))
+        if labels is not None:
+            set_visible(labels, True)
+
+    def to_paint(self, session: ImageSession) -> Labels | None:
+        """Return the layer the annotator works in: the active one, else the topmost in view."""
+        active = self._viewer.layers.selection.active
+        ours = [layer for layer in session.label_layers() if self.there(layer)]
+        if active in ours:
+            return active
+        visible = [layer for layer in ours if layer.visible]
+        return (visible or ours or [None])[-1]
+
+    def activate(self, session: ImageSession, label: int) -> None:
+        """Select the layer to paint in, and a label of it."""
+        layer = self.to_paint(session)
+        if layer is None:
+            return
+        select(self._viewer, layer)
+        ids = [info.id for info in session.classes]
+        if ids:
+            layer.selected_label = label if label in ids else ids[0]
+
+    @staticmethod
+    def _new(
+        session: ImageSession,
+        image: Image,
+        kind: str,
+        data: NDArray[np.uint8] | None = None,
+    ) -> Labels:
+        return make_labels(
+            image,
+            image.name + SUFFIX[kind],
+            session.classes,
+            hidden=session.hidden,
+            data=data,
+        )
+
+    def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:
+        """Take a layer that is in the viewer as the labels of an image, in its place."""
+        session.tracked[LABELS] = tracked
+        self._follow(session)
+        provenance = layer.metadata[KEY] = Provenance(session, tracked)
+        provenance.array = layer.data
+        self._listen(tracked, layer)
+        if np.iinfo(layer.data.dtype).max < UNLABELLED:
+            layer.data = layer.data.astype(np.int16)
+
+    def _follow(self, session: ImageSession) -> None:
+        image = session.image
+        if image is None or session.followed:
+            return
+        session.followed = True
+        for name in PLACE_EVENTS:
+            getattr(image.events, name).connect(self._on_image_moved)
+
+    def _track(self, session: ImageSession, kind: str, layer: Labels) -> TrackedLayer:
+        self._follow(session)
+        tracked = session.tracked[kind] = TrackedLayer(layer, FILL[kind])
+        provenance = layer.metadata[KEY] = Provenance(session, tracked)
+        provenance.array = layer.data
+        return tracked
+
+    @staticmethod
+    def _prepare(layer: Labels, *, visible: bool = True) -> None:
+        # napari slices no hidden layer, and its thumbnail would show nothing.
+        layer.refresh()
+        set_visible(layer, visible)
+
+    def _listen(self, tracked: TrackedLayer, layer: Labels) -> None:
+        tracked.watch_history()
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_refresh)
+        layer.events.selected_label.connect(self._on_label_selected)
+        layer.events.data.connect(self._on_data)
+        # Before napari's own: a stroke begins on whole results.
+        layer.mouse_drag_callbacks.insert(0, self._on_drag)
+
+    def resume(self, session: ImageSession) -> bool:
+        """Go on with the label layers that a closed widget left in the viewer.
+
+        Parameters
+        ----------
+        session : ImageSession
+            The image's session.
+
+        Returns
+        -------
+        bool
+            Whether all of them are still there; those that are not are no longer the session's.
+        """
+        left = dict(session.tracked)
+        session.tracked = {kind: t for kind, t in left.items() if self.there(t.layer)}
+        for tracked in session.tracked.values():
+            assert tracked.layer is not None
+            self._follow(session)
+            self._listen(tracked, tracked.layer)
+            # Nobody listened meanwhile.
+            for plane in [p for p in self._in_view(session) if tracked.layer.ndim > 2]:
+                self._spread(session, tracked, [plane])
+        return len(left) == len(session.tracked)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for session in self._sessions:
+            if session.image is not None and session.followed:
+                session.followed = False
+                for name in PLACE_EVENTS:
+                    getattr(session.image.events, name).disconnect(self._on_image_moved)
+            for layer in session.label_layers():
+                layer.events.paint.disconnect(self._on_paint)
+                layer.events.set_data.disconnect(self._on_refresh)
+                layer.events.selected_label.disconnect(self._on_label_selected)
+                layer.events.data.disconnect(self._on_data)
+                if self._on_drag in layer.mouse_drag_callbacks:
+                    layer.mouse_drag_callbacks.remove(self._on_drag)
+
+    def _on_image_moved(self, event: Any) -> None:
+        session = self._sessions.get(event.source)
+        for tracked in () if session is None else session.tracked.values():
+            if tracked.layer is not None:
+                tracked.writing = True
+                try:
+                    align(tracked.layer, event.source)
+                finally:
+                    tracked.writing = False
+
+    def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Follow the brush: what it passed over and is right already is confirmed."""
+        owner = self._sessions.owner_of(layer)
+        if owner is not None:
+            owner[1].settle()
+        mode, dims = str(layer.mode), self._viewer.dims
+        session = None if owner is None else owner[0]
+        if owner is None or session is None or session.image is None or dims.ndisplay != 2:
+            return
+        # The right button of the brush encircles, and with Alt held napari sizes the brush.
+        encircles = mode == "paint" and event.button == 2
+        if mode not in ("paint", "erase") or encircles or layer.cursor == "circle_frozen":
+            return
+        tracked = owner[1]
+        label = int(layer.selected_label) if mode == "paint" else 0
+        path = [layer.world_to_data(event.position)]
+        tracked.in_stroke = True
+        try:
+            yield
+            while event.type == "mouse_move":
+                path.append(layer.world_to_data(event.position))
+                yield
+        finally:
+            tracked.in_stroke = False
+        if layer.mouse_pan:  # the canvas was moved while an outline was being drawn
+            return
+        offset = len(dims.order) - layer.ndim
+        order = [axis - offset for axis in dims.order if axis >= offset]
+        axes = order[-layer.n_edit_dimensions :]
+        box, covered = brushed(layer.data.shape, path, layer.brush_size, layer.scale, axes)
+        planes = self._confirm(tracked, order[-2:], box, covered, label)
+        if planes:
+            tracked.edits += 1
+            self.edited.emit(session, planes)
+
+    @staticmethod
+    def _confirm(
+        tracked: TrackedLayer,
+        displayed: Sequence[int],
+        box: tuple[slice, ...],
+        covered: NDArray[np.bool_],
+        label: int,
+    ) -> list[Plane]:
+        """Keep what the brush covered and holds its label; return the planes where that is."""
+        layer = tracked.layer
+        if layer is None or not covered.size:
+            return []
+        inside = tuple(box[axis] for axis in sorted(displayed))
+        across = [(None,) if a in displayed else range(b.start, b.stop) for a, b in enumerate(box)]
+        found = []
+        for index in itertools.product(*across):
+            plane = Plane(index)
+            data = read_plane(layer, plane)
+            region = np.zeros(data.shape, bool)
+            here = (0 if i is None else i - b.start for i, b in zip(index, box, strict=True))
+            part = Plane(tuple(None if i is None else n for i, n in zip(index, here, strict=True)))
+            region[inside] = covered[part.slices] & (data[inside] == label)
+            if region.any() and tracked.tracker(plane).confirm(region, data):
+                found.append(plane)
+        return found
+
+    def _on_paint(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None and not owner[1].writing:
+            session, tracked = owner
+            tracked.note_paint()
+            layer, here = event.source, self._in_view(session)
+            flat = layer.n_edit_dimensions <= 2 and self._viewer.dims.ndisplay == 2
+            flat = flat and all(tracked.follow(plane) for plane in here)
+            self.edited.emit(session, tracked.painted_in(here if flat else None))
+            # A script may paint in any plane, and so does a brush of three dimensions.
+            if layer.ndim > 2 and (not flat or layer.data.nbytes < SCANNED):
+                self._spread(session, tracked, here)
+
+    def _on_refresh(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None and not owner[1].writing:
+            session, tracked = owner
+            moved = tracked.note_refresh()
+            if moved and tracked.in_history:
+                self.travelled.emit(session, tracked.in_history)
+            # A slider that moves refreshes as well, and must not have a whole stack looked through.
+            here = self._in_view(session)
+            for plane in here:
+                tracked.follow(plane)
+            planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
+            if tracked.replaced():
+                planes.update(tracked.trackers)
+                self._spread(session, tracked, here)
+            planes = {plane for plane in planes if plane in tracked.trackers}
+            if tracked.in_history and session.removed:
+                seen = [labels_in(label_values(read_plane(event.source, p))) for p in planes]
+                if back := set().union(*seen) & set(session.removed):
+                    self.brought_back.emit(session, back)
+            self.edited.emit(session, list(planes))
+
+    def _on_data(self, event: Any) -> None:
+        """Notice that a label layer holds another array: of another type, or another shape."""
+        layer = event.source
+        owner = self._sessions.owner_of(layer)
+        if owner is None:
+            return
+        session, tracked = owner
+        provenance, image = layer.metadata.get(KEY), session.image
+        old = getattr(provenance, "array", None)
+        if provenance is not None:
+            provenance.array = layer.data
+        if image is not None and tuple(layer.data.shape) != level_shape(image):
+            self._set_aside(session, tracked, layer, old)
+        elif np.iinfo(layer.data.dtype).max < UNLABELLED:
+            wider = layer.data.astype(np.int16)
+            if session.layer(PSEUDO) is layer:
+                wider[wider == -1] = UNLABELLED  # what became of it in eight bits with a sign
+            name = layer.data.dtype.name
+            layer.data = wider
+            self.told.emit(
+                f"{layer.name} holds 16 bits a pixel now: {name} has no room for every label."
+            )
+
+    def _set_aside(
+        self, session: ImageSession, tracked: TrackedLayer, layer: Labels, old: Any
+    ) -> None:
+        """Let go of a label layer that does not fit its image any more; decisions are offered."""
+        decided = {p: t.decided(np.asarray(old[p.slices])) for p, t in tracked.trackers.items()}
+        session.tracked = {k: t for k, t in session.tracked.items() if t is not tracked}
+        kept = session.offer_again(decided)
+        offer = f" {kept:,} corrected pixels of before are kept: see Restore above." if kept else ""
+        self.told.emit(
+            f"{layer.name} is not of its image's size any more, so it is left as it is, and "
+            f"Auto-segment makes a new one.{offer}"
+        )
+        self.edited.emit(session, [])
+
+    def _spread(self, session: ImageSession, tracked: TrackedLayer, here: list[Plane]) -> None:
+        tracked.unexplored = True
+        for plane in here:
+            self.spread.emit(session, tracked, next(iter(tracked.trackers), plane))
+
+    def _in_view(self, session: ImageSession) -> list[Plane]:
+        image, dims = session.image, self._viewer.dims
+        return [] if image is None else [current_plane(image, dims.point, dims.order)]
+
+    def _on_label_selected(self, event: Any) -> None:
+        owner = self._sessions.owner_of(event.source)
+        if owner is not None:
+            self.label_selected.emit(owner[0], int(event.source.selected_label))

@@ -1,0 +1,272 @@
+"""Taking a result over into the label layers, with the window answering meanwhile.
+
+Which pixels change, and what of the annotator's work has to stay, is worked out on the worker
+from a note of how things stand (`decisions.py`). If the annotator painted in the meantime, the
+note is stale and the work is done anew; nothing that was painted is ever written over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_wildseg.engine.progress import Progress, Steps, drain
+from napari_wildseg.gui.annotation.decisions import (
+    UNLABELLED,
+    Plan,
+    Standing,
+    Standings,
+    labels_in,
+    only,
+)
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.layers.label_layers import FILL
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_wildseg.gui.annotation.session import ImageSession
+    from napari_wildseg.gui.jobs.engine_jobs import Outcome
+    from napari_wildseg.gui.jobs.runner import Runner
+    from napari_wildseg.gui.layers.display import Plane
+    from napari_wildseg.gui.layers.label_layers import LabelLayers
+
+PATIENCE = 4
+"""So many notes may turn out stale; after that the work is done on the GUI thread."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a result came to.
+
+    Attributes
+    ----------
+    changed : bool
+        Whether a pixel of the labels changed.
+    kept : int
+        How many pixels stayed because the annotator decided them.
+    there : set of int
+        Labels that occur in the result or were painted.
+    """
+
+    changed: bool
+    kept: int
+    there: set[int]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A result on its way into the label layers.
+
+    Attributes
+    ----------
+    title : str
+        Of the run that made it; the takeover is its last part, and can be cancelled with it.
+    session : ImageSession
+        The image's session.
+    plane : Plane
+        Which plane.
+    outcome : Outcome
+        The result. If it has no labels, only the pseudo-labels are written.
+    then : callable
+        Called when all is written.
+    pseudo : bool
+        Make a layer for the pseudo-labels if there is none, and write into it whether they
+        changed or not.
+    shown : bool
+        Whether a new layer of pseudo-labels is shown.
+    """
+
+    title: str
+    session: ImageSession
+    plane: Plane
+    outcome: Outcome
+    then: Callable[[Taken], object]
+    pseudo: bool = True
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    plans: dict[str, Plan]
+    taken: Taken
+    pseudo_labels: NDArray[np.uint8]
+    ids: frozenset[int]
+    """The classes there were when this was worked out."""
+
+
+class Takeover:
+    """Puts results into label layers.
+
+    Parameters
+    ----------
+    runner : Runner
+        Runs the part that takes time.
+    layers : LabelLayers
+        The layers of the viewer.
+    """
+
+    def __init__(self, runner: Runner, layers: LabelLayers) -> None:
+        self._runner = runner
+        self._layers = layers
+        self.writing = False
+        """Whether a result is being written, over several turns of the event loop."""
+
+    def start(self, arrival: Arrival, patience: int = PATIENCE) -> None:
+        """Take a result over, unless its image is gone.
+
+        Parameters
+        ----------
+        arrival : Arrival
+            The result.
+        patience : int
+            How often the annotator may change something in the meantime.
+        """
+        image, session = arrival.session.image, arrival.session
+        if not self._layers.there(image):
+            return
+        there = session.layer(PSEUDO) is not None
+        before = session.plane_state(arrival.plane).pseudo_labels if not arrival.pseudo else None
+        # The run's own note first: of a large plane, a new one is a copy of a hundred megabytes.
+        noted = arrival.outcome.standings if patience == PATIENCE else None
+        steps = partial(
+            _fit_steps,
+            arrival.outcome,
+            noted or session.standings(arrival.plane),
+            session.ids,
+            pseudo=arrival.pseudo or there,
+            before=before,
+        )
+        if not patience:
+            self._write(arrival, drain(steps()))
+            return
+        check = partial(self._check, arrival, patience)
+        self._runner.run(arrival.title, image, steps, check, quiet=True)
+
+    def _check(self, arrival: Arrival, patience: int, fitted: _Fitted) -> None:
+        if all(self._holds(arrival, fitted, kind) for kind in fitted.plans):
+            self._write(arrival, fitted)
+        else:
+            self.start(arrival, patience - 1)
+
+    def _holds(self, arrival: Arrival, fitted: _Fitted, kind: str) -> bool:
+        """Whether nothing that a plan rests on has changed since it was made."""
+        tracked, standing = arrival.session.tracked.get(kind), fitted.plans[kind].standing
+        there = tracked is not None and self._layers.there(tracked.layer)
+        if there != standing.there or not fitted.ids <= arrival.session.ids:
+            return False
+        return tracked is None or not there or tracked.stands(arrival.plane, standing)
+
+    def _write(self, arrival: Arrival, fitted: _Fitted) -> None:
+        if not self._layers.there(arrival.session.image):
+            return
+        arrival.session.plane_state(arrival.plane).pseudo_labels = fitted.pseudo_labels
+        self.writing = True
+        self._runner.busy.emit(True)
+        self._next(arrival, fitted, list(fitted.plans))
+
+    def _next(
+        self,
+        arrival: Arrival,
+        fitted: _Fitted,
+        kinds: list[str],
+        error: Exception | None = None,
+    ) -> None:
+        """Write one layer after the other."""
+        session, plane, image = arrival.session, arrival.plane, arrival.session.image
+        if error is not None or image is None or not kinds:
+            self._end()
+            if error is not None:
+                self._runner.fail(arrival.title, error)
+            elif image is not None:
+                arrival.then(fitted.taken)
+            return
+        kind, rest = kinds[0], kinds[1:]
+        plan = fitted.plans[kind]
+        if not self._holds(arrival, fitted, kind):
+            self._again(arrival)
+        elif plan.standing.there:
+            session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, fitted, rest))
+        else:
+            # napari takes a while for a new layer; the window answers before each part of it.
+            layer = self._layers.make(session, image, kind, plan)
+            look = (session.classes, session.hidden)
+            self._layers.make_ahead(layer, partial(self._add, arrival, fitted, kinds, layer, look))
+
+    def _again(self, arrival: Arrival) -> None:
+        """Start anew: somebody painted, or removed a class, while a layer was written."""
+        self._end()
+        self.start(arrival, PATIENCE - 1)
+
+    def _end(self) -> None:
+        self.writing = False
+        self._runner.busy.emit(self._runner.running)
+
+    def _add(
+        self,
+        arrival: Arrival,
+        fitted: _Fitted,
+        kinds: list[str],
+        layer: Labels,
+        look: tuple[object, ...],
+    ) -> None:
+        """Add a new layer, unless what happened since it was made is against it."""
+        session, image = arrival.session, arrival.session.image
+        kind, rest = kinds[0], kinds[1:]
+        if image is None or not self._layers.there(image):
+            self._end()  # there is nothing left to show it on
+        elif not self._holds(arrival, fitted, kind):
+            self._again(arrival)
+        else:
+            self._layers.add(
+                session,
+                image,
+                kind,
+                layer,
+                arrival.plane,
+                fitted.plans[kind],
+                visible=arrival.shown or kind == LABELS,
+                then=partial(self._next, arrival, fitted, rest),
+            )
+            if look != (session.classes, session.hidden):
+                self._layers.dress(session)
+
+
+def _fit_steps(
+    outcome: Outcome,
+    standings: Standings,
+    ids: frozenset[int],
+    *,
+    pseudo: bool,
+    before: NDArray[np.uint8] | None,
+) -> Steps[_Fitted]:
+    """Plan how to show a result; ``before`` are pseudo-labels that need not be shown again."""
+    yield Progress(0, 1, "Fitting the result in")
+    # A class that was removed during the run has no row any more, so it gets no pixels.
+    pseudo_labels = only(outcome.pseudo_labels, ids, UNLABELLED)
+    labels = None if outcome.labels is None else only(outcome.labels, ids, 0)
+    outcome = replace(outcome, pseudo_labels=pseudo_labels, labels=labels)
+    decided = standings.decided()
+    wanted = {}
+    if pseudo and (before is None or not np.array_equal(before, outcome.pseudo_labels)):
+        wanted[PSEUDO] = outcome.pseudo_labels
+    if outcome.labels is not None:
+        wanted[LABELS] = outcome.labels
+    plans = {}
+    for kind, automatic in wanted.items():
+        yield Progress(0, 1, "Fitting the result in")
+        shape = (automatic.shape[0], automatic.shape[1])
+        standing = standings.layers.get(kind) or Standing.blank(shape, FILL[kind])
+        plans[kind] = standing.plan(automatic, decided if kind == LABELS else None)
+    there = labels_in(outcome.pseudo_labels if outcome.labels is None else outcome.labels)
+    kept = 0
+    if decided is not None:
+        kept = int(np.count_nonzero(decided != UNLABELLED))
+        there |= labels_in(decided)
+    changed = LABELS in plans and plans[LABELS].changes
+    return _Fitted(plans, Taken(changed, kept, there), pseudo_labels, ids)

@@ -1,0 +1,214 @@
+"""The same classes over many images: a batch beside the window."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+)
+
+from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
+from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.sections.section import Folded, Section
+
+SAME = "all classes above"
+PRESENT = "classes above, if present"
+AUTO = "what the model finds"
+FILE = "a file of labels ..."
+FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
+
+
+class AdvancedBatch(Section):
+    """What few batches need."""
+
+    title: ClassVar[str] = "Advanced"
+    about: ClassVar[str] = "Labels that are right already, and other machines to work on."
+
+    def build(self) -> None:
+        """Make the controls."""
+        self.corrected = self.line(
+            "batch_corrected",
+            "A folder of label files that are right already, named as the images are, or the\n"
+            "output of another batch that was reviewed. They are kept, and in a stack carried to\n"
+            "the other planes.",
+        )
+        self.scheduler = self.line(
+            "batch_scheduler",
+            "Let the workers of a Dask scheduler do it, for example tcp://host:8786, or local:4\n"
+            "for four processes on this machine. Empty: this machine's cores.",
+        )
+        self.scheduler.setPlaceholderText("this machine")
+        form = QFormLayout()
+        form.setContentsMargins(12, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Corrected", self.with_browse(self.corrected, "The folder of right labels"))
+        form.addRow("Scheduler", self.scheduler)
+        self.column.addLayout(form)
+
+
+class BatchSection(Section):
+    """What to run over, where to, and how far it is."""
+
+    title: ClassVar[str] = "Batch"
+    about: ClassVar[str] = "Segment a folder of images into a data set."
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.process = BatchProcess(self)
+        self.process.progressed.connect(self._show)
+        self.process.finished.connect(self._ended)
+        self.source = self.line(
+            "batch_source", "A folder of images, or a pattern such as photos/*.jpg."
+        )
+        self.folder = self.line(
+            "batch_folder", "Where labels and report go. A batch that stopped there goes on."
+        )
+        self.labels = QComboBox(self)
+        self.labels.setObjectName("batch_labels")
+        self.labels.addItems([SAME, PRESENT, AUTO, FILE])
+        self.labels.setToolTip(
+            "Which classes to look for in an image: all of the table; those of the table that the\n"
+            "model finds there; those of COCO's 80 that it finds; or those that a file lists."
+        )
+        self.labels.activated.connect(lambda _: self._ask_for_file())
+        self.format = QComboBox(self)
+        self.format.setObjectName("batch_format")
+        self.format.addItems(FORMATS)
+        self.format.setToolTip("How the labels are written: a file an image, or a data set.")
+        for box in (self.labels, self.format):
+            box.setMinimumContentsLength(6)
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Images", self.with_browse(self.source, "The folder of images"))
+        form.addRow("Find", self.labels)
+        form.addRow("Output", self.with_browse(self.folder, "The folder for the labels"))
+        form.addRow("Format", self.format)
+        self.start = self.button(
+            "batch_start",
+            "Run batch",
+            "Segment every image, in a process of its own: the window stays free.",
+            self.run,
+        )
+        self.stop = self.button(
+            "batch_stop",
+            "Stop",
+            "Stop now; what is done stays, and the next run goes on from there.",
+            self.process.stop,
+            enabled=False,
+        )
+        self.bar = QProgressBar(self)
+        self.bar.setObjectName("batch_progress")
+        self.bar.setToolTip("How many images of the batch are done.")
+        self.bar.hide()
+        self.advanced = AdvancedBatch(self.controller, self)
+        row = QHBoxLayout()
+        row.addWidget(self.start)
+        row.addWidget(self.stop)
+        self.column.addLayout(form)
+        self.column.addWidget(Folded(self.advanced, self))
+        self.column.addLayout(row)
+        self.column.addWidget(self.bar)
+        self.destroyed.connect(self.process.stop)
+
+    def run(self) -> None:
+        """Start the batch that the controls describe, or say what is missing."""
+        source, folder = _typed(self.source), _typed(self.folder)
+        chosen = self.labels.currentText()
+        classes = self.controller.classes
+        if not source or not folder:
+            self.controller.tell("Choose the folder of images and the output folder first.")
+            return
+        if chosen in (SAME, PRESENT) and not classes:
+            self.controller.tell("Type the classes to look for first.")
+            return
+        typed = as_labels(classes)
+        labels = {SAME: typed, PRESENT: typed, AUTO: "auto"}.get(chosen, chosen)
+        request = BatchRequest(
+            source,
+            labels,
+            Path(folder),
+            self.format.currentText(),
+            model=self.controller.model,
+            views=self.controller.settings.views,
+            threshold=self.controller.threshold,
+            if_present=chosen == PRESENT,
+            corrected=_typed(self.advanced.corrected),
+            scheduler=self.advanced.scheduler.text().strip(),
+        )
+        self._failed = 0
+        self._running(True)
+        self.unfold_asked.emit()  # the bar has come, and is to be seen
+        self.bar.setRange(0, 0)
+        self.bar.setFormat("Starting ...")
+        self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")
+        self.process.start(request)
+
+    def _show(self, progress: dict[str, Any]) -> None:
+        done, total = int(progress["done"]), int(progress["total"])
+        self._failed = int(progress["failed"])
+        rate, left = progress["images_per_second"], progress["seconds_left"]
+        text = f"{done} of {total}"
+        if rate is None:
+            text = f"{text}: {progress['stage']}"
+        else:
+            minutes, seconds = divmod(round(left or 0), 60)
+            text = f"{text}, {rate:.1f}/s, {minutes}:{seconds:02} left"
+        if self._failed:
+            text += f", {self._failed} failed"
+        self.bar.setRange(0, max(1, total))
+        self.bar.setValue(done)
+        self.bar.setFormat(text)
+        self.bar.setToolTip(plain(text))
+
+    def _ended(self, well: bool, reason: str) -> None:
+        self._running(False)
+        if well:
+            self.bar.hide()
+            images = counted(self._failed, "image", "images")
+            failed = f" {images} failed: see report.csv." if self._failed else ""
+            self.controller.status.emit(
+                f"The batch is done.{failed} Review steps through the images, the most uncertain "
+                "first."
+            )
+            self.controller.batch_done.emit(_typed(self.folder))
+        elif reason:
+            self.controller.tell(f"The batch ended: {reason}")
+        else:
+            self.controller.status.emit(
+                "The batch was stopped. Run it again to go on from where it is."
+            )
+
+    def _running(self, runs: bool) -> None:
+        self.start.setEnabled(not runs)
+        self.stop.setEnabled(runs)
+        self.bar.setVisible(runs or self.bar.isVisible())
+
+    def _ask_for_file(self) -> None:
+        """Ask for a file of labels where that is what was chosen."""
+        if self.labels.currentText() != FILE:
+            return
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Labels of each image", self.source.text(), "Labels (*.csv *.json)"
+        )
+        if name:
+            self.labels.insertItem(self.labels.count() - 1, name)
+            self.labels.setCurrentIndex(self.labels.count() - 2)
+        else:
+            self.labels.setCurrentText(SAME)
+
+
+def _typed(line: QLineEdit) -> str:
+    """Return the path in a line, with ``~`` as a shell would have it."""
+    text = line.text().strip()
+    return os.path.expanduser(text)  # noqa: PTH111 - a pattern is no path

@@ -1,0 +1,99 @@
+"""What to do with corrections: refine with them, confirm what is right, release them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton
+
+from napari_wildseg.gui.sections.section import Section
+
+REFINE_KEY = "Alt+R"
+NEAR_KEY = "Alt+N"
+CONFIRM_KEY = "Alt+K"
+CHANGES_KEY = "Alt+D"
+"""Free in napari, as `AUTO_SEGMENT_KEY` is."""
+
+
+class EditSection(Section):
+    """Refine, confirm, and the menu of everything less common."""
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        controller = self.controller
+        self.refine = self.button(
+            "refine",
+            "Refine",
+            f"Redo the labels from what you painted ({REFINE_KEY}). Every painted pixel is kept;\n"
+            "Ctrl+Z in the labels layer brings back the state before.",
+            controller.refine,
+        )
+        self.shortcut(REFINE_KEY, controller.refine)
+        distance = controller.settings.near_distance
+        self.near_strokes = self.button(
+            "near_strokes",
+            "Near strokes",
+            f"Refine, but change nothing farther than {distance} pixels from what you painted\n"
+            f"since the last result ({NEAR_KEY}). The distance is set in the preferences.",
+            controller.refine_near,
+        )
+        self.shortcut(NEAR_KEY, controller.refine_near)
+        self.confirm_region = self.button(
+            "confirm_region",
+            "Confirm",
+            "Keep the selected class as it is: Refine will not change its pixels.\n"
+            f"{CONFIRM_KEY} confirms only the region under the mouse cursor.",
+            controller.confirm_class,
+        )
+        self.shortcut(CONFIRM_KEY, controller.confirm_at_cursor)
+
+        self.more = QToolButton(self)
+        self.more.setObjectName("more")
+        self.more.setAccessibleName("More actions")
+        self.more.setText("\u22ee")
+        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.more.setToolTip("More: relevance map, colour, releasing corrections.")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu = QMenu(self)
+        self.menu.setToolTipsVisible(True)
+        self.more.setMenu(self.menu)
+        self.menu_action(
+            "confirm_at_cursor",
+            f"Confirm region under the cursor ({CONFIRM_KEY})",
+            "Keep the connected region under the mouse cursor as it is.",
+            controller.confirm_at_cursor,
+        )
+        self.menu_action(
+            "release_corrections",
+            "Release all corrections in view",
+            "Let the next Refine decide every pixel again.",
+            controller.release_corrections,
+        )
+        self.show_changes = self.button(
+            "show_changes",
+            "Show changes",
+            f"Put what the last Refine changed over the image ({CHANGES_KEY}), in the colours of "
+            "the\nnew classes, until the next action.",
+            controller.shown_changes.toggle,
+        )
+        self.shortcut(CHANGES_KEY, controller.shown_changes.toggle)
+
+        for controls in (
+            (self.refine, self.near_strokes),
+            (self.show_changes, self.confirm_region),
+        ):
+            row = QHBoxLayout()
+            row.setSpacing(4)
+            for control in controls:
+                row.addWidget(control, 1)
+            self.column.addLayout(row)
+        row.addWidget(self.more)
+
+    def fill_menu(self, groups: Iterable[Iterable[QAction]]) -> None:
+        """Put the actions of all sections into the menu, a line between two groups."""
+        for group in groups:
+            actions = list(group)
+            if actions and not self.menu.isEmpty():
+                self.menu.addSeparator()
+            self.menu.addActions(actions)

@@ -1,0 +1,150 @@
+"""Which image is worked on, by which model; and what an earlier session left for it."""
+
+from __future__ import annotations
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
+
+from napari_wildseg.gui import model_list
+from napari_wildseg.gui.controls.bars import LeftOverBar, NotKeptBar
+from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
+from napari_wildseg.gui.notices import listed
+from napari_wildseg.gui.sections.section import Section
+
+
+class ImageSection(Section):
+    """The image, the model, and corrections found from an earlier session."""
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.image = ComboBox(choices=self._choices, nullable=True, name="image")
+        self.image.native.setObjectName("image")
+        self.image.tooltip = (
+            "The image to segment, as it is displayed. Of a stack, the plane in view is segmented; "
+            "additive channels on the same spot are taken together."
+        )
+        self.image.changed.connect(self.controller.choose_image)
+
+        self.model = QComboBox(self)
+        self.model.setObjectName("model")
+        self.model.setEditable(True)
+        self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.model.addItems(model_list.choices(self.controller.model))
+        self.model.setCurrentText(self.controller.model)
+        self.model.setToolTip(
+            "The image-text model. The starter is built in and needs no download; it is loaded\n"
+            "when it is first used. Other model strings can be typed: NAME/TAG of open_clip,\n"
+            "local-dir:FOLDER or the path of a checkpoint."
+        )
+        self.model.activated.connect(lambda _: self.take_model())
+        editor = self.model.lineEdit()
+        assert editor is not None
+        editor.editingFinished.connect(self.take_model)
+        for box in (self.image.native, self.model):
+            # A long layer name must not widen the dock.
+            box.setMinimumContentsLength(6)
+            box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+        self.controller.settings_restored.connect(
+            lambda: self.model.setCurrentText(self.controller.model)
+        )
+
+        self.left_over = LeftOverBar(self)
+        self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
+        self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())
+        self.controller.classes_changed.connect(self._offer_left_over)
+        self.not_kept = NotKeptBar(self)
+        self._watch = QTimer(self)
+        self._watch.setInterval(100)
+        self._watch.timeout.connect(self._step)
+        self.controller.safekeeping.began.connect(self._keep_watch)
+        self.controller.image_chosen.connect(self._show_chosen)
+
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Image", self.image.native)
+        form.addRow("Model", self.model)
+        self.column.addLayout(form)
+        self.column.addWidget(self.left_over)
+        self.column.addWidget(self.not_kept)
+
+    def reset_choices(self) -> None:
+        """List the images there are now; the chosen one stays chosen, whatever its name."""
+        chosen = self.controller.image
+        layers = [layer for _, layer in self._choices()]
+        with self.image.changed.blocked():
+            self.image.reset_choices()
+            if chosen not in layers:
+                chosen = layers[-1] if layers else None
+            self.image.value = chosen
+        self.controller.choose_image(chosen)
+
+    def consider(self, layer: object) -> None:
+        """Go on to an image that was just opened, unless there is work left on the one before."""
+        controller, before = self.controller, self.controller.image
+        if before is None or layer is before or not self._is_offered(layer):
+            return
+        assert isinstance(layer, Image)
+        together = channels_of(layer, controller.viewer.layers)
+        session = controller.session
+        if before in together:
+            controller.say_what_next()  # it names the channels
+        elif controller.working or (session is not None and session.unsaved):
+            names = listed([f'"{channel.name}"' for channel in together])
+            which = "choose one of them" if len(together) > 1 else "choose it"
+            controller.status.emit(f"To work on {names}, {which} under Image.")
+        else:
+            self._go_on_to(layer)
+
+    def _go_on_to(self, layer: Image) -> None:
+        with self.image.changed.blocked():
+            self.image.value = layer
+        self.controller.choose_image(layer)
+
+    def take_model(self) -> None:
+        """Use the model that was typed or chosen."""
+        name = self.model.currentText().strip() or model_list.OFFERED[0]
+        self.model.setCurrentText(name)
+        if name != self.controller.model:
+            self.controller.model = name
+            self.controller.status.emit(f"The next Auto-segment uses {name}.")
+
+    def _show_chosen(self) -> None:
+        """Show what was chosen elsewhere."""
+        self.reset_choices()
+        self.model.setCurrentText(self.controller.model)
+
+    def _choices(self, _widget: object = None) -> list[tuple[str, Image]]:
+        return [
+            (layer.name, layer)
+            for layer in self.controller.viewer.layers
+            if self._is_offered(layer)
+        ]
+
+    @staticmethod
+    def _is_offered(layer: object) -> bool:
+        return isinstance(layer, Image) and layer.metadata.get("wildseg") != RELEVANCE
+
+    def _keep_watch(self) -> None:
+        if not self._watch.isActive():
+            self._watch.start()
+
+    def _step(self) -> None:
+        """Go on with keeping corrections; say so where they cannot be kept."""
+        safekeeping = self.controller.safekeeping
+        if not safekeeping.step():
+            self._watch.stop()
+        trouble, before = safekeeping.trouble, not self.not_kept.isHidden()
+        self.not_kept.tell(trouble)
+        if trouble and not before:
+            self.controller.tell(self.not_kept.text())
+        elif before and not trouble:
+            self.controller.status.emit("Your corrections are kept safe again.")
+
+    def _offer_left_over(self) -> None:
+        session = self.controller.session
+        self.left_over.offer([] if session is None else session.left_over)

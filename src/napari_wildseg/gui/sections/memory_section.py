@@ -1,0 +1,156 @@
+"""The line that says what was learned from earlier images, and what can be done about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QMessageBox,
+    QSizePolicy,
+    QToolButton,
+)
+
+from napari_wildseg.gui.actions.learned_classes import described
+from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.sections.section import Section
+
+FILES = "Class memories (*.wildmemory)"
+
+_ABOUT = (
+    "What finished and corrected images teach about the classes of the next ones.\n"
+    "An image is remembered when it is exported, accepted in Review, or finished in this menu.\n"
+    "Off: nothing is used and nothing is added."
+)
+
+
+class MemorySection(Section):
+    """A switch with the number of images, and a menu."""
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        memory = self.controller.memory
+        self.switch = QCheckBox(self)
+        self.switch.setObjectName("memory")
+        self.switch.setChecked(memory.enabled)
+        # In a narrow dock the end of the line is cut off, and nothing scrolls sideways.
+        self.switch.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.switch.setMinimumWidth(150)
+        self.switch.toggled.connect(memory.switch)
+        self.more = QToolButton(self)
+        self.more.setObjectName("memory_more")
+        self.more.setAccessibleName("What was learned")
+        self.more.setText("\u22ee")
+        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.more.setToolTip("Finish or forget images, forget classes, memory files.")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu = QMenu(self)
+        self.menu.setToolTipsVisible(True)
+        self.more.setMenu(self.menu)
+        self.finish = self._action(
+            "remember_image",
+            "This image is finished",
+            "Remember it with its labels as they are: all of them are right.",
+        )
+        self.finish.triggered.connect(lambda: self._finish())
+        self.alike = self._action(
+            "memory_alike",
+            "The images are alike",
+            "One finished image is then enough to learn from; else two are needed.",
+        )
+        self.alike.setCheckable(True)
+        self.alike.triggered.connect(memory.say_alike)
+        self.menu.addSeparator()
+        self.forget_image = self._action(
+            "forget_image", "Forget this image", "What it taught is not used any more."
+        )
+        self.forget_image.triggered.connect(lambda: memory.forget_image())
+        self.classes = QMenu("Forget a class", self.menu)
+        self.classes.setObjectName("forget_class")
+        self.classes.setToolTip("What any image taught about a class is not used any more.")
+        self.menu.addMenu(self.classes)
+        self.forget_all = self._action(
+            "forget_all", "Forget everything ...", "Start again without any image."
+        )
+        self.forget_all.triggered.connect(lambda: self._forget_all())
+        self.menu.addSeparator()
+        self.load = self._action(
+            "memory_load",
+            "Start from a memory file ...",
+            "Add what a file holds that was saved here or written by wildseg remember.",
+        )
+        self.load.triggered.connect(lambda: self._load())
+        self.save = self._action(
+            "memory_save",
+            "Save the memory ...",
+            "Features and colours of patches of the images, no image; for another day, for a\n"
+            "batch, or for another annotator.",
+        )
+        self.save.triggered.connect(lambda: self._save())
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.switch, 1)
+        row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignRight)
+        self.column.addLayout(row)
+        memory.changed.connect(self._show)
+        self._show()
+
+    def _action(self, name: str, text: str, tooltip: str) -> QAction:
+        action = QAction(text, self)
+        action.setObjectName(name)
+        action.setToolTip(tooltip)
+        self.menu.addAction(action)
+        return action
+
+    def _show(self) -> None:
+        memory = self.controller.memory
+        known = memory.known
+        if known.images:
+            text = f"Learned from {counted(known.images, 'image', 'images')}"
+        else:
+            text = "Learned from no image"
+        self.switch.setText(f"{text} ..." if memory.learning else text)
+        self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
+        self.alike.setChecked(known.alike)
+        for action in (self.forget_image, self.forget_all, self.save):
+            action.setEnabled(known.images > 0)
+        self.finish.setEnabled(memory.enabled)
+        self.classes.setEnabled(bool(known.classes))
+        self.classes.clear()
+        for name, _, _ in known.classes:
+            action = self.classes.addAction(name)
+            if action is not None:
+                action.triggered.connect(lambda _=False, name=name: memory.forget_class(name))
+
+    def _finish(self) -> None:
+        controller = self.controller
+        session, plane = controller.session, controller.plane
+        if session is None or plane is None or not session.plane_state(plane).segmented:
+            controller.tell("There are no labels to remember yet: press Auto-segment first.")
+            return
+        controller.memory.finish(session, (plane,))
+
+    def _forget_all(self) -> None:
+        images = counted(self.controller.memory.known.images, "image", "images")
+        answer = QMessageBox.question(
+            self, "Class memory", f"Forget what {images} taught? The labels stay."
+        )
+        if answer == QMessageBox.StandardButton.Yes:
+            self.controller.memory.forget_all()
+
+    def _load(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Start from a memory file", "", FILES)
+        if name:
+            self.controller.memory.load(Path(name))
+
+    def _save(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the memory", "", FILES)
+        if name:
+            path = Path(name)
+            self.controller.memory.save(path if path.suffix else path.with_suffix(".wildmemory"))

@@ -1,0 +1,131 @@
+"""The class names: typed, suggested, listed."""
+
+from __future__ import annotations
+
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QHBoxLayout
+
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.gui.controls.bars import SuggestionBar
+from napari_wildseg.gui.controls.class_table import ClassTable
+from napari_wildseg.gui.controls.line_edit import Line
+from napari_wildseg.gui.controls.marks import unfamiliar
+from napari_wildseg.gui.sections.section import Section
+
+
+class NamesSection(Section):
+    """The line to type names in, suggestions, and the class table."""
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        controller = self.controller
+        self.new_class = Line(self)
+        self.new_class.setObjectName("new_class")
+        self.new_class.setAccessibleName("New class names")
+        self.new_class.setPlaceholderText("cat, cup of coffee=cup|mug")
+        self.new_class.setClearButtonEnabled(True)
+        self.new_class.setToolTip(
+            "Type class names, separated by commas, and press Enter.\n"
+            "name=prompt|prompt asks the model for the prompts instead of the name."
+        )
+        self.new_class.returnPressed.connect(self.enter)
+        self.suggest = self.button(
+            "suggest",
+            "Suggest",
+            "Look for names that fit the image and list them below.",
+            controller.suggest,
+        )
+        self.suggestions = SuggestionBar(self)
+        self.suggestions.chosen.connect(controller.add_classes)
+        controller.suggested.connect(self.suggestions.show_names)
+
+        self.table = ClassTable(self)
+        self.table.setToolTip("The classes: click one to paint with it.")
+        self.table.picked.connect(controller.pick_class)
+        self.table.removal_asked.connect(controller.remove_class)
+        self.table.classes.rename_asked.connect(controller.rename_class)
+        self.table.classes.visibility_asked.connect(controller.show_class)
+        self.table.classes.lock_asked.connect(controller.lock_class)
+        controller.class_picked.connect(self.table.select_class)
+        controller.classes_changed.connect(self._show_classes)
+
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.new_class, 1)
+        line.addWidget(self.suggest)
+        self.column.addLayout(line)
+        self.column.addWidget(self.suggestions)
+        self.column.addWidget(self.table, 1)
+        self._add_menu_actions()
+
+    def _add_menu_actions(self) -> None:
+        self.menu_action(
+            "show_relevance",
+            "Show relevance map of the class",
+            "Where the model sees the selected class, as an image layer.",
+            self._show_relevance,
+        )
+        self.menu_action(
+            "change_colour",
+            "Change colour of the class ...",
+            "Choose another colour for the selected class.",
+            self._change_colour,
+        )
+        self.menu_action(
+            "remove_class",
+            "Remove the class",
+            "Take the selected class out; its pixels become background.",
+            self._remove_class,
+        )
+
+    def enter(self) -> bool:
+        """Add the names in the line.
+
+        Returns
+        -------
+        bool
+            False if the annotator was told that they cannot be added.
+        """
+        text = self.new_class.text()
+        if not text.strip():
+            return True
+        added = self.controller.add_classes(text)
+        if added:
+            self.new_class.clear()
+        return added
+
+    def show_areas(self) -> None:
+        """Show which share of the image each class covers."""
+        self.table.classes.show_areas(self.controller.areas())
+
+    def _show_classes(self) -> None:
+        session = self.controller.session
+        hidden = frozenset() if session is None else session.hidden
+        notices = unfamiliar(self.controller.classes, self.controller.model)
+        locked = frozenset() if session is None else session.locked
+        self.table.classes.show(self.controller.classes, hidden, notices, locked)
+        self.table.select_class(self.controller.selected_class)
+        self.suggestions.show_names([] if session is None else session.suggestions)
+        self.suggestions.mark(info.name for info in self.controller.classes)
+
+    def _current(self) -> ClassInfo | None:
+        info = self.table.current_class()
+        if info is None:
+            self.controller.status.emit("Pick a class in the table first.")
+        return info
+
+    def _show_relevance(self) -> None:
+        if (info := self._current()) is not None:
+            self.controller.show_relevance(info.id)
+
+    def _change_colour(self) -> None:
+        if (info := self._current()) is None:
+            return
+        colour = QColorDialog.getColor(QColor(*info.colour), self, f"Colour of {info.name}")
+        if colour.isValid():
+            red, green, blue, _ = colour.getRgb()
+            self.controller.recolour_class(info.id, (red, green, blue))
+
+    def _remove_class(self) -> None:
+        if (info := self._current()) is not None:
+            self.controller.remove_class(info.id)

@@ -1,0 +1,184 @@
+"""What every section of the dock widget has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from qtpy.QtCore import QEvent, Qt, QTimer, Signal
+from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QShortcut,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wildseg.gui.actions.controller import Controller
+from napari_wildseg.gui.controls.line_edit import Line
+
+
+class Section(QWidget):
+    """Controls of one subject, one under the other in `column`.
+
+    A subclass makes its controls in `build`. Importing or making a section must not load a model
+    or torch: the widget opens in a fraction of a second.
+
+    Parameters
+    ----------
+    controller : Controller
+        What carries out what the annotator asks for.
+    parent : QWidget, optional
+        The dock widget.
+    """
+
+    title: ClassVar[str] = ""
+    """The heading under which the section can be folded; those of the main loop have none."""
+    about: ClassVar[str] = ""
+    """Tooltip of the heading."""
+    unfold_asked = Signal()
+    """There is something to do in the section now."""
+
+    def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.controller = controller
+        self.menu_actions: list[QAction] = []
+        """What the section adds to the menu behind the three dots."""
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self.build()
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        raise NotImplementedError
+
+    def button(
+        self,
+        name: str,
+        text: str,
+        tooltip: str,
+        slot: Callable[[], object],
+        *,
+        enabled: bool = True,
+    ) -> QPushButton:
+        """Return a button with an object name and a tooltip, not laid out yet."""
+        button = QPushButton(text, self)
+        button.setObjectName(name)
+        button.setToolTip(tooltip)
+        button.setEnabled(enabled)
+        button.clicked.connect(lambda: slot())
+        return button
+
+    def menu_action(
+        self, name: str, text: str, tooltip: str, slot: Callable[[], object]
+    ) -> QAction:
+        """Add an entry to the menu behind the three dots."""
+        action = QAction(text, self)
+        action.setObjectName(name)
+        action.setToolTip(tooltip)
+        action.triggered.connect(lambda: slot())
+        self.menu_actions.append(action)
+        return action
+
+    def line(self, name: str, tooltip: str) -> QLineEdit:
+        """Return a line to type in with an object name and a tooltip, not laid out yet."""
+        line = Line(self)
+        line.setObjectName(name)
+        line.setToolTip(tooltip)
+        return line
+
+    def with_browse(self, line: QLineEdit, title: str) -> QWidget:
+        """Return a line with a button that asks for a folder."""
+        holder = QWidget(self)
+        row = QHBoxLayout(holder)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        browse = QToolButton(holder)
+        browse.setObjectName(f"{line.objectName()}_browse")
+        browse.setText("...")
+        browse.setToolTip(f"Choose: {title[0].lower()}{title[1:]}.")
+
+        def ask() -> None:
+            found = QFileDialog.getExistingDirectory(self, title, line.text())
+            if found:
+                line.setText(found)
+
+        browse.clicked.connect(lambda: ask())
+        row.addWidget(line, 1)
+        row.addWidget(browse)
+        return holder
+
+    def shortcut(self, key: str, slot: Callable[[], object]) -> QShortcut:
+        """Bind a key, wherever in the window the focus is."""
+        shortcut = QShortcut(QKeySequence(key), self)
+        shortcut.activated.connect(lambda: slot())
+        return shortcut
+
+
+class Folded(QWidget):
+    """A section under a heading that shows and hides it.
+
+    Parameters
+    ----------
+    section : Section
+        The section; it starts hidden.
+    parent : QWidget, optional
+        The dock widget.
+    """
+
+    def __init__(self, section: Section, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.section = section
+        self.heading = QToolButton(self)
+        self.heading.setObjectName(f"fold_{section.objectName() or section.title.lower()}")
+        self.heading.setText(section.title)
+        self.heading.setToolTip(section.about or f"Show or hide {section.title}.")
+        self.heading.setCheckable(True)
+        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.heading.setStyleSheet(
+            "QToolButton, QToolButton:checked { background: transparent; border: none; }"
+        )
+        self.heading.toggled.connect(self._fold)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.heading)
+        column.addWidget(section)
+        self._laid_out = timer(self, 0, self._into_view)
+        section.unfold_asked.connect(self._unfold)
+        self._fold(False)
+
+    def _fold(self, shown: bool) -> None:
+        self.heading.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self.section.setVisible(shown)
+        if shown:  # in a low window it would unfold below what is in view
+            self._laid_out.start()
+
+    def _unfold(self) -> None:
+        self.heading.setChecked(True)
+        self._laid_out.start()
+
+    def _into_view(self) -> None:
+        above: QWidget | None = self.section
+        while above is not None and not isinstance(above, QScrollArea):
+            # Laid out now, or it would be scrolled to where the section was.
+            QApplication.sendPostedEvents(above, QEvent.Type.LayoutRequest.value)
+            above = above.parentWidget()
+        if above is not None:
+            above.ensureWidgetVisible(self.section)
+
+
+def timer(parent: QWidget, milliseconds: int, slot: Callable[[], object]) -> QTimer:
+    """Return a timer that fires once after the last of several starts."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(lambda: slot())
+    return timer

@@ -1,0 +1,188 @@
+"""Where names come from: the vocabulary, its search, the auto switch, and class sets on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from qtpy.QtCore import QStringListModel, Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QCompleter,
+    QFileDialog,
+    QGridLayout,
+)
+
+from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.names.vocabularies import VOCABULARIES, load_vocabulary, search_names
+from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
+from napari_wildseg.gui.controls.as_typed import quoted
+from napari_wildseg.gui.controls.line_edit import Line
+from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
+from napari_wildseg.gui.sections.section import Section
+
+_OWN = "A file of your own ..."
+_FILES = "Names (*.txt *.csv);;All files (*)"
+_SETS = "Class sets (*.json)"
+
+
+class VocabularySection(Section):
+    """The vocabulary of suggestions and its search; saving and loading the class list."""
+
+    title: ClassVar[str] = "Vocabulary and class sets"
+    about: ClassVar[str] = "Which names are suggested; class lists kept in files."
+
+    def build(self) -> None:
+        """Make the controls and connect them."""
+        self.setObjectName("vocabulary_section")
+        self.setToolTip(self.about)
+        self._names: tuple[str, ...] = ()
+        self._held = ""
+        self.vocabulary = QComboBox(self)
+        self.vocabulary.setObjectName("vocabulary")
+        self.vocabulary.setToolTip("Where suggested names come from.")
+        self.vocabulary.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.vocabulary.setMinimumContentsLength(10)
+        for one in VOCABULARIES.values():
+            self.vocabulary.addItem(f"{one.name} ({one.count:,} names)", one.name)
+            self.vocabulary.setItemData(
+                self.vocabulary.count() - 1,
+                f"{one.title}.\nSource: {one.source}. Licence of the list: {one.licence}.",
+                Qt.ItemDataRole.ToolTipRole,
+            )
+        self.vocabulary.addItem(_OWN, "")
+        self._show(self.controller.vocabulary)
+        self.vocabulary.activated.connect(lambda _: self._choose())
+
+        self.search = Line(self)
+        self.search.setObjectName("search_names")
+        self.search.setPlaceholderText("Search the vocabulary")
+        self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("Type a part of a name; Enter or a click adds it to the classes.")
+        self._found = QStringListModel(self)
+        self._completer = QCompleter(self._found, self)
+        self._completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
+        self._completer.setMaxVisibleItems(12)
+        self.search.setCompleter(self._completer)
+        self.search.textEdited.connect(self._search)
+        self.search.returnPressed.connect(self._add)
+        self._completer.activated.connect(lambda _: self._add())
+
+        self.auto_names = QCheckBox("Auto: suggest names first", self)
+        self.auto_names.setObjectName("auto_names")
+        self.auto_names.setToolTip(
+            "Auto-segment first looks for names in the vocabulary and adds those it is sure of;\n"
+            "names that get no pixels are taken out again."
+        )
+        self.auto_names.toggled.connect(self._on_auto)
+
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        grid.addWidget(self.vocabulary, 0, 0, 1, 2)
+        grid.addWidget(self.search, 1, 0, 1, 2)
+        grid.addWidget(self.auto_names, 2, 0, 1, 2)
+        grid.addWidget(
+            self.button(
+                "save_classes",
+                "Save classes ...",
+                "Keep names, prompts, colours and ids in a file, for other images.",
+                self.save,
+            ),
+            3,
+            0,
+        )
+        grid.addWidget(
+            self.button(
+                "load_classes",
+                "Load classes ...",
+                "Add the classes of a file; ids and colours stay what they were.",
+                self.load,
+            ),
+            3,
+            1,
+        )
+        self.column.addLayout(grid)
+
+    # -- vocabulary
+
+    def _show(self, vocabulary: str) -> None:
+        place = self.vocabulary.findData(vocabulary)
+        if place < 0:
+            self.vocabulary.insertItem(0, Path(vocabulary).name, vocabulary)
+            place = 0
+        self.vocabulary.setCurrentIndex(place)
+
+    def _choose(self) -> None:
+        chosen = self.vocabulary.currentData()
+        if not chosen:
+            chosen, _ = QFileDialog.getOpenFileName(self, "A list of names", "", _FILES)
+            try:
+                if chosen:
+                    load_vocabulary(chosen)
+            except WildsegError as error:
+                self.controller.tell(str(error))
+                chosen = ""
+        self.controller.vocabulary = chosen or self.controller.vocabulary
+        self._show(self.controller.vocabulary)
+        self._names, self._held = (), ""
+
+    # -- search
+
+    def _search(self, text: str) -> None:
+        vocabulary = self.controller.vocabulary
+        if self._held != vocabulary:
+            self._held = vocabulary
+
+            def start():  # type: ignore[no-untyped-def]
+                yield from ()
+                return load_vocabulary(vocabulary)
+
+            # The longest list takes seconds to read the first time: not on this thread.
+            shared_worker().submit(
+                Job(start, on_result=self._take_names, on_error=self._on_unreadable)
+            )
+        if self._names:
+            self._offer(text)
+
+    def _take_names(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._offer(self.search.text())
+        if self.search.hasFocus():
+            self._completer.complete()
+
+    def _on_unreadable(self, error: BaseException) -> None:
+        self._held = ""
+        self.controller.tell(str(error))
+
+    def _offer(self, text: str) -> None:
+        found = search_names(self._names, text) if text.strip() else []
+        self._found.setStringList(found)
+
+    def _add(self) -> None:
+        name = self.search.text().strip()
+        if name and self.controller.add_classes(quoted(name)):
+            # The completer writes the name once more after this signal.
+            self.search.clear()
+
+    def _on_auto(self, checked: bool) -> None:
+        self.controller.automatic.enabled = checked
+
+    # -- class sets
+
+    def save(self) -> None:
+        """Ask for a file name and keep the class list."""
+        if not self.controller.classes:
+            self.controller.tell("There are no classes to keep yet: add some names first.")
+            return
+        name, _ = QFileDialog.getSaveFileName(self, "Save classes", "classes.json", _SETS)
+        if name:
+            save_classes(self.controller, name)
+
+    def load(self) -> None:
+        """Ask for a file and add its classes."""
+        name, _ = QFileDialog.getOpenFileName(self, "Load classes", "", _SETS)
+        if name:
+            load_classes(self.controller, name)

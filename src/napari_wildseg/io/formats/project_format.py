@@ -1,0 +1,43 @@
+"""A project file as a label file: its result, names and corrections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_wildseg.io.formats.label_format import Format
+from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.project import SUFFIX, Project, load_project, save_project
+
+
+def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+    """Write a project of labels alone, without pseudo-labels.
+
+    Parameters
+    ----------
+    path : Path
+        The project.
+    labels : LabelImage
+        What to write.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    list of Path
+        The file.
+    """
+    return [save_project(path, Project(labels), overwrite=overwrite)]
+
+
+def read(path: Path) -> LabelImage:
+    """Read the labels of a project; `load_project` reads the rest too.
+
+    Parameters
+    ----------
+    path : Path
+        The project.
+    """
+    return load_project(path).labels
+
+
+FORMAT = Format("project", "Project of napari-wildseg", (SUFFIX,), read, write, stacks=True)

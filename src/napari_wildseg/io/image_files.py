@@ -1,0 +1,183 @@
+"""Which pictures are read as a whole, and which are opened and looked at piece by piece."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import (
+    PICTURE_SUFFIXES,
+    check_readable,
+    count_planes,
+    open_picture,
+    read_picture,
+    split_plane,
+)
+from napari_wildseg.io.lazy import LazyPicture, is_zarr, open_lazily
+
+LARGE = 16_000_000
+"""Pictures of more pixels are looked at through windows as well."""
+
+WHOLE = 64_000_000
+"""Labels of up to so many pixels are held in memory and written as one array."""
+
+_TIFF = (".tif", ".tiff")
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file or folder looks like a picture: by its ending, or a zarr by what is in it.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder; one whose name begins with a dot is none.
+    """
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return path.suffix.lower() == ".zarr" and is_zarr(path)
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+
+
+def planes_in(path: Path) -> int:
+    """Count the planes of a picture or stack; 1 of what cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or the folder of a zarr.
+    """
+    if not path.is_dir():
+        return count_planes(path)
+    try:
+        return open_lazily(path).planes
+    except InputError:  # reading it will say what is wrong
+        return 1
+
+
+def open_large(spec: str | Path, detail: int | None = None) -> LazyPicture | None:
+    """Open a picture that windows suit, or return None for one to be read as a whole.
+
+    Parameters
+    ----------
+    spec : str or Path
+        A file, the folder of a zarr, or either with the number of a plane (``movie.tif#3``);
+        ``sample:NAME``.
+    detail : int, optional
+        If it is given, any picture counts as large.
+
+    Returns
+    -------
+    LazyPicture or None
+        Zarr is always opened this way, and so are stacks, if no plane is named.
+
+    Raises
+    ------
+    InputError
+        If a zarr holds no picture or plane that can be taken, or a picture is too large to be
+        decoded. What is wrong with other files is left to whoever reads them.
+    """
+    if str(spec).startswith("sample:"):
+        return None if detail is None else _in_memory(read_picture(spec))
+    path, plane = split_plane(spec)
+    if path.is_dir():
+        picture = open_lazily(path)
+        return picture if plane is None else picture.single(plane)
+    if path.suffix.lower() in _TIFF:
+        return _open_tiff(path, plane, detail)
+    check_readable(path)
+    with open_picture(path) as opened:
+        width, height = opened.size
+    if width * height <= LARGE and detail is None:
+        return None
+    return _in_memory(read_picture(path))
+
+
+def _in_memory(array: NDArray[Any]) -> LazyPicture:
+    return LazyPicture((array,), "yx" if array.ndim == 2 else "yxc")
+
+
+def _open_tiff(path: Path, plane: int | None, detail: int | None) -> LazyPicture | None:
+    try:
+        picture = open_lazily(path)
+    except InputError:
+        return None  # turned ones, for instance, can be read as a whole
+    several = picture.planes > 1
+    large = picture.size[0] * picture.size[1] > LARGE or detail is not None
+    if plane is None:
+        if several or large:
+            return picture
+    elif large and picture.planes == count_planes(path) and plane < picture.planes:
+        return picture.single(plane)
+    picture.close()
+    return None
+
+
+def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
+    """Read a picture, or open it if it is large; a plane of a stack likewise.
+
+    Parameters
+    ----------
+    spec : str or Path
+        As for `open_large`.
+
+    Returns
+    -------
+    ndarray or LazyPicture
+        The pixels, as `napari_wildseg.engine.pictures.read_picture` gives them; or a picture of
+        more than `LARGE` pixels, to be closed.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    picture = open_large(spec)
+    if picture is None:
+        return read_picture(spec)
+    if picture.planes > 1:
+        with picture:
+            raise InputError(
+                f"{Path(spec).name} holds {picture.planes} planes: "
+                "save the one you want as a picture of its own."
+            )
+    if picture.size[0] * picture.size[1] > LARGE:
+        return picture
+    with picture:
+        array = np.asarray(picture.levels[0])
+        return np.moveaxis(array, 0, -1) if picture.channel_axis == 0 else array
+
+
+def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
+    """Read a large picture as a whole after all.
+
+    Parameters
+    ----------
+    picture : LazyPicture
+        Of one plane.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, 3)`` uint8.
+
+    Raises
+    ------
+    InputError
+        If it has more than `WHOLE` pixels.
+    """
+    from napari_wildseg.engine.large import LargeImage
+    from napari_wildseg.engine.large.layout import Box
+
+    height, width = picture.size
+    if height * width > WHOLE:
+        raise InputError(
+            f"A picture of {width} x {height} pixels is not held in memory as a whole: "
+            f"up to {WHOLE // 1_000_000} megapixels are."
+        )
+    image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+    return image.read(Box(0, 0, height, width))

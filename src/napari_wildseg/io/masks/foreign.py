@@ -1,0 +1,120 @@
+"""Label files of other programs: what 255 means in them, and turned ones made upright."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import upright
+from napari_wildseg.io.label_image import LabelImage
+
+VALUE_255 = ("unlabelled", "class")
+"""What 255 can mean in a file of another program."""
+
+
+def of_others(
+    values: NDArray[Any],
+    classes: Iterable[ClassInfo] = (),
+    *,
+    where: str,
+    value_255: str | None = None,
+    **about: Any,
+) -> LabelImage:
+    """Take the pixels of another program's label file.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``(H, W)`` or a stack, bool or integers.
+    classes : iterable of ClassInfo
+        What is known of the classes.
+    where : str
+        The file, for messages.
+    value_255 : str, optional
+        ``"unlabelled"``, or ``"class"``: 255 is class 1 (so is 65535 in a mask of 16 bits). Without
+        it 255 is unlabelled, except in a mask of 0 and 255 alone, which has to be told.
+        ``"guess"`` takes it for a class there, with a notice.
+    **about
+        Other attributes of `LabelImage`.
+
+    Raises
+    ------
+    InputError
+        If the values are no labels, or it is not clear what they mean.
+    """
+    if value_255 not in (None, "guess", *VALUE_255):
+        raise InputError(f'255 can mean {" or ".join(VALUE_255)}, not "{value_255}".')
+    classes = tuple(classes)
+    top = int(values.max(initial=0)) if values.dtype.kind in "ui" else 0
+    if top in (UNLABELLED, 65535):
+        others = np.unique(values[values != top])
+        alone = not classes and not others.any()
+        if value_255 == "guess" and alone:
+            value_255 = "class"
+            note = f"{where} is a mask of 0 and {top}: {top} was read as class 1."
+            about["notices"] = (*about.get("notices", ()), note)
+        if value_255 is None and alone:
+            raise InputError(
+                f"{where} is a mask of 0 and {top}. {UNLABELLED} means unlabelled here, not a "
+                "class: say which with value_255 (--value-255 class reads it as class 1, "
+                "--value-255 unlabelled keeps it open)."
+            )
+        if value_255 == "class":
+            if 1 in others or any(info.id == 1 for info in classes):
+                raise InputError(
+                    f"{where} has a class 1 already: 255 cannot be read as class 1, too."
+                )
+            values = np.where(values == top, 1, values)
+        elif top == 65535 and value_255 == "unlabelled":
+            values = np.where(values == top, UNLABELLED, values)
+    return LabelImage.from_array(values, classes, **about)
+
+
+def turned(labels: LabelImage, orientation: int) -> LabelImage:
+    """Turn labels and corrections upright, as their picture is.
+
+    Parameters
+    ----------
+    labels : LabelImage
+        As stored.
+    orientation : int
+        TIFF's or EXIF's, 1 to 8.
+    """
+    if orientation not in range(2, 9):
+        return labels
+
+    def turn(array: NDArray[Any]) -> NDArray[Any]:
+        planes = np.moveaxis(array, (-2, -1), (0, 1))
+        return np.ascontiguousarray(np.moveaxis(upright(planes, orientation), (0, 1), (-2, -1)))
+
+    order = [*range(labels.labels.ndim)]
+    if orientation >= 5:
+        order[-2:] = order[:-3:-1]
+    corrections = labels.corrections
+    return replace(
+        labels,
+        labels=turn(labels.labels),
+        corrections=None if corrections is None else turn(corrections),
+        scale=tuple(labels.scale[i] for i in order),
+        translate=tuple(labels.translate[i] for i in order),
+    )
+
+
+def refuse_meaning(value_255: str | None, where: str) -> None:
+    """Raise `InputError` if 255 shall be a class in a file that says itself what it is.
+
+    Parameters
+    ----------
+    value_255 : str or None
+        What was asked for.
+    where : str
+        The file with the description, for the message.
+    """
+    if value_255 == "class":
+        raise InputError(f"{where} says that 255 is unlabelled: it cannot be read as a class.")

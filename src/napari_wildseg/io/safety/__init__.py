@@ -1,0 +1,1 @@
+"""Checks of untrusted sizes and names, and locks on files."""

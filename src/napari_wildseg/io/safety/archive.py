@@ -1,0 +1,184 @@
+"""Arrays and a description in one zip file: NPZ without pickle, and nothing trusted on reading."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import MAX_CLASSES
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS, check_readable, reason
+from napari_wildseg.io.atomic import atomic_path
+from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
+from napari_wildseg.io.safety.sizes import MAX_BYTES
+
+ABOUT = "about.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+
+
+class ArraySpec(NamedTuple):
+    """What an array of an archive may be.
+
+    Attributes
+    ----------
+    kinds : str
+        NumPy's letters for the kinds of types allowed.
+    dimensions : tuple of int
+        How many axes at least and at most.
+    limit : int
+        How many bytes at most, unpacked.
+    """
+
+    kinds: str
+    dimensions: tuple[int, int]
+    limit: int = MAX_BYTES
+
+
+def write_archive(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    about: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write arrays and a description, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    arrays : mapping of str to ndarray
+        Each becomes ``<name>.npy``, so that ``numpy.load`` can open the file too.
+    about : mapping
+        The description, written as JSON.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    """
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.writestr(_member(ABOUT), dump_json(dict(about)))
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(_member(f"{name}.npy"), buffer.getbuffer())
+
+
+def read_archive(
+    path: Path, allowed: Mapping[str, ArraySpec]
+) -> tuple[dict[str, NDArray[Any]], Any]:
+    """Read arrays and the description from an untrusted file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    allowed : mapping of str to ArraySpec
+        The arrays that are read, where they are there; others are left.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        What was found.
+    about : object
+        The parsed description, or None if there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or an array is not as allowed. Sizes are checked before anything
+        is unpacked, and no more is unpacked than was declared.
+    """
+    check_readable(path)
+    arrays: dict[str, NDArray[Any]] = {}
+    about = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()[:1000]}
+            if ABOUT in members:
+                if members[ABOUT].file_size > MAX_JSON:
+                    raise InputError(f"{path.name}: its description is too long.")
+                about = parse_json(archive.read(members[ABOUT]), path.name)
+            for name, spec in allowed.items():
+                info = members.get(f"{name}.npy")
+                if info is not None:
+                    arrays[name] = _array(archive, info, spec, path.name)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise what the damage runs into
+        raise InputError(
+            f"{path.name} is damaged, or not of this format ({reason(error)})."
+        ) from error
+    return arrays, about
+
+
+def corrections_from(
+    arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
+) -> NDArray[np.int16] | None:
+    """Check and return the corrections of an archive, if it has any.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        What `read_archive` found.
+    where : str
+        The file, for messages.
+    name : str
+        What the array is called.
+
+    Raises
+    ------
+    InputError
+        If a value is neither -1 nor a label.
+    """
+    corrections = arrays.get(name)
+    if corrections is None:
+        return None
+    if corrections.min() < -1 or corrections.max() > MAX_CLASSES:
+        raise InputError(f"{where}: its corrections are not -1 or labels.")
+    return corrections.astype(np.int16)
+
+
+def _array(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: ArraySpec, where: str
+) -> NDArray[Any]:
+    """Read one array, its header first."""
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise InputError(f"{where}: {info.filename} is of an unknown version.")
+        shape, fortran, dtype = read_header(file)
+        size = 1
+        for n in shape:
+            size *= int(n)
+        if (
+            dtype.kind not in spec.kinds
+            or dtype.hasobject
+            or not (spec.dimensions[0] <= len(shape) <= spec.dimensions[1])
+        ):
+            raise InputError(f"{where}: {info.filename} is not the array it should be.")
+        wanted = size * dtype.itemsize
+        if not 0 < wanted <= spec.limit or int(shape[-1]) * int(shape[-2]) > MAX_PIXELS:
+            raise InputError(f"{where}: {info.filename} has {size} elements, too many or none.")
+        data = file.read(wanted + 1)
+        if len(data) != wanted:
+            raise InputError(f"{where}: {info.filename} is cut short, or longer than it says.")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.ascontiguousarray(array.astype(dtype.newbyteorder("=")))
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info

@@ -1,0 +1,48 @@
+"""Results of the engine to files: what `Result.save` does."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_wildseg.engine.checks import checked_path
+from napari_wildseg.io.label_image import LabelImage
+from napari_wildseg.io.labels import write_labels
+from napari_wildseg.io.project import SUFFIX, Project, save_project
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.result import Result
+
+
+def save_result(
+    path: str | Path, result: Result, *, image: str = "", overwrite: bool = False, **options: Any
+) -> list[Path]:
+    """Write a result to a file; see `napari_wildseg.Result.save`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where; the ending chooses the format.
+    result : Result
+        What `Segmenter.segment` or `Segmenter.refine` returned.
+    image : str
+        Name of the picture.
+    overwrite : bool
+        Whether existing files may be replaced.
+    **options
+        Attributes of `LabelImage`, and options of the format.
+
+    Returns
+    -------
+    list of Path
+        Every file written.
+    """
+    attributes = {field.name for field in fields(LabelImage)}
+    about = {name: options.pop(name) for name in list(options) if name in attributes}
+    labels = LabelImage.from_result(result, image=image, **about)
+    path = checked_path(path)
+    if path.suffix.lower() == SUFFIX:
+        project = Project(labels, pseudo_labels=result.pseudo_labels)
+        return [save_project(path, project, overwrite=overwrite, **options)]
+    return write_labels(path, labels, overwrite=overwrite, **options)
