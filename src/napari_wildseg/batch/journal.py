@@ -30,41 +30,20 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one image.
+    """What became of one image."""
 
-    Attributes
-    ----------
-    name : str
-        Its name in the batch.
-    image : str
-        Path of the picture.
-    failure : str
-        Why it failed, a sentence; ``""`` if it is done.
-    files : tuple of str
-        What was written for it, relative to the output folder.
-    size : tuple of int
-        Height and width, in pixels.
-    classes : dict of int to int
-        Pixels of each class it was segmented into, by id.
-    uncertainty : dict of str to float
-        ``"score"`` in [0, 1], by which the report ranks, and what it is made of.
-    notices : tuple of str
-        Sentences for the annotator.
-    memory : str
-        Short digest of the class memory it was done with; ``""`` for none.
-    look : tuple of float
-        What kind of image it is, see `napari_wildseg.batch.likeness`; empty where not known.
-    """
-
-    name: str
-    image: str
-    failure: str = ""
-    files: tuple[str, ...] = ()
-    size: tuple[int, int] = (0, 0)
+    name: str  # its name in the batch
+    image: str  # path of the picture
+    failure: str = ""  # why it failed, a sentence; ``""`` if it is done
+    files: tuple[str, ...] = ()  # what was written for it, relative to the output folder
+    size: tuple[int, int] = (0, 0)  # height and width, in pixels
+    # Pixels of each class it was segmented into, by id.
     classes: Mapping[int, int] = field(default_factory=dict)
+    # ``"score"`` in [0, 1], by which the report ranks, and what it is made of.
     uncertainty: Mapping[str, float] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-    memory: str = ""
+    notices: tuple[str, ...] = ()  # sentences for the annotator
+    memory: str = ""  # short digest of the class memory it was done with; ``""`` for none
+    # What kind of image it is, see `napari_wildseg.batch.likeness`; empty where not known.
     look: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -85,18 +64,7 @@ class Record:
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Record:
-        """Read what `to_json` returned.
-
-        Parameters
-        ----------
-        entry : mapping
-            The object.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            If it is not such an object, or names a file outside of the output folder.
-        """
+        """Read what `to_json` returned."""
         if not usable_name(str(entry["name"])):
             raise InputError(f"{str(entry['name'])[:80]!r} cannot be the name of an image.")
         if entry.get("failure"):
@@ -119,40 +87,17 @@ class Record:
 
 
 def corrections_file(folder: Path, name: str) -> Path:
-    """Return where the corrections made in review are kept.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    name : str
-        The image's name.
-    """
+    """Return where the corrections made in review are kept."""
     return folder / FOLDER / "corrections" / f"{name}.png"
 
 
 def has_journal(folder: Path) -> bool:
-    """Whether a batch was ever started in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    """
+    """Whether a batch was ever started in a folder."""
     return (folder / FOLDER / _NAME).is_file()
 
 
 class Journal:
     """The journal in an output folder, held by one process at a time.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    wait : float
-        Seconds to wait for another process that holds it.
-    lock : bool
-        Whether to hold it; if not, it can only be read.
 
     Attributes
     ----------
@@ -162,13 +107,6 @@ class Journal:
         Names of images whose files may be there, whole or not.
     records : dict of str to Record
         What became of the images, by name.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, or it cannot be read.
-    WildsegError
-        If the folder cannot be written.
     """
 
     def __init__(self, folder: Path, wait: float = 0.0, *, lock: bool = True) -> None:
@@ -195,15 +133,7 @@ class Journal:
             raise
 
     def start(self, header: dict[str, Any], *, anew: bool = False) -> None:
-        """Go on appending after a header, which replaces earlier ones.
-
-        Parameters
-        ----------
-        header : dict
-            How the batch is done, ready for JSON.
-        anew : bool
-            Forget what was done before.
-        """
+        """Go on appending after a header, which replaces earlier ones."""
         told = {**header, "format": _FORMAT, "version": _VERSION}
         self.header = {key: told[key] for key in sorted(told)}  # in one order, whoever resumes
         if anew:
@@ -220,36 +150,18 @@ class Journal:
         self._append(self.header, sync=True)
 
     def begin(self, name: str) -> None:
-        """Note that files of an image may appear from now on.
-
-        Parameters
-        ----------
-        name : str
-            The image's name.
-        """
+        """Note that files of an image may appear from now on."""
         if name not in self.begun:
             self._append({"begin": name}, sync=False)
             self.begun.add(name)
 
     def add(self, record: Record) -> None:
-        """Note what became of an image; on disk when this returns.
-
-        Parameters
-        ----------
-        record : Record
-            Its record; files it names must be in place.
-        """
+        """Note what became of an image; on disk when this returns."""
         self._append(record.to_json(), sync=True)
         self.records[record.name] = record
 
     def compact(self, names: list[str]) -> None:
-        """Rewrite it in the order of the work list, which no accident of timing has a part in.
-
-        Parameters
-        ----------
-        names : list of str
-            All images of the batch.
-        """
+        """Rewrite it in the order of the work list, which no accident of timing has a part in."""
         lines = [self.header or {}, *(self.records[name].to_json() for name in names)]
         data = b"".join(_line(line) for line in lines)
         if self._file is not None:

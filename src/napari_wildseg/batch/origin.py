@@ -12,18 +12,10 @@ from napari_wildseg.engine.errors import InputError
 
 @dataclass(frozen=True)
 class Origin:
-    """A version of the program and the weights it used.
+    """A version of the program and the weights it used."""
 
-    Attributes
-    ----------
-    program : str
-        Version of napari-wildseg.
-    weights : str
-        Fingerprint of the model (`CLIPModel.fingerprint`).
-    """
-
-    program: str
-    weights: str
+    program: str  # version of napari-wildseg
+    weights: str  # fingerprint of the model (`CLIPModel.fingerprint`)
 
     def to_json(self) -> dict[str, str]:
         """Return an object for `origins_of`."""
@@ -38,13 +30,7 @@ def this_program() -> str:
 
 
 def origins_of(header: Mapping[str, Any]) -> tuple[Origin, ...]:
-    """Read what a journal's header says of the runs that did its images.
-
-    Parameters
-    ----------
-    header : mapping
-        The header; one that does not tell gives no origins.
-    """
+    """Read what a journal's header says of the runs that did its images."""
     entries = header.get("made_by")
     return tuple(
         Origin(str(entry.get("program")), str(entry.get("weights")))
@@ -56,24 +42,7 @@ def origins_of(header: Mapping[str, Any]) -> tuple[Origin, ...]:
 def with_origin(
     before: Sequence[Origin], origin: Origin, folder: Path, *, mix: bool
 ) -> tuple[Origin, ...]:
-    """Return the origins of a batch that is gone on with, this run's among them.
-
-    Parameters
-    ----------
-    before : sequence of Origin
-        Those of the images that are done.
-    origin : Origin
-        That of this run.
-    folder : Path
-        The output folder, for the message.
-    mix : bool
-        Whether the batch may have several.
-
-    Raises
-    ------
-    InputError
-        If another version or other weights did the images before, and they may not be mixed.
-    """
+    """Return the origins of a batch that is gone on with, this run's among them."""
     if not before or origin in before:
         return tuple(before) or (origin,)
     if mix:

@@ -18,18 +18,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 
 
 def check_plot(path: Path) -> None:
-    """Refuse what could not be drawn or written, before anything is measured.
-
-    Parameters
-    ----------
-    path : Path
-        Of the plot.
-
-    Raises
-    ------
-    InputError
-        If the ending is not one of `ENDINGS`, the folder is not there, or Matplotlib is not.
-    """
+    """Refuse what could not be drawn or written, before anything is measured."""
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"{path.name} is no plot's name: end it with one of {', '.join(ENDINGS)}.")
     if not path.absolute().parent.is_dir():
@@ -41,22 +30,7 @@ def check_plot(path: Path) -> None:
 
 
 def draw_comparison(figures: Sequence[RefinerFigures], title: str, ending: str) -> bytes:
-    """Draw refiners side by side: mean IoU by dabs, and by seconds of the first run.
-
-    Parameters
-    ----------
-    figures : sequence of RefinerFigures
-        One a refiner.
-    title : str
-        Of the picture.
-    ending : str
-        One of `ENDINGS`.
-
-    Returns
-    -------
-    bytes
-        The file; the same for the same figures.
-    """
+    """Draw refiners side by side: mean IoU by dabs, and by seconds of the first run."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter

@@ -15,13 +15,7 @@ T = TypeVar("T")
 
 
 def run_steps(steps: Steps[T]) -> T:
-    """Run a job to its end, with a bar on stderr if that is a terminal.
-
-    Parameters
-    ----------
-    steps : generator of Progress
-        The job; it is closed, and so cancelled, if this is interrupted.
-    """
+    """Run a job to its end, with a bar on stderr if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         return drain(steps)
     from tqdm import tqdm
@@ -43,25 +37,13 @@ def run_steps(steps: Steps[T]) -> T:
 
 
 def print_json(value: object) -> None:
-    """Print a JSON value on stdout.
-
-    Parameters
-    ----------
-    value : object
-        Anything JSON holds, and NumPy scalars.
-    """
+    """Print a JSON value on stdout."""
     # Beyond ASCII as escapes: any terminal and any pipe can take it.
     _print(json.dumps(value, indent=2, default=_plain))
 
 
 def say(line: str = "") -> None:
-    """Print a line for people on stdout; letters the terminal lacks become escapes.
-
-    Parameters
-    ----------
-    line : str
-        The text.
-    """
+    """Print a line for people on stdout; letters the terminal lacks become escapes."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is none where it is closed
     _print(line.encode(encoding, "backslashreplace").decode(encoding))
 
@@ -92,13 +74,7 @@ def _printing() -> Iterator[None]:
 
 
 def warn(line: str) -> None:
-    """Print a notice on stderr.
-
-    Parameters
-    ----------
-    line : str
-        The text.
-    """
+    """Print a notice on stderr."""
     if sys.stderr is None:  # closed; print would take standard output instead
         return
     encoding = sys.stderr.encoding or "utf-8"
@@ -108,13 +84,6 @@ def warn(line: str) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out a text table: first column left, the others right.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column names.
-    rows : sequence of sequence of str
-        Cells.
 
     Examples
     --------

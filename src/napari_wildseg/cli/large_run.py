@@ -26,19 +26,7 @@ def segment_large(
     classes: tuple[ClassInfo, ...],
     stem: str,
 ) -> int:
-    """Segment one large image, tile by tile, into a PNG or OME-Zarr.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments of ``wildseg segment``.
-    picture : LazyPicture
-        The image.
-    classes : tuple of ClassInfo
-        What to find.
-    stem : str
-        Name of the image.
-    """
+    """Segment one large image, tile by tile, into a PNG or OME-Zarr."""
     from napari_wildseg.cli import result_files
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
@@ -101,15 +89,7 @@ def segment_large(
 
 
 def large_paths(folder: Path, stem: str) -> dict[str, Path]:
-    """Return where the files of a large image go.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    stem : str
-        Name of the image.
-    """
+    """Return where the files of a large image go."""
     return {"labels": folder / f"{stem}.zarr", "overlay": folder / f"{stem}.overlay.png"}
 
 

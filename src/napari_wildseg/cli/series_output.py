@@ -15,13 +15,7 @@ FOREST = "forest"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of a series.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the arguments of a series."""
     group = parser.add_argument_group("series")
     group.add_argument(
         "--series",
@@ -43,17 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> int:
-    """Measure a series.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    segmenter : Segmenter
-        What is measured.
-    data : EvaluationSet
-        What it is measured on.
-    """
+    """Measure a series."""
     from napari_wildseg.cli.console import print_json, run_steps, say
     from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.evaluation import series_steps
@@ -79,18 +63,7 @@ def run(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> 
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not go together.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-
-    Raises
-    ------
-    InputError
-        If they do not.
-    """
+    """Refuse arguments that do not go together."""
     from napari_wildseg.engine.errors import InputError
 
     if not args.series:
@@ -108,13 +81,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def report(found: Series) -> str:
-    """Return the figures as a text for people.
-
-    Parameters
-    ----------
-    found : Series
-        The figures.
-    """
+    """Return the figures as a text for people."""
     from napari_wildseg.cli.console import table
 
     summary = found.summary()

@@ -40,19 +40,7 @@ def segment_stack(
     classes: tuple[ClassInfo, ...],
     stem: str,
 ) -> int:
-    """Segment every plane of a stack into OME-Zarr.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments of ``wildseg segment``.
-    picture : LazyPicture
-        The stack.
-    classes : tuple of ClassInfo
-        What to find in every plane.
-    stem : str
-        Name of the stack.
-    """
+    """Segment every plane of a stack into OME-Zarr."""
     import numpy as np
 
     from napari_wildseg.engine.errors import InputError
@@ -118,19 +106,7 @@ def read_stack_corrections(
 ) -> dict[int, NDArray[np.int16]]:
     """Read the corrections of a stack.
 
-    Parameters
-    ----------
-    path : Path
-        An ``.npy`` of the stack's shape without colours: -1 not corrected, else 0 or a class id.
-    picture : LazyPicture
-        The stack.
-    ids : list of int
-        The classes' ids.
-
-    Returns
-    -------
-    dict of int to ndarray
-        ``(H, W)`` int16 by plane, those with corrections.
+    Returns ``(H, W)`` int16 by plane, those with corrections.
     """
     import numpy as np
 

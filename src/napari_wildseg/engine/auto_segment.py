@@ -23,22 +23,7 @@ _LEAST_SHARE = 0.01
 def automatic_classes(
     segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = CUT
 ) -> tuple[ClassInfo, ...]:
-    """Choose the classes of the segmenter's image.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        It holds the image.
-    vocabulary : str or sequence of str
-        As for `Segmenter.suggest`.
-    cut : float
-        Names with at least this score are taken, but at least one.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        Best first, ids from 1.
-    """
+    """Choose the classes of the segmenter's image."""
     checked_threshold(cut, "cut")
     found = segmenter.suggest(vocabulary, top=MAX_CLASSES)
     names = [name for name, score in found if score >= cut] or [found[0][0]]
@@ -74,19 +59,7 @@ def segment_auto_steps(
 
 
 def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]:
-    """Find the classes of a segmenter's memory in the image it holds.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        Holds the image; its last segmentation is replaced.
-
-    Returns
-    -------
-    list of (str, float)
-        Names of classes that cover at least 1 % of the image, and their mean relevance there, the
-        highest first. Classes whose memory is not used are left out.
-    """
+    """Find the classes of a segmenter's memory in the image it holds."""
     memory = segmenter.memory
     if memory is None or not len(memory):
         return []

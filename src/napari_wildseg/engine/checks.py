@@ -10,19 +10,7 @@ from napari_wildseg.engine.errors import InputError
 
 
 def require(value: object, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
-    """Raise `InputError` unless a value is of a type.
-
-    Parameters
-    ----------
-    value : object
-        The argument.
-    kind : type or tuple of type
-        What it may be.
-    name : str
-        What it is called, for the message.
-    wanted : str
-        What to give instead, for the message: ``"a path"``.
-    """
+    """Raise `InputError` unless a value is of a type."""
     if not isinstance(value, kind):
         shown = " ".join(repr(value).split())
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
@@ -30,19 +18,6 @@ def require(value: object, kind: type | tuple[type, ...], name: str, wanted: str
 
 
 def checked_path(value: Any, name: str = "path") -> Path:
-    """Return a path, or say that it is none.
-
-    Parameters
-    ----------
-    value : str or os.PathLike
-        The path.
-    name : str
-        What it is called, for the message.
-
-    Raises
-    ------
-    InputError
-        If it is neither text nor a path.
-    """
+    """Return a path, or say that it is none."""
     require(value, (str, os.PathLike), name, "a path")
     return Path(value)

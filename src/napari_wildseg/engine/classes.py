@@ -40,18 +40,7 @@ class ClassInfo:
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:
-    """Return the default colour of a class; see `napari_wildseg.engine.names.palette`.
-
-    Parameters
-    ----------
-    class_id : int
-        Label value from 1.
-
-    Returns
-    -------
-    tuple of int
-        Red, green, blue.
-    """
+    """Return the default colour of a class; see `napari_wildseg.engine.names.palette`."""
     return palette_colour(class_id)
 
 
@@ -129,20 +118,7 @@ def _one_line(text: str) -> str:
 
 
 def check_characters(text: str, what: str) -> None:
-    """Refuse control characters in a name, also those that only change the order of writing.
-
-    Parameters
-    ----------
-    text : str
-        A name or a prompt.
-    what : str
-        What has it, for the message, which does not repeat the name.
-
-    Raises
-    ------
-    InputError
-        If there is one. Joiners, which some scripts need within words, are none.
-    """
+    """Refuse control characters in a name, also those that only change the order of writing."""
     for character in text:
         kind = unicodedata.category(character)
         if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS):

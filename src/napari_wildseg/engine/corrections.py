@@ -18,17 +18,7 @@ def keep_corrections(
 ) -> NDArray[np.uint8]:
     """Write every correction over a result, in place: the last line of every refiner.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8.
-    corrections : ndarray or None
-        ``(H, W)`` int16, -1 = not corrected.
-
-    Returns
-    -------
-    ndarray
-        ``labels``.
+    `labels`: ``(H, W)`` uint8; `corrections`: ``(H, W)`` int16, -1 = not corrected.
     """
     if corrections is not None:
         np.copyto(labels, corrections, where=corrections != NOT_CORRECTED, casting="unsafe")
@@ -40,24 +30,8 @@ def checked_corrections(
 ) -> NDArray[np.int16]:
     """Check a correction map against the image and its classes.
 
-    Parameters
-    ----------
-    corrections : array_like
-        ``(H, W)`` integers: -1 not corrected, 0 background, else a class id.
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    ids : sequence of int
-        The classes' ids.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int16.
-
-    Raises
-    ------
-    InputError
-        If the shape differs, the values are not integers or not among those allowed.
+    `corrections`: ``(H, W)`` integers: -1 not corrected, 0 background, else a class id; `shape`:
+    ``(H, W)`` of the image; returns ``(H, W)`` int16.
     """
     array = np.asarray(corrections)
     if array.shape != tuple(shape):

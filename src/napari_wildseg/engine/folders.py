@@ -9,43 +9,18 @@ from napari_wildseg.engine.errors import InputError
 
 
 def no_folder(folder: Path, kind: str = "") -> str:
-    """Return why something is no folder, as the beginning of a sentence.
-
-    Parameters
-    ----------
-    folder : Path
-        Which is no folder.
-    kind : str
-        What it should hold, with a blank before it: ``" with corrected labels"``.
-    """
+    """Return why something is no folder, as the beginning of a sentence."""
     return file_instead(folder) or f"There is no folder {folder}{kind}"
 
 
 def file_instead(folder: Path) -> str | None:
-    """Return that there is a file where a folder should be, as the beginning of a sentence.
-
-    Parameters
-    ----------
-    folder : Path
-        Which is no folder, or cannot be made; or one that need not be there.
-
-    Returns
-    -------
-    str or None
-        None if there is no file in its place, nor in that of a folder it should lie in.
-    """
+    """Return that there is a file where a folder should be, as the beginning of a sentence."""
     file = file_in_the_way(folder)
     return None if file is None else f"{file} is a file, not a folder"
 
 
 def file_in_the_way(folder: Path) -> Path | None:
-    """Return what there is in place of a folder, or of one it should lie in.
-
-    Parameters
-    ----------
-    folder : Path
-        Which is no folder, or cannot be made.
-    """
+    """Return what there is in place of a folder, or of one it should lie in."""
     for place in (folder, *folder.parents):
         try:
             if place.is_dir():
@@ -61,16 +36,6 @@ def check_cache_folder(folder: str | os.PathLike[str]) -> Path:
     """Refuse a place for encodings that can be no folder.
 
     One that is full or may not be written to is taken: encodings are then kept in memory alone.
-
-    Parameters
-    ----------
-    folder : path
-        It need not exist.
-
-    Raises
-    ------
-    InputError
-        If there is a file in its place, or in that of a folder above it.
     """
     found = file_instead(Path(folder).absolute())
     if found:

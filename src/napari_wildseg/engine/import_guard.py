@@ -19,13 +19,7 @@ _MAPS = Path("/proc/self/maps")
 
 
 def keep_out_triton() -> bool:
-    """Make ``import triton`` fail instead of crash, where it would crash.
-
-    Returns
-    -------
-    bool
-        Whether it is kept out.
-    """
+    """Make ``import triton`` fail instead of crash, where it would crash."""
     if "triton" in sys.modules:
         return sys.modules["triton"] is None
     if not sys.platform.startswith("linux"):

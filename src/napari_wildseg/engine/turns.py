@@ -25,13 +25,7 @@ class Turns:
 
     @contextmanager
     def job(self) -> Iterator[None]:
-        """Work with the segmenter inside of this.
-
-        Raises
-        ------
-        InputError
-            If another thread does.
-        """
+        """Work with the segmenter inside of this."""
         me, key = threading.get_ident(), object()
         with self._lock:
             alive = {thread.ident for thread in threading.enumerate()}
@@ -62,13 +56,7 @@ class Turns:
 
 
 def one_thread(method: F) -> F:
-    """Decorate a segmenter's method of steps: no two threads run one at the same time.
-
-    Parameters
-    ----------
-    method : callable
-        Of an object with `Turns` in ``_turns``.
-    """
+    """Decorate a segmenter's method of steps: no two threads run one at the same time."""
 
     @wraps(method)
     def steps(self: Any, *args: Any, **kwargs: Any) -> Steps[Any]:

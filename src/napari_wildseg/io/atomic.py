@@ -44,27 +44,7 @@ class _Move(NamedTuple):
 
 @contextmanager
 def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path in the same folder, renamed to ``path`` on success.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where the file shall be. Missing folders above it are made.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Yields
-    ------
-    Path
-        Write here. It keeps the ending of ``path``, since libraries choose formats by it.
-
-    Raises
-    ------
-    InputError
-        If the file exists and may not be replaced, or the name cannot be a file's.
-    WildsegError
-        If the folder or the file cannot be written (read-only, disk full, ...).
-    """
+    """Give a temporary path in the same folder, renamed to ``path`` on success."""
     path = Path(path)
     refuse_existing([path], overwrite=overwrite)
     temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
@@ -84,45 +64,14 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
-    """Write bytes to a file that is whole or not there; see `atomic_path`.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where.
-    data : bytes
-        What.
-    overwrite : bool
-        Whether an existing file may be replaced.
-    """
+    """Write bytes to a file that is whole or not there; see `atomic_path`."""
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``, renamed to it on success.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where the folder shall be.
-    overwrite : bool
-        Whether an existing folder may be replaced. It is moved away first and removed last, so
-        that one of the two is always whole.
-
-    Yields
-    ------
-    Path
-        An empty folder to write into.
-
-    Raises
-    ------
-    InputError
-        If something is there and may not be replaced, or is a file.
-    WildsegError
-        If it cannot be written.
-    """
+    """Give a temporary folder beside ``path``, renamed to it on success."""
     path = Path(path)
     there, folder = _look(path)
     if there and not folder:
@@ -152,30 +101,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
 def atomic_files(
     paths: Sequence[Path], *, overwrite: bool = False, plan: Path | None = None
 ) -> Iterator[list[Path]]:
-    """Give temporary paths for files that belong together; on success all are put in place.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Where the files shall be.
-    overwrite : bool
-        Whether existing files may be replaced.
-    plan : Path, optional
-        Where the plan of renames is kept meanwhile, in a folder above all files; `plan_of` the
-        first path if not given.
-
-    Yields
-    ------
-    list of Path
-        Write here.
-
-    Raises
-    ------
-    InputError
-        If a file exists and may not be replaced.
-    WildsegError
-        If a file cannot be written.
-    """
+    """Give temporary paths for files that belong together; on success all are put in place."""
     plan = plan or plan_of(paths[0])
     temporaries = [p.with_name(f".wildseg-{secrets.token_hex(6)}{p.suffix}") for p in paths]
     try:
@@ -198,41 +124,19 @@ def atomic_files(
 
 
 def plan_of(path: Path) -> Path:
-    """Return where the plan of renames of a file, or of files that belong to it, is kept.
-
-    Parameters
-    ----------
-    path : Path
-        The file or folder.
-    """
+    """Return where the plan of renames of a file, or of files that belong to it, is kept."""
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     return path.with_name(f".wildseg-{digest[:12]}.plan")
 
 
 def present(path: Path, plan: Path | None = None) -> Path:
-    """Return where a file or folder is: elsewhere where a killed process left renames to do.
-
-    Parameters
-    ----------
-    path : Path
-        Where it should be.
-    plan : Path, optional
-        The plan of renames; `plan_of` the path if not given.
-    """
+    """Return where a file or folder is: elsewhere where a killed process left renames to do."""
     moves = _read_plan(plan or plan_of(path))
     return next((m.source for m in moves if m.target == path), path)
 
 
 def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> T:
-    """Read two files that belong together, both of one version also while they are replaced.
-
-    Parameters
-    ----------
-    path, second : Path
-        The files, as they were given to `atomic_files`.
-    read : callable
-        Called with where they are.
-    """
+    """Read two files that belong together, both of one version also while they are replaced."""
     plan = plan_of(path)
 
     def state() -> list[list[int] | None]:
@@ -252,13 +156,7 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> 
 
 
 def remove_left_over(folder: Path) -> None:
-    """Remove what processes that were killed while writing left half-written in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder; others in it are not looked into.
-    """
+    """Remove what processes that were killed while writing left half-written in a folder."""
     with suppress(OSError):
         for plan in folder.glob(".wildseg-*.plan"):
             _finish(plan)
@@ -362,13 +260,6 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
     """Raise `InputError` if a path cannot be written to because of what is there.
 
     Where one cannot even look, `WildsegError`.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Files about to be written.
-    overwrite : bool
-        Whether existing files may be replaced.
     """
     for path in paths:
         if "\0" in str(path):
@@ -383,13 +274,7 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file to disk, so that a renamed file is never an empty one after a power cut.
-
-    Parameters
-    ----------
-    path : Path
-        A file.
-    """
+    """Force a file to disk, so that a renamed file is never an empty one after a power cut."""
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -406,15 +291,7 @@ def _look(path: Path) -> tuple[bool, bool]:
 
 
 def cannot_write(path: Path, error: OSError) -> WildsegError:
-    """Return the error to raise where a file or folder cannot be written.
-
-    Parameters
-    ----------
-    path : Path
-        What was to be written.
-    error : OSError
-        What the system says of it.
-    """
+    """Return the error to raise where a file or folder cannot be written."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         found = file_instead(path)
         if found:

@@ -62,18 +62,7 @@ def write_class_set(
 
 
 def class_set_path(path: str | Path) -> Path:
-    """Return where `write_class_set` writes.
-
-    Parameters
-    ----------
-    path : str or Path
-        As it is given there.
-
-    Raises
-    ------
-    InputError
-        If it has another ending than .json.
-    """
+    """Return where `write_class_set` writes."""
     path = checked_path(path).expanduser()
     if not path.suffix:
         path = path.with_name(f"{path.name}.json")

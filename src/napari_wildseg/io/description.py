@@ -19,50 +19,13 @@ from napari_wildseg.io.masks.runs import corrections_of_runs
 
 
 def described(values: NDArray[Any], about: object, where: str, **more: Any) -> LabelImage:
-    """Join the labels of a file and their description.
-
-    Parameters
-    ----------
-    values : ndarray
-        The labels; axes of length one may be missing.
-    about : object
-        A parsed JSON value, of which nothing is trusted.
-    where : str
-        The file, for messages.
-    **more
-        Attributes of `LabelImage` that come first.
-
-    Raises
-    ------
-    InputError
-        If the description is not ours, or the labels are not what it describes.
-    """
+    """Join the labels of a file and their description."""
     known = about_from_json(about, where, values.shape)
     return LabelImage.from_array(values.reshape(known.pop("shape")), **(known | more))
 
 
 def about_from_json(about: object, where: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Turn what `LabelImage.about` wrote into constructor arguments; every value is checked.
-
-    Parameters
-    ----------
-    about : object
-        A parsed JSON value.
-    where : str
-        The file, for messages.
-    shape : tuple of int
-        Shape of the labels it must belong to; axes of length one may be missing.
-
-    Returns
-    -------
-    dict
-        ``shape``, and the attributes of `LabelImage` but the labels.
-
-    Raises
-    ------
-    InputError
-        If it is not of our format, of a later version, or for labels of another shape.
-    """
+    """Turn what `LabelImage.about` wrote into constructor arguments; every value is checked."""
     if not isinstance(about, dict) or about.get("format") != SIDECAR_FORMAT:
         raise InputError(f"{where} is not a description of labels by napari-wildseg.")
     version = about.get("version")

@@ -29,13 +29,7 @@ _TIFF = (".tif", ".tiff")
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file or folder looks like a picture: by its ending, or a zarr by what is in it.
-
-    Parameters
-    ----------
-    path : Path
-        The file or folder; one whose name begins with a dot is none.
-    """
+    """Whether a file or folder looks like a picture: by its ending, or a zarr by what is in it."""
     if path.name.startswith("."):
         return False
     if path.is_dir():
@@ -44,13 +38,7 @@ def is_picture(path: Path) -> bool:
 
 
 def planes_in(path: Path) -> int:
-    """Count the planes of a picture or stack; 1 of what cannot be read.
-
-    Parameters
-    ----------
-    path : Path
-        A file, or the folder of a zarr.
-    """
+    """Count the planes of a picture or stack; 1 of what cannot be read."""
     if not path.is_dir():
         return count_planes(path)
     try:
@@ -60,27 +48,7 @@ def planes_in(path: Path) -> int:
 
 
 def open_large(spec: str | Path, detail: int | None = None) -> LazyPicture | None:
-    """Open a picture that windows suit, or return None for one to be read as a whole.
-
-    Parameters
-    ----------
-    spec : str or Path
-        A file, the folder of a zarr, or either with the number of a plane (``movie.tif#3``);
-        ``sample:NAME``.
-    detail : int, optional
-        If it is given, any picture counts as large.
-
-    Returns
-    -------
-    LazyPicture or None
-        Zarr is always opened this way, and so are stacks, if no plane is named.
-
-    Raises
-    ------
-    InputError
-        If a zarr holds no picture or plane that can be taken, or a picture is too large to be
-        decoded. What is wrong with other files is left to whoever reads them.
-    """
+    """Open a picture that windows suit, or return None for one to be read as a whole."""
     if str(spec).startswith("sample:"):
         return None if detail is None else _in_memory(read_picture(spec))
     path, plane = split_plane(spec)
@@ -118,24 +86,7 @@ def _open_tiff(path: Path, plane: int | None, detail: int | None) -> LazyPicture
 
 
 def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
-    """Read a picture, or open it if it is large; a plane of a stack likewise.
-
-    Parameters
-    ----------
-    spec : str or Path
-        As for `open_large`.
-
-    Returns
-    -------
-    ndarray or LazyPicture
-        The pixels, as `napari_wildseg.engine.pictures.read_picture` gives them; or a picture of
-        more than `LARGE` pixels, to be closed.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
+    """Read a picture, or open it if it is large; a plane of a stack likewise."""
     picture = open_large(spec)
     if picture is None:
         return read_picture(spec)
@@ -155,20 +106,7 @@ def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
 def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
     """Read a large picture as a whole after all.
 
-    Parameters
-    ----------
-    picture : LazyPicture
-        Of one plane.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W, 3)`` uint8.
-
-    Raises
-    ------
-    InputError
-        If it has more than `WHOLE` pixels.
+    Returns ``(H, W, 3)`` uint8.
     """
     from napari_wildseg.engine.large import LargeImage
     from napari_wildseg.engine.large.layout import Box

@@ -20,27 +20,13 @@ MAX_SIDE = 200_000
 
 @dataclass(frozen=True)
 class LazyPicture:
-    """A picture or a stack of them whose pixels are still on disk.
+    """A picture or a stack of them whose pixels are still on disk."""
 
-    Attributes
-    ----------
-    levels : tuple of array
-        The finest first; anything that can be sliced. All have the same axes.
-    axes : str
-        One letter an axis: ``y`` and ``x``, ``c`` for colour channels, others for planes.
-    scale : tuple of float
-        Height and width of a pixel, in ``units``.
-    units : str
-        ``"pixel"`` or a unit of length.
-    files : tuple
-        What `close` closes.
-    """
-
-    levels: tuple[Any, ...]
-    axes: str
-    scale: tuple[float, float] = (1.0, 1.0)
-    units: str = "pixel"
-    files: tuple[Any, ...] = ()
+    levels: tuple[Any, ...]  # the finest first; anything that can be sliced. All have the same axes
+    axes: str  # one letter an axis: ``y`` and ``x``, ``c`` for colour channels, others for planes
+    scale: tuple[float, float] = (1.0, 1.0)  # height and width of a pixel, in ``units``
+    units: str = "pixel"  # ``"pixel"`` or a unit of length
+    files: tuple[Any, ...] = ()  # what `close` closes
 
     def close(self) -> None:
         """Close the files; the levels can no longer be read."""
@@ -73,13 +59,7 @@ class LazyPicture:
         return 0 if "c" in self.axes and self.axes.index("c") < self.axes.index("y") else -1
 
     def plane(self, number: int) -> tuple[Any, ...]:
-        """Return the levels of one plane, not read.
-
-        Parameters
-        ----------
-        number : int
-            From 0, in the order the planes are stored in.
-        """
+        """Return the levels of one plane, not read."""
         others = [i for i, axis in enumerate(self.axes) if axis not in "yxc"]
         shape = [int(self.levels[0].shape[i]) for i in others]
         index = np.unravel_index(number, shape) if shape else ()
@@ -87,18 +67,7 @@ class LazyPicture:
         return tuple(_Plane(level, fixed) for level in self.levels) if fixed else self.levels
 
     def single(self, number: int) -> LazyPicture:
-        """Return one plane as a picture of its own, not read; closing it closes all planes.
-
-        Parameters
-        ----------
-        number : int
-            From 0, in the order the planes are stored in.
-
-        Raises
-        ------
-        InputError
-            If there is no such plane.
-        """
+        """Return one plane as a picture of its own, not read; closing it closes all planes."""
         if number >= self.planes:
             raise InputError(f"There are {self.planes} planes; there is no plane {number}.")
         axes = "".join(axis for axis in self.axes if axis in "yxc")
@@ -126,30 +95,12 @@ class _Plane:
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a zarr array or group, of version 2 or 3.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    """
+    """Whether a folder is a zarr array or group, of version 2 or 3."""
     return any((path / name).is_file() for name in (".zarray", ".zgroup", "zarr.json"))
 
 
 def open_lazily(path: str | Path) -> LazyPicture:
-    """Open a picture without reading its pixels.
-
-    Parameters
-    ----------
-    path : str or Path
-        A zarr array, an OME-Zarr image, or a TIFF (of one or several planes, with or without
-        levels).
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or no picture in it that can be taken.
-    """
+    """Open a picture without reading its pixels."""
     path = Path(path)
     if path.is_dir():
         return _open_zarr(path)

@@ -33,20 +33,7 @@ def overlay_png(
 ) -> bytes:
     """Draw labels over an image, with a legend below it, as the bytes of a PNG.
 
-    Parameters
-    ----------
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    labels : ndarray
-        ``(H, W)`` uint8; 255 is drawn in grey.
-    classes : sequence of ClassInfo
-        Names and colours; each is listed with its share of the image.
-
-    Returns
-    -------
-    bytes
-        A PNG. Small images are enlarged to 640 pixels along the longer side, so that the names
-        can be read, and large ones reduced to 2048.
+    `rgb`: ``(H, W, 3)`` uint8; `labels`: ``(H, W)`` uint8; 255 is drawn in grey.
     """
     buffer = io.BytesIO()
     draw_overlay(rgb, labels, classes).save(buffer, format="PNG", optimize=True)
@@ -58,19 +45,7 @@ def draw_overlay(
 ) -> Image.Image:
     """Draw the picture that `overlay_png` encodes.
 
-    Parameters
-    ----------
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    labels : ndarray
-        ``(H, W)`` uint8.
-    classes : sequence of ClassInfo
-        Names and colours.
-
-    Returns
-    -------
-    PIL.Image.Image
-        RGB.
+    `rgb`: ``(H, W, 3)`` uint8; `labels`: ``(H, W)`` uint8.
     """
     height, width = labels.shape
     factor = _enlargement(height, width)

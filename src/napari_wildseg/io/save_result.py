@@ -18,26 +18,7 @@ if TYPE_CHECKING:
 def save_result(
     path: str | Path, result: Result, *, image: str = "", overwrite: bool = False, **options: Any
 ) -> list[Path]:
-    """Write a result to a file; see `napari_wildseg.Result.save`.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where; the ending chooses the format.
-    result : Result
-        What `Segmenter.segment` or `Segmenter.refine` returned.
-    image : str
-        Name of the picture.
-    overwrite : bool
-        Whether existing files may be replaced.
-    **options
-        Attributes of `LabelImage`, and options of the format.
-
-    Returns
-    -------
-    list of Path
-        Every file written.
-    """
+    """Write a result to a file; see `napari_wildseg.Result.save`."""
     attributes = {field.name for field in fields(LabelImage)}
     about = {name: options.pop(name) for name in list(options) if name in attributes}
     labels = LabelImage.from_result(result, image=image, **about)

@@ -26,39 +26,16 @@ SUFFIXES = (".png", ".tif", ".tiff", ".npz", ".zarr")
 
 @dataclass(frozen=True)
 class Corrected:
-    """Labels of one image, not read yet.
+    """Labels of one image, not read yet."""
 
-    Attributes
-    ----------
-    path : str
-        A label file; or the output folder of a batch, where ``name`` is given.
-    name : str
-        The image's name in that batch.
-    digest : str
-        Of the bytes of its files: a resumed batch must find the same.
-    """
-
-    path: str
-    name: str
-    digest: str
+    path: str  # A label file; or the output folder of a batch, where ``name`` is given
+    name: str  # the image's name in that batch
+    digest: str  # of the bytes of its files: a resumed batch must find the same
 
     def read(self, classes: Sequence[ClassInfo]) -> NDArray[np.int16]:
         """Read the labels as corrections.
 
-        Parameters
-        ----------
-        classes : sequence of ClassInfo
-            Those of this batch; the labels' are matched to them by name.
-
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` int16: -1 where the labels say nothing (255), else 0 or a class id.
-
-        Raises
-        ------
-        InputError
-            If they cannot be read, or hold a class that the batch has not.
+        Returns ``(H, W)`` int16: -1 where the labels say nothing (255), else 0 or a class id.
         """
         if self.name:
             report = read_report(self.path)
@@ -71,27 +48,7 @@ class Corrected:
 
 
 def find_corrected(folder: str | Path, items: Iterable[WorkItem]) -> dict[str, Corrected]:
-    """Find the images of a batch of which an annotator made labels.
-
-    Parameters
-    ----------
-    folder : str or Path
-        A folder of label files called as the images are in the batch (``movie_0003.png``), 255
-        where nothing is known; or the output folder of a batch, of which the images are taken
-        that were corrected in review.
-    items : iterable of WorkItem
-        The images.
-
-    Returns
-    -------
-    dict of str to Corrected
-        By the image's name.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or no labels of these images in it.
-    """
+    """Find the images of a batch of which an annotator made labels."""
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise InputError(f"{no_folder(folder, ' with corrected labels')}: check the name.")

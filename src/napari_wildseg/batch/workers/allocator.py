@@ -22,13 +22,7 @@ _KEPT = 64 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep freed memory of up to 64 MB for its next arrays, where glibc is used.
-
-    Returns
-    -------
-    bool
-        Whether it does.
-    """
+    """Keep freed memory of up to 64 MB in this process for its next arrays (glibc only)."""
     if not sys.platform.startswith("linux"):
         return False
     try:

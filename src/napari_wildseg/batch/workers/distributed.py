@@ -55,37 +55,7 @@ def run_distributed(
     *,
     begin: Callable[[str], None],
 ) -> Iterator[Record | Loaded | str | None]:
-    """Do images on the workers of a scheduler.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    todo : sequence of Unit
-        The images.
-    address : str
-        Of the scheduler, ``"tcp://host:8786"``; or ``"local"``, ``"local:N"`` for N processes of
-        this machine.
-    begin : callable
-        Called with the image's name before it is handed out; raises `InputError` if its files
-        may not be written.
-
-    Yields
-    ------
-    Record or Loaded or str or None
-        `Loaded`, before any image is handed out; then a record an image, in the order they are
-        finished. Now and then, while waiting, None or what is waited for. Closing the generator
-        takes back what is not begun.
-
-    Raises
-    ------
-    InputError
-        If ``dask.distributed`` is not installed, or the address is none.
-    WildsegError
-        If the scheduler cannot be reached, or its workers lack the model or napari-wildseg.
-    OutputError
-        If the output cannot be written.
-    """
+    """Do images on the workers of a scheduler."""
     distributed = _import()
     cluster = _local_cluster(distributed, address)
     try:
@@ -254,33 +224,12 @@ _of_thread = threading.local()
 
 
 def prepare_worker(job: Job) -> Origin:
-    """Load the model in a worker, before the first image; return what it works with.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    """
+    """Load the model in a worker, before the first image; return what it works with."""
     return Origin(this_program(), _segmenter(job).model.fingerprint)
 
 
 def run_on_worker(job: Job, unit: Unit, origin: Origin) -> list[Record]:
-    """Do images in a worker; its process loads the model with the first one.
-
-    Parameters
-    ----------
-    job : Job
-        The batch, of which the classes of these images are enough.
-    unit : Unit
-        The images.
-    origin : Origin
-        What the other workers work with.
-
-    Raises
-    ------
-    WildsegError
-        If this one works with something else.
-    """
+    """Do images in a worker; its process loads the model with the first one."""
     _check_alike(prepare_worker(job), origin)
     return list(run_unit(job, unit, _segmenter(job), Control()))
 

@@ -39,33 +39,7 @@ def run_local(
     workers: int,
     begin: Callable[[str], None],
 ) -> Iterator[Record | Loaded | None]:
-    """Do images on this machine.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    todo : sequence of Unit
-        The images.
-    workers : int
-        Lanes; all share one model.
-    begin : callable
-        Called with the image's name just before its files are written; raises `InputError` if
-        they may not be.
-
-    Yields
-    ------
-    Record or Loaded or None
-        `Loaded`, before any image is begun; then a record an image in the order they are
-        finished, and None now and then. Closing the generator stops the lanes at their next step.
-
-    Raises
-    ------
-    OutputError
-        If the output cannot be written.
-    WildsegError
-        If the model cannot be loaded.
-    """
+    """Do images on this machine."""
     import torch
 
     threads = torch.get_num_threads()

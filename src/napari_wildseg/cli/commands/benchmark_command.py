@@ -22,13 +22,7 @@ _ROWS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument(
         "--repeats",
         type=int,
@@ -40,13 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Measure and print."""
     from napari_wildseg.cli.console import print_json, run_steps, say, table
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.evaluation.benchmark import benchmark_steps

@@ -11,13 +11,7 @@ HELP = "write a label file in another format, chosen by the ending of OUT"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument("source", type=Path, metavar="IN", help="a label file")
     parser.add_argument("target", type=Path, metavar="OUT", help="the file to write")
     parser.add_argument(
@@ -58,13 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert one label file.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Convert one label file."""
     from napari_wildseg.cli.console import say
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io import format_of, write_labels

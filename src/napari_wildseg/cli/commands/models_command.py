@@ -10,13 +10,7 @@ HELP = "list the models that are bundled, cached and downloadable, or download o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument(
         "--download",
         metavar="M",
@@ -26,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, or download one.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """List the models, or download one."""
     from napari_wildseg.cli.console import print_json, run_steps, say, table
 
     if args.download is not None:

@@ -34,21 +34,7 @@ def encoding_key(
 ) -> str:
     """Sign what an encoding depends on.
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    model : CLIPModel
-        Its fingerprint stands for the weights; kinds of device round differently.
-    method : RelevanceMethod
-        Its ``repr`` stands for its options.
-    views : object
-        The view set; its ``repr`` stands for it.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+    `image`: ``(H, W, 3)`` uint8.
     """
     digest = hashlib.sha256()
     scaling = (model.mean, model.std, model.device.type)
@@ -63,25 +49,7 @@ _CHANNELS_LAST = ":channels last"
 
 
 class EncodingCache:
-    """Encodings of images by key, the least recently used dropped first.
-
-    Parameters
-    ----------
-    memory_bytes : int
-        Most bytes held in memory; 0 for none.
-    folder : path, optional
-        Where to keep them on disk as well; None for memory alone.
-    disk_bytes : int
-        Most bytes on disk.
-    evict : bool
-        Whether the least recently used files make room for new ones. If not, a full folder takes
-        no more: of images that come again in the same order, those that are kept are then found.
-
-    Raises
-    ------
-    InputError
-        If there is a file in the folder's place.
-    """
+    """Encodings of images by key, the least recently used dropped first."""
 
     def __init__(
         self,
@@ -102,15 +70,7 @@ class EncodingCache:
         return sum(_size(views) for views in self._held.values())
 
     def get(self, key: str, device: Any = "cpu") -> list[ViewEncoding] | None:
-        """Return the encodings of a key, or None if they are not kept (any more).
-
-        Parameters
-        ----------
-        key : str
-            Of `encoding_key`.
-        device : torch.device or str
-            Where tensors that are read from disk go.
-        """
+        """Return the encodings of a key, or None if they are not kept (any more)."""
         if key in self._held:
             self._held.move_to_end(key)
             return list(self._held[key])

@@ -30,29 +30,14 @@ _BATCH_PIXELS_ELSEWHERE = 1_500_000
 
 @dataclass
 class ImageEncoding:
-    """What the model saw of one image.
+    """What the model saw of one image."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    views : tuple of View
-        How it was looked at.
-    encodings : list of ViewEncoding
-        One a view.
-    method : RelevanceMethod
-        What the encodings were made for.
-    geometry : Geometry
-        Of the model's image tower.
-    places : torch.Tensor or None
-        What `tagging.places` made of the encodings, once it was asked.
-    """
-
-    shape: tuple[int, int]
-    views: tuple[View, ...]
-    encodings: list[ViewEncoding]
-    method: RelevanceMethod
-    geometry: Geometry
+    shape: tuple[int, int]  # ``(H, W)`` of the image
+    views: tuple[View, ...]  # how it was looked at
+    encodings: list[ViewEncoding]  # one a view
+    method: RelevanceMethod  # what the encodings were made for
+    geometry: Geometry  # of the model's image tower
+    # What `tagging.places` made of the encodings, once it was asked.
     places: Tensor | None = field(default=None, repr=False)
     _features: _Features | None = field(default=None, repr=False)
 
@@ -72,24 +57,11 @@ class ImageEncoding:
     ) -> Tensor:
         """Merge the views' relevance maps.
 
-        Views that show the image at one size are averaged. So are the sizes, or, where the
-        method says that sizes must agree, they are multiplied (`agreement`).
+        Views that show the image at one size are averaged. So are the sizes, or, where the method
+        says that sizes must agree, they are multiplied (`agreement`).
 
-        Parameters
-        ----------
-        model : CLIPModel
-            The model that made the encodings.
-        text, background : torch.Tensor
-            ``(K, D)`` and ``(B, D)`` unit rows.
-        first_only : bool
-            Use the first view alone (all windows of it, for long images).
-        grid : tuple of int, optional
-            Cells of the result, if not `grid`.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(K, gh, gw)`` float32 on the CPU, not normalised.
+        `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; returns ``(K, gh, gw)`` float32
+        on the CPU, not normalised.
         """
         cells = grid or self.grid
         if first_only:
@@ -106,19 +78,8 @@ class ImageEncoding:
 
         A look is a view of the whole image, or all crops or windows of one size.
 
-        Parameters
-        ----------
-        model : CLIPModel
-            The model that made the encodings.
-        text, background : torch.Tensor
-            ``(K, D)`` and ``(B, D)`` unit rows.
-        grid : tuple of int
-            ``(gh, gw)``, cells of the maps.
-
-        Returns
-        -------
-        list of torch.Tensor
-            Each ``(K, gh, gw)`` float32 on the CPU, not normalised.
+        `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; `grid`: ``(gh, gw)``, cells of
+        the maps.
         """
         return [self._merged(model, text, background, look, grid) for look in self._looks()]
 
@@ -137,13 +98,7 @@ class ImageEncoding:
         return self._merge(maps, views, grid).contiguous()
 
     def features(self) -> Sequence[NDArray[np.float32]]:
-        """Local features of the network, averaged over the views.
-
-        Returns
-        -------
-        sequence of ndarray
-            Each ``(C, gh, gw)`` float32, averaged when it is first asked for.
-        """
+        """Local features of the network, averaged over the views."""
         if self._features is None:
             self._features = _Features(self)
         return self._features
@@ -151,12 +106,7 @@ class ImageEncoding:
     def merged(self, maps: Iterable[Tensor], grid: tuple[int, int] | None = None) -> Tensor:
         """Average one map a view: `views.merge` with what is known of this image.
 
-        Parameters
-        ----------
-        maps : iterable of torch.Tensor
-            ``(C, h, w)`` each, in the order of the views.
-        grid : tuple of int, optional
-            Cells of the result, if not `grid`.
+        `maps`: ``(C, h, w)`` each, in the order of the views.
         """
         return self._merge(maps, self.views, grid or self.grid)
 
@@ -212,15 +162,7 @@ class _Features(Sequence[NDArray[np.float32]]):
 def agreement(maps: Tensor) -> Tensor:
     """Return the geometric mean of maps where all are positive, else the mean of what denies.
 
-    Parameters
-    ----------
-    maps : torch.Tensor
-        ``(n, K, gh, gw)`` float32.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, gh, gw)`` float32.
+    `maps`: ``(n, K, gh, gw)`` float32; returns ``(K, gh, gw)`` float32.
 
     Notes
     -----
@@ -242,18 +184,7 @@ def encode_steps(
 ) -> Steps[ImageEncoding]:
     """Encode all views of an image, yielding after each batch of views.
 
-    Parameters
-    ----------
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    model : CLIPModel
-        The model.
-    method : RelevanceMethod
-        Decides what is kept of each forward pass.
-    preset : str
-        A preset of `napari_wildseg.engine.images.views`.
-    cache : EncodingCache, optional
-        Looked into before, and given what was encoded.
+    `rgb`: ``(H, W, 3)`` uint8.
     """
     shape = (rgb.shape[0], rgb.shape[1])
     geometry = geometry_of(model)
@@ -319,13 +250,7 @@ def relevance_of(
     text: Tensor,
     background: Tensor,
 ) -> Tensor:
-    """Compute one map a class of a view; see `RelevanceMethod.relevance`.
-
-    Raises
-    ------
-    WildsegError
-        If memory does not suffice.
-    """
+    """Compute one map a class of a view; see `RelevanceMethod.relevance`."""
     try:
         return method.relevance(model, encoding, text, background)
     except (MemoryError, RuntimeError) as error:

@@ -11,13 +11,7 @@ GRID_SIDE = 72
 def grid_of(shape: tuple[int, int], side: float) -> tuple[int, int]:
     """Return the grid of about ``side * side`` cells with an image's aspect ratio.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image; the grid is never finer.
-    side : float
-        Geometric mean of the grid's sides. Images longer than twice their height or width get
-        fewer cells along than that.
+    `shape`: ``(H, W)`` of the image; the grid is never finer.
 
     Examples
     --------

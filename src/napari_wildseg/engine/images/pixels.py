@@ -13,15 +13,7 @@ from torch.nn import functional as F
 def lab_of(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
     """Return the CIE Lab colours of an image.
 
-    Parameters
-    ----------
-    rgb : ndarray
-        ``(h, w, 3)``, 0 to 255.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(3, h, w)`` float32.
+    `rgb`: ``(h, w, 3)``, 0 to 255; returns ``(3, h, w)`` float32.
     """
     lab = rgb2lab(rgb.astype(np.float32, copy=False) / 255)
     return torch.from_numpy(lab.astype(np.float32)).permute(2, 0, 1)
@@ -30,12 +22,8 @@ def lab_of(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
 def resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
     """Read ``(C, h, w)`` maps at the cells of another grid, bilinearly.
 
-    Parameters
-    ----------
-    maps : torch.Tensor
-        ``(C, h, w)`` float32.
-    shape : tuple of int
-        ``(height, width)`` of the result; where it is narrower, cells are averaged.
+    `maps`: ``(C, h, w)`` float32; `shape`: ``(height, width)`` of the result; where it is narrower,
+    cells are averaged.
     """
     return F.interpolate(
         maps[None],

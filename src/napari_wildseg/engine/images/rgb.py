@@ -16,25 +16,8 @@ MIN_SIDE = 2
 def as_rgb(image: Any) -> NDArray[np.uint8]:
     """Turn an image of any common shape and type into RGB bytes.
 
-    Parameters
-    ----------
-    image : array_like
-        ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; bool, integers or floats,
-        contiguous or not. uint8 is taken as it is. Bool becomes black and white. Floats within
-        [0, 1] are scaled by 255. All others are stretched from their 0.1 to their 99.9 percentile,
-        over all channels together; a constant one becomes black. NaN and infinities (and floats
-        beyond 1e38) count as the nearest finite value: NaN and -inf the smallest, +inf the
-        largest. Alpha is composed over white.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W, 3)`` uint8, contiguous, never a view of the input.
-
-    Raises
-    ------
-    InputError
-        If the array has another shape, is empty, thinner than two pixels, complex or not numeric.
+    `image`: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; bool, integers or floats,
+    contiguous or not; returns ``(H, W, 3)`` uint8, contiguous, never a view of the input.
 
     Examples
     --------
@@ -78,18 +61,7 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def intensity_range(sample: NDArray[Any]) -> tuple[float, float]:
-    """Find the intensities that become black and white, as `as_rgb` states.
-
-    Parameters
-    ----------
-    sample : ndarray
-        Pixels of an image, any shape; integers or floats.
-
-    Returns
-    -------
-    low, high : float
-        To be given to `stretch`; equal if the sample is constant.
-    """
+    """Find the intensities that become black and white, as `as_rgb` states."""
     floats = _finite(sample)
     return _limits(floats, floats, sample.dtype.kind)
 
@@ -117,16 +89,7 @@ def _limits(
 
 
 def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Scale intensities to bytes.
-
-    Parameters
-    ----------
-    values : ndarray
-        Any shape; bool, integers or floats.
-    limits : tuple of float or None
-        What becomes 0 and what 255; everything becomes 0 if they are equal. None for bytes, which
-        stay as they are, and bool, which becomes black and white.
-    """
+    """Scale intensities to bytes."""
     if values.dtype == np.uint8 and limits is None:
         return values
     if limits is None:
@@ -140,25 +103,14 @@ def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray
 
 
 def top_of(dtype: np.dtype[Any]) -> float:
-    """Return the largest intensity of a type, where all of its range is used.
-
-    Parameters
-    ----------
-    dtype : numpy.dtype
-        Bool and floats end at 1.
-    """
+    """Return the largest intensity of a type, where all of its range is used."""
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
     """Compose over white.
 
-    Parameters
-    ----------
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    alpha : ndarray
-        ``(H, W)``; it spans its type's range (floats: 0 to 1).
+    `rgb`: ``(H, W, 3)`` uint8; `alpha`: ``(H, W)``; it spans its type's range (floats: 0 to 1).
     """
     top = top_of(alpha.dtype)
     opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)

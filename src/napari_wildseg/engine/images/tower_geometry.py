@@ -12,38 +12,17 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 
 @dataclass(frozen=True)
 class Geometry:
-    """How views of an image have to be shown to a tower.
+    """How views of an image have to be shown to a tower."""
 
-    Attributes
-    ----------
-    base_side : int
-        Geometric mean of the input's sides at scale 1, in pixels.
-    multiple : int
-        Input sides are multiples of this.
-    offset : float
-        How far the centres of the output's cells lie right of and below the centres of a plain
-        tiling, in cells.
-    """
-
-    base_side: int
-    multiple: int
+    base_side: int  # geometric mean of the input's sides at scale 1, in pixels
+    multiple: int  # input sides are multiples of this
+    # How far the centres of the output's cells lie right of and below the centres of a plain
+    # tiling, in cells.
     offset: float
 
 
 def geometry_of(model: CLIPModel) -> Geometry:
-    """Read a model's geometry off its image tower.
-
-    Parameters
-    ----------
-    model : CLIPModel
-        Any model.
-
-    Returns
-    -------
-    Geometry
-        The base side is about one and a half (convolutional) or two (transformer) times the side
-        the tower was trained at: local evidence needs more pixels than one global answer does.
-    """
+    """Read a model's geometry off its image tower."""
     visual: Any = model.visual
     size = visual.image_size
     side = int(size[0] if isinstance(size, tuple | list) else size)

@@ -34,21 +34,8 @@ def local_walk(
 ) -> Tensor:
     """Carry probabilities to the edges.
 
-    Parameters
-    ----------
-    prior : torch.Tensor
-        ``(K, H, W)`` float32; where ``fixed``, the value that is kept.
-    trust : torch.Tensor
-        ``(H, W)`` float32, at least 0.
-    edges : tuple of torch.Tensor
-        From `napari_wildseg.engine.refine.walk.edge_weights`.
-    fixed : torch.Tensor, optional
-        ``(H, W)`` bool.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, H, W)`` float32.
+    `prior`: ``(K, H, W)`` float32; where ``fixed``, the value that is kept; `trust`: ``(H, W)``
+    float32, at least 0; `fixed`: ``(H, W)`` bool; returns ``(K, H, W)`` float32.
     """
     system = Halved(prior, prior, trust, edges, fixed)
     centre, radius = (_HIGHEST + _LOWEST) / 2, (_HIGHEST - _LOWEST) / 2
@@ -69,17 +56,8 @@ def local_walk(
 def undecided(leading: Tensor, corrected: Tensor | None = None) -> Tensor:
     """Find the cells whose label the walk may change: a border or a correction is in reach.
 
-    Parameters
-    ----------
-    leading : torch.Tensor
-        ``(H, W)`` integers: the most probable label of each cell.
-    corrected : torch.Tensor, optional
-        ``(H, W)`` bool.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(H, W)`` bool.
+    `leading`: ``(H, W)`` integers: the most probable label of each cell; `corrected`: ``(H, W)``
+    bool; returns ``(H, W)`` bool.
     """
     labels = leading.numpy().astype(np.uint8)
     mixed = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)

@@ -72,17 +72,7 @@ class Box:
 def windows(shape: tuple[int, int], side: int) -> tuple[Box, ...]:
     """Cover an image with overlapping square windows.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    side : int
-        Side of a window, in pixels; a shorter image gets windows as high or wide as it is.
-
-    Returns
-    -------
-    tuple of Box
-        Row by row. Neighbours overlap by at least `OVERLAP` of a side.
+    `shape`: ``(H, W)`` of the image.
 
     Examples
     --------
@@ -105,21 +95,7 @@ def window_steps(
 ) -> tuple[int, ...]:
     """Choose at how many image pixels a pixel of the network's input the windows are shown.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    base_side : int
-        Side of a window, in pixels of the network's input.
-    detail : int, optional
-        The finest step; by default the finest power of two that needs no more than `MAX_WINDOWS`
-        windows.
-
-    Returns
-    -------
-    tuple of int
-        From the coarsest to the finest, each half the one before. At least one; coarser ones as
-        long as they show clearly more than the view of the whole image does.
+    `shape`: ``(H, W)`` of the image.
 
     Examples
     --------
@@ -138,12 +114,7 @@ def window_steps(
 def tiles(shape: tuple[int, int], side: int) -> Iterator[Box]:
     """Go through the tiles of an image, row by row; the last ones may be smaller.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    side : int
-        Side of a tile, in pixels.
+    `shape`: ``(H, W)`` of the image.
     """
     for top in range(0, shape[0], side):
         for left in range(0, shape[1], side):

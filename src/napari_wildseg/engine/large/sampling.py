@@ -14,17 +14,8 @@ _STRIP = 1024
 def sample_labels(labels: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the labels of the pixels in the middle of the cells of a grid.
 
-    Parameters
-    ----------
-    labels : array
-        ``(H, W)`` uint8, anything that can be sliced.
-    shape : tuple of int
-        ``(h, w)``: cells that tile the image.
-
-    Returns
-    -------
-    ndarray
-        ``(h, w)`` uint8.
+    `labels`: ``(H, W)`` uint8, anything that can be sliced; `shape`: ``(h, w)``: cells that tile
+    the image; returns ``(h, w)`` uint8.
     """
     rows, columns = (
         ((np.arange(n) + 0.5) * (size / n)).astype(int)

@@ -173,12 +173,7 @@ class LargeImage:
 def shrink(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Reduce an RGB image to a shape by averaging.
 
-    Parameters
-    ----------
-    pixels : ndarray
-        ``(h, w, 3)`` uint8.
-    shape : tuple of int
-        Not larger.
+    `pixels`: ``(h, w, 3)`` uint8.
     """
     if pixels.shape[:2] == shape:
         return pixels

@@ -44,18 +44,7 @@ class EncodingStore:
         self._remove()
 
     def append(self, encoding: ViewEncoding) -> None:
-        """Keep one more encoding.
-
-        Parameters
-        ----------
-        encoding : ViewEncoding
-            Of the next window.
-
-        Raises
-        ------
-        WildsegError
-            If the disk is full.
-        """
+        """Keep one more encoding."""
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
@@ -81,15 +70,7 @@ class EncodingStore:
         return self.read(index, ("feature/",)).features
 
     def read(self, index: int, kinds: tuple[str, ...]) -> ViewEncoding:
-        """Read part of an encoding.
-
-        Parameters
-        ----------
-        index : int
-            Which window.
-        kinds : tuple of str
-            Beginnings of the tensors' names that are wanted.
-        """
+        """Read part of an encoding."""
         from safetensors import safe_open
 
         encoding = ViewEncoding({}, [], torch.zeros(0))

@@ -22,25 +22,7 @@ Chosen on mosaics of photographs (docs/large_images.md)."""
 def suggest_large(
     encoding: LargeEncoding, model: CLIPModel, names: Sequence[str], rivals: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary; no forward pass is run.
-
-    Parameters
-    ----------
-    encoding : LargeEncoding
-        The encoded image.
-    model : CLIPModel
-        The model that made it.
-    names : sequence of str
-        The vocabulary.
-    rivals : sequence of str
-        Everyday names that every name competes with.
-
-    Returns
-    -------
-    list of (str, float)
-        As `napari_wildseg.engine.names.tagging.tag` gives them; a name's score is what it has in
-        the whole image, or what `AGREEING` of the looks give it at least, if that is more.
-    """
+    """Score the names of a vocabulary; no forward pass is run."""
     best: dict[str, list[float]] = {}
     whole: dict[str, float] = {}
     looks = 0

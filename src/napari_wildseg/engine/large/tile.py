@@ -39,12 +39,7 @@ _PATCHES, _PATCH = 8, 128
 def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
     """Return the box that a tile's labels depend on.
 
-    Parameters
-    ----------
-    tile : Box
-        The tile.
-    shape : tuple of int
-        ``(H, W)`` of the image.
+    `shape`: ``(H, W)`` of the image.
     """
     grown = tile.grown(HALO, shape)
     # Squares of the walk's checkerboard are of one colour whatever the tile.
@@ -53,18 +48,7 @@ def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
 
 
 def sample_contrast(image: LargeImage) -> float:
-    """Estimate the image's mean contrast between neighbouring cells from patches all over it.
-
-    Parameters
-    ----------
-    image : LargeImage
-        The image.
-
-    Returns
-    -------
-    float
-        What `edge_weights` takes as ``contrast``.
-    """
+    """Estimate the image's mean contrast between neighbouring cells from patches all over it."""
     found = []
     height, width = image.shape
     for top in np.linspace(0, max(0, height - _PATCH), _PATCHES).astype(int).tolist():
@@ -82,28 +66,7 @@ def refine_tile(
     contrast: float,
     options: DefaultOptions,
 ) -> NDArray[np.uint8]:
-    """Label one tile.
-
-    Parameters
-    ----------
-    image : LargeImage
-        The image; only what has to be decided is read.
-    tile : Box
-        Which pixels; it begins on a multiple of `WALK_STEP`.
-    priors : callable
-        Gives the probabilities of the cells of a box, as `WindowPriors.blend` does.
-    corrections : LargeCorrections or None
-        All of them; those in the tile and its frame are used.
-    contrast : float
-        From `sample_contrast`.
-    options : DefaultOptions
-        Settings of the refiner.
-
-    Returns
-    -------
-    ndarray
-        uint8 of the tile's shape: 0 background, else the place of a class from 1.
-    """
+    """Label one tile."""
     domain = domain_of(tile, image.shape)
     fixed = None if corrections is None else corrections.read(domain)
     prior = priors(_whole_cells(domain), WALK_STEP)

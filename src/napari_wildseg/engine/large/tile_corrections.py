@@ -23,20 +23,8 @@ BLOCK = 64
 class LargeCorrections:
     """All corrections of one image.
 
-    Parameters
-    ----------
-    array : array_like
-        ``(H, W)`` integers, anything that can be sliced: -1 not corrected, 0 background, else a
-        class id. It must not change while this is used.
-    shape : tuple of int
-        ``(H, W)`` of the image.
-    ids : sequence of int
-        The classes' ids; place k + 1 is what `read` calls the k-th of them.
-
-    Raises
-    ------
-    InputError
-        If the shape or values do not fit.
+    `array`: ``(H, W)`` integers, anything that can be sliced: -1 not corrected, 0 background, else
+    a class id; `shape`: ``(H, W)`` of the image.
     """
 
     def __init__(self, array: Any, shape: tuple[int, int], ids: Sequence[int]) -> None:
@@ -65,19 +53,7 @@ class LargeCorrections:
                     self.blocks[box] = zlib.crc32(np.ascontiguousarray(part).data)
 
     def read(self, box: Box) -> NDArray[np.int16] | None:
-        """Read the corrections of a box.
-
-        Parameters
-        ----------
-        box : Box
-            Which pixels.
-
-        Returns
-        -------
-        ndarray or None
-            int16: -1 not corrected, else 0 or the place of a class, from 1; None if nothing is
-            corrected.
-        """
+        """Read the corrections of a box."""
         if not any(block.meets(box) for block in self.blocks):
             return None
         values = np.asarray(self._array[box.slices]).astype(np.int16)

@@ -33,46 +33,23 @@ CELLS = 36
 
 @dataclass
 class Level:
-    """All windows of one size.
+    """All windows of one size."""
 
-    Attributes
-    ----------
-    step : int
-        Image pixels shown by one pixel of the network's input.
-    boxes : tuple of Box
-        The windows, in image pixels.
-    views : tuple of View
-        The same, as `views.merge` takes them.
-    store : EncodingStore
-        Their encodings, in the same order.
-    """
-
-    step: int
-    boxes: tuple[Box, ...]
-    views: tuple[View, ...]
-    store: EncodingStore
+    step: int  # image pixels shown by one pixel of the network's input
+    boxes: tuple[Box, ...]  # the windows, in image pixels
+    views: tuple[View, ...]  # the same, as `views.merge` takes them
+    store: EncodingStore  # their encodings, in the same order
 
 
 @dataclass
 class LargeEncoding:
-    """What the model saw of a large image.
+    """What the model saw of a large image."""
 
-    Attributes
-    ----------
-    shape : tuple of int
-        ``(H, W)``.
-    overview : ImageEncoding
-        The whole image; its shape is that of the reduced copy it was made from.
-    levels : list of Level
-        Windows, the coarsest level first.
-    reduced : ndarray
-        ``(h, w, 3)`` uint8: the image at the finest level's step.
-    """
-
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # ``(H, W)``
+    # The whole image; its shape is that of the reduced copy it was made from.
     overview: ImageEncoding
-    levels: list[Level]
-    reduced: NDArray[np.uint8]
+    levels: list[Level]  # windows, the coarsest level first
+    reduced: NDArray[np.uint8]  # ``(h, w, 3)`` uint8: the image at the finest level's step
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -83,10 +60,7 @@ class LargeEncoding:
     def relevance_steps(self, model: CLIPModel, text: Tensor, background: Tensor) -> Steps[Tensor]:
         """Average the maps of all levels; the network is not run.
 
-        Returns
-        -------
-        torch.Tensor
-            ``(K, gh, gw)`` float32, not normalised.
+        Returns ``(K, gh, gw)`` float32, not normalised.
         """
         offset = self.overview.geometry.offset
         maps = [self.overview.relevance(model, text, background, grid=self.grid)]
@@ -114,22 +88,7 @@ def encode_large_steps(
     preset: str,
     detail: int | None = None,
 ) -> Steps[LargeEncoding]:
-    """Encode the whole image and its windows, yielding after each.
-
-    Parameters
-    ----------
-    image : LargeImage
-        The image; it is read once, at the finest level's resolution.
-    model : CLIPModel
-        The model.
-    method : RelevanceMethod
-        Decides what is kept of each forward pass.
-    preset : str
-        Views of the whole image, a preset of `napari_wildseg.engine.images.views`. Windows
-        are encoded once each, their neighbours being the augmentation.
-    detail : int, optional
-        Image pixels shown by a pixel of the network's input in the finest windows.
-    """
+    """Encode the whole image and its windows, yielding after each."""
     geometry = geometry_of(model)
     side = geometry.base_side
     steps = window_steps(image.shape, side, detail)

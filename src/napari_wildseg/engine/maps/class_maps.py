@@ -27,36 +27,18 @@ from napari_wildseg.engine.refine.default import DefaultRefinement
 
 @dataclass
 class Segmentation:
-    """What `Segmenter.segment` leaves for refinement, threshold and stages.
+    """What `Segmenter.segment` leaves for refinement, threshold and stages."""
 
-    Attributes
-    ----------
-    classes : tuple of ClassInfo
-        The K classes.
-    grid_relevance : torch.Tensor
-        ``(K, gh, gw)`` float32 in [0, 1].
-    relevance : ndarray
-        ``(K, H, W)`` float32 in [0, 1].
-    evidence : Evidence
-        Made of `relevance`; any threshold gives pseudo-labels from it.
-    presence : Presence
-        Whether the classes are in the image at all.
-    refinement : Refinement, optional
-        The refinement that was begun last, kept since a second run is much cheaper.
-    reader : DefaultRefinement, optional
-        Spreads the maps over superpixels, for a memory; the refinement itself where it is such.
-    recalled : Recalled, optional
-        What a memory said.
-    """
-
-    classes: tuple[ClassInfo, ...]
-    grid_relevance: torch.Tensor
-    relevance: NDArray[np.float32]
-    evidence: Evidence
-    presence: Presence
+    classes: tuple[ClassInfo, ...]  # the K classes
+    grid_relevance: torch.Tensor  # ``(K, gh, gw)`` float32 in [0, 1]
+    relevance: NDArray[np.float32]  # ``(K, H, W)`` float32 in [0, 1]
+    evidence: Evidence  # made of `relevance`; any threshold gives pseudo-labels from it
+    presence: Presence  # whether the classes are in the image at all
+    # The refinement that was begun last, kept since a second run is much cheaper.
     refinement: Refinement | None = None
+    # Spreads the maps over superpixels, for a memory; the refinement itself where it is such.
     reader: DefaultRefinement | None = None
-    recalled: Recalled | None = None
+    recalled: Recalled | None = None  # what a memory said
 
     @classmethod
     def begin(
@@ -68,16 +50,7 @@ class Segmentation:
     ) -> Segmentation:
         """Prepare merged relevance maps.
 
-        Parameters
-        ----------
-        classes : tuple of ClassInfo
-            The K classes.
-        maps : torch.Tensor
-            ``(K, gh, gw)`` float32, not normalised.
-        presence : Presence
-            Whether the classes are in the image at all.
-        shape : tuple of int
-            ``(H, W)`` of the image.
+        `maps`: ``(K, gh, gw)`` float32, not normalised; `shape`: ``(H, W)`` of the image.
         """
         grid = normalise(maps, presence=presence)
         full = to_pixels(grid, shape)
@@ -110,13 +83,7 @@ class Segmentation:
     def places_of_corrections(
         self, corrections: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.int16] | None:
-        """Check corrections and turn their ids into places; -1 stays.
-
-        Raises
-        ------
-        InputError
-            If shape or values do not fit.
-        """
+        """Check corrections and turn their ids into places; -1 stays."""
         if corrections is None:
             return None
         fixed = checked_corrections(corrections, self._shape, self._ids)
@@ -130,13 +97,7 @@ class Segmentation:
     def places_of_pseudo_labels(
         self, pseudo_labels: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.uint8] | None:
-        """Check pseudo-labels and turn their ids into places; 0 and 255 stay.
-
-        Raises
-        ------
-        InputError
-            If shape or values do not fit.
-        """
+        """Check pseudo-labels and turn their ids into places; 0 and 255 stay."""
         if pseudo_labels is None:
             return None
         seeds = np.asarray(pseudo_labels)
@@ -167,12 +128,7 @@ class Segmentation:
 def to_pixels(maps: torch.Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Bring normalised maps ``(K, gh, gw)`` to the image's pixels and open them up: ``(K, H, W)``.
 
-    Parameters
-    ----------
-    maps : torch.Tensor
-        Float32 in [0, 1].
-    shape : tuple of int
-        ``(H, W)``.
+    `shape`: ``(H, W)``.
     """
     full = F.interpolate(maps[None] ** GAMMA, shape, mode="bilinear", align_corners=False)[0]
     return full.numpy()

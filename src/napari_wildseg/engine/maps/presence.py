@@ -50,15 +50,9 @@ WELL_KNOWN = 0.9
 
 @dataclass(frozen=True)
 class Presence:
-    """What is thought of each of K classes.
+    """What is thought of each of K classes."""
 
-    Attributes
-    ----------
-    scores : torch.Tensor
-        ``(K,)`` float32; infinite where a class is not judged.
-    """
-
-    scores: Tensor
+    scores: Tensor  # ``(K,)`` float32; infinite where a class is not judged
 
     @property
     def absent(self) -> Tensor:
@@ -78,26 +72,12 @@ class Presence:
 
     @classmethod
     def unknown(cls, count: int) -> Presence:
-        """Judge nothing.
-
-        Parameters
-        ----------
-        count : int
-            K.
-        """
+        """Judge nothing."""
         return cls(torch.full((count,), torch.inf))
 
 
 class Rivals:
-    """Everyday names and background words, and what a model makes of them; of no image.
-
-    Parameters
-    ----------
-    model : CLIPModel
-        The model.
-    names : sequence of str
-        See `tagging.everyday_rivals`.
-    """
+    """Everyday names and background words, and what a model makes of them; of no image."""
 
     def __init__(self, model: CLIPModel, names: Sequence[str]) -> None:
         self.model = model
@@ -116,17 +96,7 @@ class Rivals:
 
 
 class PresenceTest:
-    """Asks about one image; what the rivals get there is worked out once.
-
-    Parameters
-    ----------
-    encoding : ImageEncoding
-        The encoded image; no forward pass is run.
-    model : CLIPModel
-        The model that made it.
-    rivals : Rivals or sequence of str
-        Those that were kept for this model from another image, or the names.
-    """
+    """Asks about one image; what the rivals get there is worked out once."""
 
     def __init__(
         self, encoding: ImageEncoding, model: CLIPModel, rivals: Rivals | Sequence[str]
@@ -140,12 +110,7 @@ class PresenceTest:
     def __call__(self, classes: Sequence[ClassInfo], text: Tensor) -> Presence:
         """Judge classes.
 
-        Parameters
-        ----------
-        classes : sequence of ClassInfo
-            The K classes.
-        text : torch.Tensor
-            ``(K, D)`` their unit rows.
+        `text`: ``(K, D)`` their unit rows.
         """
         known = familiarity(self._model, classes)
         concepts = self._model.concepts

@@ -10,20 +10,7 @@ image."""
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:
-    """Return a number from 0 to 1, or say what is wrong with it.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-    name : str
-        What it is called, for the message.
-
-    Raises
-    ------
-    InputError
-        If it is no number in [0, 1].
-    """
+    """Return a number from 0 to 1, or say what is wrong with it."""
     try:
         number = float("nan") if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):

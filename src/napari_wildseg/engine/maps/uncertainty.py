@@ -28,27 +28,18 @@ WEIGHTS = {"disagreement": 0.8, "margin": 0.1, "unsure": 0.1}
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Reasons to look at an image, each in [0, 1], 0 for none.
+    """Reasons to look at an image, each in [0, 1], 0 for none."""
 
-    Attributes
-    ----------
-    score : float
-        All of them in one number, weighed by `WEIGHTS`, to rank by. It orders images; it is
-        no probability.
-    margin : float
-        How near the best class is to the second best, or to nothing, averaged over the
-        labelled pixels: 1 - difference of their relevance.
-    disagreement : float
-        How little the looks at the image (its augmented views) have in common, for the class
-        on which they agree least: 1 - correlation of its maps. 0 where there is one look only.
-    unsure : float
-        Share of pixels on which the relevance maps would not decide.
-    """
-
+    # All of them in one number, weighed by `WEIGHTS`, to rank by. It orders images; it is no
+    # probability.
     score: float
+    # How near the best class is to the second best, or to nothing, averaged over the labelled
+    # pixels: 1 - difference of their relevance.
     margin: float
+    # How little the looks at the image (its augmented views) have in common, for the class on which
+    # they agree least: 1 - correlation of its maps. 0 where there is one look only.
     disagreement: float
-    unsure: float
+    unsure: float  # share of pixels on which the relevance maps would not decide
 
     def to_json(self) -> dict[str, float]:
         """Return the numbers by name."""
@@ -67,14 +58,7 @@ def judge(
 ) -> Uncertainty:
     """Judge a result.
 
-    Parameters
-    ----------
-    labels, pseudo_labels : ndarray
-        ``(H, W)`` uint8.
-    relevance : ndarray
-        ``(K, H, W)`` float32 in [0, 1].
-    looks : sequence of torch.Tensor
-        Relevance maps of each look, ``(K, gh, gw)`` float32, not normalised.
+    `labels`, `pseudo_labels`: ``(H, W)`` uint8; `relevance`: ``(K, H, W)`` float32 in [0, 1].
     """
     reasons = {
         "margin": _margin(labels, relevance),
@@ -88,10 +72,7 @@ def judge(
 def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
     """Return the cells on which looks at an image are compared.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W)`` of the image.
+    `shape`: ``(H, W)`` of the image.
     """
     return grid_of(shape, LOOK_SIDE)
 

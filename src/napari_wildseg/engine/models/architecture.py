@@ -46,34 +46,24 @@ class Architecture:
 
     Attributes
     ----------
-    name : str
-        For messages.
-    config : dict
-        open_clip's ``model_cfg``.
     mean, std : tuple of float
         The network's input is ``(rgb / 255 - mean) / std``.
-    words : tuple of str
-        Vocabulary of a model that carries its own (see `tokenizers.WordTokenizer`); most do not.
-    templates : tuple of str or None
-        Prompt templates that the model asks for, or None for the usual ones.
-    trunk : dict or None
-        Options of timm's ``VisionTransformer`` that takes the place of the image tower, where no
-        name of timm's stands for it (`models.transformers_folder`).
-    folder : Path or None
-        Where more of the configuration may lie, beside the checkpoint.
-    base : str
-        Built-in architecture that it was found to be.
     """
 
-    name: str
-    config: dict[str, Any]
+    name: str  # for messages
+    config: dict[str, Any]  # open_clip's ``model_cfg``
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
+    # Vocabulary of a model that carries its own (see `tokenizers.WordTokenizer`); most do not.
     words: tuple[str, ...] = ()
+    # Prompt templates that the model asks for, or None for the usual ones.
     templates: tuple[str, ...] | None = field(default=None)
+    # Options of timm's ``VisionTransformer`` that takes the place of the image tower, where no name
+    # of timm's stands for it (`models.transformers_folder`).
     trunk: dict[str, Any] | None = None
+    # Where more of the configuration may lie, beside the checkpoint.
     folder: Path | None = field(default=None, repr=False)
-    base: str = field(default="", repr=False)
+    base: str = field(default="", repr=False)  # built-in architecture that it was found to be
 
     @property
     def signature(self) -> str:
@@ -100,13 +90,7 @@ def built_in(name: str) -> Architecture:
 
 
 def from_json(text: str, name: str) -> Architecture:
-    """Architecture from the text of an ``open_clip_config.json``.
-
-    Raises
-    ------
-    WildsegError
-        If the text is not such a configuration.
-    """
+    """Architecture from the text of an ``open_clip_config.json``."""
     try:
         data = json.loads(text)
         config = data["model_cfg"]
@@ -152,20 +136,7 @@ def weights_to_come() -> Iterator[None]:
 
 
 def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Module:
-    """Build the network in evaluation mode, its weights still to be filled in.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        What to build.
-    towers_only : bool
-        Leave out a text tower of the transformers library, to look at the image tower alone.
-
-    Raises
-    ------
-    WildsegError
-        If the configuration does not describe a network.
-    """
+    """Build the network in evaluation mode, its weights still to be filled in."""
     from open_clip.model import CLIP, CustomTextCLIP
 
     config = deepcopy(architecture.config)

@@ -34,18 +34,7 @@ _MOST_LISTS = 4
 
 
 def choose_device(name: str) -> torch.device:
-    """Choose where to compute.
-
-    Parameters
-    ----------
-    name : str
-        ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``auto`` for the fastest that is there.
-
-    Raises
-    ------
-    InputError
-        If there is no such device on this machine.
-    """
+    """Choose where to compute."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next((kind for kind, found in there.items() if found), "cpu"))

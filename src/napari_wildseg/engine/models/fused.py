@@ -45,13 +45,6 @@ _lock = threading.Lock()
 class FusedConv(nn.Module):
     """A convolution and its activation as one step, for inference.
 
-    Parameters
-    ----------
-    conv : torch.nn.Conv2d
-        Also timm's ``Conv2dSame``, which pads as TensorFlow does. Its weights must not change.
-    activation : torch.nn.Module
-        One of those that `fuse` knows.
-
     Attributes
     ----------
     reduced : bool
@@ -165,11 +158,6 @@ def fuse(network: nn.Module) -> None:
 
     Large networks, and those with batch norms between the two, are left alone: there is little to
     be won, and the weights would be kept once more for each size of input.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        In evaluation mode, its modules called in the order in which they are listed.
     """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         return
@@ -203,15 +191,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def use_bfloat16(network: nn.Module, parts: Sequence[str]) -> None:
-    """Have the fused convolutions in some parts of a network multiply in bfloat16.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        After `fuse`.
-    parts : sequence of str
-        Names of modules; those that the network has not are passed over.
-    """
+    """Have the fused convolutions in some parts of a network multiply in bfloat16."""
     for name, module in network.named_modules():
         inside = any(name == part or name.startswith(f"{part}.") for part in parts)
         if inside and isinstance(module, FusedConv):

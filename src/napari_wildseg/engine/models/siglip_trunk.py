@@ -10,20 +10,7 @@ from torch import nn
 
 
 class SiglipTrunk(VisionTransformer):  # type: ignore[misc]
-    """SigLIP's image tower in timm's form.
-
-    Parameters
-    ----------
-    activation : str
-        Of timm's names.
-    eps : float
-        Of the layer norms.
-    any_aspect : bool
-        Trained on pictures of any shape (NaFlex): where position embeddings are made smaller,
-        they are smoothed, as they were in training.
-    **options
-        Of timm's ``VisionTransformer``.
-    """
+    """SigLIP's image tower in timm's form."""
 
     def __init__(self, activation: str, eps: float, any_aspect: bool, **options: Any) -> None:
         super().__init__(

@@ -23,50 +23,25 @@ class Spec:
 
     Attributes
     ----------
-    text : str
-        The string as it was given.
-    kind : {"starter", "tag", "hub", "folder", "file"}
-        Bundled; ``name/tag`` of open_clip's registry; ``hf-hub:org/name``; a directory; a file.
-    architecture : str or None
-        Built-in open_clip architecture, where the string names one.
-    repository : str or None
-        Hugging Face Hub repository of the weights.
-    weights : tuple of str
-        File names to look for there, the best first.
-    path : Path or None
-        The directory or file.
     mean, std : tuple of float or None
         Input scaling that the registry gives with a tag.
-    quick_gelu : bool
-        The weights were trained with OpenAI's approximation of GELU.
     """
 
-    text: str
+    text: str  # the string as it was given
+    # Bundled; ``name/tag`` of open_clip's registry; ``hf-hub:org/name``; a directory; a file.
     kind: str
-    architecture: str | None = None
-    repository: str | None = None
+    architecture: str | None = None  # built-in open_clip architecture, where the string names one
+    repository: str | None = None  # hugging Face Hub repository of the weights
+    # File names to look for there, the best first.
     weights: tuple[str, ...] = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-    path: Path | None = None
+    path: Path | None = None  # the directory or file
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
-    quick_gelu: bool = False
+    quick_gelu: bool = False  # the weights were trained with OpenAI's approximation of GELU
 
 
 def parse_spec(text: str) -> Spec:
-    """Understand a model string.
-
-    Parameters
-    ----------
-    text : str
-        ``starter``; ``NAME/TAG`` as in open_clip's registry (``ViT-B-16/openai``);
-        ``hf-hub:ORG/NAME``; ``local-dir:DIRECTORY`` or a directory; a checkpoint file, or
-        ``NAME:FILE`` to say which architecture it is of.
-
-    Raises
-    ------
-    InputError
-        If it is none of these.
-    """
+    """Understand a model string."""
     text = _respelled(text.strip())
     if text == STARTER:
         return Spec(text, "starter")

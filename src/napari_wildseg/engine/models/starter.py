@@ -52,23 +52,7 @@ def register() -> None:
 
 
 def load(device: str | torch.device = "cpu") -> CLIPModel:
-    """Load the starter model; reads two local files and nothing else.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        Where the network shall live.
-
-    Returns
-    -------
-    CLIPModel
-        The image tower in channels-last memory order, in evaluation mode.
-
-    Raises
-    ------
-    WildsegError
-        If a weight file is missing or is not what it should be.
-    """
+    """Load the starter model; reads two local files and nothing else."""
     import open_clip
 
     register()
@@ -138,16 +122,6 @@ def read_text_weights(path: Path) -> dict[str, Tensor]:
 
     A matrix ``name`` is stored as ``name.q`` (int8) and ``name.scale`` (float16, one per row); the
     token table holds only the tokens that training met, all others share ``tokens.default``.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A safetensors file written by ``training/starter_text_tower.py``.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-        float32 tensors by the names open_clip's ``CLIP`` uses.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -21,19 +21,7 @@ if TYPE_CHECKING:
 def embed_sentences(model: CLIPModel, sentences: list[str], *, batch: int = 256) -> Tensor:
     """Embed sentences as they are.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        Its text tower is used.
-    sentences : list of str
-        P sentences.
-    batch : int
-        Embedded at a time.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(P, D)`` float32 unit rows on the model's device.
+    Returns ``(P, D)`` float32 unit rows on the model's device.
     """
     found: Tensor | None = None
     cut = _cuts_padding(model.network)

@@ -67,25 +67,7 @@ def has_transformers() -> bool:
 
 
 def text_settings(name: str, folder: Path | None) -> dict[str, Any] | None:
-    """Configuration of a text tower.
-
-    Parameters
-    ----------
-    name : str
-        ``hf_model_name`` of open_clip's configuration.
-    folder : Path or None
-        Where ``config.json`` may lie, beside the checkpoint.
-
-    Returns
-    -------
-    dict or None
-        None if it is not known.
-
-    Raises
-    ------
-    WildsegError
-        If ``config.json`` cannot be read.
-    """
+    """Configuration of a text tower."""
     path = None if folder is None else folder / "config.json"
     if path is not None and path.is_file():
         try:
@@ -98,17 +80,7 @@ def text_settings(name: str, folder: Path | None) -> dict[str, Any] | None:
 
 
 def text_tower(settings: dict[str, Any], text: dict[str, Any], embed_dim: int) -> nn.Module:
-    """Build open_clip's ``HFTextEncoder``, its weights still to be filled in.
-
-    Parameters
-    ----------
-    settings : dict
-        From `text_settings`.
-    text : dict
-        ``text_cfg`` of open_clip's configuration.
-    embed_dim : int
-        Length of the embedding.
-    """
+    """Build open_clip's ``HFTextEncoder``, its weights still to be filled in."""
     from open_clip.hf_model import HFTextEncoder
 
     with tempfile.TemporaryDirectory() as folder:

@@ -66,13 +66,6 @@ class WordTokenizer:
 
     Word i of the list has the number i + 1; other words are left out; the sentence ends with the
     largest number, ``len(words) + 1``, as open_clip's text towers expect; the rest is 0.
-
-    Parameters
-    ----------
-    words : sequence of str
-        Lower-case words.
-    context : int
-        Length of a row.
     """
 
     def __init__(self, words: Sequence[str], context: int) -> None:
@@ -91,20 +84,7 @@ class WordTokenizer:
 
 
 def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
-    """Make the tokenizer of an architecture.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Says which tokenizer it is.
-    folder : Path or None
-        Where the files of a Hugging Face tokenizer are, if the architecture needs one.
-
-    Raises
-    ------
-    WildsegError
-        If such files are needed and not there.
-    """
+    """Make the tokenizer of an architecture."""
     text = architecture.config["text_cfg"]
     context = int(text.get("context_length", 77))
     if architecture.words:
@@ -151,13 +131,6 @@ def copy_data(folder: Path, target: Path) -> None:
 
     ``auto_map``, which names code of the folder, and classes that are not in a fixed list are left
     out, as are settings that could name another file.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model, written by anybody.
-    target : Path
-        An empty folder.
     """
     for name in TOKENIZER_FILES:
         if name != "tokenizer_config.json" and (folder / name).is_file():

@@ -27,24 +27,7 @@ SAME = 0.7
 
 
 def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
-    """Read background words.
-
-    Parameters
-    ----------
-    words : str or iterable of str
-        ``"sky, road"`` or the words one by one; empty or ``"none"`` for none, ``"default"`` for
-        `BACKGROUND_WORDS`.
-
-    Returns
-    -------
-    tuple of str
-        Each once.
-
-    Raises
-    ------
-    InputError
-        If a word is not one.
-    """
+    """Read background words."""
     require(words, Iterable, "background", "words")
     if isinstance(words, str):
         key = words.strip().casefold()
@@ -67,22 +50,7 @@ def text_rows(
 ) -> tuple[Tensor, Tensor]:
     """Encode classes and background words.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        Its text tower encodes; what it encoded before is kept there.
-    classes : sequence of ClassInfo
-        Several prompts of one class are averaged.
-    background : sequence of str
-        Competing words; those that are a class or one of its prompts, or that mean the same to
-        the model (`SAME`), are left out: a "lake" must not fight a "pond".
-
-    Returns
-    -------
-    text : torch.Tensor
-        ``(K, D)`` unit rows.
-    background : torch.Tensor
-        ``(B, D)`` unit rows; B may be 0.
+    Returns ``(K, D)`` unit rows; returns ``(B, D)`` unit rows; B may be 0.
     """
     text = F.normalize(
         torch.stack([model.encode_text(info.prompts).mean(0) for info in classes]), dim=-1

@@ -66,24 +66,12 @@ _COMPOUND = 0.7
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What is known of one name.
+    """What is known of one name."""
 
-    Attributes
-    ----------
-    name : str
-        The class's name.
-    value : float
-        0 (never met) to 1 (as well as it can be).
-    unknown : tuple of str
-        Words that the model never met.
-    instead : tuple of str
-        Known names that are spelt much the same.
-    """
-
-    name: str
-    value: float
-    unknown: tuple[str, ...] = ()
-    instead: tuple[str, ...] = ()
+    name: str  # the class's name
+    value: float  # 0 (never met) to 1 (as well as it can be)
+    unknown: tuple[str, ...] = ()  # words that the model never met
+    instead: tuple[str, ...] = ()  # known names that are spelt much the same
 
     @property
     def little(self) -> bool:
@@ -111,20 +99,7 @@ class Familiarity:
 
 
 def familiarity(model: CLIPModel, classes: Sequence[ClassInfo]) -> dict[str, Familiarity] | None:
-    """Look up how well a model knows the names of classes.
-
-    Parameters
-    ----------
-    model : CLIPModel
-        The model that will be asked.
-    classes : sequence of ClassInfo
-        A class is known as well as the best of its prompts.
-
-    Returns
-    -------
-    dict of str to Familiarity, or None
-        By class name; None for a model of which nothing is on record.
-    """
+    """Look up how well a model knows the names of classes."""
     if model.name != ON_RECORD:
         return None
     return {info.name: of_class(info) for info in classes}
@@ -137,13 +112,7 @@ def notices_about(model: CLIPModel, classes: Sequence[ClassInfo]) -> tuple[str, 
 
 
 def of_class(info: ClassInfo) -> Familiarity:
-    """Look up a class in the starter's record; needs no model.
-
-    Parameters
-    ----------
-    info : ClassInfo
-        Its prompts are looked up; the best counts.
-    """
+    """Look up a class in the starter's record; needs no model."""
     found = [_of_prompt(info.name, prompt) for prompt in info.prompts]
     return max(found, key=lambda one: one.value)
 

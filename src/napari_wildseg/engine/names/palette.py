@@ -66,25 +66,7 @@ c378a5 00c387 00ff00 a50f96 7800ff 87873c 3c782d
 
 
 def palette_colour(class_id: int, palette: str = "default") -> tuple[int, int, int]:
-    """Return the colour of a class.
-
-    Parameters
-    ----------
-    class_id : int
-        Label value, 1 to 254.
-    palette : str
-        ``"default"``, or ``"voc"`` for the colour map of PASCAL VOC.
-
-    Returns
-    -------
-    tuple of int
-        Red, green, blue.
-
-    Raises
-    ------
-    InputError
-        If there is no such palette.
-    """
+    """Return the colour of a class."""
     if palette not in PALETTES:
         raise InputError(f'There is no palette "{palette}": choose {" or ".join(PALETTES)}.')
     table = _default_palette() if palette == "default" else voc_palette()[1:255]
@@ -100,15 +82,7 @@ def _default_palette() -> NDArray[np.uint8]:
 def voc_palette(n: int = 256) -> NDArray[np.uint8]:
     """Return the colour map of PASCAL VOC: label value -> colour, black for 0.
 
-    Parameters
-    ----------
-    n : int
-        How many colours.
-
-    Returns
-    -------
-    ndarray
-        ``(n, 3)`` uint8.
+    Returns ``(n, 3)`` uint8.
 
     References
     ----------
@@ -128,17 +102,7 @@ def voc_palette(n: int = 256) -> NDArray[np.uint8]:
 def as_seen(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
     """Simulate how colours look, in CIELAB.
 
-    Parameters
-    ----------
-    colours : ndarray
-        ``(N, 3)`` uint8 sRGB.
-    vision : str
-        One of `VISIONS`.
-
-    Returns
-    -------
-    ndarray
-        ``(N, 3)`` float64: L*, a*, b*.
+    `colours`: ``(N, 3)`` uint8 sRGB; returns ``(N, 3)`` float64: L*, a*, b*.
     """
     from skimage.color import rgb2lab
 
@@ -161,12 +125,7 @@ def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64
 def least_difference(colours: NDArray[np.uint8], vision: str) -> float:
     """Return the least CIEDE2000 between any two of the colours.
 
-    Parameters
-    ----------
-    colours : ndarray
-        ``(N, 3)`` uint8 sRGB, N at least 2.
-    vision : str
-        One of `VISIONS`.
+    `colours`: ``(N, 3)`` uint8 sRGB, N at least 2.
     """
     seen = as_seen(colours, vision)
     return float(differences(seen, seen)[np.triu_indices(len(seen), 1)].min())

@@ -30,17 +30,7 @@ _FORMAT = "1"
 def list_rows(model: CLIPModel, names: Sequence[str]) -> Tensor:
     """Encode a vocabulary, or fetch what was encoded before.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        Its text tower encodes.
-    names : sequence of str
-        P names.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(P, D)`` float32 unit rows on the model's device; not to be changed.
+    Returns ``(P, D)`` float32 unit rows on the model's device; not to be changed.
     """
     if len(names) < LONG or model.knows_list(names):
         return model.encode_list(names)

@@ -29,11 +29,6 @@ _SAMPLE = "sample:"
 def stem_of(spec: str | Path) -> str:
     """Return the name that outputs of a picture are called by.
 
-    Parameters
-    ----------
-    spec : str or Path
-        A path, or ``sample:NAME``.
-
     Examples
     --------
     >>> stem_of("sample:coffee"), stem_of("photos/black swan.jpg")
@@ -53,11 +48,6 @@ PLANES_REMEMBERED = 3
 def spread_planes(planes: Sequence[int]) -> list[int]:
     """Choose at most `PLANES_REMEMBERED` planes of a stack, as far apart as they can be.
 
-    Parameters
-    ----------
-    planes : sequence of int
-        Their numbers, rising.
-
     Examples
     --------
     >>> spread_planes([2, 3, 4, 5, 9])
@@ -74,18 +64,6 @@ def spread_planes(planes: Sequence[int]) -> list[int]:
 def split_plane(spec: str | Path) -> tuple[Path, int | None]:
     """Split ``movie.tif#3``, the fourth plane of a stack, into file and plane.
 
-    Parameters
-    ----------
-    spec : str or Path
-        A path, with or without ``#`` and the number of a plane, from 0.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    plane : int or None
-        None where the whole file is meant.
-
     Examples
     --------
     >>> split_plane("movie.tif#3")[1], split_plane("movie.tif")[1]
@@ -98,13 +76,7 @@ def split_plane(spec: str | Path) -> tuple[Path, int | None]:
 
 
 def count_planes(path: str | Path) -> int:
-    """Count the planes of a picture file; 1 of what is no stack or cannot be read.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file. Only TIFFs hold stacks; their pixels are not read.
-    """
+    """Count the planes of a picture file; 1 of what is no stack or cannot be read."""
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         return 1
     import tifffile
@@ -121,21 +93,7 @@ def count_planes(path: str | Path) -> int:
 def read_picture(spec: str | Path) -> NDArray[Any]:
     """Read a picture file, upright as its EXIF orientation says, or a sample by name.
 
-    Parameters
-    ----------
-    spec : str or Path
-        A path, ``sample:NAME``, or ``movie.tif#3`` for a plane of a stack.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not a picture, damaged, larger than `MAX_PIXELS` or holds
-        several frames.
+    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth.
     """
     if str(spec).startswith(_SAMPLE):
         return load_sample(stem_of(spec))
@@ -163,13 +121,7 @@ def _decoded(path: Path) -> NDArray[Any]:
 
 
 def check_readable(path: Path) -> None:
-    """Raise `InputError` unless ``path`` is a file that can be read.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+    """Raise `InputError` unless ``path`` is a file that can be read."""
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name one file in it.")
@@ -185,25 +137,7 @@ def check_readable(path: Path) -> None:
 
 
 def open_picture(path: Path, formats: list[str] | None = None) -> Image:
-    """Open a picture with Pillow, its declared size checked, nothing decoded yet.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-    formats : list of str, optional
-        Pillow's names of the formats that are taken; all by default.
-
-    Returns
-    -------
-    PIL.Image.Image
-        To be used as a context manager.
-
-    Raises
-    ------
-    InputError
-        If it is no picture, or larger than `MAX_PIXELS`.
-    """
+    """Open a picture with Pillow, its declared size checked, nothing decoded yet."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -230,15 +164,7 @@ def open_picture(path: Path, formats: list[str] | None = None) -> Image:
 
 
 def check_size(name: str, width: int, height: int) -> None:
-    """Raise `InputError` if a picture declares more than `MAX_PIXELS`.
-
-    Parameters
-    ----------
-    name : str
-        The file, for the message.
-    width, height : int
-        The declared size.
-    """
+    """Raise `InputError` if a picture declares more than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
         raise InputError(
             f"{name} is {width} x {height} pixels, more than "
@@ -285,17 +211,7 @@ def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turn pixels as their TIFF or EXIF orientation says.
 
-    Parameters
-    ----------
-    array : ndarray
-        ``(H, W)`` or ``(H, W, C)`` as stored.
-    orientation : int
-        1 (upright already) to 8.
-
-    Returns
-    -------
-    ndarray
-        A view.
+    `array`: ``(H, W)`` or ``(H, W, C)`` as stored.
     """
     if orientation in (2, 3):
         array = array[:, ::-1]
@@ -311,13 +227,7 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an exception says, as part of a sentence: one short printable line.
-
-    Parameters
-    ----------
-    error : BaseException
-        Raised by a library about a file.
-    """
+    """Return what an exception says, as part of a sentence: one short printable line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split()).rstrip(".")

@@ -13,21 +13,11 @@ from napari_wildseg.engine.errors import InputError, WildsegError
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample photograph.
+    """A sample photograph."""
 
-    Attributes
-    ----------
-    name : str
-        What ``sample:NAME`` calls it.
-    title : str
-        What it shows, for menus.
-    labels : str
-        Class names that suit it.
-    """
-
-    name: str
-    title: str
-    labels: str
+    name: str  # what ``sample:NAME`` calls it
+    title: str  # what it shows, for menus
+    labels: str  # class names that suit it
 
 
 SAMPLES = {
@@ -51,22 +41,7 @@ _FUNCTIONS = {"motorcycle": "stereo_motorcycle", "ihc": "immunohistochemistry"}
 def load_sample(name: str) -> NDArray[Any]:
     """Load a sample photograph.
 
-    Parameters
-    ----------
-    name : str
-        One of `SAMPLES`.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W, 3)`` or ``(H, W)`` uint8.
-
-    Raises
-    ------
-    InputError
-        If there is no sample of that name.
-    WildsegError
-        If this installation of scikit-image lacks the file.
+    Returns ``(H, W, 3)`` or ``(H, W)`` uint8.
     """
     if name not in SAMPLES:
         raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLES)}.')

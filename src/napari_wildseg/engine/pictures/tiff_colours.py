@@ -27,31 +27,7 @@ _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 
 
 def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int, np.dtype[Any]]:
-    """Choose how stored samples become colours.
-
-    Parameters
-    ----------
-    page : tifffile.TiffPage
-        The page; its colour model, alpha and colour tables are looked at.
-    samples : int
-        Of a stored pixel.
-    name : str
-        The file, for messages.
-
-    Returns
-    -------
-    convert : callable or None
-        None where the samples are grey, RGB or RGBA as they are.
-    channels : int
-        Of a converted pixel: 0 (grey), 3 or 4.
-    dtype : dtype
-        Of a converted pixel.
-
-    Raises
-    ------
-    InputError
-        If the colour model is not supported.
-    """
+    """Choose how stored samples become colours."""
     kind, dtype = int(page.photometric), np.dtype(page.dtype)
     extras = [int(e) for e in page.extrasamples]
     plain = max(1, samples - len(extras))
@@ -233,12 +209,7 @@ def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
 def in_rows(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
     """Convert a whole plane, some rows at a time, so that floats take little memory.
 
-    Parameters
-    ----------
-    convert : callable
-        What turns samples into colours.
-    values : ndarray
-        ``(H, W)`` or ``(H, W, S)``.
+    `values`: ``(H, W)`` or ``(H, W, S)``.
     """
     step = max(1, 1_000_000 // max(1, values[:1].size))
     first = convert(values[:step])

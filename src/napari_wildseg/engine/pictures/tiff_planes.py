@@ -24,37 +24,19 @@ _JPEG2000 = {33003, 33004, 33005, 34712}
 
 @dataclass(frozen=True)
 class Layout:
-    """What a TIFF holds.
+    """What a TIFF holds."""
 
-    Attributes
-    ----------
-    series : tifffile.TiffPageSeries
-        The picture or stack that is described.
-    pictures : int
-        How many there are, of different sizes; thumbnails and masks do not count.
-    axes : str
-        One letter an axis of the series, axes of length one left out: ``y``, ``x``, ``c`` for the
-        samples or colours of a pixel, others for planes.
-    shape : tuple of int
-        Lengths of these axes.
-    convert : callable or None
-        What turns stored samples into colours; None where they are grey, RGB or RGBA already.
-    channels : int
-        Samples of a converted pixel: 0 (grey), 3 or 4.
-    dtype : dtype
-        Of a converted pixel.
-    orientation : int
-        TIFF's, 1 to 8.
-    """
-
-    series: Any
-    pictures: int
+    series: Any  # the picture or stack that is described
+    pictures: int  # how many there are, of different sizes; thumbnails and masks do not count
+    # One letter an axis of the series, axes of length one left out: ``y``, ``x``, ``c`` for the
+    # samples or colours of a pixel, others for planes.
     axes: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # lengths of these axes
+    # What turns stored samples into colours; None where they are grey, RGB or RGBA already.
     convert: Convert | None
-    channels: int
-    dtype: np.dtype[Any]
-    orientation: int
+    channels: int  # samples of a converted pixel: 0 (grey), 3 or 4
+    dtype: np.dtype[Any]  # of a converted pixel
+    orientation: int  # TIFF's, 1 to 8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,22 +52,7 @@ class Layout:
 
 
 def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
-    """Find out what a TIFF holds, before any pixel is read.
-
-    Parameters
-    ----------
-    file : tifffile.TiffFile
-        The open file.
-    name : str
-        Its name, for messages.
-    picture : int
-        Which of several pictures of different sizes is described.
-
-    Raises
-    ------
-    InputError
-        If the colour model or compression is not supported.
-    """
+    """Find out what a TIFF holds, before any pixel is read."""
     pictures = [s for s in file.series if not int(s.keyframe.subfiletype) & 5] or file.series[:1]
     series = pictures[picture]
     page = series.keyframe
@@ -119,24 +86,7 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
 def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     """Read a picture, or a plane of a stack, and no more where a plane is a page.
 
-    Parameters
-    ----------
-    file : tifffile.TiffFile
-        The open file.
-    name : str
-        Its name, for messages.
-    plane : int or None
-        Which plane, from 0; None where there is only one.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth, upright.
-
-    Raises
-    ------
-    InputError
-        If there is no such plane, several and none named, or too many pixels in it.
+    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth, upright.
     """
     layout = layout_of(file, name)
     count = layout.planes
@@ -174,17 +124,7 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
 
 
 def check_compression(file: Any, page: Any, name: str) -> None:
-    """Raise `InputError` if a page is compressed in a way that is not read or not bounded.
-
-    Parameters
-    ----------
-    file : tifffile.TiffFile
-        The open file.
-    page : tifffile.TiffPage
-        Its strips or tiles are looked at where their own header says how large they become.
-    name : str
-        The file, for messages.
-    """
+    """Raise `InputError` if a page is compressed in a way that is not read or not bounded."""
     page = page.aspage()
     code = int(page.compression)
     if code not in _BYTES | _JPEG | _JPEG2000:
@@ -239,17 +179,7 @@ def _jpeg2000_size(head: bytes) -> int:
 
 
 class Coloured:
-    """An array on disk whose samples become colours as they are read.
-
-    Parameters
-    ----------
-    array : array
-        Anything that can be sliced.
-    axes : str
-        Its axes; ``c`` stands beside ``y`` or ``x``, or is not there.
-    layout : Layout
-        How its samples become colours. The channels come last.
-    """
+    """An array on disk whose samples become colours as they are read."""
 
     def __init__(self, array: Any, axes: str, layout: Layout) -> None:
         self._array, self._axes = array, axes

@@ -45,19 +45,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionRelevance:
-    """Relevance by gradients of attention.
+    """Relevance by gradients of attention."""
 
-    Attributes
-    ----------
-    start_layer : int
-        First layer that takes part, counted as Python does: 0 the lowest, -1 (the default) the
-        last. Where the tower pools by attention, that pooling is the last layer.
-    positions : {"bilinear", "bicubic"}
-        How position embeddings are interpolated to another grid.
-    """
-
+    # First layer that takes part, counted as Python does: 0 the lowest, -1 (the default) the last.
+    # Where the tower pools by attention, that pooling is the last layer.
     start_layer: int = -1
-    positions: str = "bilinear"
+    positions: str = "bilinear"  # how position embeddings are interpolated to another grid
 
     @property
     def name(self) -> str:
@@ -165,10 +158,7 @@ def _sweep(
 
     The score is ``scale`` times the cosine.
 
-    Returns
-    -------
-    torch.Tensor
-        ``(K, N)``, the row over all tokens.
+    Returns ``(K, N)``, the row over all tokens.
     """
     if tower.pooling == "average":
         row, grad = _average_readout(tower, saved["end"], text, scale)
@@ -272,18 +262,8 @@ def _layer(
 ) -> tuple[Tensor, Tensor]:
     """Push row and gradient through one block.
 
-    Parameters
-    ----------
-    block : Block
-        The block.
-    x : torch.Tensor
-        ``(N, C)``, its input.
-    rope : torch.Tensor or None
-        Rotary position embedding.
-    row, grad : torch.Tensor
-        ``(K, N)`` the row of R above the block; ``(K, N, C)`` ds_k/d(block's output).
-    deeper : bool
-        Whether a gradient is wanted below the block.
+    `x`: ``(N, C)``, its input; `row`, `grad`: ``(K, N)`` the row of R above the block; ``(K, N,
+    C)`` ds_k/d(block's output).
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()

@@ -32,16 +32,11 @@ _FEATURE_STRIDES = (8, 16)
 
 @dataclass(frozen=True)
 class CamRelevance:
-    """Class activation maps (see the module's text).
+    """Class activation maps (see the module's text)."""
 
-    Attributes
-    ----------
-    dilate : bool
-        Where the tower allows it (timm's EfficientNet and ResNet families), the last stride is
-        replaced by dilation: maps of twice the resolution from the same weights
-        (Chen et al., DeepLab, TPAMI 2018).
-    """
-
+    # Where the tower allows it (timm's EfficientNet and ResNet families), the last stride is
+    # replaced by dilation: maps of twice the resolution from the same weights (Chen et al.,
+    # DeepLab, TPAMI 2018).
     dilate: bool = True
     name = "cam"
     sizes_must_agree = True  # measured: docs/method.md

@@ -50,21 +50,11 @@ _MEMO = 256
 
 @dataclass(frozen=True)
 class ClipESRelevance:
-    """Softmax Grad-CAM with class-aware attention affinity.
+    """Softmax Grad-CAM with class-aware attention affinity."""
 
-    Attributes
-    ----------
-    layers : int
-        Last layers whose attention makes the affinity.
-    box_threshold : float
-        CAM value, in [0, 1], above which a place is boxed.
-    positions : {"bilinear", "bicubic"}
-        How position embeddings are interpolated to another grid.
-    """
-
-    layers: int = 8
-    box_threshold: float = 0.4
-    positions: str = "bilinear"
+    layers: int = 8  # last layers whose attention makes the affinity
+    box_threshold: float = 0.4  # CAM value, in [0, 1], above which a place is boxed
+    positions: str = "bilinear"  # how position embeddings are interpolated to another grid
 
     @property
     def name(self) -> str:

@@ -34,15 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DenseRelevance:
-    """Cosine (or probability among competing texts) of every patch embedding.
+    """Cosine (or probability among competing texts) of every patch embedding."""
 
-    Attributes
-    ----------
-    positions : {"bilinear", "bicubic"}
-        How position embeddings are interpolated to another grid; SCLIP and ClearCLIP do it
-        bicubically.
-    """
-
+    # How position embeddings are interpolated to another grid; SCLIP and ClearCLIP do it
+    # bicubically.
     positions: str = "bilinear"
 
     @property

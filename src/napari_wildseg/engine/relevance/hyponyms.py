@@ -32,15 +32,8 @@ def reach(text: Tensor, concepts: Tensor) -> Tensor:
     A name that is a mixture of many classes ("person") never gets as strong an answer as one that
     is a class; its evidence is weighed by the root of this.
 
-    Parameters
-    ----------
-    text, concepts : torch.Tensor
-        ``(K, D)`` and ``(C, D)`` unit rows.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K,)`` float32, the highest cosine to any class.
+    `text`, `concepts`: ``(K, D)`` and ``(C, D)`` unit rows; returns ``(K,)`` float32, the highest
+    cosine to any class.
     """
     return _reach(text @ concepts.T)
 
@@ -52,19 +45,9 @@ def _reach(cosines: Tensor) -> Tensor:
 def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
     """Ask places about names.
 
-    Parameters
-    ----------
-    text : torch.Tensor
-        ``(K, D)`` unit rows of the names.
-    places : torch.Tensor
-        ``(N, D)`` float32 features.
-    concepts : torch.Tensor
-        ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`).
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, N)`` float32; for a name that is one of the classes, the product with its row.
+    `text`: ``(K, D)`` unit rows of the names; `places`: ``(N, D)`` float32 features; `concepts`:
+    ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`); returns ``(K, N)`` float32; for a
+    name that is one of the classes, the product with its row.
     """
     asked, roots, classes = _classes_of(text, concepts)
     # Names by places: what a name reads of its classes is whole rows.
@@ -84,15 +67,8 @@ def _classes_of(
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
     """Say what to ask places of; the same for all views of an image, so it is kept.
 
-    Returns
-    -------
-    asked : torch.Tensor
-        ``(K + A, D)`` rows: the names, then every class that one of them stands for.
-    roots : torch.Tensor
-        ``(K, 1)``, of the reach of each name.
-    classes : list of (torch.Tensor, torch.Tensor)
-        For each name, which of the A classes it stands for, and ``(n, 1)`` weights of what they
-        answer.
+    Returns ``(K + A, D)`` rows: the names, then every class that one of them stands for; returns
+    ``(K, 1)``, of the reach of each name.
     """
     cosines = text @ concepts.T
     reached = _reach(cosines)[:, None]

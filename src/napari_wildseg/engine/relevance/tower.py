@@ -56,21 +56,8 @@ def read_attention(
 ) -> tuple[Tensor, Tensor]:
     """Mean attention over the heads, and the heads' outputs, in blocks of `MOST_WEIGHTS`.
 
-    Parameters
-    ----------
-    q, k, v : torch.Tensor
-        ``(B, heads, N, d)``.
-    prefix : int
-        Tokens before the patches, which the mean leaves out.
-    first_only : bool
-        Give the output of the first token alone.
-
-    Returns
-    -------
-    mean : torch.Tensor
-        ``(B, n, n)`` over the patches.
-    out : torch.Tensor
-        ``(B, heads, N, d)`` or ``(B, heads, 1, d)``.
+    `q`, `k`, `v`: ``(B, heads, N, d)``; returns ``(B, n, n)`` over the patches; returns ``(B,
+    heads, N, d)`` or ``(B, heads, 1, d)``.
     """
     batch, heads, tokens, _ = q.shape
     rows = max(prefix + 1, MOST_WEIGHTS // (batch * heads * tokens))
@@ -88,29 +75,17 @@ def read_attention(
 
 @dataclass(frozen=True)
 class Block:
-    """One transformer block in its steps.
+    """One transformer block in its steps."""
 
-    Attributes
-    ----------
-    heads : int
-        Number of attention heads.
-    norm : callable
-        Residual stream -> normalised tokens.
-    project : callable
-        Normalised tokens -> packed queries, keys and values ``(..., N, 3 * heads * d)``; affine.
-    split : callable
-        ``(packed, rope)`` -> queries (scaled), keys, values, each ``(..., heads, N, d)``.
-    branch : callable
-        Heads' outputs ``(..., heads, N, d)`` -> what attention adds to the residual stream.
-    feed : callable
-        The residual stream after attention -> what the feed-forward part adds to it.
-    """
-
-    heads: int
-    norm: Callable[[Tensor], Tensor]
+    heads: int  # number of attention heads
+    norm: Callable[[Tensor], Tensor]  # residual stream -> normalised tokens
+    # Normalised tokens -> packed queries, keys and values ``(..., N, 3 * heads * d)``; affine.
     project: Callable[[Tensor], Tensor]
+    # ``(packed, rope)`` -> queries (scaled), keys, values, each ``(..., heads, N, d)``.
     split: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
+    # Heads' outputs ``(..., heads, N, d)`` -> what attention adds to the residual stream.
     branch: Callable[[Tensor], Tensor]
+    # The residual stream after attention -> what the feed-forward part adds to it.
     feed: Callable[[Tensor], Tensor]
 
     def finish(self, x: Tensor, out: Tensor) -> Tensor:
@@ -130,60 +105,35 @@ class Block:
 
 @dataclass(frozen=True)
 class MapPool:
-    """Attention pooling: one learnt query looks at all tokens (SigLIP).
+    """Attention pooling: one learnt query looks at all tokens (SigLIP)."""
 
-    Attributes
-    ----------
-    query : torch.Tensor
-        ``(heads, 1, d)``, scaled.
-    keys_values : callable
-        Residual stream -> keys and values ``(..., heads, N, d)``.
-    finish : callable
-        The heads' outputs ``(..., heads, 1, d)`` -> embedding ``(..., D)``.
-    """
-
-    query: Tensor
+    query: Tensor  # ``(heads, 1, d)``, scaled
+    # Residual stream -> keys and values ``(..., heads, N, d)``.
     keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]
+    # The heads' outputs ``(..., heads, 1, d)`` -> embedding ``(..., D)``.
     finish: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Tower:
-    """A vision transformer in its steps.
+    """A vision transformer in its steps."""
 
-    Attributes
-    ----------
-    patch : (int, int)
-        Height and width of a patch in pixels.
-    prefix : int
-        Tokens before the patch tokens (class token, registers).
-    pooling : {"token", "average", "map"}
-        How the tokens become one embedding: the class token, the mean of the patch tokens, or
-        attention pooling.
-    blocks : tuple of Block
-        From the input upward.
-    embed : callable
-        ``(pixels, positions)``: pixels ``(B, 3, h, w)``, multiples of the patch, and how position
-        embeddings are interpolated ("bilinear" or "bicubic") -> tokens ``(B, N, C)``.
-    rope : callable
-        Grid -> rotary position embedding, or None where the tower has none.
-    head : callable
-        The residual stream after the last block -> embedding ``(..., D)``, as the model does it.
-    head_each : callable
-        Tokens ``(..., n, C)`` -> embeddings ``(..., n, D)``, each token read out by itself.
-    pool : MapPool or None
-        The parts of the attention pooling, where there is one.
-    """
-
-    patch: Grid
-    prefix: int
+    patch: Grid  # height and width of a patch in pixels
+    prefix: int  # tokens before the patch tokens (class token, registers)
+    # How the tokens become one embedding: the class token, the mean of the patch tokens, or
+    # attention pooling.
     pooling: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...]  # from the input upward
+    # ``(pixels, positions)``: pixels ``(B, 3, h, w)``, multiples of the patch, and how position
+    # embeddings are interpolated ("bilinear" or "bicubic") -> tokens ``(B, N, C)``.
     embed: Callable[[Tensor, str], Tensor]
+    # Grid -> rotary position embedding, or None where the tower has none.
     rope: Callable[[Grid], Tensor | None]
+    # The residual stream after the last block -> embedding ``(..., D)``, as the model does it.
     head: Callable[[Tensor], Tensor]
+    # Tokens ``(..., n, C)`` -> embeddings ``(..., n, D)``, each token read out by itself.
     head_each: Callable[[Tensor], Tensor]
-    pool: MapPool | None = None
+    pool: MapPool | None = None  # the parts of the attention pooling, where there is one
 
     def fit(self, pixels: Tensor) -> tuple[Tensor, Grid]:
         """Resample pixels to the nearest multiple of the patch; return them and the patch grid."""
@@ -205,16 +155,7 @@ def resized_positions(
 ) -> Tensor:
     """Interpolate a position embedding ``(..., h * w, C)`` to another grid.
 
-    Parameters
-    ----------
-    positions : torch.Tensor
-        ``(..., h * w, C)``.
-    old, new : (int, int)
-        Patches down and across.
-    mode : {"bilinear", "bicubic"}
-        CLIP-ES interpolates bilinearly, SCLIP and ClearCLIP bicubically.
-    antialias : bool
-        Smooth where the grid gets smaller.
+    `positions`: ``(..., h * w, C)``.
     """
     if old == new:
         return positions

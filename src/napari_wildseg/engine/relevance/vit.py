@@ -58,22 +58,17 @@ class Pass:
 
     Attributes
     ----------
-    grid : (int, int)
-        Patches down and across.
     middle, late : torch.Tensor
         ``(B, N, C)``, the residual stream half-way and before the last block.
-    last : torch.Tensor
-        ``(B, N, C)``, the residual stream after the last block; ``(B, 1, C)``, the class token
-        alone, where the method left out the rest.
-    embedding : torch.Tensor
-        ``(B, D)`` unit rows.
     """
 
-    grid: Grid
+    grid: Grid  # patches down and across
     middle: Tensor
     late: Tensor
+    # ``(B, N, C)``, the residual stream after the last block; ``(B, 1, C)``, the class token alone,
+    # where the method left out the rest.
     last: Tensor
-    embedding: Tensor
+    embedding: Tensor  # ``(B, D)`` unit rows
 
     def features(self, tower: Tower, b: int) -> list[Tensor]:
         """Local features of view b for the refinement, each ``(C, h, w)`` float32.
@@ -93,25 +88,8 @@ def forward(
 ) -> Pass:
     """Run a tower, giving a method the chance to look at each block.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        The model.
-    tower : Tower
-        Its image tower.
-    pixels : torch.Tensor
-        ``(B, 3, h, w)``, any size, on any device.
-    step : callable
-        ``(index, block, residual stream, rope)`` -> the block's output, or None to have the block
-        run with fused attention. Of the last block, the class token alone is enough where it is
-        what the tower reads out.
-    positions : {"bilinear", "bicubic"}
-        How position embeddings are interpolated to another grid.
-
-    Raises
-    ------
-    InputError
-        If they cannot be interpolated that way.
+    `pixels`: ``(B, 3, h, w)``, any size, on any device; `step`: ``(index, block, residual stream,
+    rope)`` -> the block's output, or None to have the block run with fused attention.
     """
     if positions not in ("bilinear", "bicubic"):
         raise InputError(f'positions is "{positions}"; choose bilinear or bicubic.')

@@ -30,30 +30,15 @@ _SMALLEST_LEVEL = 1024
 
 @dataclass
 class LabelsOnDisk:
-    """Labels that are being written.
+    """Labels that are being written."""
 
-    Attributes
-    ----------
-    array : zarr.Array
-        uint8; write to it by slices. All 0 at first.
-    model : str
-        Model string, told to the file at the end.
-    settings : dict
-        How the labels were made, told to the file at the end.
-    """
-
-    array: Any
-    model: str = ""
+    array: Any  # uint8; write to it by slices. All 0 at first
+    model: str = ""  # model string, told to the file at the end
+    # How the labels were made, told to the file at the end.
     settings: dict[str, Any] = field(default_factory=dict)
 
     def made_by(self, result: Result | LargeResult) -> None:
-        """Note how the labels were made.
-
-        Parameters
-        ----------
-        result : Result or LargeResult
-            One of those that are written.
-        """
+        """Note how the labels were made."""
         self.model, self.settings = result.model, settings_of(result)
 
 
@@ -71,36 +56,7 @@ def labels_on_disk(
 ) -> Iterator[LabelsOnDisk]:
     """Give an array to write labels to; a pyramid and all that readers want to know follow.
 
-    Parameters
-    ----------
-    path : str or Path
-        The folder, ending in ``.zarr``; it appears only once all is written.
-    shape : sequence of int
-        ``(H, W)``, or with axes of planes before them.
-    classes : sequence of ClassInfo
-        What label values mean.
-    axes : str
-        One letter an axis; ``t`` is time, ``c`` or ``p`` a channel, others are space.
-    scale : sequence of float
-        Height and width of a pixel, in ``units``.
-    units : str
-        ``"pixel"`` or a unit of length.
-    image : str
-        Name of the picture.
-    overwrite : bool
-        Whether an existing folder may be replaced.
-
-    Yields
-    ------
-    LabelsOnDisk
-        Write to its ``array``.
-
-    Raises
-    ------
-    InputError
-        If the folder is there and may not be replaced.
-    WildsegError
-        If it cannot be written.
+    `shape`: ``(H, W)``, or with axes of planes before them.
     """
     import zarr
 

@@ -12,22 +12,7 @@ from napari_wildseg.io.formats.png import read_json
 def place_of(
     multiscale: dict[str, Any], dataset: dict[str, Any], ndim: int
 ) -> tuple[list[float], list[float]] | None:
-    """Join the transformations of a level and those of all levels, which come after.
-
-    Parameters
-    ----------
-    multiscale : dict
-        An entry of ``multiscales``, as parsed from JSON; nothing of it is trusted.
-    dataset : dict
-        One of its ``datasets``.
-    ndim : int
-        How many axes there are.
-
-    Returns
-    -------
-    scale, translation : list of float
-        One number an axis; None where no usable pixel size is told.
-    """
+    """Join the transformations of a level and those of all levels, which come after."""
     scale, move, told = [1.0] * ndim, [0.0] * ndim, False
     for entry in (dataset, multiscale):
         steps = entry.get("coordinateTransformations")
@@ -48,13 +33,7 @@ def place_of(
 
 
 def attributes_of(folder: Path) -> dict[str, Any]:
-    """Return the attributes of a group, of zarr 2 or 3; empty if there are none.
-
-    Parameters
-    ----------
-    folder : Path
-        The group.
-    """
+    """Return the attributes of a group, of zarr 2 or 3; empty if there are none."""
     if (folder / ".zattrs").is_file():
         found = read_json(folder / ".zattrs")
     elif (folder / "zarr.json").is_file():
@@ -68,15 +47,7 @@ def attributes_of(folder: Path) -> dict[str, Any]:
 
 
 def plain_path(text: object, where: str) -> str:
-    """Return a path inside a folder; raise `InputError` for one that leads out of it.
-
-    Parameters
-    ----------
-    text : object
-        The path, as parsed from JSON.
-    where : str
-        The file, for messages.
-    """
+    """Return a path inside a folder; raise `InputError` for one that leads out of it."""
     parts = PurePosixPath(text).parts if isinstance(text, str) else ()
     if not parts or any(part in ("..", "/") or "\\" in part or ":" in part for part in parts):
         raise InputError(f"{where} names a part of itself that cannot be: {text!r}.")

@@ -21,22 +21,7 @@ from napari_wildseg.io.safety.archive import (
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write ``labels`` and, if there are any, ``corrections``.
-
-    Parameters
-    ----------
-    path : Path
-        The NPZ.
-    labels : LabelImage
-        What to write; all of it is kept.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write ``labels`` and, if there are any, ``corrections``."""
     arrays: dict[str, NDArray[Any]] = {"labels": labels.labels}
     if labels.corrections is not None:
         arrays["corrections"] = labels.corrections
@@ -45,22 +30,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read an NPZ of ours, or one of another program with an array called ``labels``.
-
-    Parameters
-    ----------
-    path : Path
-        The NPZ.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Nothing here: no orientation is kept in an NPZ.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, too large, or holds no such array.
-    """
+    """Read an NPZ of ours, or one of another program with an array called ``labels``."""
     spec = {"labels": ArraySpec("bui", (2, 4)), "corrections": ArraySpec("i", (2, 4))}
     arrays, about = read_archive(path, spec)
     if "labels" not in arrays:

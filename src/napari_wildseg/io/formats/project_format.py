@@ -10,33 +10,12 @@ from napari_wildseg.io.project import SUFFIX, Project, load_project, save_projec
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write a project of labels alone, without pseudo-labels.
-
-    Parameters
-    ----------
-    path : Path
-        The project.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write a project of labels alone, without pseudo-labels."""
     return [save_project(path, Project(labels), overwrite=overwrite)]
 
 
 def read(path: Path) -> LabelImage:
-    """Read the labels of a project; `load_project` reads the rest too.
-
-    Parameters
-    ----------
-    path : Path
-        The project.
-    """
+    """Read the labels of a project; `load_project` reads the rest too."""
     return load_project(path).labels
 
 

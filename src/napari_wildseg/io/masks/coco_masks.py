@@ -19,51 +19,23 @@ class SegmentationError(ValueError):
 
 
 class Region(NamedTuple):
-    """Pixels of a segmentation.
+    """Pixels of a segmentation."""
 
-    Attributes
-    ----------
-    runs : ndarray
-        ``(N,)`` int64: off, on, off, ... down the columns; they add up to the image.
-    left_out : int
-        How many of its polygons have fewer than three corners, and so no pixel.
-    """
-
+    # ``(N,)`` int64: off, on, off, ... down the columns; they add up to the image.
     runs: NDArray[np.int64]
-    left_out: int = 0
+    left_out: int = 0  # how many of its polygons have fewer than three corners, and so no pixel
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
         """Unpack the runs.
 
-        Parameters
-        ----------
-        height, width : int
-            Size of the image.
-
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` bool.
+        Returns ``(H, W)`` bool.
         """
         flat = np.repeat(np.arange(self.runs.size) % 2 == 1, self.runs)
         return np.ascontiguousarray(flat.reshape((height, width), order="F"))
 
 
 def region_of(segmentation: object, height: int, width: int) -> Region:
-    """Turn a segmentation of any of COCO's kinds into run lengths; all of it is checked.
-
-    Parameters
-    ----------
-    segmentation : object
-        A parsed JSON value: polygons, run lengths or compressed run lengths.
-    height, width : int
-        Size of the image.
-
-    Raises
-    ------
-    SegmentationError
-        If it is neither polygons nor a mask of this image, or has no usable polygon at all.
-    """
+    """Turn a segmentation of any of COCO's kinds into run lengths; all of it is checked."""
     if isinstance(segmentation, list):
         return _of_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict):
@@ -86,13 +58,7 @@ def region_of(segmentation: object, height: int, width: int) -> Region:
 
 
 def outline_of(segmentation: object) -> float:
-    """Measure how long the outline of polygons is, in pixels, before it is drawn.
-
-    Parameters
-    ----------
-    segmentation : object
-        A parsed JSON value; what is no list of polygons has no outline.
-    """
+    """Measure how long the outline of polygons is, in pixels, before it is drawn."""
     total = 0.0
     for polygon in segmentation if isinstance(segmentation, list) else ():
         usable = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0

@@ -28,25 +28,7 @@ def of_others(
 ) -> LabelImage:
     """Take the pixels of another program's label file.
 
-    Parameters
-    ----------
-    values : ndarray
-        ``(H, W)`` or a stack, bool or integers.
-    classes : iterable of ClassInfo
-        What is known of the classes.
-    where : str
-        The file, for messages.
-    value_255 : str, optional
-        ``"unlabelled"``, or ``"class"``: 255 is class 1 (so is 65535 in a mask of 16 bits). Without
-        it 255 is unlabelled, except in a mask of 0 and 255 alone, which has to be told.
-        ``"guess"`` takes it for a class there, with a notice.
-    **about
-        Other attributes of `LabelImage`.
-
-    Raises
-    ------
-    InputError
-        If the values are no labels, or it is not clear what they mean.
+    `values`: ``(H, W)`` or a stack, bool or integers.
     """
     if value_255 not in (None, "guess", *VALUE_255):
         raise InputError(f'255 can mean {" or ".join(VALUE_255)}, not "{value_255}".')
@@ -77,15 +59,7 @@ def of_others(
 
 
 def turned(labels: LabelImage, orientation: int) -> LabelImage:
-    """Turn labels and corrections upright, as their picture is.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        As stored.
-    orientation : int
-        TIFF's or EXIF's, 1 to 8.
-    """
+    """Turn labels and corrections upright, as their picture is."""
     if orientation not in range(2, 9):
         return labels
 
@@ -107,14 +81,6 @@ def turned(labels: LabelImage, orientation: int) -> LabelImage:
 
 
 def refuse_meaning(value_255: str | None, where: str) -> None:
-    """Raise `InputError` if 255 shall be a class in a file that says itself what it is.
-
-    Parameters
-    ----------
-    value_255 : str or None
-        What was asked for.
-    where : str
-        The file with the description, for the message.
-    """
+    """Raise `InputError` if 255 shall be a class in a file that says itself what it is."""
     if value_255 == "class":
         raise InputError(f"{where} says that 255 is unlabelled: it cannot be read as a class.")

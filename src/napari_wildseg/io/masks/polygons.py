@@ -17,22 +17,7 @@ def components(
 ) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
     """Split a mask into its connected regions, in reading order.
 
-    Parameters
-    ----------
-    mask : ndarray
-        ``(H, W)`` bool.
-    connectivity : int
-        1: neighbours share an edge; 2: a corner is enough.
-    min_size : int
-        Regions of fewer pixels join the nearest of the others; all together, if there is none.
-
-    Yields
-    ------
-    top, left : int
-        Where the region's box begins.
-    region : ndarray
-        bool, of the box alone: thousands of small regions of a large picture cost no more than
-        their own pixels.
+    `mask`: ``(H, W)`` bool.
     """
     from scipy import ndimage
 
@@ -57,16 +42,8 @@ def components(
 def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Cover a mask by polygons without holes that together are exactly its pixels.
 
-    Parameters
-    ----------
-    mask : ndarray
-        ``(H, W)`` bool.
-
-    Returns
-    -------
-    list of ndarray
-        ``(N, 2)`` corners as (x, y); the pixel in row 0 and column 0 spans 0..1. Regions
-        with holes are cut along rows, since polygons of COCO and YOLO cannot have holes.
+    `mask`: ``(H, W)`` bool; returns ``(N, 2)`` corners as (x, y); the pixel in row 0 and column 0
+    spans 0..1.
     """
     from scipy import ndimage
 
@@ -84,17 +61,7 @@ def polygon_to_mask(
 ) -> NDArray[np.bool_]:
     """Fill a polygon: the pixels whose centres are inside.
 
-    Parameters
-    ----------
-    corners : array_like
-        ``(N, 2)`` as (x, y).
-    shape : tuple of int
-        Height and width.
-
-    Returns
-    -------
-    ndarray
-        ``shape`` bool.
+    `corners`: ``(N, 2)`` as (x, y).
     """
     from skimage.draw import polygon
 

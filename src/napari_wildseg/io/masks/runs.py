@@ -14,17 +14,6 @@ from napari_wildseg.engine.errors import InputError
 def runs_of(corrections: NDArray[np.int16]) -> dict[str, str]:
     """Describe corrections by run lengths, for formats that have no array to spare for them.
 
-    Parameters
-    ----------
-    corrections : ndarray
-        Any shape, int16: -1 where nothing was corrected, else a label.
-
-    Returns
-    -------
-    dict of str to str
-        For each label that occurs, lengths of runs in row order, alternately of other pixels
-        and of this label's, as in COCO's uncompressed run lengths (which go down columns).
-
     Examples
     --------
     >>> runs_of(np.int16([[-1, 2, 2], [-1, -1, 0]]))
@@ -42,27 +31,7 @@ def runs_of(corrections: NDArray[np.int16]) -> dict[str, str]:
 
 
 def corrections_of_runs(runs: object, shape: tuple[int, ...], where: str) -> NDArray[np.int16]:
-    """Turn run lengths of an untrusted file back into corrections.
-
-    Parameters
-    ----------
-    runs : object
-        What `runs_of` gave, as parsed from JSON.
-    shape : tuple of int
-        Shape of the corrections.
-    where : str
-        The file, for messages.
-
-    Returns
-    -------
-    ndarray
-        ``shape`` int16.
-
-    Raises
-    ------
-    InputError
-        If a key is no label, or the lengths do not add up to the shape.
-    """
+    """Turn run lengths of an untrusted file back into corrections."""
     wrong = InputError(f"{where}: its corrections are not run lengths of labels of this size.")
     if not isinstance(runs, dict) or len(runs) > MAX_CLASSES + 1:
         raise wrong

@@ -21,24 +21,6 @@ CHOICES = {
 def fill_unlabelled(labels: LabelImage, how: str) -> LabelImage:
     """Give unlabelled pixels a label.
 
-    Parameters
-    ----------
-    labels : LabelImage
-        The labels.
-    how : str
-        ``"keep"``: as they are; ``"background"``: 0; ``"nearest"``: the label of the nearest
-        pixel of the same plane that has one (background where a plane has none).
-
-    Returns
-    -------
-    LabelImage
-        The same object where nothing changes.
-
-    Raises
-    ------
-    InputError
-        If ``how`` is none of these.
-
     Examples
     --------
     >>> fill_unlabelled(LabelImage.from_array([[255, 255, 2]]), "nearest").labels.tolist()

@@ -23,21 +23,11 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
 class ArraySpec(NamedTuple):
-    """What an array of an archive may be.
+    """What an array of an archive may be."""
 
-    Attributes
-    ----------
-    kinds : str
-        NumPy's letters for the kinds of types allowed.
-    dimensions : tuple of int
-        How many axes at least and at most.
-    limit : int
-        How many bytes at most, unpacked.
-    """
-
-    kinds: str
-    dimensions: tuple[int, int]
-    limit: int = MAX_BYTES
+    kinds: str  # numPy's letters for the kinds of types allowed
+    dimensions: tuple[int, int]  # how many axes at least and at most
+    limit: int = MAX_BYTES  # how many bytes at most, unpacked
 
 
 def write_archive(
@@ -47,19 +37,7 @@ def write_archive(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and a description, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    arrays : mapping of str to ndarray
-        Each becomes ``<name>.npy``, so that ``numpy.load`` can open the file too.
-    about : mapping
-        The description, written as JSON.
-    overwrite : bool
-        Whether an existing file may be replaced.
-    """
+    """Write arrays and a description, whole or not at all."""
     with (
         atomic_path(path, overwrite=overwrite) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -74,28 +52,7 @@ def write_archive(
 def read_archive(
     path: Path, allowed: Mapping[str, ArraySpec]
 ) -> tuple[dict[str, NDArray[Any]], Any]:
-    """Read arrays and the description from an untrusted file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    allowed : mapping of str to ArraySpec
-        The arrays that are read, where they are there; others are left.
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-        What was found.
-    about : object
-        The parsed description, or None if there is none.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, or an array is not as allowed. Sizes are checked before anything
-        is unpacked, and no more is unpacked than was declared.
-    """
+    """Read arrays and the description from an untrusted file."""
     check_readable(path)
     arrays: dict[str, NDArray[Any]] = {}
     about = None
@@ -122,22 +79,7 @@ def read_archive(
 def corrections_from(
     arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
 ) -> NDArray[np.int16] | None:
-    """Check and return the corrections of an archive, if it has any.
-
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        What `read_archive` found.
-    where : str
-        The file, for messages.
-    name : str
-        What the array is called.
-
-    Raises
-    ------
-    InputError
-        If a value is neither -1 nor a label.
-    """
+    """Check and return the corrections of an archive, if it has any."""
     corrections = arrays.get(name)
     if corrections is None:
         return None

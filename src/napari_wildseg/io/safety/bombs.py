@@ -16,13 +16,6 @@ _DEFLATE = 1032  # the most that deflate can grow
 def deflate_within(data: bytes, limit: int) -> bool:
     """Whether deflated data (zlib or gzip) unpack to at most ``limit`` bytes, or harmless ones.
 
-    Parameters
-    ----------
-    data : bytes
-        One compressed piece. Damaged data count as harmless: whoever unpacks them will say so.
-    limit : int
-        How many bytes the piece should have.
-
     Examples
     --------
     >>> deflate_within(zlib.compress(bytes(200_000_000)), 1_000_000)
@@ -43,23 +36,7 @@ def deflate_within(data: bytes, limit: int) -> bool:
 
 
 def declared_within(codec: str, header: bytes, limit: int) -> bool:
-    """Whether the header of a compressed piece declares at most ``limit`` bytes.
-
-    Parameters
-    ----------
-    codec : str
-        ``"blosc"``, ``"lz4"`` or ``"zstd"`` as numcodecs writes them, which trusts these headers
-        for the memory it takes.
-    header : bytes
-        The first 18 bytes at least, or the whole piece where it is shorter.
-    limit : int
-        How many bytes the piece should have.
-
-    Returns
-    -------
-    bool
-        False too where a zstd piece does not tell.
-    """
+    """Whether the header of a compressed piece declares at most ``limit`` bytes."""
     allowed = max(limit, HARMLESS)
     if codec == "blosc":
         return int.from_bytes(header[4:8], "little") <= allowed

@@ -10,11 +10,6 @@ _FORBIDDEN = frozenset('/\\\n\r\0:*?"<>|')
 def usable_name(name: str) -> bool:
     """Whether a name can be that of a file in a folder, on every system.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-
     Examples
     --------
     >>> usable_name("a cat"), usable_name("../cat"), usable_name("/cat"), usable_name("..")
@@ -30,11 +25,6 @@ def usable_name(name: str) -> bool:
 
 def stays_inside(file: str) -> bool:
     """Whether a path from one file to another stays in the folder.
-
-    Parameters
-    ----------
-    file : str
-        The path, with ``/`` between its parts.
 
     Examples
     --------

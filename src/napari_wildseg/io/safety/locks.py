@@ -17,18 +17,7 @@ WAIT = 30.0
 
 
 def try_lock(file: BinaryIO) -> bool:
-    """Lock an open file until it is closed or its process ends.
-
-    Parameters
-    ----------
-    file : file object
-        Open for writing. Two openings of one file exclude each other, in one process too.
-
-    Returns
-    -------
-    bool
-        False if it is locked already. True where the file system has no locks.
-    """
+    """Lock an open file until it is closed or its process ends."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -46,15 +35,7 @@ def try_lock(file: BinaryIO) -> bool:
 
 
 def wait_for_lock(file: BinaryIO, seconds: float) -> bool:
-    """Lock an open file as `try_lock` does, waiting for it.
-
-    Parameters
-    ----------
-    file : file object
-        Open for writing.
-    seconds : float
-        How long to wait at most.
-    """
+    """Lock an open file as `try_lock` does, waiting for it."""
     end = time.monotonic() + seconds
     while not try_lock(file):
         if time.monotonic() >= end:
@@ -65,22 +46,7 @@ def wait_for_lock(file: BinaryIO, seconds: float) -> bool:
 
 @contextmanager
 def locked(path: Path, who: str) -> Iterator[None]:
-    """Hold a lock on a file, waiting for it if need be.
-
-    Parameters
-    ----------
-    path : Path
-        The file; missing folders above it are made.
-    who : str
-        Who else may hold it, as the beginning of a sentence.
-
-    Raises
-    ------
-    InputError
-        If another program, or another thread of this one, holds it all the time.
-    WildsegError
-        If it cannot be written.
-    """
+    """Hold a lock on a file, waiting for it if need be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")

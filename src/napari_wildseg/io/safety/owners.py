@@ -19,34 +19,12 @@ _OWNER = "labels_file"
 
 
 def owned_by(about: dict[str, Any], labels: Path) -> dict[str, Any]:
-    """Return a description that says which label file it belongs to.
-
-    Parameters
-    ----------
-    about : dict
-        What `LabelImage.about` gives.
-    labels : Path
-        The label file.
-    """
+    """Return a description that says which label file it belongs to."""
     return {**about, _OWNER: labels.name}
 
 
 def check_owner(path: Path, labels: Path | None = None) -> None:
-    """Refuse to replace a JSON file that is not the writer's to replace.
-
-    Parameters
-    ----------
-    path : Path
-        The JSON file; it need not be there.
-    labels : Path, optional
-        The label file whose description it shall become. None where it shall become something else:
-        a COCO file, a class set.
-
-    Raises
-    ------
-    InputError
-        If it describes another label file, or is to become a description and is none.
-    """
+    """Refuse to replace a JSON file that is not the writer's to replace."""
     if not path.is_file():
         return
     owner = _owner(path, labels)
@@ -79,17 +57,7 @@ def _owner(path: Path, labels: Path | None) -> str | None:
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path], what_to_do: str) -> None:
-    """Raise `InputError` if a file that is read would be replaced.
-
-    Parameters
-    ----------
-    outputs : iterable of Path
-        Files and folders that will be written.
-    inputs : iterable of str or Path
-        Those that are read; what is none (`sample:cat`, class names) does no harm.
-    what_to_do : str
-        For the message.
-    """
+    """Raise `InputError` if a file that is read would be replaced."""
     read = [Path(name) for name in inputs]
     for output in outputs:
         for file in read:

@@ -14,14 +14,7 @@ MAX_BYTES = 2_000_000_000
 def check_stack(name: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
     """Raise `InputError` if planes or a whole stack declare more than is taken.
 
-    Parameters
-    ----------
-    name : str
-        The file, for the message.
-    shape : tuple of int
-        ``(H, W)`` or with axes before them.
-    itemsize : int
-        Bytes of an element.
+    `shape`: ``(H, W)`` or with axes before them.
     """
     check_size(name, shape[-1], shape[-2])
     total = math.prod(shape) * itemsize

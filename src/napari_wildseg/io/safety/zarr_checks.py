@@ -40,18 +40,7 @@ class _Array:
 
 
 def check_array(folder: Path, where: str, *, picture: bool = False) -> None:
-    """Raise `InputError` unless an array is plain numbers of a size that can be taken.
-
-    Parameters
-    ----------
-    folder : Path
-        The array's folder, of zarr 2 or 3.
-    where : str
-        The file, for messages.
-    picture : bool
-        Whether it is a picture, which may be floats and larger than memory, since it is read a
-        piece at a time.
-    """
+    """Raise `InputError` unless an array is plain numbers of a size that can be taken."""
     wanted = "picture that can be opened" if picture else "labels"
     wrong = InputError(f"{where} holds no {wanted}, or unusual ones.")
     if (folder / ".zarray").is_file():

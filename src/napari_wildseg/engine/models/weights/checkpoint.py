@@ -52,18 +52,11 @@ def checkpoint_in(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a checkpoint holds.
+    """What a checkpoint holds."""
 
-    Attributes
-    ----------
-    tensors : dict of str to torch.Tensor
-        By name.
-    quick_gelu : bool or None
-        Whether the network computes with QuickGELU, where the file says so: a TorchScript archive
-        does by its code, a state dict by OpenAI's three extra entries.
-    """
-
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # by name
+    # Whether the network computes with QuickGELU, where the file says so: a TorchScript archive
+    # does by its code, a state dict by OpenAI's three extra entries.
     quick_gelu: bool | None = None
 
 
@@ -73,11 +66,6 @@ def read_weights(path: Path) -> Weights:
     ``.safetensors`` holds nothing else; TorchScript archives are read without their code; other
     files are read by torch with ``weights_only``, which refuses whatever is not tensors and plain
     containers.
-
-    Raises
-    ------
-    WildsegError
-        If the file is damaged, or holds more than tensors.
     """
     quick_gelu: bool | None = None
     try:
@@ -139,13 +127,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
-    """Put weights into a network, as open_clip does: older layouts converted, sizes adapted.
-
-    Raises
-    ------
-    WildsegError
-        If the weights are of another architecture.
-    """
+    """Put weights into a network, as open_clip does: older layouts converted, sizes adapted."""
     from open_clip import factory
 
     try:
@@ -176,18 +158,6 @@ def fingerprint(network: nn.Module, configuration: object = None) -> str:
     """Identify a model by its configuration and about a thousand values of every tensor.
 
     The same on every device.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Its weights.
-    configuration : object
-        Whatever else decides what the model computes; its ``repr`` stands for it.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits.
     """
     digest = hashlib.sha256(repr(configuration).encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(network.state_dict().items()):

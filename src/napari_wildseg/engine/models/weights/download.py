@@ -48,21 +48,11 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a model on this machine.
+    """The files of a model on this machine."""
 
-    Attributes
-    ----------
-    architecture : Architecture
-        What the weights are of.
-    weights : Path
-        The checkpoint.
-    tokenizer : Path or None
-        Directory with the files of the tokenizer, if it needs any.
-    """
-
-    architecture: Architecture
-    weights: Path
-    tokenizer: Path | None
+    architecture: Architecture  # what the weights are of
+    weights: Path  # the checkpoint
+    tokenizer: Path | None  # directory with the files of the tokenizer, if it needs any
 
 
 def find_files(spec: Spec, cache_dir: str | os.PathLike[str] | None = None) -> Files | None:
@@ -146,13 +136,7 @@ def is_downloadable(model: str, cache_dir: str | os.PathLike[str] | None = None)
 
 
 def download_size(model: str) -> int:
-    """Bytes that `download_steps` would get for the weights, as the Hub says.
-
-    Raises
-    ------
-    WildsegError
-        If the Hub cannot be reached or has no such model.
-    """
+    """Bytes that `download_steps` would get for the weights, as the Hub says."""
     spec = parse_spec(model)
     if spec.repository is None:
         return 0
@@ -168,29 +152,6 @@ def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = Non
 
     Closing the generator cancels; what has arrived is kept, and the next download goes on from
     there.
-
-    Parameters
-    ----------
-    model : str
-        ``NAME/TAG`` or ``hf-hub:ORG/NAME``; for others there is nothing to download.
-    cache_dir : path, optional
-        See `cache_folder`.
-
-    Yields
-    ------
-    Progress
-        In kilobytes.
-
-    Returns
-    -------
-    Path
-        The checkpoint file (or the directory, for models that need no download).
-
-    Raises
-    ------
-    WildsegError
-        If the model is not supported (before anything is downloaded), the Hub cannot be reached or
-        does not have it, the disk is full, or what arrives is damaged.
     """
     spec = parse_spec(model)
     if spec.repository is None:

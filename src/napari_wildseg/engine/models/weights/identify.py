@@ -29,15 +29,7 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def architecture_in(folder: Path) -> Architecture:
-    """Architecture of a model folder in open_clip's form or the transformers library's.
-
-    Raises
-    ------
-    InputError
-        If the folder has the configuration of neither.
-    WildsegError
-        If the configuration is not valid.
-    """
+    """Architecture of a model folder in open_clip's form or the transformers library's."""
     config = folder / OPEN_CLIP_CONFIG
     if config.is_file():
         found = from_json(config.read_text(encoding="utf-8"), folder.name)
@@ -56,17 +48,6 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
     In this order: ``open_clip_config`` in the metadata of a safetensors file, ``<file>.json`` or
     ``open_clip_config.json`` beside it, ``config.json`` of the transformers library beside it, the
     shapes of its tensors.
-
-    Returns
-    -------
-    architecture : Architecture
-    assumed : bool
-        It was found by the shapes alone.
-
-    Raises
-    ------
-    WildsegError
-        If none of these tells.
     """
     if path.suffix.lower() == ".safetensors":
         config = metadata(path).get("open_clip_config")
@@ -93,24 +74,7 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
 def settle_activation(
     architecture: Architecture, path: Path, said: bool | None, *, assumed: bool
 ) -> str | None:
-    """Decide between GELU and QuickGELU, in the configuration of an architecture.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        Its configuration is changed.
-    path : Path
-        The checkpoint.
-    said : bool or None
-        What the checkpoint itself says (`Weights.quick_gelu`).
-    assumed : bool
-        The configuration was found by the shapes of tensors alone.
-
-    Returns
-    -------
-    str or None
-        A sentence on what was assumed and how to say otherwise.
-    """
+    """Decide between GELU and QuickGELU, in the configuration of an architecture."""
     if said is not None:
         architecture.config["quick_gelu"] = said
         return None

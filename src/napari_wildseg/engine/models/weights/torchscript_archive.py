@@ -67,25 +67,7 @@ def is_archive(path: Path) -> bool:
 
 
 def read_archive(path: Path) -> tuple[dict[str, Tensor], bool | None]:
-    """Read the tensors of a TorchScript archive.
-
-    Parameters
-    ----------
-    path : Path
-        A file that `is_archive`.
-
-    Returns
-    -------
-    tensors : dict of str to torch.Tensor
-        By the names that the module's ``state_dict()`` would give them.
-    quick_gelu : bool or None
-        Whether the network computes with QuickGELU; None where it has neither kind of GELU.
-
-    Raises
-    ------
-    NotReadableError
-        If the archive is damaged, or holds anything but modules and tensors.
-    """
+    """Read the tensors of a TorchScript archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             reader = _Reader(archive)
@@ -128,13 +110,7 @@ def _tensors(module: _Module, prefix: str = "", depth: int = 0) -> Iterator[tupl
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler of ``data.pkl``: tensors, lists and holders of attributes, and nothing else.
-
-    Parameters
-    ----------
-    archive : zipfile.ZipFile
-        The archive, open.
-    """
+    """Unpickler of ``data.pkl``: tensors, lists and holders of attributes, and nothing else."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]

@@ -60,21 +60,7 @@ def kind_of(folder: Path) -> str | None:
 
 
 def architecture_of_folder(folder: Path, name: str) -> Architecture:
-    """Architecture in open_clip's terms from the ``config.json`` of a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        With ``config.json`` and, if pictures are scaled in another way than usual,
-        ``preprocessor_config.json``.
-    name : str
-        For messages.
-
-    Raises
-    ------
-    WildsegError
-        If it is a model of another kind, or is damaged.
-    """
+    """Architecture in open_clip's terms from the ``config.json`` of a folder."""
     kind = kind_of(folder)
     if kind not in KINDS:
         raise WildsegError(
@@ -246,15 +232,7 @@ _TIMM_PARTS = {
 
 
 def converted(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Give weights of the transformers library open_clip's names and shapes.
-
-    Parameters
-    ----------
-    state : dict of str to torch.Tensor
-        With the library's names; queries, keys and values are put together.
-    architecture : Architecture
-        Of `architecture_of_folder`.
-    """
+    """Give weights of the transformers library open_clip's names and shapes."""
     siglip = architecture.trunk is not None
     state = dict(state)
     out: dict[str, Tensor] = {}

@@ -51,27 +51,7 @@ def tag(
     *,
     merge_duplicates: bool = True,
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary.
-
-    Parameters
-    ----------
-    encoding : ImageEncoding
-        The encoded image; no forward pass of the image tower is run.
-    model : CLIPModel
-        The model that made it.
-    names : sequence of str
-        The vocabulary.
-    rivals : sequence of str
-        Everyday names that every name competes with.
-    merge_duplicates : bool
-        Leave out names that nearly repeat a better one.
-
-    Returns
-    -------
-    list of (str, float)
-        Names with a score in [0, 1], best first; `thresholds.CUT` is the line between present and
-        not. Of a long vocabulary, only the best `CANDIDATES`.
-    """
+    """Score the names of a vocabulary."""
     text = list_rows(model, names).cpu()
     picture = place_embeddings(encoding, model)
     places = picture.flatten(1)
@@ -109,18 +89,7 @@ def _candidates(text: Tensor, places: Tensor, model: CLIPModel) -> Tensor:
 def tag_whole(
     encoding: ImageEncoding, model: CLIPModel, names: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Score names by the whole image at once, the plain way that `tag` is measured against.
-
-    Parameters
-    ----------
-    encoding, model, names
-        As for `tag`.
-
-    Returns
-    -------
-    list of (str, float)
-        All names with the cosine to the image's embedding, best first.
-    """
+    """Score names by the whole image at once, the plain way that `tag` is measured against."""
     cosines = list_rows(model, names).cpu() @ encoding.encodings[0].embedding.float().cpu()
     order = cosines.argsort(descending=True, stable=True)
     return [(names[i], float(cosines[i])) for i in order.tolist()]
@@ -129,20 +98,8 @@ def tag_whole(
 def distinct(rows: Tensor, shares: Tensor, usual: float) -> list[int]:
     """Return the positions of names that do not nearly repeat a better one.
 
-    Parameters
-    ----------
-    rows : torch.Tensor
-        ``(K, D)`` text rows, the best name first.
-    shares : torch.Tensor
-        ``(K, N)``, what each has at each place.
-    usual : float
-        What `usual_cosine` returned for many names.
-
-    Returns
-    -------
-    list of int
-        Two names count as one if they mean the same (`DUPLICATE`), or if they mean much the same
-        (`RELATED`) and are seen in the same places: an espresso in a coffee mug.
+    `rows`: ``(K, D)`` text rows, the best name first; `shares`: ``(K, N)``, what each has at each
+    place.
     """
     alike = similarity(rows, rows, usual)
     count = max(1, round(BEST_PLACES * shares.shape[1]))

@@ -32,17 +32,7 @@ GRID = 16
 def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
     """Embed the places of an image, averaged over its views; worked out once an image.
 
-    Parameters
-    ----------
-    encoding : ImageEncoding
-        The encoded image.
-    model : CLIPModel
-        The model that made it.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
+    Returns ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
     """
     if encoding.places is None:
         maps = (of_view(model, view) for view in encoding.encodings)
@@ -53,18 +43,8 @@ def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
 def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
     """Embed the places of one view.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        The model that made the encoding.
-    view : ViewEncoding
-        What any of the relevance methods kept.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(D, h, w)`` float32; unit vectors, save where the model's score is itself an average of
-        products with them.
+    Returns ``(D, h, w)`` float32; unit vectors, save where the model's score is itself an average
+    of products with them.
     """
     kept = view.tensors
     if "last" in kept:

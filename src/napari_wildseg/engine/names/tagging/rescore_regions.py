@@ -41,25 +41,9 @@ def second_look(
 ) -> Tensor:
     """Average the best names' scores with those of their regions.
 
-    Parameters
-    ----------
-    encoding : ImageEncoding
-        The encoded image.
-    model : CLIPModel
-        The model that made it.
-    places : torch.Tensor
-        ``(D, h, w)``.
-    shares : torch.Tensor
-        ``(K, h * w)``, each name's share at each place.
-    text, rivals : torch.Tensor
-        ``(K, D)`` and ``(R, D)`` unit rows.
-    scores : torch.Tensor
-        ``(K,)``, the first look's.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K,)`` in [0, 1]. All others are halved: a name that did not survive has no region.
+    `places`: ``(D, h, w)``; `shares`: ``(K, h * w)``, each name's share at each place; `text`,
+    `rivals`: ``(K, D)`` and ``(R, D)`` unit rows; `scores`: ``(K,)``, the first look's; returns
+    ``(K,)`` in [0, 1].
     """
     chosen = scores.argsort(descending=True, stable=True)[:SURVIVORS]
     regions = shares[chosen] >= REGION * shares[chosen].amax(1, keepdim=True)
@@ -76,17 +60,7 @@ def read_regions(
 ) -> Tensor:
     """Embed regions of the image.
 
-    Parameters
-    ----------
-    encoding, model, places
-        As for `second_look`.
-    regions : torch.Tensor
-        ``(K, h, w)`` bool; none is empty.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, D)`` float32 unit rows on the CPU.
+    `regions`: ``(K, h, w)`` bool; none is empty; returns ``(K, D)`` float32 unit rows on the CPU.
     """
     inside = regions.flatten(1).float()
     mean = (inside @ places.flatten(1).T) / inside.sum(1, keepdim=True)

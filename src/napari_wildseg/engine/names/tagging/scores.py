@@ -28,21 +28,8 @@ ALIKE, SAME = 0.5, 0.8
 def scores_at(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) -> Tensor:
     """Compute the share that each name has at each place.
 
-    Parameters
-    ----------
-    places : torch.Tensor
-        ``(D, N)`` place embeddings.
-    text : torch.Tensor
-        ``(K, D)`` unit rows of the names.
-    rivals : torch.Tensor
-        ``(R, D)`` unit rows.
-    model : CLIPModel
-        Its own scale is used, if it was trained to have one.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, N)`` float32 in [0, 1].
+    `places`: ``(D, N)`` place embeddings; `text`: ``(K, D)`` unit rows of the names; `rivals`:
+    ``(R, D)`` unit rows; returns ``(K, N)`` float32 in [0, 1].
     """
     return shares_of(text @ places, rivals @ places, text, rivals, model)
 
@@ -52,12 +39,7 @@ def shares_of(
 ) -> Tensor:
     """As `scores_at`, from what texts get at each place.
 
-    Parameters
-    ----------
-    names, others : torch.Tensor
-        ``(K, N)`` and ``(R, N)``, products of rows and place embeddings.
-    text, rivals, model
-        As for `scores_at`.
+    `names`, `others`: ``(K, N)`` and ``(R, N)``, products of rows and place embeddings.
     """
     if model.concepts is None:
         scale = model.logit_scale
@@ -81,17 +63,8 @@ def best(shares: Tensor) -> Tensor:
 def similarity(first: Tensor, second: Tensor, usual: float) -> Tensor:
     """Text similarity: the cosine, the usual one of unrelated names taken off.
 
-    Parameters
-    ----------
-    first, second : torch.Tensor
-        ``(K, D)`` and ``(L, D)`` unit rows.
-    usual : float
-        What `usual_cosine` returned.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, L)``; about 0 for unrelated names, 1 for the same.
+    `first`, `second`: ``(K, D)`` and ``(L, D)`` unit rows; returns ``(K, L)``; about 0 for
+    unrelated names, 1 for the same.
     """
     return (first @ second.T - usual) / (1 - usual)
 
@@ -99,10 +72,7 @@ def similarity(first: Tensor, second: Tensor, usual: float) -> Tensor:
 def usual_cosine(rows: Tensor) -> float:
     """Mean cosine of unrelated names: near 0 in the starter, high in towers trained on captions.
 
-    Parameters
-    ----------
-    rows : torch.Tensor
-        ``(R, D)`` unit rows of many names, few of them related.
+    `rows`: ``(R, D)`` unit rows of many names, few of them related.
     """
     count = len(rows)
     if count < 2:

@@ -20,27 +20,13 @@ from napari_wildseg.engine.errors import InputError, WildsegError
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What is known of a ready list.
+    """What is known of a ready list."""
 
-    Attributes
-    ----------
-    name : str
-        What `load_vocabulary` calls it.
-    count : int
-        How many names.
-    title : str
-        What it is.
-    source : str
-        Where it is from.
-    licence : str
-        Under which terms the list may be used.
-    """
-
-    name: str
-    count: int
-    title: str
-    source: str
-    licence: str
+    name: str  # what `load_vocabulary` calls it
+    count: int  # how many names
+    title: str  # what it is
+    source: str  # where it is from
+    licence: str  # under which terms the list may be used
 
 
 VOCABULARIES = {
@@ -99,22 +85,6 @@ _HEADERS = {"name", "names", "class", "class_name", "label", "labels"}
 def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
     """Read a list of class names.
 
-    Parameters
-    ----------
-    name_or_path : str or pathlib.Path
-        A name of `VOCABULARIES`, or a text file (one name a line, ``#`` starts a comment line) or
-        a CSV file (the column headed "name", "class" or "label", else the first column).
-
-    Returns
-    -------
-    tuple of str
-        The names in the order of the list, each once.
-
-    Raises
-    ------
-    InputError
-        If there is no such list or file, or it holds no names.
-
     Examples
     --------
     >>> load_vocabulary("voc")[:3]
@@ -148,18 +118,7 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
 
 
 def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of a list that is given by name, by file, or as it is.
-
-    Parameters
-    ----------
-    vocabulary : str or sequence of str
-        What `load_vocabulary` takes, or the names themselves.
-
-    Raises
-    ------
-    InputError
-        If there is no such list, or it is empty.
-    """
+    """Return the names of a list that is given by name, by file, or as it is."""
     require(vocabulary, (str, Iterable), "vocabulary", "its name, a file or a list of names")
     names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
     for name in names:
@@ -171,21 +130,6 @@ def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
 
 def search_names(names: Iterable[str], query: str, limit: int = 50) -> list[str]:
     """Find names by what is typed; case, accents' form and width do not matter.
-
-    Parameters
-    ----------
-    names : iterable of str
-        A vocabulary.
-    query : str
-        One or more words; each must occur.
-    limit : int
-        How many at most.
-
-    Returns
-    -------
-    list of str
-        The name itself first, then names that begin so, then those of which a word does, then
-        all others; in the order of the list otherwise.
 
     Examples
     --------
