@@ -1,4 +1,4 @@
-"""List which of open_clip's architectures can be used, in docs/models.md.
+"""List which of open_clip's architectures can be used, in docs/architectures.md.
 
     python scripts/architectures.py
 
@@ -14,7 +14,7 @@ import open_clip
 
 from napari_wildseg.engine.models.architecture import built_in, unsupported
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
 START, END = "<!-- list: scripts/architectures.py -->", "<!-- end of list -->"
 
 

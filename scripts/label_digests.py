@@ -35,7 +35,7 @@ SETTINGS = (
     {},
     {"views": "single"},
     {"threshold": 0.3},
-    {"refiner": "random-walker"},
+    {"refiner": "random_walker"},
     {"threshold": 0.7, "views": "single"},
 )
 FORMATS = (".png", ".tif", ".npz", ".json", ".txt")

@@ -1,4 +1,4 @@
-"""Measure where relevance maps point, and write the table of docs/relevance.md.
+"""Measure where relevance maps point, and write the table of docs/development/relevance.md.
 
     python scripts/relevance_table.py [--towers tiny starter] [--photos DIR] [--images N]
 
@@ -34,7 +34,7 @@ from napari_wildseg.engine.relevance import get_method
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "data" / "tiny_clip.safetensors"
-PAGE = ROOT / "docs" / "relevance.md"
+PAGE = ROOT / "docs" / "development" / "relevance.md"
 START, END = "<!-- table: scripts/relevance_table.py -->", "<!-- end of table -->"
 PRESETS = ("single", "fast", "default", "best")
 TOLERANCE = 1 / 16

@@ -75,7 +75,7 @@ def test_a_set_that_is_none_is_one_sentence(tmp_path, capsys):
 def test_the_list_of_architectures_is_of_this_program():
     """A few of each answer, checked against the page that `scripts/architectures.py` writes."""
     pytest.importorskip("transformers")
-    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
     for name in ("PE-Core-T-16-384", "coca_ViT-B-32", "roberta-ViT-B-32"):
         assert f"`{name}`" in page
         assert unsupported(built_in(name)) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-WINDOWED = Path(__file__).parent / "gui" / "test_brush.py"
+WINDOWED = Path(__file__).parent / "gui" / "test_widget.py"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have a screen")

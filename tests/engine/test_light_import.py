@@ -42,6 +42,7 @@ def compiler(tmp_path, monkeypatch):
     (package / "config.py").write_text("import slow_compiler\nREAL = slow_compiler.LOADED")
     (tmp_path / "its_user.py").write_text(USER)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(light_import, "_allowed", True)
     monkeypatch.setattr(light_import, "_COMPILER", "slow_compiler")
     monkeypatch.setattr(light_import, "_PARTS", ("slow_compiler", "slow_compiler.utils"))
     yield
@@ -62,6 +63,13 @@ def test_what_is_named_alone_is_not_loaded(compiler):
     assert (user.plain(), user.called()) == (1, 2)
     assert user.is_compile_supported("cpu") == "cpu: told by the real one", "fetched when called"
     assert sys.modules["slow_compiler"].LOADED
+
+
+def test_a_process_of_somebody_else_imports_the_compiler(compiler, monkeypatch):
+    monkeypatch.setattr(light_import, "_allowed", False)
+    with without_compiler():
+        assert importlib.import_module("its_user").plain == "the real one"
+    assert loaded()
 
 
 def test_what_has_no_stand_in_is_fetched(compiler):

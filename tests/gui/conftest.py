@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from types import SimpleNamespace
 from typing import Any
 
 # In one process, other tests may draw a canvas before torchvision is first imported, which would
@@ -55,15 +54,6 @@ def set_aside(put_back):
     if len(gc.get_objects()) > MANY:
         gc.collect()
         gc.freeze()
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that is set, not waited for."""
-    made = SimpleNamespace(now=100.0)
-    stand_in = SimpleNamespace(monotonic=lambda: made.now)
-    monkeypatch.setattr("napari_wildseg.gui.idle.time", stand_in)
-    return made
 
 
 @pytest.fixture
@@ -167,7 +157,6 @@ def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, starter) -> 
             viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
         widget.controller.pool.models["starter"] = starter
-        widget.warm_up.stop()
         # One view: what the window does with a result does not depend on how good it is.
         widget.controller.settings = replace(widget.controller.settings, views="single")
         made = Desk(viewer, widget, qtbot)

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QWid
 from napari_wildseg.gui.controls.focus import FocusMark
 
 LOOP = """image model new_class suggest suggestion suggestion classes auto_segment threshold
-refine_at_once refine near_strokes show_changes confirm_region more memory memory_more export
+refine_at_once refine near_strokes show_changes confirm_region more memory memory_more done_next
+export
 fold_vocabulary_section
 fold_stack carry_to_previous carry_to_next carry_to_first carry_to_last fold_batch fold_review"""
 

@@ -17,7 +17,7 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
     d = desk(viewer=make_napari_viewer(show=True))
     ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
-    assert len(ours) == 5
+    assert len(ours) == 6
     taken = [str(key) for keys in default_shortcuts.values() for key in keys]
     for keymap in (d.viewer.keymap, Labels.class_keymap, Layer.class_keymap, Image.class_keymap):
         taken += [str(key) for key in keymap]
@@ -38,9 +38,10 @@ def test_keyboard(desk, photo):
         NEAR_KEY,
         REFINE_KEY,
     )
+    from napari_wildseg.gui.sections.export_section import DONE_KEY
     from napari_wildseg.gui.sections.run_section import AUTO_SEGMENT_KEY
 
-    ours = {AUTO_SEGMENT_KEY, REFINE_KEY, NEAR_KEY, CHANGES_KEY, CONFIRM_KEY}
+    ours = {AUTO_SEGMENT_KEY, REFINE_KEY, NEAR_KEY, CHANGES_KEY, CONFIRM_KEY, DONE_KEY}
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}

@@ -84,7 +84,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
 
     from napari_wildseg.gui import activity
     from napari_wildseg.gui.actions import controller
-    from napari_wildseg.gui.jobs import runner
+    from napari_wildseg.gui.jobs.engine_jobs import runner
 
     seen = threading.Event()
 
@@ -94,7 +94,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
         seen.wait()
         return (yield from steps)
 
-    monkeypatch.setattr(activity, "PATIENCE", 0)
+    monkeypatch.setattr(activity, "DELAY", 0)
     monkeypatch.setattr(runner, "PACE", 0)
     monkeypatch.setattr(controller, "segment_steps", not_over_before_it_is_seen)
     d = desk(photo, NAMES)
@@ -110,68 +110,6 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
         seen.set()
     d.run("auto_segment")
     assert not progress._all_instances
-
-
-def test_the_first_run_has_its_bar_before_it_loads_the_libraries(desk, photo, monkeypatch):
-    """While they are loaded, both threads want Python's lock, and drawing a bar takes long."""
-    from napari.utils import progress
-
-    from napari_wildseg.gui.actions import controller
-    from napari_wildseg.gui.jobs import runner
-
-    bars = []
-
-    def noted(*args, **kwargs):
-        bars.extend(str(bar.desc) for bar in progress._all_instances)
-        return segment_steps(*args, **kwargs)
-
-    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
-    monkeypatch.setattr(controller, "segment_steps", noted)
-    d = desk(photo, NAMES)
-    d.run("auto_segment")
-    assert [bar.strip(": ") for bar in bars] == [runner.LOADING]
-    assert not progress._all_instances
-    assert d.layer().data.any()
-
-
-def test_a_first_run_cancelled_before_it_starts_never_does(desk, photo, qtbot, monkeypatch):
-    from napari.utils import progress
-
-    from napari_wildseg.gui.actions import controller
-    from napari_wildseg.gui.jobs import runner
-
-    started, submitted = [], []
-    submit = runner.shared_worker().submit
-    monkeypatch.setattr(
-        runner.shared_worker(), "submit", lambda job: submitted.append(submit(job)) or job
-    )
-    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
-    monkeypatch.setattr(controller, "segment_steps", lambda *_, **__: started.append(True))
-    d = desk(photo, NAMES)
-    d.click("auto_segment")
-    assert not submitted
-    d.click("cancel")
-    assert "Cancelled" in d.status
-    qtbot.waitUntil(lambda: bool(submitted))
-    d.finish()
-    assert not started
-    assert not progress._all_instances
-
-
-def test_a_job_that_asks_no_model_gets_no_bar_for_the_libraries(desk, monkeypatch):
-    """An export before the first Auto-segment is short, and loads none of them."""
-    from napari_wildseg.gui import activity
-    from napari_wildseg.gui.jobs import runner
-
-    bars, submitted = [], []
-    monkeypatch.setattr(runner, "pending", lambda: ["torch"])
-    monkeypatch.setattr(activity.Activity, "begin", lambda *_: bars.append(True))
-    d = desk()
-    monkeypatch.setattr(runner.shared_worker(), "submit", submitted.append)
-    d.controller.runner.run("Export", None, lambda: iter(()), print)
-    assert len(submitted) == 1
-    assert not bars
-    d.controller.runner.cancel()
 
 
 @pytest.mark.parametrize("which", ["image", "labels", "all"])

@@ -50,23 +50,40 @@ def test_the_rest_follows_as_one_undo_step(half_written, qtbot):
     assert (ours.decided(PLANE) == UNLABELLED).all()
 
 
-def test_undo_half_way_undoes_the_whole_result(half_written):
-    ours, layer, ended = half_written
+def test_an_undo_half_way_takes_the_result_back(qapp, monkeypatch, qtbot):
+    monkeypatch.setattr(long_write, "BAND", 100)
+    layer = Labels(np.zeros((20, 20), np.uint8))
+    ours, ended = TrackedLayer(layer), []
+    ours.write(PLANE, np.full((20, 20), 3, np.uint8))
+    assert (layer.data == 3).all()
+    plan = ours.standing(PLANE).plan(np.ones((20, 20), np.uint8))
+    ours.carry_out(PLANE, plan, ended.append)
     layer.undo()
-    assert ended == [None]
+    qtbot.waitUntil(lambda: bool(ended))
+    assert str(ended[0]) == long_write.CHANGED
     assert (layer.data == 0).all()
-    assert (ours.decided(PLANE) == UNLABELLED).all()
+    assert (ours.decided(PLANE) == UNLABELLED).all(), "the earlier result is undone, as followed"
 
 
-def test_a_stroke_half_way_comes_on_top(half_written):
-    ours, layer, _ended = half_written
+def test_a_stroke_of_a_script_half_way_stays(half_written, qtbot):
+    """One of the mouse has the result written first."""
+    ours, layer, ended = half_written
     layer.brush_size = 3
     layer.paint((15, 15), 2)
-    assert (layer.data[14:17, 15] == 2).all()
-    assert (ours.decided(PLANE) == 2).sum() == (layer.data == 2).sum() > 0
-    layer.undo()
-    assert (layer.data == 1).all(), "the stroke is an undo step of its own"
-    assert "undo" not in layer.__dict__
+    layer.paint((1, 1), 2)
+    qtbot.waitUntil(lambda: bool(ended))
+    assert str(ended[0]) == long_write.CHANGED
+    assert set(np.unique(layer.data)) == {0, 2}
+    assert (ours.decided(PLANE) == 2).sum() == (layer.data == 2).sum() == 18
+
+
+def test_a_view_that_moves_half_way_changes_nothing(half_written, qtbot):
+    _, layer, ended = half_written
+    layer.refresh()
+    qtbot.waitUntil(lambda: bool(ended))
+    assert ended == [None]
+    assert (layer.data == 1).all()
+    assert not {"undo", "paint", "data_setitem"} & set(vars(layer)), "nothing is replaced"
 
 
 def test_who_asks_for_decisions_half_way_hears_of_none(half_written):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.models.light_import import allow
 
 COMMANDS = (
     "segment",
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from napari_wildseg.cli.console import flush
 
+    allow()
     _hold_closed()
     try:
         parsed = build_parser().parse_args(arguments)

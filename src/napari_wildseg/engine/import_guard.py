@@ -1,13 +1,18 @@
 """Keeps one library out of the process that would crash it.
 
-PyTorch's Linux wheels bring triton, whose library holds a copy of LLVM. Mesa, which draws the
-canvas wherever there is no driver of the maker's own (software rendering, AMD, Intel), loads
-another LLVM. Importing triton after a canvas was drawn then ends the process with a segmentation
-fault (triton 3.8, Mesa 22.3, seen on Debian 12), and importing torchvision imports triton.
-Nothing here needs it: it compiles kernels for graphics cards. PyTorch takes its absence well.
+Versions: triton 3.8 (in PyTorch's Linux wheels since 2.9) with Mesa 22.3 (Debian 12). Triton's
+library holds a copy of LLVM, Mesa loads another, and importing triton after a canvas was drawn
+ends the process with a segmentation fault; importing torchvision imports triton. The window asks
+an engine process and imports neither; this guard is for the Python API in napari's console or in
+a script with a window. Delete it when triton hides its LLVM symbols. Report for triton:
 
-It is called before anything of ours imports open_clip, which imports torchvision: in the dock
-widget, in napari's console, in a script.
+    Title: Segmentation fault on import after Mesa's llvmpipe was loaded (two copies of LLVM)
+
+    ``libtriton.so`` exports the symbols of the LLVM that is linked into it. If ``libLLVM-15.so``
+    is already in the process (Mesa 22.3.6 with llvmpipe: any Qt program that has drawn with
+    software OpenGL), ``import triton`` binds to it and crashes. To reproduce: draw a vispy or
+    QOpenGLWidget canvas without a graphics driver, then ``import triton``. Expected: the symbols
+    are local (``-Wl,--exclude-libs,ALL`` or a version script).
 """
 
 from __future__ import annotations

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
+
+if TYPE_CHECKING:
+    from napari_wildseg.engine.instances import Objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,50 @@ class Result:
         from napari_wildseg.io.save_result import save_result
 
         return save_result(path, self, image=image, overwrite=overwrite, **options)
+
+    def objects(
+        self,
+        image: NDArray[np.uint8] | None = None,
+        *,
+        things: Collection[str | int] | None = None,
+        **options: Any,
+    ) -> Objects:
+        """Return the objects of the classes: every nucleus, every cat, with an id of its own.
+
+        Parameters
+        ----------
+        image : ndarray, optional
+            ``(H, W, 3)`` uint8, the image that was segmented; objects are then also split where
+            it has edges. Without it the shape decides alone.
+        things : collection of str or int, optional
+            Names or ids of the classes that are split into objects; each other class is one
+            object. By default all are split.
+        **options
+            ``min_size``, ``join_gap`` and more of `napari_wildseg.engine.instances.split`.
+
+        Returns
+        -------
+        Objects
+            ``ids``, ``(H, W)`` int32 with 0 for no object, and ``table``, a dict of columns
+            (class, area, centroid, box, perimeter) with a row an object.
+
+        Raises
+        ------
+        InputError
+            If the image is of another size, or there is no such class.
+
+        Examples
+        --------
+        >>> from napari_wildseg import parse_classes
+        >>> labels = np.kron(np.eye(2, dtype=np.uint8), np.ones((3, 3), np.uint8))
+        >>> maps = np.zeros((1, 6, 6), np.float32)
+        >>> ids, table = Result(labels, labels, maps, parse_classes("cat"), "starter", {}).objects()
+        >>> table["class"].tolist(), table["area"].tolist()
+        (['cat', 'cat'], [9.0, 9.0])
+        """
+        from napari_wildseg.engine.instances import objects_of
+
+        return objects_of(self.labels, self.classes, image, things=things, **options)
 
 
 def notices_of(

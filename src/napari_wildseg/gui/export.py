@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
 PATTERN = "{image}{plane}"
+BESIDE = "{image}{plane}.labels"
+"""Names of label files that look like pictures, in the folder of the pictures."""
 COCO = ("coco", "coco-set")
 INSTANCES = {"component": "one a region", "class": "one a class"}
 MIN_INSTANCE = 20
@@ -111,6 +113,15 @@ class Item:
             labels, corrections = labels[plane.slices], corrections[plane.slices]
         shown = (corrections < 0) | (corrections == labels)
         return corrections if shown.all() else None
+
+
+def suited_pattern(format: str, pattern: str, *, beside: bool) -> str:
+    """Return the file name to begin with; one that the annotator typed stays."""
+    from napari_wildseg.engine.pictures.picture_files import PICTURE_SUFFIXES
+
+    if pattern not in (PATTERN, BESIDE):
+        return pattern
+    return BESIDE if beside and ending_of(format).endswith(PICTURE_SUFFIXES) else PATTERN
 
 
 def has_labels(session: ImageSession) -> bool:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
-from napari_wildseg.gui.brush import without_box
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
-from napari_wildseg.gui.keeper import Keeper
-from napari_wildseg.gui.programs import delete_programs_late
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.edit_section import EditSection
 from napari_wildseg.gui.sections.export_section import ExportSection
@@ -22,11 +20,9 @@ from napari_wildseg.gui.sections.memory_section import MemorySection
 from napari_wildseg.gui.sections.names_section import NamesSection
 from napari_wildseg.gui.sections.run_section import RunSection
 from napari_wildseg.gui.sections.section import Folded, Section, timer
-from napari_wildseg.gui.warmup import WarmUp
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from qtpy.QtGui import QHideEvent, QShowEvent
 
 WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
 """Black on amber: contrast 11 to 1 in napari's dark theme and in its light one."""
@@ -53,8 +49,7 @@ class WildsegWidget(QWidget):
         for other in list(_WIDGETS):
             other.give_way(viewer)
         _WIDGETS.add(self)
-        without_box(viewer)
-        delete_programs_late(viewer)
+        compat.install(viewer)
         self.controller = controller = Controller(viewer)
         self.image = ImageSection(controller, self)
         self.names = NamesSection(controller, self)
@@ -64,14 +59,6 @@ class WildsegWidget(QWidget):
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
         self.status = self._state_line()
-        self.warm_up = WarmUp(
-            self,
-            controller.pool,
-            model=lambda: controller.model,
-            working=lambda: controller.working,
-            say=controller.status.emit,
-        )
-        self.keeper = Keeper(self, viewer, working=lambda: controller.working)
         self._lay_out()
         self.focus_mark = FocusMark(self)
         tab_in_reading_order(self)
@@ -93,18 +80,6 @@ class WildsegWidget(QWidget):
         self.reset_choices()
         controller.classes_changed.emit()
         controller.say_what_next()
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Get ready for the first run, as soon as there is a quiet moment."""
-        super().showEvent(event)
-        self.keeper.start()
-        if self.controller.settings.prepare:
-            self.warm_up.begin()
-
-    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Let garbage be collected as ever; the widget itself may be closed, and garbage now."""
-        super().hideEvent(event)
-        self.keeper.end()
 
     def give_way(self, viewer: Viewer) -> None:
         """Let go of the viewer if the dock was closed: another widget goes on.

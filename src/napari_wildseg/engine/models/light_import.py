@@ -1,13 +1,11 @@
-"""Imports open_clip without the compiler of PyTorch, which it would load and nothing here uses.
+"""Imports open_clip without PyTorch's compiler, in processes that are the project's own.
 
-Two of the modules that open_clip brings name `torch._dynamo` while they are imported:
-`torchvision.ops` for a function that it calls later if at all, `timm` to keep a method out of
-compiled code. So does PyTorch itself, at the first arithmetic on the device "meta", on which a
-network is built to see whether it is supported. The compiler is a third of all that an import of
-open_clip loads (two of six seconds where they were measured), and triton, which crashes beside Mesa
-(see `import_guard.py`), comes with it. So a stand-in has its name meanwhile, which knows these two
-functions and fetches the compiler itself for anything else. Whoever imports it afterwards gets the
-real one.
+Two modules that open_clip imports name ``torch._dynamo`` at import: `torchvision.ops` and `timm`.
+So does PyTorch at the first arithmetic on the device "meta". The compiler is a third of what an
+import of open_clip loads (two of six seconds where measured), and nothing here uses it. In the
+command line and the engine process (`allow`), a stand-in module takes its name during the import;
+it knows the two functions that are asked for and imports the real module for anything else. In any
+other process, such as napari or a notebook, open_clip is imported as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +23,14 @@ from napari_wildseg.engine.import_guard import keep_out_triton
 
 _COMPILER = "torch._dynamo"
 _PARTS = (_COMPILER, f"{_COMPILER}.utils")
+
+_allowed = False
+
+
+def allow() -> None:
+    """Let open_clip be imported without the compiler: this process is the project's own."""
+    global _allowed
+    _allowed = True
 
 
 class _StandIn(ModuleType):
@@ -58,7 +64,7 @@ class _OtherParts(MetaPathFinder, Loader):
 
 
 def import_open_clip() -> ModuleType:
-    """Import open_clip, if that was not done, without crashing and without what is not needed.
+    """Import open_clip, if that was not done, without crashing beside Mesa.
 
     Returns
     -------
@@ -74,10 +80,10 @@ def import_open_clip() -> ModuleType:
 def without_compiler() -> Iterator[None]:
     """Have what only names PyTorch's compiler not load it meanwhile.
 
-    Nothing is done where it was loaded before. A function that is marked as not to be compiled
-    meanwhile is left as it is: whoever compiles what calls it compiles it along.
+    Nothing is done where it was loaded before, or in a process of somebody else. A function that
+    is marked as not to be compiled meanwhile stays as it is: it is compiled with its caller.
     """
-    if _COMPILER in sys.modules:
+    if not _allowed or _COMPILER in sys.modules:
         yield
         return
     compiler, utils = map(_StandIn, _PARTS)

@@ -52,7 +52,7 @@ class AutoNames:
         settings = controller.settings
         steps = partial(suggest_steps, request, controller.vocabulary, settings.suggestions)
         take = partial(self._take, session, then)
-        controller.runner.run("Suggest", image, steps, take, asks_model=True)
+        controller.runner.run("Suggest", image, steps, take)
         return True
 
     def _take(

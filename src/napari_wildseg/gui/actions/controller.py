@@ -14,6 +14,7 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
+from napari_wildseg.gui.actions.next_image import NextImage
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
@@ -81,6 +82,7 @@ class Controller(Workspace):
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
         self.shown_changes = ShownChanges(self)
+        self.next_image = NextImage(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         self.pixels.replaced.connect(self._on_pixels_replaced)
@@ -90,7 +92,7 @@ class Controller(Workspace):
     @property
     def working(self) -> bool:
         """Whether a run, or the writing of its result, is under way."""
-        return self.runner.running or self.takeover.writing or self.relevance_maps.adding
+        return self.runner.running or self.takeover.writing
 
     @property
     def in_sequence(self) -> bool:
@@ -110,6 +112,8 @@ class Controller(Workspace):
         if stopped:
             self.cancel()
         super().choose_image(image)
+        if image is not None:
+            self.next_image.show_again(image)
         if stopped:  # after what is said of the new image: nobody has asked for this
             self.status.emit("The image was changed, so the run was cancelled.")
 
@@ -136,7 +140,7 @@ class Controller(Workspace):
         request = self.request(session, image, plane)
         steps = partial(segment_steps, request, session.standings(plane), refine=refine)
         take = partial(self.take_segmented, session, plane)
-        self.runner.run("Auto-segment", image, steps, take, asks_model=True)
+        self.runner.run("Auto-segment", image, steps, take)
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
@@ -163,7 +167,6 @@ class Controller(Workspace):
             image,
             steps,
             partial(self._take_plane, session, plane),
-            asks_model=True,
         )
 
     def download_model(self, model: str) -> None:
@@ -208,7 +211,7 @@ class Controller(Workspace):
         request = self.request(session, image, plane, near=near)
         steps = partial(refine_steps, request, session.standings(plane))
         take = partial(self._take_refined, session, plane, near)
-        self.runner.run("Refine", image, steps, take, asks_model=True)
+        self.runner.run("Refine", image, steps, take)
 
     def set_threshold(self, value: float) -> None:
         """Move the line between sure and not sure; the pseudo-labels follow."""
@@ -231,7 +234,7 @@ class Controller(Workspace):
         request = self.request(session, self._image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
         take = partial(self._take_suggestions, session)
-        self.runner.run("Suggest", self._image, steps, take, asks_model=True)
+        self.runner.run("Suggest", self._image, steps, take)
 
     def show_relevance(self, class_id: int) -> None:
         """Show where the model sees a class, as an image layer."""

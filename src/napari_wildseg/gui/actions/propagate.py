@@ -112,7 +112,6 @@ class Propagator:
             image,
             partial(carry_steps, tuple(known), request, session.standings(plane)),
             partial(self._take, session, known, todo, total, axis),
-            asks_model=True,
         )
 
     def _take(

@@ -8,11 +8,10 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image
 
-from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.jobs.engine_jobs import relevance_steps
 from napari_wildseg.gui.layers.display import RELEVANCE, Plane
 from napari_wildseg.gui.layers.label_pair import place_of
-from napari_wildseg.gui.new_layer import add_in_turns
+from napari_wildseg.gui.layers.selecting import add_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +34,6 @@ class RelevanceMaps:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self.adding = False
-        """Whether a layer is on its way into the viewer."""
         self._made: WeakKeyDictionary[Image, tuple[ImageSession, Plane, str]] = WeakKeyDictionary()
 
     def show(self, class_id: int) -> None:
@@ -54,7 +51,6 @@ class RelevanceMaps:
                 image,
                 partial(relevance_steps, request, class_id),
                 partial(self._take, session, plane, name),
-                asks_model=True,
             )
 
     def _take(
@@ -78,13 +74,15 @@ class RelevanceMaps:
             name=f"{image.name} relevance of {name}",
             contrast_limits=(0.0, 1.0),
             blending="additive",
+            colormap=COLOURS,
             opacity=0.7,
             metadata={"wildseg": RELEVANCE},
             **place_of(image, plane, relevance.shape),
         )
         self._made[layer] = (session, plane, name)
-        self.adding = True
-        make_ahead(viewer, layer, partial(self._add, session, layer, name))
+        add_beside(viewer, layer)
+        self._controller.layers.activate(session, self._controller.selected_class)
+        self._tell(name)
 
     def _there(self, session: ImageSession, plane: Plane, name: str) -> Image | None:
         for layer in self._controller.viewer.layers:
@@ -92,20 +90,6 @@ class RelevanceMaps:
             if made is not None and made[0] is session and made[1:] == (plane, name):
                 return layer
         return None
-
-    def _add(self, session: ImageSession, layer: Image, name: str) -> None:
-        viewer = self._controller.viewer
-        if session.image in viewer.layers and not self._controller.closed:
-            # Colours have napari make tables, in the same turn if they are there from the start.
-            paint = partial(setattr, layer, "colormap", COLOURS)
-            add_in_turns(viewer, layer, partial(self._added, session, name), before_drawing=paint)
-        else:
-            self.adding = False
-
-    def _added(self, session: ImageSession, name: str) -> None:
-        self.adding = False
-        self._controller.layers.activate(session, self._controller.selected_class)
-        self._tell(name)
 
     def _tell(self, name: str) -> None:
         self._controller.status.emit(

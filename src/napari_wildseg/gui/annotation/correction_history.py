@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, Plan, Standing, Step, label_values
-from napari_wildseg.gui.scratch import same
 
 
 class Tracker:
@@ -53,12 +52,12 @@ class Tracker:
         return (
             self.baseline is standing.baseline
             and self.kept is standing.kept
-            and same(data, standing.data)
+            and np.array_equal(data, standing.data)
         )
 
     def has_decisions(self, data: NDArray[np.integer]) -> bool:
         """Whether the annotator decided anything; much quicker than asking what."""
-        return not same(data, self.baseline) or bool((self.kept != UNLABELLED).any())
+        return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Return what the annotator decided so far, see `Standing.decided`.
@@ -104,7 +103,7 @@ class Tracker:
             found = found.astype(np.uint32)
         self._confirmed = np.concatenate([self._confirmed, found])
 
-    def follow_history(self, data: NDArray[np.integer]) -> bool:
+    def follow_history(self, data: NDArray[np.integer]) -> int:
         """Notice that automatic writes were undone or redone.
 
         Parameters
@@ -114,8 +113,8 @@ class Tracker:
 
         Returns
         -------
-        bool
-            Whether the baseline moved.
+        int
+            How many automatic writes were redone; negative if they were undone.
         """
         start = self._position
         if self._stroke:
@@ -138,7 +137,7 @@ class Tracker:
             self.kept = step.kept.applied(self.kept)
             self._confirmed = self._confirmed[:0]
             self._position += 1
-        return self._position != start
+        return self._position - start
 
     def painted(self) -> None:
         """Note a stroke of the annotator; napari may tell before the pixels have changed.

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.gui.scratch import Scratch, same
 
 UNLABELLED = 255
 """Label value that decides nothing; inside the trackers also "not corrected"."""
@@ -182,12 +181,10 @@ class Standing:
         """Work out how to come to a baseline and decisions."""
         if not self.leaves_step:
             # Which pixels differ is what takes time and memory; without a step nobody asks.
-            changes = not same(self.data, result)
+            changes = not np.array_equal(self.data, result)
             if self.there:
                 return Plan(self, result, kept, None, changes)
-            scratch = Scratch()
-            scratch.copy(result)
-            return Plan(self, result, kept, None, changes, result.copy(), scratch)
+            return Plan(self, result, kept, None, changes, result.copy())
         outside = beyond(self.data)
         # What is no label is told at the next run, and stays until the annotator repaints it.
         wanted = result if outside is None else np.where(outside, self.data, result)
@@ -195,7 +192,7 @@ class Standing:
         step = Step(
             pixels,
             pixels
-            if outside is None and same(self.data, self.baseline)
+            if outside is None and np.array_equal(self.data, self.baseline)
             else Patch.between(self.baseline, result),
             Patch.between(self.kept, kept),
             self.confirmed,
@@ -216,8 +213,6 @@ class Plan:
     fresh: NDArray[np.uint8] | None = None
     """The baseline once more, for a layer that is not there yet to hold: of a large plane a copy
     takes long, and here it is made on the worker."""
-    scratch: Scratch | None = None
-    """Memory for noting how such a layer stands, for the same reason."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ SIDE = 2048
 
 def source_of(image: Image) -> str:
     """Return the path of an image's file, empty for an image that was made in memory."""
-    return str(image.source.path or "")
+    about = image.metadata.get("wildseg")
+    opened = about.get("path") if isinstance(about, dict) else None
+    return str(image.source.path or opened or "")
 
 
 def is_quick(image: Image) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
@@ -21,7 +21,6 @@ from napari_wildseg.gui.annotation.decisions import (
 from napari_wildseg.gui.layers.display import Plane, planes_of
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.long_write import LongWrite
-from napari_wildseg.gui.scratch import Scratch
 
 
 class TrackedLayer:
@@ -43,8 +42,6 @@ class TrackedLayer:
         self.writing = False
         self.in_stroke = False
         """Whether the mouse button is held down on a brush."""
-        self.in_history = ""
-        """``"undo"`` or ``"redo"`` while one is under way."""
         self.painted: set[Plane] = set()
         """Planes in which the annotator painted; an undo may change any of them."""
         self.edits = 1
@@ -57,7 +54,8 @@ class TrackedLayer:
         self._previewed: Plane | None = None
         self._has_history = False
         self._long: LongWrite | None = None
-        self._scratch = Scratch()
+        self._view: tuple[Any, ...] = ()
+        """What the viewer showed of the layer at its last refresh."""
 
     @property
     def adopted(self) -> bool:
@@ -150,7 +148,7 @@ class TrackedLayer:
         # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
         seen = layer.visible or self._has_history
         data = read_plane(layer, plane)
-        noted = self._scratch.copy(data) if seen else data
+        noted = np.array(data) if seen else data
         return self.tracker(plane).standing(noted, leaves_step=seen)
 
     def stands(self, plane: Plane, standing: Standing) -> bool:
@@ -192,8 +190,6 @@ class TrackedLayer:
         self._previewed = None
         self.edits += 1
         tracker.accept(plan)
-        if plan.scratch is not None:
-            self._scratch = plan.scratch
         if plan.step is None:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
             if not held:
@@ -210,6 +206,7 @@ class TrackedLayer:
             self.writing, self._long = False, None
             if error is not None:
                 tracker.reject(plan)
+                tracker.follow_history(read_plane(layer, plane))
                 if then is None:
                     raise error
             if then is not None:
@@ -306,40 +303,35 @@ class TrackedLayer:
         self.painted.update(found)
         return found
 
-    def note_refresh(self) -> list[Plane]:
-        """Take note of a change that was not painted: perhaps an undo or a redo.
+    def view_is(self, view: tuple[Any, ...]) -> bool:
+        """Note what the viewer shows of the layer; return whether that is as it was before."""
+        before, self._view = self._view, view
+        return before == view
+
+    def note_refresh(self, *, edited: bool = False) -> tuple[list[Plane], str]:
+        """Take note of a refresh of the layer: perhaps an undo or a redo.
+
+        Parameters
+        ----------
+        edited : bool
+            The viewer shows the same part of the layer, so that pixels probably changed.
 
         Returns
         -------
-        list of Plane
+        planes : list of Plane
             Where an automatic write was undone or redone.
+        direction : str
+            ``"undo"`` or ``"redo"``, empty if there are no such planes.
         """
         layer = self.layer
         if layer is None or self.writing:
-            return []
-        moved = [p for p, t in self.trackers.items() if t.follow_history(read_plane(layer, p))]
+            return [], ""
+        steps = {p: t.follow_history(read_plane(layer, p)) for p, t in self.trackers.items()}
+        moved = [plane for plane, number in steps.items() if number]
         if moved:
             self._previewed = None
-        self.edits += bool(self.in_history)
-        return moved
-
-    def watch_history(self) -> None:
-        """Know of each undo and redo; napari tells of them as of any other refresh."""
-        layer = self.layer
-        if layer is not None:
-            for name in ("undo", "redo"):
-                setattr(layer, name, partial(self._through_history, name))
-
-    def _through_history(self, name: str) -> None:
-        layer = self.layer
-        if layer is None:
-            return
-        self.in_history = name
-        try:
-            # The method of the class: a layer that held its own would not be freed at once.
-            getattr(Labels, name)(layer)
-        finally:
-            self.in_history = ""
+        self.edits += bool(moved or edited)
+        return moved, "" if not moved else "undo" if steps[moved[0]] < 0 else "redo"
 
 
 def holds_other(data: NDArray[np.integer], fill: int) -> bool:

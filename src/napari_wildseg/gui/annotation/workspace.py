@@ -58,6 +58,8 @@ class Workspace:
         self.settings = preferences.load()
         self.refine_at_once = bool(self.settings.refine_at_once)
         self.selected_class = 0
+        self.same_classes = False
+        """Whether one class list is kept for all images, so that label values mean the same."""
         self.sessions = SessionStore()
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
@@ -113,12 +115,37 @@ class Workspace:
         self._image = image
         if image is None:
             self._pending = before
-        elif self.sessions.get(image) is None:
+        elif (session := self.sessions.get(image)) is None:
             self._start_session(self.sessions.open(image, before), image)
+        elif self.same_classes:
+            self._share_classes(session, before)
         self.opened.note()
         self.classes_changed.emit()
         self.areas_changed.emit()
         self.say_what_next()
+
+    def keep_classes(self, same: bool) -> None:
+        """Keep one class list for all images from now on, or a list for each image."""
+        self.same_classes = same
+        if same:
+            for session in self.sessions:
+                if session is not self.session:
+                    self._share_classes(session, self.classes)
+            self.status.emit("One class list for all images: labels mean the same in every file.")
+        else:
+            self.status.emit("Each image has a class list of its own.")
+
+    def _share_classes(self, session: ImageSession, classes: tuple[Any, ...]) -> None:
+        """Give an image the classes in use; what its own pixels mean stays."""
+        own = session.classes if session.tracked else ()
+        session.classes, other = class_list.shared(classes, own)
+        session.used_ids.update(c.id for c in session.classes)
+        self.layers.dress(session)
+        if other and session.image is not None:
+            self.tell(
+                f"{session.image.name} was labelled with other numbers for "
+                f"{notices.listed(list(other))}: it keeps them."
+            )
 
     def _on_inserted(self, event: Any) -> None:
         if isinstance(event.value, Labels):
@@ -189,6 +216,8 @@ class Workspace:
         session = self.session
         # A run that was asked for may still bring pixels of a class that was removed meanwhile.
         used = session.used_ids if session and (session.tracked or session.planes) else set()
+        if self.same_classes:
+            used = used.union(*(each.used_ids for each in self.sessions))
         try:
             self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:

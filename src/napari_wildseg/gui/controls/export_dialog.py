@@ -23,7 +23,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wildseg.gui.controls.focus import FocusMark
-from napari_wildseg.gui.export import COCO, DATA_SETS, INSTANCES, Choice, ending_of
+from napari_wildseg.gui.export import (
+    COCO,
+    DATA_SETS,
+    INSTANCES,
+    Choice,
+    ending_of,
+    suited_pattern,
+)
 
 
 class ExportDialog(QDialog):
@@ -37,6 +44,8 @@ class ExportDialog(QDialog):
         Gives a sentence about a choice, and whether it can be carried out.
     images, planes : int
         How many images have labels, and how many planes of the chosen one.
+    pictures : Path, optional
+        The folder of the picture: label files there get names of their own.
     parent : QWidget, optional
         The dock widget.
     """
@@ -48,6 +57,7 @@ class ExportDialog(QDialog):
         *,
         images: int = 1,
         planes: int = 1,
+        pictures: Path | None = None,
         parent: QWidget | None = None,
     ) -> None:
         from napari_wildseg.io import FORMATS
@@ -57,6 +67,7 @@ class ExportDialog(QDialog):
         self.setObjectName("export_dialog")
         self.setWindowTitle("Export labels")
         self._preview = preview
+        self._pictures = pictures
         titles = {
             f.name: f"{f.title} ({ending_of(f.name)})" for f in FORMATS if f.name != "project"
         }
@@ -159,7 +170,14 @@ class ExportDialog(QDialog):
             label = self._form.labelForField(box)
             if label is not None:
                 label.setVisible(shown)
-        sentence, possible = self._preview(self.choice())
+        choice = self.choice()
+        pattern = suited_pattern(
+            choice.format, choice.pattern, beside=choice.folder == self._pictures
+        )
+        if pattern != choice.pattern:
+            self.pattern.setText(pattern)  # which comes back here
+            return
+        sentence, possible = self._preview(choice)
         self.about.setText(sentence)
         if self.ok is not None:
             self.ok.setEnabled(possible)

@@ -14,7 +14,6 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.activity import Activity
-from napari_wildseg.gui.imports import LOADING, pending
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 
 if TYPE_CHECKING:
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
 
 
 PACE = 300
-"""Milliseconds between two sentences about a job, three times as many once it takes long. Each of
-them has the whole window composed anew, which without a graphics card takes as long as a view's
-forward pass, on the same processor."""
+"""Milliseconds between two sentences about a job, three times as many once it takes long: each of
+them has the window drawn."""
 
 LONG = 3.0
 """Seconds after which a job takes long."""
@@ -70,7 +68,6 @@ class Runner:
         take: Callable[[Any], None],
         *,
         quiet: bool = False,
-        asks_model: bool = False,
     ) -> None:
         """Start a job; the one before it is no longer wanted.
 
@@ -86,9 +83,6 @@ class Runner:
             Takes the result, on the GUI thread.
         quiet : bool
             For short jobs that come in bursts: no bar in the activity dock.
-        asks_model : bool
-            The job loads the libraries of the model where that has not been done. It takes long
-            then, and gets its bar before: meanwhile both threads want Python's lock.
         """
         if self._job is not None:
             self._job.cancel()
@@ -99,15 +93,11 @@ class Runner:
         job.on_error = partial(self._on_error, job, title)
         self._job, self._title, self._since = job, title, time.monotonic()
         self._image = None if image is None else weakref.ref(image)
-        submit = partial(shared_worker().submit, job)
         if not quiet:
             self._activity = Activity(title, self.cancel)
             self.status.emit(f"{title}: starting ...")
         self.busy.emit(True)
-        if self._activity is not None and asks_model and pending():
-            self._activity.begin(Progress(0, 0, LOADING), submit)
-        else:
-            submit()
+        shared_worker().submit(job)
 
     def cancel(self) -> bool:
         """Stop the running job at its next step.

@@ -20,7 +20,6 @@ from typing import Any
 from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.python_lock import Courtesy, short_turns
 
 
 class Job:
@@ -71,7 +70,6 @@ class Job:
         """
         if self.cancelled:
             return
-        courtesy = Courtesy()
         try:
             steps = self._start()
             while True:
@@ -84,7 +82,6 @@ class Job:
                     steps.close()
                     return
                 report("progress", progress)
-                courtesy.give_way()
         except BaseException as error:  # the thread must outlive every job
             report("error", error)
 
@@ -179,8 +176,7 @@ class Worker:
             if job is None:
                 return
             self._current = job
-            with short_turns():
-                job.run(lambda what, value, job=job: self._report(job, what, value))  # type: ignore[misc]
+            job.run(lambda what, value, job=job: self._report(job, what, value))  # type: ignore[misc]
             self._current = None
             self._report(job, "end", None)
             # Without this the thread holds the last job, and with it an image, while it waits.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour, parse_classes
+from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour, fold, parse_classes
 from napari_wildseg.engine.errors import InputError
 
 
@@ -121,6 +121,38 @@ def matched(
             known = here[-1]
         table[info.id + 1] = known.id
     return here, table
+
+
+def shared(
+    classes: Sequence[ClassInfo], own: Sequence[ClassInfo]
+) -> tuple[tuple[ClassInfo, ...], tuple[str, ...]]:
+    """Return an image's class list under one list for all images.
+
+    Parameters
+    ----------
+    classes : sequence of ClassInfo
+        The list for all images.
+    own : sequence of ClassInfo
+        The classes that the image's pixels have; their ids stay.
+
+    Returns
+    -------
+    tuple of ClassInfo
+        The common list, and what only this image has.
+    tuple of str
+        Names for which the two lists have different ids.
+    """
+    ids = {fold(c.name): c.id for c in own}
+    names = {c.id: fold(c.name) for c in own}
+    fitting = [
+        c
+        for c in classes
+        if ids.get(fold(c.name), c.id) == c.id and names.get(c.id, fold(c.name)) == fold(c.name)
+    ]
+    there = {fold(c.name) for c in fitting}
+    different = [c.name for c in classes if fold(c.name) not in there]
+    left = [c for c in own if fold(c.name) not in there]
+    return tuple(sorted([*fitting, *left], key=lambda c: c.id)), tuple(different)
 
 
 def with_nameless(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, la
 from napari_wildseg.gui.annotation.provenance import KEY, Provenance
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-from napari_wildseg.gui.early_visual import make_ahead
 from napari_wildseg.gui.layers.display import Plane, current_plane, level_shape
 from napari_wildseg.gui.layers.label_pair import (
     LABELS_SUFFIX,
@@ -26,8 +25,7 @@ from napari_wildseg.gui.layers.label_pair import (
     read_plane,
     set_visible,
 )
-from napari_wildseg.gui.layers.selecting import no_status, select
-from napari_wildseg.gui.new_layer import add_in_turns
+from napari_wildseg.gui.layers.selecting import add_beside, no_status, select
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -106,10 +104,6 @@ class LabelLayers:
         """
         return self._new(session, image, kind, plan.fresh)
 
-    def make_ahead(self, layer: Labels, then: Callable[[], object]) -> None:
-        """Call something some turns of the event loop later, when a layer is ready for `add`."""
-        make_ahead(self._viewer, layer, then)
-
     def add(
         self,
         session: ImageSession,
@@ -120,7 +114,6 @@ class LabelLayers:
         plan: Plan,
         *,
         visible: bool,
-        then: Callable[[], object],
     ) -> None:
         """Add one of the two layers of an image that is not there yet.
 
@@ -140,15 +133,12 @@ class LabelLayers:
             What `make` was told.
         visible : bool
             Whether the layer is shown.
-        then : callable
-            Called some turns of the event loop later, when napari has drawn it. It is in the
-            viewer, and listened to, when this returns.
         """
         tracked = self._track(session, kind, layer)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
         tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
         self._prepare(layer, visible=visible)
-        add_in_turns(self._viewer, layer, then)
+        add_beside(self._viewer, layer)
         self._listen(tracked, layer)
 
     def dress(self, session: ImageSession) -> None:
@@ -244,7 +234,8 @@ class LabelLayers:
         set_visible(layer, visible)
 
     def _listen(self, tracked: TrackedLayer, layer: Labels) -> None:
-        tracked.watch_history()
+        dims = self._viewer.dims
+        tracked.view_is((dims.point, dims.order, dims.ndisplay, layer.visible))
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
@@ -376,23 +367,27 @@ class LabelLayers:
                 self._spread(session, tracked, here)
 
     def _on_refresh(self, event: Any) -> None:
-        owner = self._sessions.owner_of(event.source)
+        layer = event.source
+        owner = self._sessions.owner_of(layer)
         if owner is not None and not owner[1].writing:
             session, tracked = owner
-            moved = tracked.note_refresh()
-            if moved and tracked.in_history:
-                self.travelled.emit(session, tracked.in_history)
-            # A slider that moves refreshes as well, and must not have a whole stack looked through.
+            # napari has no event of an undo: it only refreshes the layer. So do a slider that moves
+            # and an eye that opens, which must not have every painted plane compared.
+            dims = self._viewer.dims
+            same_view = tracked.view_is((dims.point, dims.order, dims.ndisplay, layer.visible))
+            moved, direction = tracked.note_refresh(edited=same_view)
+            if direction:
+                self.travelled.emit(session, direction)
             here = self._in_view(session)
             for plane in here:
                 tracked.follow(plane)
-            planes = {*moved, *(tracked.painted if tracked.in_history else ()), *here}
+            planes = {*moved, *(tracked.painted if same_view else ()), *here}
             if tracked.replaced():
                 planes.update(tracked.trackers)
                 self._spread(session, tracked, here)
             planes = {plane for plane in planes if plane in tracked.trackers}
-            if tracked.in_history and session.removed:
-                seen = [labels_in(label_values(read_plane(event.source, p))) for p in planes]
+            if moved and session.removed:
+                seen = [labels_in(label_values(read_plane(layer, p))) for p in planes]
                 if back := set().union(*seen) & set(session.removed):
                     self.brought_back.emit(session, back)
             self.edited.emit(session, list(planes))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
@@ -173,7 +173,7 @@ def read_plane(layer: Labels, plane: Plane) -> NDArray[np.integer]:
     return np.asarray(layer.data[plane.slices])
 
 
-def set_visible(layer: Labels, visible: bool) -> None:
+def set_visible(layer: Layer, visible: bool) -> None:
     """Show or hide a layer; napari slices it anew at every assignment, needed or not."""
     if layer.visible != visible:
         layer.visible = visible

@@ -2,15 +2,15 @@
 
 napari takes about 20 ns to write a pixel and to note it in its history: a third of a second for
 a plane of 4096 x 4096 pixels. So the pixels are written in bands, and between two bands the
-window answers. Whatever would meet a half-written layer (a stroke, an undo, somebody who wants to
-know the labels) has the rest written first, so that nobody ever sees one.
+window answers. Strokes and readers of the labels have the rest written first (`finish`). If
+something else changes the layer in between, such as an undo, the bands are taken back and the
+change of the other stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,15 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui.annotation.decisions import Patch
 from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.gui.layers.label_pair import set_visible
-from napari_wildseg.gui.painting import TURN
 
 BAND = 1_000_000
 """Pixels that are written in one turn, some 20 ms."""
 
-_MEETING = ("undo", "redo", "paint", "fill", "paint_polygon", "data_setitem")
-"""Methods of a layer that have to find the whole result."""
+CHANGED = "The labels changed while the result was being written, so it was left out: run it again."
 
 
 class LongWrite:
@@ -58,7 +57,8 @@ class LongWrite:
         self._next = 0
         self._open = ExitStack()
         self._ended = False
-        self._own: dict[str, Any] | None = None
+        self._writing = False
+        self._foreign = False
 
     def start(self, *, at_once: bool = False) -> None:
         """Write the first band, and the others in later turns of the event loop.
@@ -76,10 +76,9 @@ class LongWrite:
         if at_once or not self._layer.visible or self._patch.where.size <= BAND:
             self.finish()
             return
-        own = self._layer.__dict__
-        self._own = {name: own[name] for name in _MEETING if name in own}
-        for name in _MEETING:
-            own[name] = partial(self._after, getattr(self._layer, name))
+        for event in (self._layer.events.set_data, self._layer.events.labels_update):
+            event.connect(self._on_change)
+            self._open.callback(event.disconnect, self._on_change)
         self._turn()
 
     def finish(self) -> None:
@@ -91,11 +90,11 @@ class LongWrite:
         if not self._ended:
             self._write_band()
         if not self._ended:
-            QTimer.singleShot(TURN, self._turn)
+            QTimer.singleShot(1, self._turn)
 
-    def _after(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.finish()
-        return method(*args, **kwargs)
+    def _on_change(self, event: Any) -> None:
+        """Note that the layer was refreshed by somebody else, perhaps with other pixels."""
+        self._foreign = self._foreign or not self._writing
 
     def _write_band(self) -> None:
         layer, patch = self._layer, self._patch
@@ -110,23 +109,43 @@ class LongWrite:
         shown = layer.visible
         # napari keeps no current slice of a hidden layer, and `data_setitem` writes into the slice
         # too: after a slider has moved it would miss it. No frame is drawn in between.
+        self._writing = True
         set_visible(layer, True)
         try:
+            if self._foreign and not self._is_as_left(band.start):
+                self._take_back(band.start)
+                self._end(WildsegError(CHANGED))
+                return
+            self._foreign = False
             values = patch.after[band].astype(layer.data.dtype)
-            # The method of the class: that of the layer itself would have the rest written first.
-            Labels.data_setitem(layer, self._where(band), values, refresh=last)
+            layer.data_setitem(self._where(band), values, refresh=last)
         except Exception as error:  # too little memory, most likely
-            # Through the history as well, so that neither undo nor redo writes half a result.
-            for start in range(0, self._next, BAND):
-                done = slice(start, min(start + BAND, self._next))
-                before = patch.before[done].astype(layer.data.dtype)
-                Labels.data_setitem(layer, self._where(done), before)
+            self._take_back(self._next)
             self._end(error)
             return
         finally:
             set_visible(layer, shown)
+            self._writing = False
         if last:
             self._end(None)
+
+    def _is_as_left(self, written: int) -> bool:
+        """Whether the first pixels of the patch hold the result, and the others what was there."""
+        now = np.asarray(self._array[self._plane.slices]).ravel()[self._patch.where]
+        after, before = self._patch.after, self._patch.before
+        return np.array_equal(now[:written], after[:written]) and np.array_equal(
+            now[written:], before[written:]
+        )
+
+    def _take_back(self, written: int) -> None:
+        """Write the pixels from before, but for those that somebody else changed since."""
+        # Through the history as well, so that neither undo nor redo writes half a result.
+        for start in range(0, written, BAND):
+            done = slice(start, min(start + BAND, written))
+            where, patch = self._where(done), self._patch
+            ours = self._array[where] == patch.after[done]
+            before = patch.before[done].astype(self._array.dtype)[ours]
+            self._layer.data_setitem(tuple(axis[ours] for axis in where), before)
 
     def _where(self, band: slice) -> tuple[NDArray[np.integer], ...]:
         """Indices of a band in the layer's array, as few bytes as hold them: napari keeps them."""
@@ -139,9 +158,5 @@ class LongWrite:
 
     def _end(self, error: Exception | None) -> None:
         self._ended = True
-        if self._own is not None:
-            for name in _MEETING:
-                self._layer.__dict__.pop(name, None)
-            self._layer.__dict__.update(self._own)
         self._open.close()
         self._done(error)

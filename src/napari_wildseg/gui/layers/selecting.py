@@ -34,6 +34,15 @@ def no_status(viewer: Viewer) -> Iterator[None]:
             viewer.mouse_over_canvas = True
 
 
+def add_beside(viewer: Viewer, layer: Layer) -> None:
+    """Add a layer without changing which layer is active, if one is."""
+    active = viewer.layers.selection.active
+    with no_status(viewer):
+        viewer.add_layer(layer)
+        if active is not None:
+            viewer.layers.selection.active = active
+
+
 def select(viewer: Viewer, layer: Layer) -> None:
     """Make a layer the active one."""
     with no_status(viewer):

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.gui.annotation.decisions import (
@@ -27,7 +28,6 @@ from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
 from napari_wildseg.gui.layers.label_layers import FILL
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_wildseg.gui.annotation.session import ImageSession
@@ -179,11 +179,13 @@ class Takeover:
     ) -> None:
         """Write one layer after the other."""
         session, plane, image = arrival.session, arrival.plane, arrival.session.image
-        if error is not None or image is None or not kinds:
+        if error is not None:
             self._end()
-            if error is not None:
-                self._runner.fail(arrival.title, error)
-            elif image is not None:
+            self._runner.fail(arrival.title, error)
+            return
+        if image is None or not self._layers.there(image) or not kinds:
+            self._end()
+            if image is not None and not kinds:
                 arrival.then(fitted.taken)
             return
         kind, rest = kinds[0], kinds[1:]
@@ -193,10 +195,11 @@ class Takeover:
         elif plan.standing.there:
             session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, fitted, rest))
         else:
-            # napari takes a while for a new layer; the window answers before each part of it.
             layer = self._layers.make(session, image, kind, plan)
-            look = (session.classes, session.hidden)
-            self._layers.make_ahead(layer, partial(self._add, arrival, fitted, kinds, layer, look))
+            visible = arrival.shown or kind == LABELS
+            self._layers.add(session, image, kind, layer, plane, plan, visible=visible)
+            # napari takes a while for a new layer: the window answers before what comes next.
+            QTimer.singleShot(1, partial(self._next, arrival, fitted, rest))
 
     def _again(self, arrival: Arrival) -> None:
         """Start anew: somebody painted, or removed a class, while a layer was written."""
@@ -206,35 +209,6 @@ class Takeover:
     def _end(self) -> None:
         self.writing = False
         self._runner.busy.emit(self._runner.running)
-
-    def _add(
-        self,
-        arrival: Arrival,
-        fitted: _Fitted,
-        kinds: list[str],
-        layer: Labels,
-        look: tuple[object, ...],
-    ) -> None:
-        """Add a new layer, unless what happened since it was made is against it."""
-        session, image = arrival.session, arrival.session.image
-        kind, rest = kinds[0], kinds[1:]
-        if image is None or not self._layers.there(image):
-            self._end()  # there is nothing left to show it on
-        elif not self._holds(arrival, fitted, kind):
-            self._again(arrival)
-        else:
-            self._layers.add(
-                session,
-                image,
-                kind,
-                layer,
-                arrival.plane,
-                fitted.plans[kind],
-                visible=arrival.shown or kind == LABELS,
-                then=partial(self._next, arrival, fitted, rest),
-            )
-            if look != (session.classes, session.hidden):
-                self._layers.dress(session)
 
 
 def _fit_steps(

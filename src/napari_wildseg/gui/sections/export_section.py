@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui import export, state
+from napari_wildseg.gui import export, notices, state
+from napari_wildseg.gui.actions.label_meanings import Meanings
+from napari_wildseg.gui.annotation.image_identity import source_of
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
@@ -21,7 +23,7 @@ from napari_wildseg.gui.notices import counted, listed
 from napari_wildseg.gui.sections.section import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari_wildseg.engine.progress import Steps
     from napari_wildseg.gui.annotation.session import ImageSession
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from napari_wildseg.io import Project
 
 PROJECTS = "Project (*.wildseg)"
+DONE_KEY = "Alt+E"
+"""Free in napari, as the other keys of the widget are."""
 LABEL_FILES = "Projects and label files (*.wildseg *.png *.tif *.tiff *.npz *.json *.txt)"
 
 
@@ -39,7 +43,17 @@ class ExportSection(Section):
 
     def build(self) -> None:
         """Make the controls."""
-        self._choice = export.Choice("png", Path.home())
+        self._choice: Choice | None = None
+        self._project_folder: Path | None = None
+        self._meanings = Meanings()
+        self.done_next_button = self.button(
+            "done_next",
+            "Done, next image",
+            "Write the labels, learn from this image, and open the next image of the list or of\n"
+            f"its folder ({DONE_KEY}). Format and folder are asked for once.",
+            self.done_next,
+        )
+        self.shortcut(DONE_KEY, self.done_next)
         self.export = self.button(
             "export",
             "Export ...",
@@ -47,7 +61,11 @@ class ExportSection(Section):
             "the file names and which images.",
             self.export_labels,
         )
-        self.column.addWidget(self.export)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.done_next_button, 1)
+        row.addWidget(self.export, 1)
+        self.column.addLayout(row)
         self.menu_action(
             "save_project",
             "Save project ...",
@@ -66,24 +84,69 @@ class ExportSection(Section):
 
     def export_labels(self) -> None:
         """Ask what to export and write it, in the background."""
-        controller = self.controller
-        ready = [s for s in controller.sessions if export.has_labels(s)]
-        session, plane = controller.session, controller.plane
-        if session is None or plane is None or not ready:
+        if self._ready():
+            choice = self._ask()
+            if choice is not None:
+                self._write(choice)
+
+    def done_next(self) -> None:
+        """Write the labels of the image, remember it, and go on to the next image.
+
+        Format and folder are asked for once in a session.
+        """
+        if not self._ready(of_this_image=True):
+            return
+        choice = self._choice or self._ask()
+        if choice is not None:
+            self._write(replace(choice, all_images=False, all_planes=True), self._go_on)
+
+    def _ready(self, *, of_this_image: bool = False) -> bool:
+        """Whether there is something to export; if not, the annotator is told why."""
+        controller, session = self.controller, self.controller.session
+        sessions = [session] if of_this_image else list(controller.sessions)
+        if session is None or controller.plane is None or not any(map(_exportable, sessions)):
             controller.tell("There is nothing to export yet: press Auto-segment first.")
-            return
-        if not self._free():
-            return
+            return False
+        return self._free()
+
+    def _ask(self) -> Choice | None:
+        """Ask for format, folder and file names; what was chosen is offered the next time."""
+        controller = self.controller
+        session, plane = controller.session, controller.plane
+        assert session is not None
+        assert plane is not None
+        ready = [s for s in controller.sessions if export.has_labels(s)]
         image = session.image
         planes = 1 if image is None else len(planes_like(image, plane))
+        pictures = self._folder_of_pictures()
         dialog = ExportDialog(
-            self._choice, self._preview, images=len(ready), planes=planes, parent=self
+            self._choice or export.Choice("png", pictures or Path.home()),
+            self._preview,
+            images=len(ready),
+            planes=planes,
+            pictures=pictures,
+            parent=self,
         )
         choice = dialog.ask()
         dialog.deleteLater()
-        if choice is None:
-            return
-        self._choice = choice
+        if choice is not None:
+            self._choice = choice
+        return choice
+
+    def _folder_of_pictures(self) -> Path | None:
+        """Return the folder that the image was opened from, None if it came from no file."""
+        image = self.controller.image
+        source = "" if image is None else source_of(image)
+        folder = Path(source).absolute().parent if source else None
+        return folder if folder is not None and folder.is_dir() else None
+
+    def _folder(self) -> Path:
+        """Return the folder that file dialogs begin in."""
+        chosen = self._choice.folder if self._choice is not None else None
+        return self._project_folder or chosen or self._folder_of_pictures() or Path.home()
+
+    def _write(self, choice: Choice, then: Callable[[list[Item], str], None] | None = None) -> None:
+        controller = self.controller
         try:
             items = self._plan(choice)
             there = export.existing(choice, items)
@@ -94,9 +157,9 @@ class ExportSection(Section):
             return
         controller.runner.run(
             "Export",
-            image,
+            controller.image,
             partial(export.write_steps, choice, items, overwrite=bool(there)),
-            partial(self._exported, items, choice.folder),
+            partial(self._exported, items, choice, then),
         )
 
     def _plan(self, choice: Choice) -> list[Item]:
@@ -125,18 +188,43 @@ class ExportSection(Section):
         many = choice.all_images or choice.all_planes
         return f"Writes {files}{', for example' if many else ''}.", True
 
-    def _exported(self, items: list[Item], folder: Path, written: list[Path]) -> None:
+    def _exported(
+        self,
+        items: list[Item],
+        choice: Choice,
+        then: Callable[[list[Item], str], None] | None,
+        written: list[Path],
+    ) -> None:
+        controller = self.controller
         for item in items:
             item.session.note_saved(item.edits)
             for plane in item.planes:
                 kept = partial(item.kept, plane)
-                self.controller.safekeeping.exported(item.session, plane, kept)
-        self.controller.safekeeping.write()
+                controller.safekeeping.exported(item.session, plane, kept)
+        controller.safekeeping.write()
         for item in items:
-            self.controller.memory.finish(item.session, item.planes)
+            controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
-        self.controller.status.emit(f"Exported {names} to {folder}.")
+        told = f"Exported {names} to {choice.folder}."
+        controller.status.emit(told)
+        if then is not None:
+            then(items, told)
+        if choice.format not in export.DATA_SETS:  # those give each name one value
+            warnings = [self._meanings.note(choice.folder, item.labels) for item in items]
+            if warning := next(filter(None, warnings), ""):
+                controller.alarmed.emit(warning)
+                notices.warn(warning)
+
+    def _go_on(self, items: list[Item], told: str) -> None:
+        """Go on to the next image, unless it was painted while the labels were written."""
+        session = items[0].session
+        if session.image is None:
+            return
+        if session.unsaved:
+            self.controller.status.emit(f"{told} Strokes came in meanwhile: press it again.")
+        else:
+            self.controller.next_image.go(session.image, told)
 
     # ------------------------------------------------------------------ projects
 
@@ -150,7 +238,7 @@ class ExportSection(Section):
             return
         stem = export.name_of(export.Choice("png", Path(), "{image}"), session)
         name, _ = QFileDialog.getSaveFileName(
-            self, "Save project", str(self._choice.folder / f"{stem}.wildseg"), PROJECTS
+            self, "Save project", str(self._folder() / f"{stem}.wildseg"), PROJECTS
         )
         if not name:
             return
@@ -160,7 +248,7 @@ class ExportSection(Section):
             path, asked = path.with_name(path.name + ".wildseg"), False
             if path.exists() and not (asked := self._may_replace([path])):
                 return
-        self._choice = replace(self._choice, folder=path.parent)
+        self._project_folder = path.parent
         edits = session.edits()
         try:
             project = state.take_down(controller, session)
@@ -207,13 +295,13 @@ class ExportSection(Section):
         if not self._free():
             return
         name, _ = QFileDialog.getOpenFileName(
-            self, "Open project or labels", str(self._choice.folder), LABEL_FILES
+            self, "Open project or labels", str(self._folder()), LABEL_FILES
         )
         if not name:
             return
         if export.has_labels(session) and not self._may_take_over(session):
             return
-        self._choice = replace(self._choice, folder=Path(name).parent)
+        self._project_folder = Path(name).parent
         controller.runner.run(
             "Open project",
             session.image,
@@ -257,6 +345,10 @@ class ExportSection(Section):
         question = f"Replace the labels of {image.name if image else 'this image'} by the file's?"
         answer = QMessageBox.question(self, "Open project or labels", plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
+
+
+def _exportable(session: ImageSession | None) -> bool:
+    return session is not None and export.has_labels(session)
 
 
 def _save_steps(path: Path, project: Project, overwrite: bool) -> Steps[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QHBoxLayout
+from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.controls.bars import SuggestionBar
@@ -49,6 +49,14 @@ class NamesSection(Section):
         controller.class_picked.connect(self.table.select_class)
         controller.classes_changed.connect(self._show_classes)
 
+        self.same_classes = QCheckBox("Same classes for all images", self)
+        self.same_classes.setObjectName("same_classes")
+        self.same_classes.setToolTip(
+            "Keep one class list for every image, so that label 1 means the same in every file,\n"
+            "for example: 1 cat, 2 dog. Off: each image has a list of its own."
+        )
+        self.same_classes.toggled.connect(controller.keep_classes)
+
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(self.new_class, 1)
@@ -56,6 +64,7 @@ class NamesSection(Section):
         self.column.addLayout(line)
         self.column.addWidget(self.suggestions)
         self.column.addWidget(self.table, 1)
+        self.column.addWidget(self.same_classes)
         self._add_menu_actions()
 
     def _add_menu_actions(self) -> None:
@@ -97,6 +106,13 @@ class NamesSection(Section):
     def show_areas(self) -> None:
         """Show which share of the image each class covers."""
         self.table.classes.show_areas(self.controller.areas())
+        self._offer_same_classes()
+
+    def _offer_same_classes(self) -> None:
+        """Show the switch once there is something that the next image could disagree with."""
+        sessions = list(self.controller.sessions)
+        several = len(sessions) > 1 or any(session.tracked for session in sessions)
+        self.same_classes.setVisible(several and bool(self.controller.classes))
 
     def _show_classes(self) -> None:
         session = self.controller.session
@@ -105,6 +121,7 @@ class NamesSection(Section):
         locked = frozenset() if session is None else session.locked
         self.table.classes.show(self.controller.classes, hidden, notices, locked)
         self.table.select_class(self.controller.selected_class)
+        self._offer_same_classes()
         self.suggestions.show_names([] if session is None else session.suggestions)
         self.suggestions.mark(info.name for info in self.controller.classes)
 

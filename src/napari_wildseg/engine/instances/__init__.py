@@ -1,0 +1,22 @@
+"""Objects of the classes: every nucleus, every cat, with an id of its own."""
+
+from __future__ import annotations
+
+from napari_wildseg.engine.instances.objects import Objects, objects_of
+from napari_wildseg.engine.instances.splitting import split, split_stack, update
+from napari_wildseg.engine.instances.strokes import CUT, ERASED, UNTOUCHED
+from napari_wildseg.engine.instances.table import COLUMNS, classes_of, table_of
+
+__all__ = [
+    "COLUMNS",
+    "CUT",
+    "ERASED",
+    "UNTOUCHED",
+    "Objects",
+    "classes_of",
+    "objects_of",
+    "split",
+    "split_stack",
+    "table_of",
+    "update",
+]

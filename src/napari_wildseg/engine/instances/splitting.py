@@ -1,0 +1,285 @@
+"""Class labels to objects: whole images, the region that a stroke touched, stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.instances.gaps import bridged
+from napari_wildseg.engine.instances.identity import with_ids
+from napari_wildseg.engine.instances.joining import joined
+from napari_wildseg.engine.instances.parts import depth_of, parts_of
+from napari_wildseg.engine.instances.strokes import apply_strokes, barriers, checked_strokes
+
+_MARGIN = 16
+"""Pixels round a region that are recomputed with it, for the image's gradient and background."""
+
+
+def split(
+    labels: ArrayLike,
+    classes: Collection[int] | None = None,
+    image: ArrayLike | None = None,
+    *,
+    min_size: int = 0,
+    join_gap: int = 0,
+    strokes: ArrayLike | None = None,
+    drawn: Collection[int] = (),
+    previous: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
+    """Split class labels into objects.
+
+    Connected regions of a class are split where their shape narrows and, given the image, where
+    it has an edge. The same input gives the same bytes.
+
+    Parameters
+    ----------
+    labels : array_like
+        ``(H, W)`` uint8: 0 background, else class ids, 255 unlabelled (no object).
+    classes : collection of int, optional
+        Classes of things, which are split. Each other class is one object ("stuff", such as
+        sky). By default all classes are things.
+    image : array_like, optional
+        ``(H, W, 3)`` uint8. Without it the shape decides alone.
+    min_size : int
+        Things of fewer pixels are dropped, unless a stroke is in them.
+    join_gap : int
+        Things of one class that are at most this many pixels apart are one, unless they touch
+        or a stroke separates them. 0: none.
+    strokes : array_like, optional
+        ``(H, W)`` integers, the annotator's corrections, which the result always keeps: -1 none;
+        0 no object here; -2 a cut, the pixel going to the object on one side; else an id. All
+        objects under strokes of one id are merged into it; an object under strokes of several
+        ids is divided among them.
+    drawn : collection of int
+        Ids of strokes that are objects by themselves: exactly the painted pixels.
+    previous : ndarray, optional
+        ``(H, W)`` int32: objects before; those still there keep their ids.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` int32: 0 for none, else ids; new ones from 1 (from above those of
+        ``previous``) in the order in which rows meet them.
+
+    Raises
+    ------
+    InputError
+        If an array has another shape or type, or a number is negative.
+
+    Examples
+    --------
+    >>> labels = np.zeros((5, 9), np.uint8)
+    >>> labels[1:4, 1:4] = labels[1:4, 6:8] = 1
+    >>> np.unique(split(labels)).tolist()
+    [0, 1, 2]
+    """
+    array, rgb = _checked(labels, image, min_size, join_gap)
+    if previous is not None and previous.shape != array.shape:
+        raise InputError("The previous objects are of another shape than the labels.")
+    corrections = None if strokes is None else checked_strokes(strokes, array.shape)
+    mask = (array > 0) & (array != UNLABELLED)
+    closed = None if corrections is None else barriers(corrections, drawn)
+    parts = np.zeros(array.shape, np.int32)
+    things = np.zeros(array.shape, bool)
+    for value in np.flatnonzero(np.bincount(array[mask], minlength=1)).tolist():
+        inside = array == value
+        if closed is not None:
+            inside &= ~closed
+        above = int(parts.max())
+        if classes is not None and value not in classes:
+            parts[inside] = above + 1
+            continue
+        box = _box_of(inside, _MARGIN)
+        if box is None:
+            continue
+        seen = inside[box]
+        depth = depth_of(seen)
+        found = joined(parts_of(seen, depth), depth, None if rgb is None else rgb[box])
+        if join_gap:
+            found = bridged(found, join_gap, None if closed is None else closed[box])
+        parts[box][seen] = found[seen] + above
+        things |= inside
+    fixed: frozenset[int] = frozenset()
+    if corrections is not None:
+        parts, fixed = apply_strokes(parts, mask, corrections, drawn)
+    if min_size > 1:
+        small = np.bincount(parts.ravel()) < min_size
+        small[[n for n in fixed if n < len(small)]] = False
+        parts[small[parts] & things] = 0
+    return with_ids(parts, previous, fixed)
+
+
+def update(
+    objects: NDArray[np.int32],
+    labels: ArrayLike,
+    changed: NDArray[np.bool_],
+    classes: Collection[int] | None = None,
+    image: ArrayLike | None = None,
+    **options: object,
+) -> NDArray[np.int32]:
+    """Split again what a change of labels or strokes touched, and nothing else.
+
+    Parameters
+    ----------
+    objects : ndarray
+        ``(H, W)`` int32: the objects before.
+    labels : array_like
+        ``(H, W)`` uint8.
+    changed : ndarray
+        ``(H, W)`` bool: where labels or strokes are not what they were.
+    classes, image, **options
+        As of `split`; ``previous`` is ``objects``.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W)`` int32: what `split` gives with ``previous=objects``, as long as no stroke merges
+        a touched region with one that is not.
+    """
+    from scipy import ndimage
+
+    array = np.asarray(labels)
+    box = _box_of(changed, 1)
+    if box is None:
+        return objects.copy()
+    gap = int(options.get("join_gap", 0))  # type: ignore[call-overload]
+    around = ndimage.binary_dilation(changed, iterations=1 + gap) if gap else _grown(changed, box)
+    touched = around.copy()
+    for value in np.flatnonzero(np.bincount(array[around], minlength=1)).tolist():
+        if value in (0, UNLABELLED):
+            continue
+        inside = array == value
+        if classes is None or value in classes:
+            near = ndimage.binary_dilation(inside, iterations=(gap + 1) // 2) if gap else inside
+            regions, _ = ndimage.label(near)
+            hit = np.zeros(int(regions.max()) + 1, bool)
+            hit[regions[around]] = True
+            hit[0] = False
+            touched |= hit[regions] & inside
+        else:
+            touched |= inside
+    # Objects that were there go as a whole, also where their class has gone.
+    hit = np.zeros(int(objects.max(initial=0)) + 1, bool)
+    hit[objects[touched]] = True
+    hit[0] = False
+    touched |= hit[objects]
+    window = _box_of(touched, _MARGIN)
+    assert window is not None
+    inner = touched[window]
+    own = dict(options)
+    if own.get("strokes") is not None:
+        strokes = np.asarray(own["strokes"])[window]
+        own["strokes"] = np.where(inner, strokes, np.where(strokes == 0, 0, -1))
+    crop = None if image is None else np.asarray(image)[window]
+    before = np.where(inner, objects[window], 0).astype(np.int32)
+    found = split(array[window], classes, crop, previous=before, **own)  # type: ignore[arg-type]
+    out = np.where(touched, 0, objects).astype(np.int32)
+    found[~inner] = 0
+    # Ids that are new in the window are above all ids of the image.
+    known = set(np.unique(before).tolist()) | set(
+        np.unique(np.asarray(own["strokes"])).tolist() if own.get("strokes") is not None else ()
+    )
+    number = int(objects.max(initial=0))
+    if own.get("strokes") is not None:
+        number = max(number, int(np.asarray(options["strokes"]).max()))
+    lut = np.arange(int(found.max(initial=0)) + 1)
+    values, first = np.unique(found, return_index=True)
+    for value in values[np.argsort(first, kind="stable")].tolist():
+        if value not in known:
+            number += 1
+            lut[value] = number
+    out[window][inner] = lut[found][inner]
+    return out
+
+
+def split_stack(
+    labels: ArrayLike,
+    classes: Collection[int] | None = None,
+    images: Iterable[ArrayLike] | None = None,
+    *,
+    strokes: ArrayLike | None = None,
+    **options: object,
+) -> NDArray[np.int32]:
+    """Split each plane of a stack; ids go on from plane to plane by overlap.
+
+    Parameters
+    ----------
+    labels : array_like
+        ``(Z, H, W)`` uint8.
+    classes : collection of int, optional
+        As of `split`.
+    images : iterable of array_like, optional
+        ``(H, W, 3)`` uint8 each, one a plane.
+    strokes : array_like, optional
+        ``(Z, H, W)`` integers.
+    **options
+        ``min_size``, ``join_gap`` and ``drawn``, as of `split`.
+
+    Returns
+    -------
+    ndarray
+        ``(Z, H, W)`` int32.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 3:
+        raise InputError(f"A stack of labels is (Z, H, W), not {array.shape}.")
+    planes = [None] * len(array) if images is None else list(images)
+    if len(planes) != len(array):
+        raise InputError(f"There are {len(planes)} images for {len(array)} planes of labels.")
+    marks = None if strokes is None else checked_strokes(strokes, array.shape)
+    fixed = () if marks is None else np.unique(marks[marks > 0]).tolist()
+    out = np.zeros(array.shape, np.int32)
+    used = max(fixed, default=0)
+    for z, plane in enumerate(array):
+        own = None if marks is None else marks[z]
+        found = split(plane, classes, planes[z], strokes=own, **options)  # type: ignore[arg-type]
+        kept = () if own is None else np.unique(own[own > 0]).tolist()
+        out[z] = with_ids(found, out[z - 1] if z else None, kept, used + 1)
+        used = max(used, int(out[z].max()))
+    return out
+
+
+def _checked(
+    labels: ArrayLike, image: ArrayLike | None, min_size: int, join_gap: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Return labels and image as arrays of the right type."""
+    array = np.asarray(labels)
+    if array.ndim != 2 or array.dtype.kind not in "bui" or not array.size:
+        raise InputError(f"Labels are (H, W) class ids, not {array.shape} {array.dtype}.")
+    if int(array.min()) < 0 or int(array.max()) > UNLABELLED:
+        raise InputError(f"Labels run from {array.min()} to {array.max()}: give 0 to 255.")
+    if min_size < 0 or join_gap < 0:
+        raise InputError("The least size and the gap to join are numbers of pixels, 0 or more.")
+    if image is None:
+        return array.astype(np.uint8), None
+    rgb = np.asarray(image)
+    if rgb.shape != (*array.shape, 3) or rgb.dtype != np.uint8:
+        raise InputError(
+            f"The image is {rgb.shape} {rgb.dtype}: give (H, W, 3) uint8 of the labels' size "
+            f"{array.shape}."
+        )
+    return array.astype(np.uint8), rgb
+
+
+def _box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
+    """Return the box of a mask and a margin round it; None if the mask is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
+def _grown(mask: NDArray[np.bool_], box: tuple[slice, slice]) -> NDArray[np.bool_]:
+    """Return a mask and the pixels at its edges; ``box`` holds both."""
+    from scipy import ndimage
+
+    out = mask.copy()
+    out[box] = ndimage.binary_dilation(mask[box])
+    return out

@@ -1,0 +1,138 @@
+"""Corrections of objects: strokes that merge, split, draw and erase objects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.instances.parts import depth_of
+
+UNTOUCHED = -1
+"""No stroke here."""
+
+ERASED = 0
+"""The pixel belongs to no object."""
+
+CUT = -2
+"""The pixel belongs to the object on one side; objects do not go on across it."""
+
+
+def checked_strokes(strokes: object, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Return strokes as int32, or raise `InputError`.
+
+    Parameters
+    ----------
+    strokes : array_like
+        Integers of the labels' shape, -2 or more.
+    shape : tuple of int
+        The labels' shape.
+    """
+    array = np.asarray(strokes)
+    if array.shape != shape or array.dtype.kind not in "iu":
+        raise InputError(
+            f"Strokes are {array.shape} {array.dtype}: give integers of the labels' shape {shape}."
+        )
+    if array.size and (int(array.min()) < CUT or int(array.max()) >= 2**31):
+        raise InputError("Strokes hold -2 (cut), -1 (none), 0 (background) or an object's id.")
+    return array.astype(np.int32)
+
+
+def barriers(strokes: NDArray[np.int32], drawn: Collection[int]) -> NDArray[np.bool_]:
+    """Return the pixels that the automatic split does not see.
+
+    Parameters
+    ----------
+    strokes : ndarray
+        ``(H, W)`` int32.
+    drawn : collection of int
+        Ids of objects that are exactly what was painted.
+    """
+    closed = (strokes == ERASED) | (strokes == CUT)
+    if drawn:
+        closed |= np.isin(strokes, list(drawn))
+    return np.asarray(closed)
+
+
+def apply_strokes(
+    parts: NDArray[np.int32],
+    mask: NDArray[np.bool_],
+    strokes: NDArray[np.int32],
+    drawn: Collection[int],
+) -> tuple[NDArray[np.int32], frozenset[int]]:
+    """Merge, divide and overwrite objects as the strokes say.
+
+    Parameters
+    ----------
+    parts : ndarray
+        ``(H, W)`` int32: automatic objects, 0 in `barriers`.
+    mask : ndarray
+        ``(H, W)`` bool: pixels of a class.
+    strokes : ndarray
+        ``(H, W)`` int32.
+    drawn : collection of int
+        Ids of objects that are exactly what was painted.
+
+    Returns
+    -------
+    parts : ndarray
+        ``(H, W)`` int32; ids of strokes as they are, other objects numbered above them.
+    fixed : frozenset of int
+        The ids of strokes.
+    """
+    fixed = frozenset(np.unique(strokes[strokes > 0]).tolist())
+    above = max(fixed, default=0)
+    out = np.where(parts > 0, parts + above, 0).astype(np.int32)
+    seeds = np.where((strokes > 0) & (parts > 0), strokes, 0)
+    touched = np.unique(np.stack([parts[seeds > 0], seeds[seeds > 0]], axis=1), axis=0)
+    claims: dict[int, list[int]] = {}
+    for part, number in touched.tolist():
+        claims.setdefault(part, []).append(number)
+    renamed = np.arange(int(parts.max(initial=0)) + 1) + above
+    renamed[0] = 0
+    for part, numbers in claims.items():
+        if len(numbers) == 1:
+            renamed[part] = numbers[0]
+    out = renamed[parts].astype(np.int32)
+    for part in (part for part, numbers in claims.items() if len(numbers) > 1):
+        _divide(out, parts == part, seeds)
+    painted = strokes >= 0
+    out[painted] = strokes[painted]
+    return _cuts_given_away(out, mask, strokes), fixed
+
+
+def _divide(out: NDArray[np.int32], inside: NDArray[np.bool_], seeds: NDArray[np.int32]) -> None:
+    """Divide a part among the strokes in it, along its narrowest places."""
+    from skimage.segmentation import watershed
+
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    box = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    part = inside[box]
+    shares = watershed(-depth_of(part), np.where(part, seeds[box], 0), mask=part)
+    out[box][part] = shares[part]
+
+
+def _cuts_given_away(
+    out: NDArray[np.int32], mask: NDArray[np.bool_], strokes: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Give each pixel of a cut to the nearest object."""
+    from scipy import ndimage
+
+    cut = (strokes == CUT) & mask
+    if not cut.any() or not out.any():
+        return out
+    rows, columns = np.nonzero(cut)
+    margin = 16  # a cut is thin: its neighbours are near
+    box = np.s_[
+        max(int(rows.min()) - margin, 0) : int(rows.max()) + margin + 1,
+        max(int(columns.min()) - margin, 0) : int(columns.max()) + margin + 1,
+    ]
+    near = out[box]
+    if near.any():
+        where = ndimage.distance_transform_edt(
+            near == 0, return_distances=False, return_indices=True
+        )
+        near[cut[box]] = near[tuple(where)][cut[box]]
+    return out

@@ -1,0 +1,99 @@
+"""What is known of each object: class, area, centroid, box, perimeter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
+from napari_wildseg.engine.errors import InputError
+
+COLUMNS = (
+    "id",
+    "class_id",
+    "class",
+    "area",
+    "centroid_y",
+    "centroid_x",
+    "box_top",
+    "box_left",
+    "box_bottom",
+    "box_right",
+    "perimeter",
+)
+"""Columns of a table of one plane; a table of a stack begins with ``"plane"``."""
+
+
+def classes_of(ids: NDArray[np.int32], labels: NDArray[np.uint8]) -> dict[int, int]:
+    """Return the class of each object: the one most of its pixels have.
+
+    Parameters
+    ----------
+    ids : ndarray
+        int32, 0 for no object.
+    labels : ndarray
+        The same shape, uint8. Background and unlabelled pixels do not count; an object without
+        any other pixel has class 0.
+    """
+    numbers = np.unique(ids[ids > 0])
+    place = np.searchsorted(numbers, ids[ids > 0])
+    counts = np.bincount(place * 256 + labels[ids > 0], minlength=256 * len(numbers))
+    counts = counts.reshape(-1, 256)
+    counts[:, [0, UNLABELLED]] = 0
+    best = np.where(counts.any(axis=1), counts.argmax(axis=1), 0)
+    return dict(zip(numbers.tolist(), best.tolist(), strict=True))
+
+
+def table_of(
+    ids: NDArray[np.int32],
+    class_of: Mapping[int, int],
+    classes: Sequence[ClassInfo],
+    scale: Sequence[float] = (1.0, 1.0),
+) -> dict[str, NDArray[Any]]:
+    """Measure the objects of a plane.
+
+    Parameters
+    ----------
+    ids : ndarray
+        ``(H, W)`` int32.
+    class_of : mapping of int to int
+        The class of each id.
+    classes : sequence of ClassInfo
+        Their names.
+    scale : sequence of float
+        Height and width of a pixel. Lengths are in its unit, areas in its square.
+
+    Returns
+    -------
+    dict of str to ndarray
+        `COLUMNS`, a row an object in the order of ids. A box ends before ``box_bottom`` and
+        ``box_right``, counted like it from the outer corner of the first pixel; a centroid is
+        counted from that pixel's centre.
+    """
+    from skimage.measure import regionprops_table
+
+    height, width = (float(each) for each in scale)
+    if not height > 0 or not width > 0:
+        raise InputError(f"The pixel size is {height} x {width}: give two positive numbers.")
+    wanted = ("label", "area", "centroid", "bbox", "perimeter")
+    # A perimeter needs square pixels: elsewhere it is measured at the geometric mean.
+    found = regionprops_table(ids, properties=wanted)
+    names = {info.id: info.name for info in classes}
+    numbers = found["label"].astype(np.int64)
+    kinds = np.array([class_of.get(n, 0) for n in numbers.tolist()], np.int64)
+    return {
+        "id": numbers,
+        "class_id": kinds,
+        "class": np.array([names.get(k, "") for k in kinds.tolist()], dtype=object),
+        "area": found["area"] * height * width,
+        "centroid_y": found["centroid-0"] * height,
+        "centroid_x": found["centroid-1"] * width,
+        "box_top": found["bbox-0"] * height,
+        "box_left": found["bbox-1"] * width,
+        "box_bottom": found["bbox-2"] * height,
+        "box_right": found["bbox-3"] * width,
+        "perimeter": found["perimeter"] * (height * width) ** 0.5,
+    }
