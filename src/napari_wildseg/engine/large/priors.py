@@ -241,10 +241,12 @@ class WindowPriors:
             # What is behind everywhere stays so when all have heard each other.
             return None
         scene = self._scene(index)
-        before = after = scene.pieces.average(prior)
+        before = scene.pieces.average(prior)
+        after = first = scene.crf(before)
         if fixed is not None:
-            after = before + scene.learner.change(before, fixed, scene.crf)
-        return _Change(scene.pieces.index.astype(np.uint16), scene.crf(after) - before)
+            after = scene.crf(before + scene.learner.change(before, fixed, scene.crf))
+            after = scene.learner.favour(after, first, fixed)
+        return _Change(scene.pieces.index.astype(np.uint16), after - before)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box's pixels, or of ``shape`` cells that tile it."""
