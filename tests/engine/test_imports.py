@@ -80,6 +80,21 @@ def test_batch_modules_import_nothing_of_a_window(path):
     assert not [n for n in names if n.startswith(above)]
 
 
+@pytest.mark.parametrize("path", modules("process"), ids=named)
+def test_the_engine_process_imports_nothing_of_a_window(path):
+    names = set(imported(path))
+    assert not {n.split(".")[0] for n in names} & WINDOWS
+    above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui", "batch"))
+    assert not [n for n in names if n.startswith(above)]
+
+
+@pytest.mark.parametrize("name", ["client", "remote"])
+def test_the_windows_side_of_the_engine_process_loads_no_torch(name):
+    code = f"import sys, napari_wildseg.process.{name}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("path", modules("cli"), ids=named)
 def test_the_command_imports_no_window(path):
     assert not [n for n in imported(path) if n.startswith("napari_wildseg.gui")]
@@ -92,7 +107,9 @@ import sys
 import numpy as np
 import napari_wildseg as ws
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.architecture import built_in, unsupported
+from napari_wildseg.engine.models.light_import import allow
+allow()  # as the command line and the engine process do
+from napari_wildseg.engine.models.architecture import builtin_architecture, unsupported
 seeds = np.full((24, 24), 255)
 seeds[2, 2], seeds[20, 20] = 0, 1
 for method in ("default", "random_walker"):
@@ -100,7 +117,7 @@ for method in ("default", "random_walker"):
 ws.Segmenter()
 load_model("starter")
 for name in ("RN50", "ViT-B-32"):
-    assert not unsupported(built_in(name)), name
+    assert not unsupported(builtin_architecture(name)), name
 ws.parse_classes("cat, dog")
 print(*sorted({name.split(".")[0] for name in sys.modules} | {"torch._dynamo"} & {*sys.modules}))
 """

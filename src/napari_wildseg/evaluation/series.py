@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.evaluation.cases import Case, Segmenting, case_steps
-from napari_wildseg.evaluation.evaluate import spread
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluate import spread_evenly
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.forest import PixelForest, pixel_features
 from napari_wildseg.evaluation.metrics import mean_iou
 
@@ -169,7 +169,7 @@ def series_steps(
         If an option is not as described or no image is left.
     """
     check_annotator(annotator)
-    items = [item for item in spread(data.items, limit) if item.known(item.mask())]
+    items = [item for item in spread_evenly(data.items, limit) if item.known(item.mask())]
     if not items:
         raise data.without_classes()
     total = len(items) * (orders + 1)
@@ -208,7 +208,7 @@ class _Runner:
     clicks: int
     annotator: str
 
-    def open(self, item: Item, done: int, total: int) -> Steps[Case]:
+    def open(self, item: EvaluationItem, done: int, total: int) -> Steps[Case]:
         """Segment an image into its known classes."""
         yield Progress(done, total, f"Image {done + 1} of {total}")
         at = (done, total)
@@ -253,6 +253,6 @@ class _Runner:
         return curve
 
 
-def _in_order(items: Sequence[Item], order: int) -> Iterator[Item]:
+def _in_order(items: Sequence[EvaluationItem], order: int) -> Iterator[EvaluationItem]:
     for index in np.random.default_rng(order).permutation(len(items)):
         yield items[index]

@@ -10,7 +10,11 @@ import numpy as np
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_readable, reason
-from napari_wildseg.engine.pictures.tiff_planes import Coloured, check_compression, layout_of
+from napari_wildseg.engine.pictures.tiff_planes import (
+    ConvertedArray,
+    check_compression,
+    tiff_layout,
+)
 from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
 from napari_wildseg.io.safety.zarr_checks import check_array
 
@@ -163,7 +167,7 @@ def _open_tiff(path: Path) -> LazyPicture:
     files: tuple[Any, ...] = ()
     try:
         with tifffile.TiffFile(path) as file:
-            layout = layout_of(file, path.name)
+            layout = tiff_layout(file, path.name)
             if layout.orientation != 1:
                 raise InputError(
                     f"{path.name} is stored turned or mirrored: save it upright to open it lazily."
@@ -183,7 +187,7 @@ def _open_tiff(path: Path) -> LazyPicture:
         axes = layout.axes
         apart = axes.find("c") not in (-1, axes.index("y") - 1, axes.index("x") + 1)
         if layout.convert is not None or apart:
-            levels = tuple(Coloured(level, axes, layout) for level in levels)
+            levels = tuple(ConvertedArray(level, axes, layout) for level in levels)
             axes = levels[0].axes
         return _checked(path, levels, axes, files=files)
     except InputError:

@@ -1,4 +1,4 @@
-"""``wildseg segment``: class names in, masks of one image out."""
+"""``wildseg segment``: segment one image, large image or stack into named classes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ HELP = "segment an image into the classes you name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     arguments.add_image(parser)
     parser.add_argument(
         "--labels",
@@ -66,15 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment one image.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Segment one image."""
     from napari_wildseg.cli import result_files
-    from napari_wildseg.cli.console import print_json, run_steps, warn
+    from napari_wildseg.cli.console import print_json, print_notice, run_steps
     from napari_wildseg.cli.large_run import segment_large
     from napari_wildseg.cli.stack_run import segment_stack
     from napari_wildseg.engine.errors import InputError
@@ -86,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.io.image_files import open_large
     from napari_wildseg.io.safety.owners import check_owner, refuse_inputs
 
-    # Everything that can be wrong is looked at before the model is loaded.
+    # Arguments are checked before the model is loaded.
     automatic = args.labels.strip().casefold() == "auto"
     names = load_vocabulary(args.vocabulary) if automatic else ()
-    classes = () if automatic else arguments.read_labels(args.labels)
+    classes = () if automatic else arguments.parse_label_argument(args.labels)
     background = checked_background(args.background)
     memory = arguments.read_memory(args.memory)
     stem = stem_of(args.image)
@@ -113,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         )
     paths = result_files.result_paths(args.out, stem)
     read = [args.image, args.labels, args.vocabulary]
-    result_files.refuse(paths, read, overwrite=args.overwrite)
+    result_files.check_outputs(paths, read, overwrite=args.overwrite)
     class_set = None if args.save_classes is None else class_set_path(args.save_classes)
     if class_set is not None:
         refuse_existing([class_set], overwrite=args.overwrite)
@@ -144,11 +132,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         result = run_steps(segmenter.segment_steps(classes, **how))
     for notice in result.notices:
-        warn(notice)
+        print_notice(notice)
     labels = LabelImage.from_result(result, image=stem)
     if args.no_refine:
         labels = labels.with_labels(result.pseudo_labels)
-    with ExitStack() as stack:  # all files, or none that would be in the way of another try
+    with ExitStack() as stack:  # all files or none
         if class_set is not None:
             path = stack.enter_context(atomic_path(class_set, overwrite=args.overwrite))
             write_class_set(path, result.classes, overwrite=True)
@@ -156,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(
             {
-                **result_files.summary(labels, paths),
+                **result_files.result_summary(labels, paths),
                 "left_out": [info.name for info in result.left_out],
                 "notices": list(result.notices),
                 "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
