@@ -73,6 +73,19 @@ def _run(
             labels = labels.with_labels(result.pseudo_labels)
     with control.writing(item.name):
         job.output.write(item.name, rgb, labels, job.plan.classes)
+        if job.settings.objects:
+            _write_objects(job, item.name, rgb, labels)
     counts = np.bincount(labels.labels.ravel(), minlength=256)
     size = (rgb.shape[0], rgb.shape[1])
     return record_of(job, item, size, counts, labels.classes, doubt, notices, look_of_image(rgb))
+
+
+def _write_objects(job: BatchJob, name: str, rgb: NDArray[np.uint8], labels: LabelImage) -> None:
+    """Write ids and table of the objects beside the data set."""
+    from napari_wildseg.engine.instances import split
+    from napari_wildseg.io.objects import ObjectImage, write_objects
+
+    objects = ObjectImage(split(labels.labels, None, rgb), labels)
+    folder = job.output.folder / "objects"
+    for suffix in ("csv", "png"):
+        write_objects(folder / f"{name}.objects.{suffix}", objects, overwrite=True)

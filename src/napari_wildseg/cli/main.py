@@ -17,6 +17,7 @@ COMMANDS = (
     "segment",
     "suggest",
     "refine",
+    "objects",
     "batch",
     "remember",
     "evaluate",

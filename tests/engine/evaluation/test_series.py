@@ -112,6 +112,11 @@ def test_summary(data):
     assert summary["worse"] == summary["worse from 3"] == 0
     assert summary["noc85"]["with"] < summary["noc85"]["without"] == 2
     assert summary["noc85 from 5"]["with"] == 0
+    assert set(summary["drops"]) == {"without", "with"}
+    # Each of the six images once without, and in two orders with, where something was wrong.
+    assert summary["drops"]["without"]["refinements"] == 6
+    assert 6 <= summary["drops"]["with"]["refinements"] < 12
+    assert summary["drops"]["with"]["worst"] == 0
 
 
 def test_images_that_the_memory_makes_worse_are_counted(data):

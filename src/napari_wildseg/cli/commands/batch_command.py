@@ -112,6 +112,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-refine", action="store_true", help="write the pseudo-labels as they are"
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write the objects of each image that is segmented whole, ids and a table, to "
+        "the folder objects",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
     parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)
@@ -152,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
             threshold=args.threshold,
             refine=not args.no_refine,
             device=args.device,
+            objects=args.objects,
         ),
         corrected=args.corrected,
         resume=args.resume,
@@ -328,6 +335,7 @@ def _batch_summary(report: Report, rate: _Rate, folder: str) -> dict[str, object
         "output": folder,
         "report": f"{folder}/report.json",
         "review_first": [record.name for record in report.review[:10]],
+        "not_remembered": report.settings.get("not_remembered", {}),
     }
 
 
@@ -341,6 +349,11 @@ def _print_report(report: Report, rate: _Rate, folder: str) -> None:
         print_line()
         rows = [[r.name, f"{r.uncertainty.get('score', 0):.2f}"] for r in report.review[:5]]
         print_line(format_table(["look at first", "uncertainty"], rows))
+    if left_out := report.settings.get("not_remembered"):
+        print_line()
+        print_line("reviewed, but not remembered:")
+        for name, why in left_out.items():
+            print_line(f"  {name}: {why}")
     if report.failed:
         print_line()
         print_line(f"{len(report.failed)} failed:")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from napari_wildseg.cli import arguments, series_output
 
 if TYPE_CHECKING:
-    from napari_wildseg.evaluation import Evaluation, RefinerFigures
+    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.evaluation import Evaluation, EvaluationSet, RefinerFigures
 
 HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
 _SHOWN_DABS = (0, 1, 3, 5, 10, 20)
@@ -66,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
     )
+    parser.add_argument(
+        "--objects",
+        nargs="?",
+        const="all",
+        choices=("all", "masks"),
+        help="measure objects on a set with instances/: of the true masks and end to end, or, "
+        "with masks, of the true masks alone; --clicks then cuts and merges",
+    )
     series_output.add_series_arguments(parser)
     arguments.add_json(parser)
 
@@ -90,6 +99,11 @@ def run(args: argparse.Namespace) -> int:
             raise InputError("--plot draws a comparison: add --compare with two or more refiners.")
         check_plot(args.plot)
 
+    if args.objects and (args.compare or args.series or args.labels == "auto"):
+        raise InputError("--objects goes with known labels alone: leave the other figures out.")
+    if args.objects == "masks":
+        return measure_objects(args, None, data)
+
     from napari_wildseg.engine.segmenter import Segmenter
 
     segmenter = Segmenter(
@@ -100,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
     )
+    if args.objects:
+        return measure_objects(args, segmenter, data)
     if args.series:
         return series_output.run_series(args, segmenter, data)
     if args.compare:
@@ -136,6 +152,45 @@ def run(args: argparse.Namespace) -> int:
         print_json(found.to_json())
     else:
         print_line(_evaluation_text(found))
+    return 0
+
+
+def measure_objects(
+    args: argparse.Namespace, segmenter: Segmenter | None, data: EvaluationSet
+) -> int:
+    """Measure objects and print the figures.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The parsed arguments.
+    segmenter : Segmenter or None
+        None to split the true masks alone.
+    data : EvaluationSet
+        The set.
+    """
+    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
+    from napari_wildseg.evaluation.evaluate_objects import evaluate_objects_steps
+
+    steps = evaluate_objects_steps(segmenter, data, clicks=args.clicks, limit=args.limit)
+    found = run_steps(steps)
+    if args.json:
+        print_json(found)
+        return 0
+    names = {"masks": "true masks", "end_to_end": "end to end"}
+    keys = ("pq", "f1_50", "f1_75", "ap", "splits", "merges")
+    rows = [
+        [name, *(f"{found[key][k]:.3f}" if k not in keys[4:] else str(found[key][k]) for k in keys)]
+        for key, name in names.items()
+        if key in found
+    ]
+    print_line(f"{found['images']} images")
+    print_line(
+        format_table(["objects of", "PQ", "F1 0.5", "F1 0.75", "AP", "splits", "merges"], rows)
+    )
+    for key, name in names.items():
+        for count, pq in enumerate(found.get(key, {}).get("pq_after", ())):
+            print_line(f"{name}, {count} cuts and merges: PQ {pq:.3f}")
     return 0
 
 

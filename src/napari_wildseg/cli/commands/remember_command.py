@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="take N images, spread evenly over the set",
     )
+    arguments.add_value_255(parser)
     arguments.add_model_name(parser)
     parser.add_argument(
         "--views", metavar="PRESET", help="views of the image to encode (default: default)"
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_existing([args.out], overwrite=args.overwrite)
     settings = {"model": args.model, "views": args.views or "default", "method": args.method}
     if has_journal(args.dataset):
+        if args.value_255:
+            raise InputError("--value-255 is about masks of a labelled set, not about a batch.")
         from napari_wildseg.batch import read_report
 
         sources = examples_of_batch(args.dataset)
@@ -86,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         done = read_report(args.dataset).settings
         settings = {key: done.get(key, value) for key, value in settings.items()}
     else:
-        sources = examples_of_set(open_set(args.dataset, args.split))
+        sources = examples_of_set(open_set(args.dataset, args.split, value_255=args.value_255))
     sources = list(spread_evenly(sources, args.limit))
 
     from napari_wildseg.engine.memory import ClassMemory

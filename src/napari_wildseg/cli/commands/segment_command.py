@@ -55,13 +55,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a stack: an .npy of its shape, -1 where nothing is corrected; corrected planes "
         "are carried over to the others",
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write the objects of the classes: <stem>.objects.png (16-bit ids) and .csv",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment one image."""
-    from napari_wildseg.cli import result_files
+    from napari_wildseg.cli import object_files, result_files
     from napari_wildseg.cli.console import print_json, print_notice, run_steps
     from napari_wildseg.cli.large_run import segment_large
     from napari_wildseg.cli.stack_run import segment_stack
@@ -84,6 +89,11 @@ def run(args: argparse.Namespace) -> int:
     picture = open_large(args.image, args.detail)
     if picture is not None:
         with picture:
+            if args.objects:
+                raise InputError(
+                    "--objects is for single pictures that are seen whole: run wildseg objects "
+                    "on the labels."
+                )
             if automatic:
                 raise InputError(
                     "--labels auto is for single pictures that are seen whole: "
@@ -102,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
     paths = result_files.result_paths(args.out, stem)
     read = [args.image, args.labels, args.vocabulary]
     result_files.check_outputs(paths, read, overwrite=args.overwrite)
+    object_paths = object_files.object_paths(args.out, stem) if args.objects else {}
+    object_files.refuse(object_paths, read, overwrite=args.overwrite)
     class_set = None if args.save_classes is None else class_set_path(args.save_classes)
     if class_set is not None:
         refuse_existing([class_set], overwrite=args.overwrite)
@@ -141,10 +153,16 @@ def run(args: argparse.Namespace) -> int:
             path = stack.enter_context(atomic_path(class_set, overwrite=args.overwrite))
             write_class_set(path, result.classes, overwrite=True)
         result_files.write_results(paths, rgb, labels, overwrite=args.overwrite)
+    objects = None
+    if args.objects:
+        objects = object_files.objects_in(labels, rgb)
+        object_files.write(object_paths, objects, overwrite=args.overwrite)
     if args.json:
+        more = {} if objects is None else {"objects": object_files.summary(objects, object_paths)}
         print_json(
             {
                 **result_files.result_summary(labels, paths),
+                **more,
                 "left_out": [info.name for info in result.left_out],
                 "notices": list(result.notices),
                 "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
@@ -152,4 +170,6 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         result_files.print_summary(labels, paths)
+        if objects is not None:
+            object_files.print_summary(objects, object_paths)
     return 0
