@@ -84,12 +84,12 @@ class WindowPriors:
         self.encoding = encoding
         self.relevance = relevance
         # The total weight of a stroke's superpixels does not depend on their number.
-        loudness = options.learning.loudness * options.pieces / WINDOW_SUPERPIXELS
+        reach_precision = options.learning.reach_precision * options.pieces / WINDOW_SUPERPIXELS
         self.options = replace(
             options,
             work_pixels=WORK_SIDE**2,
             pieces=WINDOW_SUPERPIXELS,
-            learning=replace(options.learning, loudness=loudness),
+            learning=replace(options.learning, reach_precision=reach_precision),
         )
         self.boxes = encoding.levels[-1].boxes
         shape = self.boxes[0].shape
@@ -240,10 +240,12 @@ class WindowPriors:
             # A label that leads everywhere also leads after the CRF.
             return None
         scene = self._scene(index)
-        before = after = scene.pieces.average(prior)
+        before = scene.pieces.average(prior)
+        after = first = scene.crf(before)
         if fixed is not None:
-            after = before + scene.learner.change(before, fixed, scene.crf)
-        return _Change(scene.pieces.index.astype(np.uint16), scene.crf(after) - before)
+            after = scene.crf(before + scene.learner.change(before, fixed, scene.crf))
+            after = scene.learner.favour(after, first, fixed)
+        return _Change(scene.pieces.index.astype(np.uint16), after - before)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box, per pixel or on ``shape`` cells that tile it."""
