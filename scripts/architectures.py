@@ -12,7 +12,7 @@ from pathlib import Path
 
 import open_clip
 
-from napari_wildseg.engine.models.architecture import built_in, unsupported
+from napari_wildseg.engine.models.architecture import builtin_architecture, unsupported
 
 PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
 START, END = "<!-- list: scripts/architectures.py -->", "<!-- end of list -->"
@@ -23,7 +23,7 @@ def listing() -> str:
     plain, more, refused = [], [], []
     names = open_clip.list_models()
     for name in names:
-        architecture = built_in(name)
+        architecture = builtin_architecture(name)
         reason = unsupported(architecture)
         text = architecture.config["text_cfg"]
         if reason is not None:

@@ -1,16 +1,19 @@
-"""Measure how long the window does not answer while the plugin works, in a real napari window.
+"""Measure how long the window does not answer while the plugin works, beside napari's own time.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python scripts/measure_window.py [--height 4096]
 
 Prints a line of JSON: for each action, what it took in seconds and the longest time, in
-milliseconds, in which the event loop did not come round; what opening the widget took; how much
-memory the process had at most. The first Auto-segment of a process is its own case: by default it
-is asked for at once, with ``--wait 10`` after ten seconds in which nobody touched the window, and
-then "getting ready" is what the plugin did meanwhile. With ``--stacks``, what the GUI thread was
-doing during the longest gap of each action goes to stderr. ``--lazy`` opens the picture as a dask
-array, ``--views single`` makes large ones quicker, and ``--brief`` leaves out what asks the model
-about the whole plane again. Each figure is on stderr as soon as it is there. The picture is made of
-a sample photograph, so no data set is needed.
+milliseconds, in which the event loop did not come round; and the same for the layer operation of
+napari alone that the action needs (``"napari: ..."``): a label layer of the same size and colours
+added, as many pixels set in one undo step, that step undone, an image layer added. The rule is:
+no gap longer than napari's own plus 50 ms. The first label layer of a process takes much longer,
+since napari then imports pandas and more: ``--napari-first`` measures that one. Also what opening
+the widget took and how much memory both processes had at most. By default the first Auto-segment
+is asked for at once; with ``--wait 10`` after ten seconds, when the engine process is ready. With
+``--stacks``, what the GUI thread was doing during the longest gap of each action goes to stderr.
+``--lazy`` opens the picture as a dask array, ``--views single`` makes large ones quicker, and
+``--brief`` leaves out what asks the model about the whole plane again. Each figure is on stderr as
+soon as it is there. The picture is made of a sample photograph, so no data set is needed.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("NAPARI_CONFIG", "")
@@ -102,6 +106,37 @@ def picture(height: int, width: int) -> Any:
     return np.ascontiguousarray(np.pad(photo, (*extra, (0, 0)), "symmetric")[:height, :width])
 
 
+def measure_napari(viewer: Any, controller: Any, shape: tuple[int, int], alone: Any) -> None:
+    """Do with napari alone what the actions do with layers: layers of its own, no plugin."""
+    from napari_wildseg.gui.layers.label_pair import colours_and_features
+
+    colours, features = colours_and_features(controller.classes)
+    data = np.zeros(shape, np.uint8)
+    before = set(viewer.layers)
+    made = []
+    alone(
+        "a label layer added",
+        lambda: made.append(viewer.add_labels(data, colormap=colours, features=features)),
+    )
+    layer = made[0]
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.3):
+        spots = np.nonzero(rng.random(data.shape) < share)
+
+        def write(spots: Any = spots) -> None:
+            layer.data_setitem(spots, np.ones(len(spots[0]), data.dtype))
+
+        alone(f"{share:.0%} of the pixels set", write)
+        alone(f"{share:.0%} of the pixels undone", layer.undo)
+    relevance = np.zeros(data.shape, np.float32)
+    alone(
+        "an image layer added",
+        lambda: viewer.add_image(relevance, colormap="magma", blending="additive"),
+    )
+    for added in [each for each in viewer.layers if each not in before]:
+        viewer.layers.remove(added)
+
+
 def main() -> None:
     """Open the window, work in it, print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -112,6 +147,9 @@ def main() -> None:
     parser.add_argument("--views", default="default")
     parser.add_argument("--lazy", action="store_true")
     parser.add_argument("--brief", action="store_true", help="first run, refine, undo, map")
+    parser.add_argument(
+        "--napari-first", action="store_true", help="the first label layer is napari's own"
+    )
     parser.add_argument("--wait", type=float, default=0.0, help="seconds before the first run")
     args = parser.parse_args()
     width = args.width or (640 if args.height == 480 else args.height)
@@ -152,6 +190,13 @@ def main() -> None:
         note(name, took)
         settle(0.3)
 
+    def alone(name: str, act: object) -> None:
+        dog.reset()
+        started = time.perf_counter()
+        act()  # type: ignore[operator]
+        settle(0.6)
+        note(f"napari: {name}", time.perf_counter() - started - 0.6)
+
     def note(name: str, took: float) -> None:
         longest = max(dog.gaps, default=0.0)
         found[name] = {"seconds": round(took, 2), "longest_gap_ms": round(longest * 1000)}
@@ -170,13 +215,10 @@ def main() -> None:
         dog.reset()
         settle(args.wait)
         note("getting ready", args.wait)
+    if args.napari_first:
+        measure_napari(viewer, controller, (args.height, width), alone)
     run("first auto-segment", controller.auto_segment)
-    if widget.warm_up.active:
-        dog.reset()
-        started = time.perf_counter()
-        while widget.warm_up.active:
-            settle(0.2)
-        note("getting ready", time.perf_counter() - started)
+    engine = controller.pool.engine
     labels = viewer.layers["photo labels"]
     for number in range(args.rounds):
         at = np.array(labels.data.shape) * (2 + number) // (5 + number)
@@ -191,6 +233,12 @@ def main() -> None:
     run("undo", labels.undo)
     run("refine after undo", controller.refine)
     run("relevance map", lambda: controller.show_relevance(1))
+    if not args.napari_first:
+        measure_napari(viewer, controller, (args.height, width), alone)
+    if engine.pid is not None and sys.platform.startswith("linux"):
+        status = Path(f"/proc/{engine.pid}/status").read_text().splitlines()
+        peak = next(line for line in status if line.startswith("VmHWM"))
+        found["engine_peak_memory_mb"] = round(int(peak.split()[1]) / 1e3)
     unit = 1e6 if sys.platform == "darwin" else 1e3
     found["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
     print(json.dumps({"height": args.height, "width": width, **found}))

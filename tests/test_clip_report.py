@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_wildseg.engine.models.architecture import built_in, unsupported
+from napari_wildseg.engine.models.architecture import builtin_architecture, unsupported
 
 ROOT = Path(__file__).parents[1]
 MODEL = str(ROOT / "tests" / "data" / "tiny_clip.safetensors")
@@ -78,5 +78,5 @@ def test_the_list_of_architectures_is_of_this_program():
     page = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
     for name in ("PE-Core-T-16-384", "coca_ViT-B-32", "roberta-ViT-B-32"):
         assert f"`{name}`" in page
-        assert unsupported(built_in(name)) is None
-    assert f"* {unsupported(built_in('swin_base_patch4_window7_224'))}" in page
+        assert unsupported(builtin_architecture(name)) is None
+    assert f"* {unsupported(builtin_architecture('swin_base_patch4_window7_224'))}" in page

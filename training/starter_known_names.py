@@ -18,7 +18,7 @@ from starter_teacher import STUFF, THINGS, Teacher
 
 from napari_wildseg.engine.models import starter
 
-FILE = starter.FILES / "known_names.txt.xz"
+FILE = starter.STARTER_FILES / "known_names.txt.xz"
 
 
 def gather(teacher: Teacher) -> list[str]:
@@ -41,7 +41,7 @@ def main() -> None:
     print(len(names), "names", flush=True)
     teacher.prepare(names)
     print("embedded", flush=True)
-    student = starter.load().encode_list(names)
+    student = starter.load_starter().encode_list(names)
     lines = []
     for name, row in zip(names, student, strict=True):
         vector, _ = teacher(name)

@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threshold", type=float, default=0.3)
     args = parser.parse_args()
-    model = starter.load()
+    model = starter.load_starter()
     whole_set = args.folder / "classes.json"
     shared = json.loads(whole_set.read_text()) if whole_set.exists() else None
     each = {} if shared else json.loads((args.folder / "labels.json").read_text())

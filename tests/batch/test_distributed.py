@@ -148,7 +148,7 @@ def test_errors_that_are_no_images_end_the_batch(batch, threads):
 
 
 def test_workers_of_two_kinds_are_refused(batch):
-    from napari_wildseg.batch.job import Job
+    from napari_wildseg.batch.job import BatchJob
     from napari_wildseg.batch.origin import Origin, this_program
     from napari_wildseg.batch.outputs import open_output
     from napari_wildseg.batch.plan.units import Unit
@@ -157,7 +157,7 @@ def test_workers_of_two_kinds_are_refused(batch):
 
     items = list_images(batch.source)
     plan = plan_classes("cat, dog", items)
-    job = Job(batch.settings, plan, open_output("png", batch.folder))
+    job = BatchJob(batch.settings, plan, open_output("png", batch.folder))
     origin = module.prepare_worker(job)
     assert origin.program == this_program()
     unit = Unit(items[:1])

@@ -25,7 +25,7 @@ def picture(rows: int, columns: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def batch(tmp_path, settings, monkeypatch):
     """A small picture, a large one, a zarr and two stacks; "large" begins at 48 x 48 pixels."""
-    monkeypatch.setattr(image_files, "LARGE", 48 * 48)
+    monkeypatch.setattr(image_files, "LARGE_IMAGE_PIXELS", 48 * 48)
     folder = tmp_path / "pictures"
     folder.mkdir()
     tifffile.imwrite(folder / "small.tif", picture(30, 40))
@@ -45,12 +45,12 @@ NAMES = ["large", "movie_0000", "movie_0001", "slide", "small", "wide_0000", "wi
 
 
 def test_large_images_zarr_and_planes_are_done(batch, monkeypatch):
-    """Labels of more than WHOLE pixels are written by tiles, and are the same."""
+    """Labels of more than MAX_PIXELS_IN_MEMORY pixels are written by tiles, and are the same."""
     report = drain(batch_steps(batch))
     assert [record.name for record in report.records] == NAMES
     assert not report.failed
     whole = {r.name: read_labels(batch.folder / r.files[0]) for r in report.records}
-    monkeypatch.setattr("napari_wildseg.batch.large_image.WHOLE", 1000)
+    monkeypatch.setattr("napari_wildseg.batch.large_image.MAX_PIXELS_IN_MEMORY", 1000)
     report = drain(batch_steps(Batch(**{**vars(batch), "overwrite": True})))
     for record in report.records:
         found = read_labels(batch.folder / record.files[0])
@@ -63,7 +63,7 @@ def test_large_images_zarr_and_planes_are_done(batch, monkeypatch):
 
 
 def test_what_cannot_be_written_by_tiles_is_reported(batch, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.batch.large_image.WHOLE", 1000)
+    monkeypatch.setattr("napari_wildseg.batch.large_image.MAX_PIXELS_IN_MEMORY", 1000)
     report = drain(batch_steps(Batch(**{**vars(batch), "format": "png"})))
     assert [r.name for r in report.failed] == ["large", "slide", "wide_0000", "wide_0001"]
     assert "use --format ome-zarr" in report.failed[0].failure.lower()
@@ -87,7 +87,7 @@ def test_large_images_can_be_reviewed(batch, monkeypatch):
     queue = ReviewQueue(batch.folder)
     for place, record in enumerate(queue.records):
         assert queue.open(place).rgb.shape == (*record.size, 3)
-    monkeypatch.setattr(image_files, "WHOLE", 1000)
+    monkeypatch.setattr(image_files, "MAX_PIXELS_IN_MEMORY", 1000)
     place = [record.name for record in queue.records].index("slide")
     with pytest.raises(Exception, match="60 x 70 pixels"):
         queue.open(place)

@@ -10,7 +10,7 @@ import pytest
 
 from napari_wildseg.batch import Batch, ReviewQueue, batch_steps
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.likeness import KINDS, look_of_image, review_order
+from napari_wildseg.batch.likeness import REVIEW_GROUPS, look_of_image, review_order
 from napari_wildseg.batch.memory_in_use import ENCODINGS, MEMORY
 from napari_wildseg.batch.remember_images import spread_planes
 from napari_wildseg.engine.errors import InputError
@@ -182,17 +182,17 @@ def test_images_of_different_looks_are_reviewed_first():
     records = records_of(looks, np.linspace(1, 0, 32))
     order = review_order(records, set())
     assert sorted(r.name for r in order) == sorted(r.name for r in records)
-    first = {int(record.name) for record in order[:KINDS]}
+    first = {int(record.name) for record in order[:REVIEW_GROUPS]}
     assert any(n < 20 for n in first)
     assert any(20 <= n < 28 for n in first)
     assert any(n >= 28 for n in first)
-    rest = [record.name for record in order[KINDS:]]
+    rest = [record.name for record in order[REVIEW_GROUPS:]]
     assert rest == sorted(rest)
     # A look that was reviewed is not proposed again; a few more and only uncertainty counts.
     same = records_of([(float(kind), 1.0) for kind in kinds], np.linspace(1, 0, 32))
     assert [record.name for record in review_order(same, set())[:3]] == ["00", "20", "28"]
     assert [record.name for record in review_order(same, {"25"})[:3]] == ["00", "28", "01"]
-    assert review_order(records, {f"{n:02}" for n in range(KINDS)}) == tuple(records)
+    assert review_order(records, {f"{n:02}" for n in range(REVIEW_GROUPS)}) == tuple(records)
     old = records_of([()] * 32, np.linspace(1, 0, 32))
     assert review_order(old, set()) == tuple(old)
 

@@ -161,14 +161,14 @@ def test_the_grid_has_the_shape_of_the_image(shape, expected):
 
 
 def test_sizes_agree_by_a_product_and_what_one_denies_is_denied():
-    from napari_wildseg.engine.images.encoding import agreement
+    from napari_wildseg.engine.images.encoding import combine_scales
 
     maps = torch.tensor([[[[4.0, 2.0, -1.0]]], [[[1.0, -2.0, -3.0]]]])
-    assert agreement(maps)[0, 0].tolist() == pytest.approx([2, 0, -2])
-    torch.testing.assert_close(agreement(maps[:1]), maps[0])
+    assert combine_scales(maps)[0, 0].tolist() == pytest.approx([2, 0, -2])
+    torch.testing.assert_close(combine_scales(maps[:1]), maps[0])
     # Whatever the units of a size, the others' say is the same.
     scaled = torch.stack([maps[0] * 100, maps[1]])
-    assert float(agreement(scaled)[0, 0, 0]) == pytest.approx(20)
+    assert float(combine_scales(scaled)[0, 0, 0]) == pytest.approx(20)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory: you tried")])

@@ -80,6 +80,21 @@ def test_batch_modules_import_nothing_of_a_window(path):
     assert not [n for n in names if n.startswith(above)]
 
 
+@pytest.mark.parametrize("path", modules("process"), ids=named)
+def test_the_engine_process_imports_nothing_of_a_window(path):
+    names = set(imported(path))
+    assert not {n.split(".")[0] for n in names} & WINDOWS
+    above = tuple(f"napari_wildseg.{room}" for room in ("cli", "gui", "batch"))
+    assert not [n for n in names if n.startswith(above)]
+
+
+@pytest.mark.parametrize("name", ["client", "remote"])
+def test_the_windows_side_of_the_engine_process_loads_no_torch(name):
+    code = f"import sys, napari_wildseg.process.{name}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("path", modules("cli"), ids=named)
 def test_the_command_imports_no_window(path):
     assert not [n for n in imported(path) if n.startswith("napari_wildseg.gui")]

@@ -100,4 +100,4 @@ def test_an_error_leaves_no_stand_in(compiler):
     with pytest.raises(ModuleNotFoundError), without_compiler():
         importlib.import_module("slow_compiler.of_another_version")
     assert sys.modules["slow_compiler"].LOADED
-    assert not any(isinstance(m, light_import._StandIn) for m in list(sys.modules.values()))
+    assert not any(isinstance(m, light_import._Placeholder) for m in list(sys.modules.values()))

@@ -17,7 +17,7 @@ from napari_wildseg.engine.pictures.picture_files import (
     split_plane,
     stem_of,
 )
-from napari_wildseg.engine.pictures.samples import SAMPLES, load_sample
+from napari_wildseg.engine.pictures.samples import SAMPLE_PICTURES, load_sample
 
 RAMP = np.arange(6 * 10 * 3, dtype=np.uint8).reshape(6, 10, 3)
 
@@ -136,7 +136,7 @@ def test_damaged_files_are_one_sentence(tmp_path):
         read_picture(tmp_path)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", SAMPLE_PICTURES)
 def test_samples_are_there_without_a_network(name):
     image = read_picture(f"sample:{name}")
     assert image.dtype == np.uint8

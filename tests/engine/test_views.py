@@ -10,7 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.images.views import MAX_WINDOWS, PRESETS, View, make_views, merge, render
+from napari_wildseg.engine.images.views import (
+    _MAX_WINDOWS,
+    PRESETS,
+    View,
+    make_views,
+    merge_views,
+    render,
+)
 
 SHAPES = [(96, 96), (60, 100), (250, 90), (41, 67), (50, 240)]
 CELL = 8
@@ -75,12 +82,12 @@ def test_every_geometry_is_undone_exactly(preset, shape):
     """A ramp seen through all views of a preset merges back to the same ramp."""
     views, image, grid = geometry(shape, preset), ramp_image(shape), (31, 29)
     margin = max(2 * CELL * max(_pixel(v)) for v in views)
-    merged = merge((ideal(view) for view in views), views, shape, grid)
+    merged = merge_views((ideal(view) for view in views), views, shape, grid)
     # A cell beyond the last centre of a crop reads that centre; its weight there is nearly 0.
     whole = all(v.bottom - v.top == shape[0] and v.right - v.left == shape[1] for v in views)
     assert_ramp(merged, shape, grid, margin, tolerance=1e-3 if whole else 0.05)
     # Through the pixels: antialiased shrinking is exact to a few hundredths of a pixel.
-    merged = merge((as_seen(image, view) for view in views), views, shape, grid)
+    merged = merge_views((as_seen(image, view) for view in views), views, shape, grid)
     assert_ramp(merged, shape, grid, margin, tolerance=0.05)
 
 
@@ -97,7 +104,7 @@ def test_every_view_is_undone_exactly_on_its_own(shape):
             inner(columns - view.left, view.right - view.left, margin),
         )
         for seen, tolerance in ((ideal(view), 1e-3), (as_seen(image, view), 0.05)):
-            merged = merge([seen], [view], shape, grid)[:2].numpy()
+            merged = merge_views([seen], [view], shape, grid)[:2].numpy()
             error = np.abs(merged - expected)[:, inside[0], inside[1]]
             assert error.size
             assert error.max() < tolerance, view
@@ -113,7 +120,7 @@ def test_shifted_cells_are_read_where_they_are(offset, flip):
     x = (torch.arange(30) + 0.5 + offset[1]) * 4
     x = 120 - x if flip else x
     seen = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1]) - 0.5
-    assert_ramp(merge([seen], [view], shape, grid, offset=offset), shape, grid, margin=8)
+    assert_ramp(merge_views([seen], [view], shape, grid, offset=offset), shape, grid, margin=8)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -124,7 +131,7 @@ def test_constant_maps_merge_to_the_constant_everywhere(shape, preset):
     """Weights sum to one in every cell: no seam, no hole, no dark border."""
     views = make_views(shape, preset)
     maps = [torch.ones(1, v.height // 16, v.width // 16) for v in views]
-    merged = merge(maps, views, shape, (48, 64))
+    merged = merge_views(maps, views, shape, (48, 64))
     torch.testing.assert_close(merged, torch.ones(1, 48, 64), rtol=0, atol=1e-5)
 
 
@@ -138,7 +145,7 @@ def test_crops_that_disagree_meet_without_a_seam():
     ]
     assert len(crops) == 4
     maps = [torch.full((1, 8, 8), float(i)) for i in range(4)]
-    merged = merge(maps, crops, shape, grid)[0]
+    merged = merge_views(maps, crops, shape, grid)[0]
     assert merged[0, 0] == pytest.approx(0)
     assert merged[-1, -1] == pytest.approx(3)
     steps = max(merged.diff(dim=0).abs().max(), merged.diff(dim=1).abs().max())
@@ -150,7 +157,7 @@ def test_nothing_fades_at_the_image_border():
     shape = (96, 96)
     whole, corner = View(0, 0, 96, 96, 96, 96), View(0, 0, 60, 60, 96, 96)
     maps = [torch.zeros(1, 12, 12), torch.ones(1, 12, 12)]
-    merged = merge(maps, [whole, corner], shape, (96, 96))[0]
+    merged = merge_views(maps, [whole, corner], shape, (96, 96))[0]
     assert merged[0, 0] == pytest.approx(0.5)
     assert merged[0, 30] == pytest.approx(0.5)
     assert 0 < merged[0, 58] < 0.1  # the crop's inner border fades
@@ -161,7 +168,7 @@ def test_nothing_fades_at_the_image_border():
 def test_a_view_alone_is_interpolated_between_cell_centres():
     view = View(0, 0, 4, 4, 32, 32)
     values = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])
-    merged = merge([values], [view], (4, 4), (4, 4))[0]
+    merged = merge_views([values], [view], (4, 4), (4, 4))[0]
     expected = torch.tensor([0.0, 0.25, 0.75, 1.0])
     torch.testing.assert_close(merged[0], expected)
     torch.testing.assert_close(merged[:, 0], 2 * expected)
@@ -169,9 +176,9 @@ def test_a_view_alone_is_interpolated_between_cell_centres():
 
 def test_merging_maps_of_no_view_is_refused():
     with pytest.raises(ValueError, match="at least one"):
-        merge([], [], (4, 4), (2, 2))
+        merge_views([], [], (4, 4), (2, 2))
     with pytest.raises(ValueError, match="zip"):
-        merge([torch.zeros(1, 2, 2)], [], (4, 4), (2, 2))
+        merge_views([torch.zeros(1, 2, 2)], [], (4, 4), (2, 2))
 
 
 # -- which views
@@ -241,7 +248,7 @@ def test_long_images_are_seen_through_half_overlapping_windows(shape):
 
 @pytest.mark.parametrize("shape", [(2, 1000), (20, 5000), (5000, 3)], ids=str)
 def test_very_long_images_get_longer_windows_not_more(shape):
-    assert len(make_views(shape, "single")) <= MAX_WINDOWS
+    assert len(make_views(shape, "single")) <= _MAX_WINDOWS
 
 
 def test_an_unknown_preset_is_refused():

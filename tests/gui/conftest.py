@@ -21,6 +21,10 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
+from napari_wildseg.engine.progress import drain  # noqa: E402
+from napari_wildseg.gui.jobs import engines  # noqa: E402
+from napari_wildseg.process import client  # noqa: E402
+
 TIMEOUT = 120_000
 """Milliseconds after which what is waited for will not come; no test is to be lost on a machine
 that is slow or busy with other things."""
@@ -42,7 +46,7 @@ def manifests_read_once():
 
 
 @pytest.fixture(scope="session")
-def put_back(starter):
+def put_back():
     """Put everything back at the end that `set_aside` set aside."""
     yield
     gc.unfreeze()
@@ -145,8 +149,19 @@ class Desk:
         return self.control("status").text()
 
 
+@pytest.fixture(scope="session")
+def engine():
+    """The engine process, which all tests share, as all widgets of a napari do."""
+    user = object.__new__(type("User", (), {}))
+    engines.join(user)
+    client.GRACE = 60.0  # a step of a busy machine is no reason to start a process anew
+    drain(engines.runs().call("warm", model="starter"))
+    yield engines.runs()
+    engines.leave(user)
+
+
 @pytest.fixture
-def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, starter) -> Callable[..., Desk]:
+def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, engine) -> Callable[..., Desk]:
     """Return a function that opens the widget in a viewer, a new one unless given."""
     desks: list[Desk] = []
 
@@ -156,7 +171,6 @@ def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, starter) -> 
         if image is not None:
             viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
-        widget.controller.pool.models["starter"] = starter
         # One view: what the window does with a result does not depend on how good it is.
         widget.controller.settings = replace(widget.controller.settings, views="single")
         made = Desk(viewer, widget, qtbot)

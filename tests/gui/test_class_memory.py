@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMessageBox
@@ -29,6 +31,11 @@ def learned(desk):
     """Wait until nothing is being learned."""
     desk.qtbot.waitUntil(lambda: not desk.controller.memory.learning)
     return desk.control("memory").text()
+
+
+def remembered(desk):
+    """Return the memory, which the window keeps as bytes."""
+    return pickle.loads(desk.controller.memory.current.data)
 
 
 def trigger(desk, name):
@@ -65,7 +72,7 @@ def test_finished_images_teach_the_next_and_are_forgotten(desk, monkeypatch, tmp
     paint(layer, wrong_spot(layer, 1), 1)
     add(desk, 2)
     assert learned(desk) == "Learned from 2 images"
-    memory = desk.controller.memory.current
+    memory = remembered(desk)
     assert {image.name: image.finished for image in memory.images} == {
         "image 0": True,
         "image 1": False,
@@ -114,7 +121,7 @@ def test_few_planes_of_a_stack_are_remembered_and_a_cold_image_is_encoded_again(
         desk.run("auto_segment")
         trigger(desk, "remember_image")
         learned(desk)
-    memory = desk.controller.memory.current
+    memory = remembered(desk)
     names = [image.name for image in memory.images]
     assert (len(names), names[0], names[-1]) == (3, "stack, plane 0", "stack, plane 4")
     # An image whose encoding is gone is learned all the same.
@@ -124,7 +131,7 @@ def test_few_planes_of_a_stack_are_remembered_and_a_cold_image_is_encoded_again(
         state.slot.empty()
     desk.controller.memory.finish(desk.controller.session)
     assert learned(desk) == "Learned from 3 images"
-    assert all(image.finished for image in desk.controller.memory.current.images)
+    assert all(image.finished for image in remembered(desk).images)
 
 
 def test_the_rest_of_a_batch_is_updated_from_review(desk, tmp_path, light_model):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 from qtpy.QtGui import QAction
 from safetensors.numpy import save_file
@@ -14,15 +12,16 @@ from .annotator import NAMES, paint, wrong_spot
 def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     from napari.utils.notifications import notification_manager
 
-    from napari_wildseg.engine.models.weights import download
+    from napari_wildseg.gui.actions import controller
 
     asked = []
 
-    def download_steps(model, **kwargs):
+    def download_job(engine, model):
         asked.append(model)
         yield from ()
+        return model
 
-    monkeypatch.setattr(download, "download_steps", download_steps)
+    monkeypatch.setattr(controller, "download_job", download_job)
     d = desk(photo, NAMES)
     d.control("model").setCurrentText("ViT-B-16/openai")
     d.widget.image.take_model()
@@ -55,18 +54,17 @@ def test_a_model_that_would_not_work_is_not_offered(desk, photo, tmp_path):
     assert not notification_manager.records[-1].actions, "a download would be for nothing"
 
 
-def test_the_model_can_be_released(desk, photo):
+def test_the_model_can_be_released(desk, photo, engine):
     d = desk(photo, NAMES)
-    d.controller.pool.models.clear()  # a model of its own, not the one all tests share
     d.run("auto_segment")
     labels = d.layer()
     painted = paint(labels, wrong_spot(labels, 2), 2)
-    network = weakref.ref(d.controller.pool.models["starter"].network)
+    before = engine.pid
     d.control("more")
     d.widget.findChild(QAction, "release_model").trigger()
     d.wait()
-    assert network() is None, "the memory is free"
+    assert not engine.alive, "the memory is free"
     assert "free again" in d.status
     d.run("refine")
     assert (labels.data[painted] == 2).all()
-    assert network() is None
+    assert engine.pid != before

@@ -7,9 +7,11 @@ import pytest
 from napari.layers import Image
 
 from napari_wildseg.engine.large.layout import Box
+from napari_wildseg.engine.progress import drain
 from napari_wildseg.gui.layers import display
 from napari_wildseg.gui.layers.display import Plane, channels_of
 from napari_wildseg.gui.layers.label_pair import place_of
+from napari_wildseg.process.windowed import WindowedSegmenter
 
 TURNED = np.array([[0.9, -0.3, 4.0], [0.2, 1.1, -3.0], [0.0, 0.0, 1.0]])
 
@@ -84,25 +86,26 @@ def test_the_map_of_an_image_has_its_pixels(desk, photo):
     assert d.viewer.layers.selection.active is d.layer(), "painting goes on"
 
 
-def test_the_map_of_a_large_plane_is_coarser_and_lies_on_it(desk, monkeypatch):
-    """What the pointer reads is the relevance there; napari is handed a fraction of the pixels."""
+def test_the_map_of_a_large_plane_lies_on_it(desk, monkeypatch, starter):
+    """What the pointer reads is the relevance there."""
     from skimage import data
     from skimage.transform import resize
 
     monkeypatch.setattr(display, "WINDOWED", 300 * 300)
-    monkeypatch.setattr("napari_wildseg.gui.jobs.windowed_segmenter.MAP_SIDE", 120)
     photo = (resize(data.chelsea(), (400, 500)) * 255).astype(np.uint8)
     d = desk(photo, "cat", scale=(0.5, 2), rotate=25, affine=TURNED)
     d.run("auto_segment")
     ask(d)
     layer, image = map_of(d, "cat"), d.controller.image
     cells = np.array(layer.data.shape)
-    assert tuple(cells) == (96, 120)
+    assert tuple(cells) == (400, 500)
     np.testing.assert_allclose(layer.data_to_world((-0.5, -0.5)), image.data_to_world((-0.5, -0.5)))
     np.testing.assert_allclose(
         layer.data_to_world(cells - 0.5), image.data_to_world((399.5, 499.5))
     )
-    segmenter = d.controller.session.plane_state(d.controller.plane).slot.segmenter
+    segmenter = WindowedSegmenter(starter, threshold=0.5, views="single")
+    drain(segmenter.set_image_steps(np.asarray(image.data)))
+    drain(segmenter.segment_steps(d.controller.classes, threshold=0.5, refine=False))
     relevance_of = segmenter._large._run.priors.relevance_of
     found = relevance_of(Box(0, 0, 400, 500))[0].numpy()
     for pixel in ((200, 250), (30, 40), (390, 480), (123, 321)):

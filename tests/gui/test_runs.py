@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 
 import pytest
@@ -41,20 +40,6 @@ def test_failures_are_sentences(desk, photo):
     assert not d.control("cancel").isEnabled()
 
 
-def test_the_worker_collects_no_garbage(desk, photo, monkeypatch):
-    """Objects of Qt may be part of it, and must not be destroyed away from the GUI thread."""
-    d = desk(photo, NAMES)
-    d.run("auto_segment")
-    threads = []
-    monkeypatch.setattr(gc, "collect", lambda *_: threads.append(threading.current_thread()))
-    d.controller.release_model()
-    d.wait()
-    d.controller.shut_down()
-    d.finish()
-    assert threads
-    assert set(threads) == {threading.main_thread()}
-
-
 def test_cancel_changes_nothing(desk, photo, qtbot):
     d = desk(photo, NAMES)
     cancel = d.control("cancel")
@@ -84,7 +69,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
 
     from napari_wildseg.gui import activity
     from napari_wildseg.gui.actions import controller
-    from napari_wildseg.gui.jobs.engine_jobs import runner
+    from napari_wildseg.gui.jobs import runner
 
     seen = threading.Event()
 

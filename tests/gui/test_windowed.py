@@ -11,8 +11,9 @@ from skimage.transform import resize
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.large import LargeSegmenter
 from napari_wildseg.engine.progress import drain
-from napari_wildseg.gui.jobs.windowed_segmenter import WindowedSegmenter
 from napari_wildseg.gui.layers import display
+from napari_wildseg.process import windowed
+from napari_wildseg.process.windowed import WindowedSegmenter
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_a_large_plane_is_segmented_and_corrected(desk, large):
     assert labels.data.shape == (400, 500)
     assert (labels.data[120:280, 150:350] == 1).mean() > 0.4
     segmenter = d.controller.session.plane_state(d.controller.plane).slot.segmenter
-    assert type(segmenter).__name__ == "WindowedSegmenter"
+    assert segmenter._windowed
     rows, columns = (a.ravel() for a in np.mgrid[10:30, 10:40])
     labels.data_setitem((rows, columns), 1)
     d.run("refine")
@@ -67,3 +68,10 @@ def test_pseudo_labels_are_made_anew_only_for_another_threshold_or_other_names(
     other = drain(segmenter.segment_steps(parse_classes("sofa"), threshold=0.3, refine=True))
     assert made == [0.5, 0.3, 0.3]
     assert (other.pseudo_labels != lower.pseudo_labels).any()
+
+
+def test_the_map_of_a_very_large_plane_is_coarser(monkeypatch):
+    """napari is handed a fraction of the pixels; the cells tile the plane."""
+    monkeypatch.setattr(windowed, "MAP_SIDE", 120)
+    coarse = np.linspace(0, 1, 20, dtype=np.float32).reshape(1, 4, 5)
+    assert windowed._RelevanceMaps(coarse, (400, 500))[0].shape == (96, 120)

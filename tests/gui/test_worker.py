@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 import pytest
@@ -93,38 +92,6 @@ def test_an_error_is_handed_over_and_the_thread_lives_on(worker, qtbot):
     worker.submit(Job(lambda: counting(1, []), on_result=results.append))
     qtbot.waitUntil(lambda: bool(results))
     assert str(errors[0]) == "The image is empty."
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_lock_of_python_changes_hands_sooner_while_a_job_runs(worker, qtbot, fails):
-    before, during, after = sys.getswitchinterval(), [], []
-
-    def asking():
-        during.append(sys.getswitchinterval())
-        yield Progress(0, 1, "asked")
-        if fails:
-            raise InputError("The image is empty.")
-
-    job = Job(asking)
-    job.on_end = lambda: after.append(sys.getswitchinterval())
-    worker.submit(job)
-    qtbot.waitUntil(lambda: bool(after))
-    assert during[0] < before
-    assert after == [before]
-
-
-def test_way_is_given_between_the_steps_of_a_job(worker, qtbot, monkeypatch):
-    """The GUI thread shows how far the job is, before the job goes on."""
-    seen, ended = [], []
-    monkeypatch.setattr(
-        "napari_wildseg.gui.jobs.worker_thread.Courtesy.give_way",
-        lambda self: seen.append(("way",)),
-    )
-    job = Job(lambda: counting(2, seen))
-    job.on_end = lambda: ended.append(True)
-    worker.submit(job)
-    qtbot.waitUntil(lambda: bool(ended))
-    assert [what for what, *_ in seen] == ["done", "way", "done", "way"]
 
 
 def test_ended_jobs_hold_nothing(worker, qtbot):

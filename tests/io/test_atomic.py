@@ -20,9 +20,9 @@ from napari_wildseg.io import FORMATS, LabelImage, load_project, read_labels, wr
 from napari_wildseg.io.atomic import (
     atomic_path,
     atomic_write,
-    plan_of,
+    plan_path,
     refuse_existing,
-    remove_left_over,
+    remove_leftovers,
     sync,
 )
 from napari_wildseg.io.formats import png
@@ -142,7 +142,7 @@ def test_killed_at_any_moment_a_file_is_old_or_new(tmp_path, moments, format, fi
             else:
                 version = found.classes[0].name, np.unique(found.labels).tolist()
                 assert version in (("healthy", [1]), ("tumour", [2]))
-            remove_left_over(folder)
+            remove_leftovers(folder)
         assert not list(folder.glob(".wildseg-*"))
         seen.add(found and found.classes[0].name)
         write_labels(there, one_class(3, "again"), overwrite=found is not None)
@@ -154,7 +154,7 @@ def test_a_plan_of_renames_yields_to_a_newer_file_and_stays_in_its_folder(tmp_pa
     path = tmp_path / "a" / "x.png"
     write_labels(path, one_class(1, "old"))
     (tmp_path / "a" / ".wildseg-0123456789ab.png").write_bytes(b"left over")
-    plan = plan_of(path)
+    plan = plan_path(path)
 
     def leave(target, before):
         moves = [[".wildseg-0123456789ab.png", target, before]]
@@ -164,7 +164,7 @@ def test_a_plan_of_renames_yields_to_a_newer_file_and_stays_in_its_folder(tmp_pa
     assert read_labels(path).classes[0].name == "old"
     leave("../victim.png", None)
     (tmp_path / "victim.png").write_bytes(b"mine")
-    remove_left_over(tmp_path / "a")
+    remove_leftovers(tmp_path / "a")
     assert (tmp_path / "victim.png").read_bytes() == b"mine"
     assert sorted(p.name for p in path.parent.iterdir()) == ["x.json", "x.png"]
 
@@ -173,7 +173,7 @@ def test_a_folder_that_version_01_moved_away_is_kept(tmp_path):
     for ending in ("old", "zarr"):
         (tmp_path / f".wildseg-0123456789ab.{ending}").mkdir()
     (tmp_path / ".wildseg-ba9876543210.old").mkdir()
-    remove_left_over(tmp_path)
+    remove_leftovers(tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -242,7 +242,7 @@ def test_processes_killed_amid_exports_leave_whole_files(tmp_path):
                 found = read_labels(path, format=format.name)
                 (value,) = np.unique(found.labels)
                 assert [info.name for info in found.classes] == [f"class {value}"]
-                remove_left_over(folder)
+                remove_leftovers(folder)
             assert not list(folder.glob(".wildseg-*"))
         assert (load_project(tmp_path / "project/x.wildseg").labels.labels > 0).all()
     assert exports >= 200
@@ -261,6 +261,6 @@ def test_what_killed_processes_left_is_removed(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "mine.png").write_text("x")
-    remove_left_over(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".wildseg-batch", "mine.png"]
-    remove_left_over(tmp_path / "nowhere")
+    remove_leftovers(tmp_path / "nowhere")

@@ -71,7 +71,7 @@ def test_an_open_set_takes_classes_that_were_added_since(tmp_path, kind):
 
 @SETS
 def test_a_set_that_another_program_keeps_locked_is_not_touched(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.io.safety.locks.WAIT", 0)
+    monkeypatch.setattr("napari_wildseg.io.safety.locks._LOCK_SECONDS", 0)
     data = kind(tmp_path)
     data.add("a", PICTURE, labels_of("cat"))
     before = sorted(tmp_path.rglob("*"))

@@ -1,6 +1,6 @@
-"""Many images at once: work lists, a journal that outlives a crash, data sets and a report.
+"""Batches of images: work list, journal, data sets, report and review.
 
-Above `io` and the engine, below the terminal and the window; imports neither napari nor Qt.
+Uses `io` and `engine`; imports neither napari nor Qt.
 """
 
 from __future__ import annotations

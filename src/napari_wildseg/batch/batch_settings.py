@@ -1,4 +1,4 @@
-"""How every image of a batch is segmented."""
+"""Settings with which all images of a batch are segmented."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from napari_wildseg.engine.maps.thresholds import checked_threshold
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """What decides the labels; see `napari_wildseg.Segmenter`.
+    """Settings of the segmentation; see `napari_wildseg.Segmenter`.
 
     Attributes
     ----------
     model : str
         Model string.
     views : str
-        Preset of test-time augmentation.
+        Preset of views (test-time augmentation).
     method : str or None
-        Relevance method; None for the model's default.
+        Relevance method; None for the default of the model.
     refiner : str
-        Single-image refinement.
+        Name of the refiner.
     threshold : float
         In [0, 1].
     refine : bool
-        False to write pseudo-labels, 255 where the maps are not sure.
+        False to write the pseudo-labels, 255 where undecided.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     """
@@ -43,7 +43,7 @@ class BatchSettings:
         from napari_wildseg.engine.images.views import PRESETS
         from napari_wildseg.engine.refine import refiner_names
 
-        # Looked at before the first image: a typing error must not be 1000 failed images.
+        # Checked before the first image, so that a typing error does not fail every image.
         if self.views not in PRESETS:
             raise InputError(
                 f'There is no view preset "{self.views}"; choose one of {", ".join(PRESETS)}.'
@@ -55,5 +55,5 @@ class BatchSettings:
         checked_threshold(self.threshold)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what decides the labels, ready for JSON."""
+        """Return the settings as a JSON-serialisable dictionary."""
         return asdict(self)

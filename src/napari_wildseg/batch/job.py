@@ -1,4 +1,4 @@
-"""What everybody who does images of a batch needs: the job, and how it is told to stop."""
+"""`BatchJob` and `Control`: what local lanes and Dask workers need to segment images."""
 
 from __future__ import annotations
 
@@ -28,98 +28,54 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.segmenter import Segmenter
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 STARTED = "Segmenting"
-"""What a batch says when the model is loaded and the first image begun."""
+"""Stage of the progress once the model is loaded."""
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """What whoever does the images says when the model is loaded.
+class ModelLoaded:
+    """Message of a lane or worker that the model is loaded."""
 
-    Attributes
-    ----------
-    weights : str
-        Its fingerprint.
-    """
-
-    weights: str
+    weights: str  # fingerprint of the model
 
 
 @dataclass(frozen=True)
-class Job:
-    """All that a worker, here or elsewhere, needs to know besides the image.
+class BatchJob:
+    """The batch as a lane or worker needs it, in addition to the image."""
 
-    Attributes
-    ----------
-    settings : BatchSettings
-        How images are segmented.
-    plan : ClassPlan
-        Into which classes.
-    output : Output
-        Where the files go.
-    cache_dir : str or None
-        Folder for encodings of images, see `napari_wildseg.Segmenter`.
-    memory : MemoryFile or None
-        The class memory.
-    """
+    settings: BatchSettings  # settings of the segmentation
+    plan: ClassPlan  # classes of each image
+    output: Output  # where the files are written
+    cache_dir: str | None = None  # folder for encodings of images, see `napari_wildseg.Segmenter`
+    memory: MemoryFile | None = None  # the class memory
 
-    settings: BatchSettings
-    plan: ClassPlan
-    output: Output
-    cache_dir: str | None = None
-    memory: MemoryFile | None = None
-
-    def only(self, *names: str) -> Job:
-        """Return the same job with what some images need, to be sent with them.
-
-        Parameters
-        ----------
-        *names : str
-            The images' names.
-        """
+    def only(self, *names: str) -> BatchJob:
+        """Return the job with known labels of these images only, to be sent to a worker."""
         known = {name: self.plan.known[name] for name in names if name in self.plan.known}
         return replace(self, plan=replace(self.plan, known=known))
 
 
 class CancelledError(Exception):
-    """The batch was cancelled while this image was being done."""
+    """The batch was cancelled while an image was being segmented."""
 
 
 class OutputError(WildsegError):
-    """The output cannot be written: no failure of the image, and the end of the run."""
+    """The output cannot be written. Ends the batch; it is not a failure of the image."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """How whoever does images is told to stop, and asks whether files may be written.
+    """Cancellation of a batch, and permission to write the files of an image."""
 
-    Attributes
-    ----------
-    stop : threading.Event
-        Looked at between steps.
-    begin : callable, optional
-        Called with an image's name just before its files are written, over what is there;
-        raises `InputError` if they may not be.
-    """
-
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)  # looked at between steps
+    # Called with an image's name just before its files are written, over what is there; raises
+    # `InputError` if they may not be.
     begin: Callable[[str], None] | None = None
 
-    def until_done(self, steps: Steps[T]) -> T:
-        """Run steps to their end.
-
-        Parameters
-        ----------
-        steps : generator
-            Of `Progress`.
-
-        Raises
-        ------
-        CancelledError
-            If the batch is cancelled meanwhile.
-        """
+    def until_done(self, steps: Steps[_T]) -> _T:
+        """Run steps to their end; raise `CancelledError` if the batch is cancelled."""
         try:
             return drain(steps, lambda _: self.check())
         finally:
@@ -132,20 +88,7 @@ class Control:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[None]:
-        """Write an image's files inside of this.
-
-        Parameters
-        ----------
-        name : str
-            The image's name.
-
-        Raises
-        ------
-        InputError
-            If they may not be written.
-        OutputError
-            If they cannot be written.
-        """
+        """Wrap the writing of an image's files; errors become `OutputError`."""
         self.check()
         if self.begin is not None:
             self.begin(name)
@@ -155,19 +98,11 @@ class Control:
             raise OutputError(str(error)) from error
 
 
-def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
-    """Return a segmenter whose text rows are ready.
+def start_segmenter(job: BatchJob, model: CLIPModel | None = None) -> Segmenter:
+    """Return a segmenter with all texts of the batch encoded.
 
-    All texts of the batch are encoded together before the first image: what a text tower gives
-    depends in its last bits on what it encodes along with it, and results must not depend on
-    which image happens to be first.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    model : CLIPModel, optional
-        The model, if it is loaded already.
+    All texts are encoded in one call, since the last bits of a text vector depend on the other
+    texts of the call. Results so do not depend on the order of the images.
     """
     how = job.settings
     segmenter = new_segmenter(how, job.output.folder, job.cache_dir, model)
@@ -176,7 +111,7 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
     if model is None:
         from napari_wildseg.engine.relevance import get_method
 
-        # What does not fit fails here, not per image.
+        # A method or memory that does not fit the model fails here, not for each image.
         get_method(how.method, segmenter.model)
         if segmenter.memory is not None:
             segmenter.memory.check(segmenter.source)
@@ -186,7 +121,7 @@ def start_segmenter(job: Job, model: CLIPModel | None = None) -> Segmenter:
 
 
 def record_of(
-    job: Job,
+    job: BatchJob,
     item: WorkItem,
     size: tuple[int, int],
     counts: NDArray[np.int64],
@@ -197,24 +132,7 @@ def record_of(
 ) -> Record:
     """Return the record of an image whose files are written.
 
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    item : WorkItem
-        The image.
-    size : tuple of int
-        ``(H, W)``.
-    counts : ndarray
-        ``(256,)`` int64: pixels of each label.
-    classes : sequence of ClassInfo
-        What was looked for.
-    doubt : Uncertainty
-        How much the labels are to be doubted.
-    notices : tuple of str
-        Sentences for the annotator.
-    look : tuple of float
-        What kind of image it is, see `napari_wildseg.batch.likeness`.
+    `size`: ``(H, W)``; `counts`: ``(256,)`` int64: pixels of each label.
     """
     values = [info.id for info in classes]
     if counts[UNLABELLED]:
@@ -233,13 +151,7 @@ def record_of(
 
 
 def failure_of(error: Exception) -> str:
-    """Say in a sentence why an image failed.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    """
+    """Return a sentence that describes why an image failed."""
     if isinstance(error, WildsegError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
@@ -252,22 +164,10 @@ def failure_of(error: Exception) -> str:
 def choose_classes(
     segmenter: Segmenter | LargeSegmenter, plan: ClassPlan
 ) -> tuple[tuple[ClassInfo, ...], Uncertainty]:
-    """Return the classes that the model finds in the image it holds.
+    """Return the classes that the model finds in the current image.
 
-    Parameters
-    ----------
-    segmenter : Segmenter or LargeSegmenter
-        Holds the image.
-    plan : ClassPlan
-        What there is to choose from, and whether there may be none.
-
-    Returns
-    -------
-    classes : tuple of ClassInfo
-        What was found.
-    doubt : Uncertainty
-        How near the best of the others came to being found: what to rank an image by in which
-        none was.
+    With them comes an `Uncertainty` for images without any: the highest score of a class that was
+    not found.
     """
     names = [info.name for info in plan.classes]
     found = segmenter.suggest(names, top=MAX_CLASSES)
@@ -281,4 +181,4 @@ def choose_classes(
 
 
 NONE_FOUND = "None of the classes was found in the image."
-"""What is said of an image in which there may be none."""
+"""Notice of an image in which none of the classes was found."""

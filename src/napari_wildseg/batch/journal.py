@@ -1,7 +1,7 @@
-"""The journal of a batch: what is done, on disk before the next image counts as begun.
+"""The journal of a batch: a file on disk that records each finished image.
 
-One JSON object a line, only ever appended to, so that a process killed at any moment leaves at
-most one torn line at the end. An image's line is written after its files are in place.
+Each line is one JSON object, and lines are only appended. A killed process so leaves at most one
+incomplete line, the last. The line of an image is written after its files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from napari_wildseg.io.safety.file_names import stays_inside, usable_name
 from napari_wildseg.io.safety.locks import wait_for_lock
 
 FOLDER = BATCH_FOLDER
-"""Folder inside the output folder that holds the journal and the parts of shared files."""
+"""Folder in the output folder for the journal and for parts of shared files."""
 
 _NAME = "journal.jsonl"
 _FORMAT = "napari-wildseg batch"
@@ -30,24 +30,24 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one image."""
+    """The result of one image of a batch."""
 
-    name: str  # its name in the batch
+    name: str  # name of the image in the batch
     image: str  # path of the picture
-    failure: str = ""  # why it failed, a sentence; ``""`` if it is done
-    files: tuple[str, ...] = ()  # what was written for it, relative to the output folder
+    failure: str = ""  # why it failed, a sentence; ``""`` if it succeeded
+    files: tuple[str, ...] = ()  # files written, relative to the output folder
     size: tuple[int, int] = (0, 0)  # height and width, in pixels
-    # Pixels of each class it was segmented into, by id.
+    # Number of pixels of each class that it was segmented into, by id.
     classes: Mapping[int, int] = field(default_factory=dict)
-    # ``"score"`` in [0, 1], by which the report ranks, and what it is made of.
+    # ``"score"`` in [0, 1], by which the report ranks images, and its components.
     uncertainty: Mapping[str, float] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()  # sentences for the annotator
-    memory: str = ""  # short digest of the class memory it was done with; ``""`` for none
-    # What kind of image it is, see `napari_wildseg.batch.likeness`; empty where not known.
+    notices: tuple[str, ...] = ()  # messages for the annotator
+    memory: str = ""  # short digest of the class memory used; ``""`` for none
+    # Descriptor of the image, see `napari_wildseg.batch.likeness`; empty if unknown.
     look: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return an object for `from_json`."""
+        """Return the record as a JSON object."""
         if self.failure:
             return {"name": self.name, "image": self.image, "failure": self.failure}
         return {
@@ -87,26 +87,26 @@ class Record:
 
 
 def corrections_file(folder: Path, name: str) -> Path:
-    """Return where the corrections made in review are kept."""
+    """Return the file of the corrections made in review of an image."""
     return folder / FOLDER / "corrections" / f"{name}.png"
 
 
 def has_journal(folder: Path) -> bool:
-    """Whether a batch was ever started in a folder."""
+    """Whether a folder has the journal of a batch."""
     return (folder / FOLDER / _NAME).is_file()
 
 
 class Journal:
-    """The journal in an output folder, held by one process at a time.
+    """The journal in an output folder, locked by one process at a time.
 
     Attributes
     ----------
     header : dict or None
-        How the batch was started; None if it was not yet.
+        Settings of the batch; None before `start`.
     begun : set of str
-        Names of images whose files may be there, whole or not.
+        Names of images whose files may exist, complete or not.
     records : dict of str to Record
-        What became of the images, by name.
+        Records of finished images, by name.
     """
 
     def __init__(self, folder: Path, wait: float = 0.0, *, lock: bool = True) -> None:
@@ -133,9 +133,12 @@ class Journal:
             raise
 
     def start(self, header: dict[str, Any], *, anew: bool = False) -> None:
-        """Go on appending after a header, which replaces earlier ones."""
+        """Append a header, which replaces earlier ones, and open the journal for appending.
+
+        With ``anew``, all earlier lines are removed.
+        """
         told = {**header, "format": _FORMAT, "version": _VERSION}
-        self.header = {key: told[key] for key in sorted(told)}  # in one order, whoever resumes
+        self.header = {key: told[key] for key in sorted(told)}  # in a fixed order
         if anew:
             self.records.clear()
             self.begun.clear()
@@ -144,24 +147,24 @@ class Journal:
             if self._file is None:
                 self._file = self.path.open("ab")
             if self._file.tell():
-                self._file.write(b"\n")  # ends a torn line; blank lines are skipped
+                self._file.write(b"\n")  # ends an incomplete line; blank lines are skipped
         except OSError as error:
             raise WildsegError(f"{self.path} cannot be written: {reason(error)}.") from error
         self._append(self.header, sync=True)
 
     def begin(self, name: str) -> None:
-        """Note that files of an image may appear from now on."""
+        """Record that the files of an image are about to be written."""
         if name not in self.begun:
             self._append({"begin": name}, sync=False)
             self.begun.add(name)
 
     def add(self, record: Record) -> None:
-        """Note what became of an image; on disk when this returns."""
+        """Append the record of an image and flush it to disk."""
         self._append(record.to_json(), sync=True)
         self.records[record.name] = record
 
     def compact(self, names: list[str]) -> None:
-        """Rewrite it in the order of the work list, which no accident of timing has a part in."""
+        """Rewrite the journal in the order of the work list, so that its bytes are reproducible."""
         lines = [self.header or {}, *(self.records[name].to_json() for name in names)]
         data = b"".join(_line(line) for line in lines)
         if self._file is not None:
@@ -170,7 +173,7 @@ class Journal:
         atomic_write(self.path, data, overwrite=True)
 
     def close(self) -> None:
-        """Let other processes have it."""
+        """Close the files and release the lock."""
         for file in (self._file, self._lock):
             if file is not None:
                 file.close()
@@ -191,7 +194,7 @@ class Journal:
             ) from error
 
     def _check_there(self) -> None:
-        """Raise where the folder was deleted or replaced: what is written then is nowhere."""
+        """Raise `WildsegError` if the journal was deleted or replaced since it was opened."""
         assert self._file is not None
         try:
             there = os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
@@ -223,7 +226,7 @@ class Journal:
                 except InputError as error:
                     raise InputError(f"{self.path} cannot be used: {error}") from error
                 except (ValueError, KeyError, TypeError, AttributeError):
-                    continue  # torn by a crash: that image is done again
+                    continue  # incomplete after a crash: that image is segmented again
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""One large image of a batch: by windows and tiles, with bounded memory."""
+"""Segmentation of one large image of a batch, by windows and tiles, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wildseg.batch.job import NONE_FOUND, Control, Job, choose_classes, record_of
+from napari_wildseg.batch.job import NONE_FOUND, BatchJob, Control, choose_classes, record_of
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.uncertainty import CERTAIN
 from napari_wildseg.io.formats.label_tiles import labels_on_disk
-from napari_wildseg.io.image_files import WHOLE, whole_of
+from napari_wildseg.io.image_files import MAX_PIXELS_IN_MEMORY, read_whole
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.lazy import LazyPicture
 
@@ -26,57 +26,33 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeSegmenter
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
-NOT_FROM_MEMORY = "Images this large are segmented without the class memory."
-"""Said of each of them in a batch that has one."""
+_NOT_FROM_MEMORY = "Images this large are segmented without the class memory."
+"""Notice of a large image in a batch with a class memory."""
 
-_turn = threading.Lock()
-"""Held by the lane that does a large image: two at once would take twice the memory."""
+_lock = threading.Lock()
+"""Held by the lane that segments a large image; two at once would need twice the memory."""
 
 _POLL = 0.2
-"""Seconds after which a lane that waits for its turn looks whether the batch was cancelled."""
+"""Seconds between checks for cancellation while a lane waits for the lock."""
 
 
 def run_large(
-    job: Job, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
+    job: BatchJob, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
 ) -> Record:
-    """Do one large image.
+    """Segment one large image.
 
-    Labels of more than `WHOLE` pixels are written tile by tile, which OME-Zarr alone can take.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    item : WorkItem
-        The image.
-    picture : LazyPicture
-        Its pixels, one plane.
-    model : CLIPModel
-        The model.
-    control : Control
-        Stops it.
-
-    Returns
-    -------
-    Record
-        What became of it.
-
-    Raises
-    ------
-    InputError
-        If it cannot be done as the batch asks.
-    CancelledError, OutputError
-        As for `napari_wildseg.batch.one_image.run_image`.
+    Labels of more than `MAX_PIXELS_IN_MEMORY` pixels are written tile by tile, to OME-Zarr only.
     """
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
 
     how = job.settings
     height, width = picture.size
-    by_tiles = height * width > WHOLE
+    by_tiles = height * width > MAX_PIXELS_IN_MEMORY
     if by_tiles and not job.output.takes_tiles:
         raise InputError(
-            f"{width} x {height} pixels: labels of more than {WHOLE // 1_000_000} megapixels are "
-            "written as OME-Zarr. Use --format ome-zarr, or make the picture smaller."
+            f"{width} x {height} pixels: labels of more than {MAX_PIXELS_IN_MEMORY // 1_000_000} "
+            "megapixels are written as OME-Zarr. "
+            "Use --format ome-zarr, or make the picture smaller."
         )
     if how.refiner != "default":
         raise InputError(
@@ -86,7 +62,7 @@ def run_large(
         model, views=how.views, method=how.method, threshold=how.threshold, device=how.device
     )
     about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
-    with _my_turn(control):
+    with _one_at_a_time(control):
         doubt = CERTAIN
         notices: tuple[str, ...] = ()
         classes = job.plan.of(item.name)
@@ -111,24 +87,24 @@ def run_large(
             labels = LabelImage(values, classes, **about)
             if segmenter.result is not None:
                 labels = LabelImage.from_result(segmenter.result, **about)
-            rgb = whole_of(picture)
+            rgb = read_whole(picture)
             with control.writing(item.name):
                 job.output.write(item.name, rgb, labels, job.plan.classes)
         if segmenter.result is not None:
             doubt, notices = segmenter.uncertainty(), segmenter.result.notices
             if job.memory is not None:
-                notices = (*notices, NOT_FROM_MEMORY)
+                notices = (*notices, _NOT_FROM_MEMORY)
         return record_of(job, item, (height, width), counts, classes, doubt, notices)
 
 
 def _segment(
-    job: Job,
+    job: BatchJob,
     segmenter: LargeSegmenter,
     classes: tuple[ClassInfo, ...],
     out: Any,
     control: Control,
 ) -> NDArray[np.int64]:
-    """Write labels to an array of zeros; return how many pixels each has."""
+    """Write labels to an array of zeros; return the pixel count of each label, ``(256,)`` int64."""
     if not classes:
         counts = np.zeros(256, np.int64)
         counts[0] = out.shape[0] * out.shape[1]
@@ -138,10 +114,10 @@ def _segment(
 
 
 @contextmanager
-def _my_turn(control: Control) -> Iterator[None]:
-    while not _turn.acquire(timeout=_POLL):
+def _one_at_a_time(control: Control) -> Iterator[None]:
+    while not _lock.acquire(timeout=_POLL):
         control.check()
     try:
         yield
     finally:
-        _turn.release()
+        _lock.release()

@@ -1,4 +1,4 @@
-"""Which images of a set look alike, so that those reviewed first show all kinds of it."""
+"""Grouping of images by appearance, so that the first images of a review show all groups."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from napari_wildseg.batch.journal import Record
 
-KINDS = 6
-"""Images of so many different looks are proposed first."""
+REVIEW_GROUPS = 6
+"""Number of groups; one image of each group is reviewed first."""
 
 _SIDE = 256
 _ROUNDS = 20
 
 
 def look_of_image(rgb: NDArray[np.uint8]) -> tuple[float, ...]:
-    """Describe the colours and the texture of an image.
+    """Return a descriptor of the colours and the texture of an image.
 
     Parameters
     ----------
@@ -28,8 +28,9 @@ def look_of_image(rgb: NDArray[np.uint8]) -> tuple[float, ...]:
     Returns
     -------
     tuple of float
-        Mean and spread of each channel of CIE Lab, then the spread of the lightness between
-        scales of 1, 2, 4, 8 and 16 pixels, of the image with about 256 pixels on its longer side.
+        Mean and standard deviation of each CIE Lab channel, then the standard deviation of the
+        lightness in four bands between blurs of 0, 1, 2, 4 and 8 pixels. Computed on the image
+        subsampled to about 256 pixels on its longer side.
     """
     from scipy import ndimage
     from skimage.color import rgb2lab
@@ -43,26 +44,26 @@ def look_of_image(rgb: NDArray[np.uint8]) -> tuple[float, ...]:
 
 
 def review_order(records: Sequence[Record], reviewed: set[str]) -> tuple[Record, ...]:
-    """Return the order of review: images of different looks first, then the most uncertain.
+    """Return the order of review: one image of each group first, then the most uncertain.
 
     Parameters
     ----------
     records : sequence of Record
-        The most uncertain first.
+        In order of decreasing uncertainty.
     reviewed : set of str
-        Names of images that were reviewed; a look that one of them has is not proposed again.
+        Names of reviewed images; their groups are not proposed again.
 
     Notes
     -----
-    The looks are divided into `KINDS` kinds by k-means, begun with the most uncertain image and
-    those farthest from all before. Of each kind the most uncertain image comes first, kinds of
-    many images before those of few.
+    Descriptors are clustered by k-means into `REVIEW_GROUPS` groups. The initial centres are the
+    most uncertain image and then, repeatedly, the image farthest from all centres. The most
+    uncertain image of each group comes first, larger groups before smaller ones.
     """
     known = [record for record in records if record.look]
-    if len(known) <= KINDS or len(reviewed) >= KINDS:
+    if len(known) <= REVIEW_GROUPS or len(reviewed) >= REVIEW_GROUPS:
         return tuple(records)
     looks = np.array([record.look for record in known])
-    kinds = _kinds((looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-6))
+    kinds = _cluster((looks - looks.mean(0)) / np.maximum(looks.std(0), 1e-6))
     seen = {kind for record, kind in zip(known, kinds, strict=True) if record.name in reviewed}
     first: dict[int, Record] = {}
     for record, kind in zip(known, kinds, strict=True):
@@ -74,10 +75,10 @@ def review_order(records: Sequence[Record], reviewed: set[str]) -> tuple[Record,
     return (*chosen, *(record for record in records if record.name not in names))
 
 
-def _kinds(looks: NDArray[np.float64]) -> list[int]:
-    """Divide rows into at most `KINDS` groups."""
+def _cluster(looks: NDArray[np.float64]) -> list[int]:
+    """Cluster descriptors, ``(N, D)``, by k-means; return the group of each."""
     centres = looks[:1]
-    for _ in range(KINDS - 1):
+    for _ in range(REVIEW_GROUPS - 1):
         far = np.linalg.norm(looks[:, None] - centres, axis=2).min(1)
         centres = np.concatenate([centres, looks[far.argmax()][None]])
     nearest = np.zeros(len(looks), int)

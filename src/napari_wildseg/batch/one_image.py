@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from napari_wildseg.batch.job import (
     NONE_FOUND,
+    BatchJob,
     CancelledError,
     Control,
-    Job,
     OutputError,
     choose_classes,
     failure_of,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
 
-def run_image(job: Job, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:
+def run_image(job: BatchJob, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:
     """Do one image; whatever is wrong with it ends up in the record.
 
     Parameters
@@ -65,7 +65,7 @@ def run_image(job: Job, item: WorkItem, segmenter: Segmenter, control: Control) 
 
 
 def _run(
-    job: Job, item: WorkItem, pixels: NDArray[Any], segmenter: Segmenter, control: Control
+    job: BatchJob, item: WorkItem, pixels: NDArray[Any], segmenter: Segmenter, control: Control
 ) -> Record:
     classes = job.plan.of(item.name)
     rgb = as_rgb(pixels)

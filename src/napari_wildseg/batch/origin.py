@@ -1,4 +1,4 @@
-"""What made the images of a batch: a resumed one shall not mix labels of two kinds unseen."""
+"""Program versions and weights that made a batch; a resumed batch refuses to mix them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from napari_wildseg.engine.errors import InputError
 
 @dataclass(frozen=True)
 class Origin:
-    """A version of the program and the weights it used."""
+    """A program version and the weights it used."""
 
     program: str  # version of napari-wildseg
     weights: str  # fingerprint of the model (`CLIPModel.fingerprint`)
 
     def to_json(self) -> dict[str, str]:
-        """Return an object for `origins_of`."""
+        """Return the origin as a JSON object."""
         return asdict(self)
 
 
 def this_program() -> str:
-    """Return the version of napari-wildseg that runs."""
+    """Return the running version of napari-wildseg."""
     import napari_wildseg
 
     return napari_wildseg.__version__
 
 
 def origins_of(header: Mapping[str, Any]) -> tuple[Origin, ...]:
-    """Read what a journal's header says of the runs that did its images."""
+    """Read the origins from the header of a journal or a report."""
     entries = header.get("made_by")
     return tuple(
         Origin(str(entry.get("program")), str(entry.get("weights")))
@@ -42,7 +42,7 @@ def origins_of(header: Mapping[str, Any]) -> tuple[Origin, ...]:
 def with_origin(
     before: Sequence[Origin], origin: Origin, folder: Path, *, mix: bool
 ) -> tuple[Origin, ...]:
-    """Return the origins of a batch that is gone on with, this run's among them."""
+    """Add this run's origin to those of a resumed batch; raise `InputError` unless ``mix``."""
     if not before or origin in before:
         return tuple(before) or (origin,)
     if mix:

@@ -1,4 +1,4 @@
-"""What became of a batch, and which images to look at first."""
+"""The report of a batch: records of all images, ranked by uncertainty."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json, dump_json
 from napari_wildseg.io.safety.file_names import stays_inside
 
-NAME = "report.json"
-TABLE = "report.csv"
+REPORT_NAME = "report.json"
+_TABLE_NAME = "report.csv"
 _FORMAT = "napari-wildseg batch report"
 _VERSION = 1
 
@@ -32,17 +32,17 @@ class Report:
     Attributes
     ----------
     records : tuple of Record
-        One an image, in the order of the work list.
+        One per image, in the order of the work list.
     classes : tuple of ClassInfo
-        Of the whole set.
+        Classes of the whole set.
     format : str
         Output format.
     settings : dict
-        How the images were segmented.
+        Settings of the segmentation.
     files : tuple of str
         Files that all images share, relative to the output folder.
     made_by : tuple of Origin
-        Versions and weights that did the images; one, unless they were mixed on purpose.
+        Program versions and weights used; one, unless mixing was allowed.
     """
 
     records: tuple[Record, ...]
@@ -59,12 +59,12 @@ class Report:
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """Records of the images that have none."""
+        """Records of the images that failed."""
         return tuple(record for record in self.records if record.failure)
 
     @property
     def review(self) -> tuple[Record, ...]:
-        """Records in the order in which they are worth looking at, the most uncertain first."""
+        """Records in order of decreasing uncertainty."""
         return tuple(sorted(self.done, key=lambda r: (-r.uncertainty.get("score", 0.0), r.name)))
 
     def write(self, folder: Path) -> None:
@@ -88,10 +88,10 @@ class Report:
             "failed": [record.to_json() for record in self.failed],
             "review": [{"rank": rank[r.name], **r.to_json()} for r in self.review],
         }
-        atomic_write(folder / NAME, dump_json(content), overwrite=True)
-        # Names that are no UTF-8 have their odd bytes as escapes.
+        atomic_write(folder / REPORT_NAME, dump_json(content), overwrite=True)
+        # Bytes of names that are not UTF-8 are escaped.
         table = self._table(rank).encode("utf-8", "backslashreplace")
-        atomic_write(folder / TABLE, table, overwrite=True)
+        atomic_write(folder / _TABLE_NAME, table, overwrite=True)
 
     def _table(self, rank: Mapping[str, int]) -> str:
         parts = list(dict.fromkeys(key for r in self.done for key in r.uncertainty))
@@ -130,10 +130,10 @@ def read_report(folder: str | Path) -> Report:
     Raises
     ------
     InputError
-        If there is none, or it is no such report.
+        If there is no report, or the file is not a report of a batch.
     """
     path = checked_path(folder, "folder")
-    path = path / NAME if path.is_dir() else path
+    path = path / REPORT_NAME if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"There is no {path}: choose the output folder of a finished batch.")
     content = read_json(path)

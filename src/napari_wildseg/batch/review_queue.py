@@ -1,4 +1,4 @@
-"""Review of a finished batch: the most uncertain images first, corrections kept and exported."""
+"""Review of a finished batch: images in order, corrected labels written to the data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_wildseg.batch.journal import FOLDER, Journal, Record, corrections_file
 from napari_wildseg.batch.likeness import review_order
 from napari_wildseg.batch.outputs import open_output
-from napari_wildseg.batch.report import NAME, Report, read_report
+from napari_wildseg.batch.report import REPORT_NAME, Report, read_report
 from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.corrections import keep_corrections
@@ -24,7 +24,7 @@ from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.corrections_file import read_corrections, write_corrections
 from napari_wildseg.io.datasets import merge_classes
-from napari_wildseg.io.image_files import open_image, whole_of
+from napari_wildseg.io.image_files import open_image, read_whole
 from napari_wildseg.io.label_image import (
     LabelImage,
     classes_from_json,
@@ -36,7 +36,7 @@ from napari_wildseg.io.lazy import LazyPicture
 _STATE = f"{FOLDER}/review.json"
 
 _WAIT = 5.0
-"""Seconds to wait for another window that writes; an image takes less than one."""
+"""Seconds to wait for another process that writes; an image takes less than one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +46,13 @@ class ReviewItem:
     Attributes
     ----------
     record : Record
-        What the batch made of it.
+        Its record.
     rgb : ndarray
         ``(H, W, 3)`` uint8.
     labels : LabelImage
-        Its labels in the data set, with the corrections made so far.
+        Its labels in the data set, with corrections.
     version : str
-        Digest of those corrections in their file, or ``""``.
+        Digest of the file of corrections; ``""`` if there is none.
     """
 
     record: Record
@@ -62,7 +62,7 @@ class ReviewItem:
 
 
 class ReviewQueue:
-    """The images of a finished batch: of different looks first, then the most uncertain first.
+    """The images of a finished batch in order of review; see `likeness.review_order`.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class ReviewQueue:
     report : Report
         Its report.
     records : tuple of Record
-        The images in the order of review. It stays the same while images are corrected.
+        The images in order of review. The order does not change during a review.
     reviewed : set of str
-        Names of the images that were looked at.
+        Names of the reviewed images.
 
     Raises
     ------
@@ -97,11 +97,11 @@ class ReviewQueue:
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
-        """All classes of the data set, as far as this queue knows; `open` and `save` look anew."""
+        """Classes of the data set; `open` and `save` read them from the journal again."""
         return self.report.classes
 
     def first_left(self) -> int:
-        """Return the place of the first image that was not looked at; 0 if all were."""
+        """Return the index of the first image that was not reviewed; 0 if all were."""
         left = (i for i, record in enumerate(self.records) if record.name not in self.reviewed)
         return next(left, 0)
 
@@ -111,18 +111,18 @@ class ReviewQueue:
         Parameters
         ----------
         place : int
-            From 0, the most uncertain.
+            Index in `records`.
 
         Raises
         ------
         InputError
-            If the picture or its labels are gone or damaged.
+            If the picture or its labels are missing or damaged.
         """
         record = self.records[place]
         found = open_image(record.image)
         if isinstance(found, LazyPicture):
             with found:
-                rgb = whole_of(found)
+                rgb = read_whole(found)
         else:
             rgb = as_rgb(found)
         if rgb.shape[:2] != tuple(record.size):
@@ -138,24 +138,24 @@ class ReviewQueue:
         return ReviewItem(record, rgb, labels, version)
 
     def save(self, item: ReviewItem, labels: LabelImage) -> None:
-        """Write corrected labels into the data set, and keep the corrections beside it.
+        """Write corrected labels to the data set, and the corrections to the batch's own folder.
 
-        Nothing is written while a batch, or another window, writes to the folder.
+        Nothing is written while a batch or another window writes to the folder.
 
         Parameters
         ----------
         item : ReviewItem
             The image.
         labels : LabelImage
-            Its labels now. Classes are matched to the set's by name; new ones are added to it.
+            Its corrected labels. Classes are matched by name; new ones are added to the set.
 
         Raises
         ------
         InputError
-            If a batch is writing to the folder, or the image was corrected elsewhere since it was
-            opened.
+            If a batch is writing to the folder, or the image was corrected in another window
+            since it was opened.
         WildsegError
-            If a file cannot be written; what was there before is then still whole.
+            If a file cannot be written; the old files are then unchanged.
         """
         with self._journal() as journal:
             self._save(item, labels, journal)
@@ -168,7 +168,7 @@ class ReviewQueue:
                 f"{name} was corrected in another window meanwhile: export these labels to a "
                 "file if you want to keep them, and open the batch again."
             )
-        self.mark(name)  # first, so that nothing redoes the image once its labels are written
+        self.mark(name)  # first, so that an update never replaces the corrected labels
         corrections = labels.corrections
         classes, values = merge_classes(self.classes, labels)
         own = {info.name for info in labels.classes}
@@ -179,7 +179,7 @@ class ReviewQueue:
             corrections=None if corrections is None else _renumbered(corrections, labels, classes),
             image=name,
         )
-        # The classes first: no value is ever in a file without a name.
+        # Classes are written first, so that every value in a file has a name.
         journal.start({**(journal.header or {}), "classes": classes_to_json(classes)})
         self.report = replace(self.report, classes=classes)
         if mapped.corrections is not None:
@@ -192,7 +192,7 @@ class ReviewQueue:
         self._take(journal)
 
     def publish(self) -> None:
-        """Write the files that images share, and the report, with what was corrected."""
+        """Write the shared files and the report again, after corrections."""
         with self._journal() as journal:
             order = {name: place for place, name in enumerate(journal.records)}
             done = sorted(self.report.done, key=lambda record: order.get(record.name, len(order)))
@@ -201,21 +201,21 @@ class ReviewQueue:
             self.report.write(self.folder)
 
     def mark(self, name: str) -> None:
-        """Note that an image was looked at.
+        """Record that an image was reviewed.
 
         Parameters
         ----------
         name : str
             The image's name.
         """
-        self.reviewed |= {name, *reviewed_in(self.folder)}  # other windows mark too
+        self.reviewed |= {name, *reviewed_in(self.folder)}  # other windows also record reviews
         state = {"reviewed": sorted(self.reviewed)}
         atomic_write(self.folder / _STATE, dump_json(state), overwrite=True)
 
     @contextmanager
     def _journal(self) -> Iterator[Journal]:
-        """Hold the batch's journal, and take from it what other windows changed."""
-        if not (self.folder / NAME).is_file():
+        """Lock the journal of the batch and read changes of other windows from it."""
+        if not (self.folder / REPORT_NAME).is_file():
             raise InputError(f"The batch in {self.folder} is gone: nothing was written.")
         with closing(Journal(self.folder, wait=_WAIT)) as journal:
             if journal.header is None:  # a folder that was copied without its hidden files
@@ -239,7 +239,7 @@ class ReviewQueue:
         self.records = tuple(latest.get(r.name, r) for r in self.records)
 
     def _corrected(self, labels: LabelImage, corrections: NDArray[np.int16]) -> LabelImage:
-        """Join labels and corrections, which a killed process may have written alone."""
+        """Apply corrections to labels; a killed process may have written only one of them."""
         values = keep_corrections(labels.labels.copy(), corrections)
         there = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
         own = {info.id: info for info in labels.classes}
@@ -251,13 +251,7 @@ class ReviewQueue:
 
 
 def reviewed_in(folder: Path) -> set[str]:
-    """Return the names of images of a batch that were reviewed.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    """
+    """Return the names of images of a batch that were reviewed."""
     try:
         state = json.loads((folder / _STATE).read_text("utf-8"))
         return {str(name) for name in state["reviewed"]}
@@ -266,18 +260,12 @@ def reviewed_in(folder: Path) -> set[str]:
 
 
 def forget_reviews(folder: Path) -> None:
-    """Note that no image was reviewed, since all are made anew.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    """
+    """Delete the record of reviews, when all images are segmented again."""
     (folder / _STATE).unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:
-    """Tell a version of a file from others; ``""`` where there is none."""
+    """Return the SHA-256 digest of a file; ``""`` if it is missing."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -287,7 +275,7 @@ def _digest(path: Path) -> str:
 def _renumbered(
     corrections: NDArray[np.int16], labels: LabelImage, classes: tuple[ClassInfo, ...]
 ) -> NDArray[np.int16]:
-    """Give corrections the ids of the set."""
+    """Map the values of corrections to the class ids of the set."""
     ids = {info.name: info.id for info in classes}
     table = np.arange(-1, 256, dtype=np.int16)
     for info in labels.classes:

@@ -1,4 +1,4 @@
-"""A whole batch: what is left to do, done, written down, reported."""
+"""Running of a batch: find the images left, segment them, keep the journal, write the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wildseg.batch.batch_settings import BatchSettings
-from napari_wildseg.batch.job import STARTED, Job, Loaded
+from napari_wildseg.batch.job import STARTED, BatchJob, ModelLoaded
 from napari_wildseg.batch.journal import Journal, Record, has_journal
 from napari_wildseg.batch.memory_in_use import keep_memory, memory_to_resume, updated_memory_steps
 from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
@@ -24,7 +24,7 @@ from napari_wildseg.batch.workers.local import default_workers, run_local
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.io.atomic import refuse_existing, remove_left_over
+from napari_wildseg.io.atomic import refuse_existing, remove_leftovers
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 from napari_wildseg.io.safety.owners import check_owner
 
@@ -36,47 +36,47 @@ _ADVICE = "resume with what it was started with, or choose another --out."
 
 @dataclass(frozen=True)
 class Batch:
-    """What to do with which images.
+    """The images, labels, output and settings of a batch.
 
     Attributes
     ----------
     source : str
         Folder, pattern or list, see `napari_wildseg.batch.list_images`.
     labels : str
-        ``"auto"``, a file of known labels, or class names, see `plan_classes`.
+        ``"auto"``, a file of labels, or class names, see `plan_classes`.
     folder : Path
         The output folder.
     format : str
         Output format: png, voc, coco, tiff, ome-zarr, npz or yolo.
     vocabulary : str
-        Where automatic labels are chosen from.
+        Vocabulary for automatic labels.
     if_present : bool
         Segment each image into those of the class names that the model finds in it.
     settings : BatchSettings
-        How images are segmented.
+        Settings of the segmentation.
     corrected : Path or None
-        Folder with labels that an annotator made for some of the images; they are kept, and
-        carried along stacks. See `napari_wildseg.batch.plan.corrected.find_corrected`.
+        Folder with corrected labels for some of the images. They are kept, and propagated along
+        stacks. See `napari_wildseg.batch.plan.corrected.find_corrected`.
     resume : bool
-        Go on with a batch that was started in the folder; start it if none was.
+        Resume the batch in the folder; start a new one if there is none.
     overwrite : bool
-        Start anew where a batch or files of it are.
+        Replace an existing batch and its files.
     mix_versions : bool
-        Go on although another version of the program, or other weights, did the images before.
+        Resume even if another program version or other weights were used before.
     workers : int or None
-        Images done at once on this machine; None for one a core.
+        Images segmented in parallel on this machine; None for one per core.
     scheduler : str or None
-        Address of a Dask scheduler, or ``"local"`` or ``"local:N"`` for processes of this
-        machine; None for threads of this process.
+        Address of a Dask scheduler, or ``"local"`` or ``"local:N"`` for processes on this
+        machine; None for threads in this process.
     cache_dir : Path or None
-        Keep encodings in this folder, so that the same images in another batch, with other
-        classes or another threshold, need no network. Workers of a scheduler use it too.
+        Folder for encodings. Another batch of the same images, with other classes or another
+        threshold, then needs no encoding. Workers of a scheduler use it as well.
     memory : Path or None
-        A class memory, a file that `napari_wildseg.ClassMemory.save` wrote.
+        File of a class memory, see `napari_wildseg.ClassMemory.save`.
     update : bool
-        Redo the images of a finished batch that were not reviewed, with a memory of those that
-        were, beside what ``memory`` holds. Images, classes, settings and format are those of the
-        batch: ``source``, ``labels``, ``format`` and ``settings`` are not looked at.
+        Segment the images of a finished batch that were not reviewed again, with a class memory
+        of the reviewed ones added to ``memory``. Images, classes, settings and format are read
+        from the batch; ``source``, ``labels``, ``format`` and ``settings`` are ignored.
     """
 
     source: str
@@ -99,18 +99,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchProgress(Progress):
-    """How far a batch is; ``done`` and ``total`` are images.
+    """Progress of a batch; ``done`` and ``total`` count images.
 
     Attributes
     ----------
     failed : int
-        Images of those done that failed.
+        Number of failed images among those done.
     record : Record or None
-        The image just finished.
+        Record of the image just finished.
     resumed : int
-        Images that an earlier run had done.
+        Number of images done in an earlier run.
     started : bool
-        Whether the model is loaded and the first image begun.
+        Whether the model is loaded.
     """
 
     failed: int = 0
@@ -122,13 +122,13 @@ class BatchProgress(Progress):
 def batch_steps(batch: Batch) -> Steps[Report]:
     """Run a batch, as a generator of `BatchProgress`.
 
-    Closing the generator stops it within a step of an image; ``resume`` goes on from there, as
-    it does after a crash.
+    Closing the generator stops the batch within a step of an image. ``resume`` continues from
+    there, as after a crash.
 
     Parameters
     ----------
     batch : Batch
-        What to do.
+        The batch.
 
     Returns
     -------
@@ -138,20 +138,20 @@ def batch_steps(batch: Batch) -> Steps[Report]:
     Raises
     ------
     InputError
-        If the batch cannot be started as described; nothing is written then.
+        If the batch cannot be started; nothing is written then.
     WildsegError
-        If the model cannot be loaded or the output cannot be written. Images that fail raise
-        nothing: they are in the report.
+        If the model cannot be loaded or the output cannot be written. A failed image raises
+        nothing; its failure is in the report.
     """
     given = None if batch.memory is None else _load_memory(batch.memory)
     listed = None
     if batch.update:
-        batch, listed = _as_it_was(batch)
+        batch, listed = _from_journal(batch)
     output = open_output(batch.format, batch.folder)
-    # Looked at before a folder is made.
+    # Checked before a folder is created.
     if batch.cache_dir is not None:
         check_cache_folder(batch.cache_dir)
-    items, _ = listed or _what_to_do(batch)
+    items, _ = listed or _items_and_plan(batch)
     corrected = _corrected(batch, items)
     if not has_journal(batch.folder):
         _refuse_foreign(output, items, batch)
@@ -163,7 +163,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
     with closing(Journal(batch.folder)) as journal:
         anew = journal.header is None or not batch.resume
         names = {} if anew else {r.image: name for name, r in journal.records.items()}
-        items, plan = listed or _what_to_do(batch, names)
+        items, plan = listed or _items_and_plan(batch, names)
         cache = None if batch.cache_dir is None else str(batch.cache_dir.absolute())
         header: dict[str, Any] = {
             "output": batch.format,
@@ -186,20 +186,20 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
             if batch.update:
                 steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
-                memory = yield from _told(steps, len(items))
+                memory = yield from _as_batch_progress(steps, len(items))
             else:
                 memory = memory_to_resume(batch.folder, journal.header, given)
         learned = keep_memory(batch.folder, memory)
         if learned is not None:
             header["memory"] = learned.digest
         journal.start(header, anew=anew)
-        job = Job(batch.settings, plan, output, cache, learned)
+        job = BatchJob(batch.settings, plan, output, cache, learned)
         yield from _images(batch, job, items, corrected, journal)
         return _finish(job, batch, items, journal)
 
 
-def _told(steps: Steps[ClassMemory], total: int) -> Steps[ClassMemory]:
-    """Pass on what is done before the first image."""
+def _as_batch_progress(steps: Steps[ClassMemory], total: int) -> Steps[ClassMemory]:
+    """Yield the steps before the first image as `BatchProgress`."""
     try:
         while True:
             try:
@@ -217,15 +217,15 @@ def _load_memory(path: Path) -> ClassMemory:
     return ClassMemory.load(path)
 
 
-def _what_to_do(
+def _items_and_plan(
     batch: Batch, names: Mapping[str, str] | None = None
 ) -> tuple[tuple[WorkItem, ...], ClassPlan]:
     items = list_images(batch.source, names)
     return items, _plan(batch, items)
 
 
-def _as_it_was(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], ClassPlan]]:
-    """Take images, classes, settings and format of an update from the journal."""
+def _from_journal(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], ClassPlan]]:
+    """Read images, classes, settings and format of an update from the journal."""
     if not has_journal(batch.folder):
         raise InputError(f"There is no batch in {batch.folder} to update: run it first.")
     with closing(Journal(batch.folder)) as journal:
@@ -267,12 +267,12 @@ def _corrected(batch: Batch, items: Sequence[WorkItem]) -> dict[str, Corrected]:
 
 def _images(
     batch: Batch,
-    job: Job,
+    job: BatchJob,
     items: Sequence[WorkItem],
     corrected: Mapping[str, Corrected],
     journal: Journal,
 ) -> Steps[None]:
-    """Do what is left to do; on return every image has a record."""
+    """Segment the images that are left; afterwards every image has a record."""
     kept = reviewed_in(batch.folder)
     todo = [item for item in items if not _is_done(journal, item, job, kept)]
     resumed = len(items) - len(todo)
@@ -289,7 +289,7 @@ def _images(
     started = False
     try:
         for found in records:
-            if isinstance(found, Loaded):
+            if isinstance(found, ModelLoaded):
                 origin = Origin(this_program(), found.weights)
                 origins = with_origin(before, origin, batch.folder, mix=batch.mix_versions)
                 journal.start({**journal.header, "made_by": [o.to_json() for o in origins]})
@@ -310,13 +310,13 @@ def _images(
 
 
 def _records(
-    batch: Batch, job: Job, todo: Sequence[Unit], journal: Journal
-) -> Generator[Record | Loaded | str | None, None, None]:
+    batch: Batch, job: BatchJob, todo: Sequence[Unit], journal: Journal
+) -> Generator[Record | ModelLoaded | str | None, None, None]:
     assert journal.header is not None
     overwrite = journal.header["overwrite"]
 
     def begin(name: str) -> None:
-        """Note that files may appear; what a killed run left is replaced, nothing else is."""
+        """Record that files are written; only files of a killed run are replaced."""
         if name not in journal.begun and not overwrite:
             refuse_existing(
                 [job.output.folder / f for f in job.output.files(name)], overwrite=False
@@ -332,10 +332,10 @@ def _records(
         yield from run_local(job, todo, workers=workers, begin=begin)
 
 
-def _is_done(journal: Journal, item: WorkItem, job: Job, reviewed: set[str]) -> bool:
-    """Whether an image has its files, made with this memory or reviewed.
+def _is_done(journal: Journal, item: WorkItem, job: BatchJob, reviewed: set[str]) -> bool:
+    """Whether an image has its files, and was segmented with this memory or reviewed.
 
-    One that failed is tried again, its file may be mended.
+    A failed image counts as not done.
     """
     record = journal.records.get(item.name)
     if record is None or record.failure or record.image != item.path:
@@ -346,7 +346,7 @@ def _is_done(journal: Journal, item: WorkItem, job: Job, reviewed: set[str]) -> 
     return all((job.output.folder / file).exists() for file in record.files)
 
 
-def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
+def _finish(job: BatchJob, batch: Batch, items: Sequence[WorkItem], journal: Journal) -> Report:
     records = tuple(journal.records[item.name] for item in items)
     done = [record for record in records if not record.failure]
     gone = [file for record in done for file in record.files if not (batch.folder / file).exists()]
@@ -368,13 +368,13 @@ def _finish(job: Job, batch: Batch, items: Sequence[WorkItem], journal: Journal)
     report.write(batch.folder)
     written = [*files, *(file for record in done for file in record.files)]
     for place in {batch.folder, journal.path.parent, *((batch.folder / f).parent for f in written)}:
-        remove_left_over(place)
+        remove_leftovers(place)
     journal.compact([item.name for item in items])
     return report
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
-    """Refuse to go on in another way: half a data set would be of one kind, half of another."""
+    """Raise `InputError` if a batch is resumed with other settings than it was started with."""
     for key, word in (("output", "--format"), ("mode", "kind of --labels")):
         if old.get(key) != new[key]:
             raise InputError(
@@ -389,7 +389,7 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
 
 
 def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPlan:
-    """Return the plan with classes that a review added; ids that are in files keep their names."""
+    """Return the plan with classes that a review added; raise `InputError` if classes differ."""
     known = classes_from_json(old.get("classes"), "journal.jsonl")
     shared = min(len(known), len(plan.classes))
     if known[:shared] != plan.classes[:shared]:
@@ -402,7 +402,7 @@ def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPl
 
 
 def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
-    """Refuse, before any work, to write over inputs, or over files that are there."""
+    """Raise `InputError` before any work if an input or an existing file would be replaced."""
     folder = output.folder
     pictures = {Path(item.path).resolve() for item in items}
     others = {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}

@@ -33,7 +33,7 @@ def segment_large(
     from napari_wildseg.io import LabelImage, write_labels
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.formats.label_tiles import labels_on_disk
-    from napari_wildseg.io.image_files import WHOLE
+    from napari_wildseg.io.image_files import MAX_PIXELS_IN_MEMORY
 
     if args.refiner != "default":
         raise InputError(
@@ -43,7 +43,9 @@ def segment_large(
     if args.corrections is not None:
         raise InputError("--corrections is for stacks here; large images are corrected in napari.")
     image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
-    as_png = not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= WHOLE
+    as_png = (
+        not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= MAX_PIXELS_IN_MEMORY
+    )
     paths = result_files.result_paths(args.out, stem) if as_png else large_paths(args.out, stem)
     result_files.refuse(paths, [args.image, args.labels], overwrite=args.overwrite)
     segmenter = LargeSegmenter(

@@ -1,1 +1,1 @@
-"""The engine: from an image and class names to masks, without napari or Qt."""
+"""The engine: segmentation of images by class names, without napari or Qt."""

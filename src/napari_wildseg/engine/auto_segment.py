@@ -1,4 +1,4 @@
-"""Fully automatic: the names are suggested, the image is segmented into those that are there."""
+"""Automatic segmentation: suggest class names, segment, and drop the classes without pixels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
     from napari_wildseg.engine.segmenter import Segmenter
 
-_ROUNDS = 3
-_LEAST_SHARE = 0.01
+_MAX_ROUNDS = 3
+_MIN_SHARE = 0.01
 
 
 def automatic_classes(
     segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = CUT
 ) -> tuple[ClassInfo, ...]:
-    """Choose the classes of the segmenter's image."""
+    """Suggest names for the segmenter's image and keep those that score at least ``cut``."""
     checked_threshold(cut, "cut")
     found = segmenter.suggest(vocabulary, top=MAX_CLASSES)
     names = [name for name, score in found if score >= cut] or [found[0][0]]
@@ -38,11 +38,11 @@ def segment_auto_steps(
     threshold: float | None = None,
     refine: bool = True,
 ) -> Steps[Result]:
-    """Segment the segmenter's image into what it suggests; see `Segmenter.segment_auto`."""
+    """Segment the image into its suggested classes; see `Segmenter.segment_auto`."""
     yield Progress(0, 3, "Looking for names")
     classes = automatic_classes(segmenter, vocabulary, cut)
     dropped: list[str] = []
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=refine)
         there = set(np.unique(result.labels).tolist())
         kept = tuple(info.name for info in classes if info.id in there)
@@ -59,7 +59,7 @@ def segment_auto_steps(
 
 
 def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]:
-    """Find the classes of a segmenter's memory in the image it holds."""
+    """Segment with the memory's classes and return those found, with their mean relevance."""
     memory = segmenter.memory
     if memory is None or not len(memory):
         return []
@@ -68,6 +68,6 @@ def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]
     found = []
     for place, info in enumerate(result.classes):
         pixels = result.labels == info.id
-        if pixels.mean() >= _LEAST_SHARE and result.settings["memory"].get(info.name):
+        if pixels.mean() >= _MIN_SHARE and result.settings["memory"].get(info.name):
             found.append((info.name, float(result.relevance[place][pixels].mean())))
     return sorted(found, key=lambda one: (-one[1], one[0]))

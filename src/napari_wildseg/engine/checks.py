@@ -1,4 +1,4 @@
-"""Arguments of another type than a function takes, refused in a sentence."""
+"""Type checks of arguments, with error messages for the annotator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_wildseg.engine.errors import InputError
 
 
 def require(value: object, kind: type | tuple[type, ...], name: str, wanted: str) -> None:
-    """Raise `InputError` unless a value is of a type."""
+    """Raise `InputError` unless a value is of the given type."""
     if not isinstance(value, kind):
         shown = " ".join(repr(value).split())
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
@@ -18,6 +18,6 @@ def require(value: object, kind: type | tuple[type, ...], name: str, wanted: str
 
 
 def checked_path(value: Any, name: str = "path") -> Path:
-    """Return a path, or say that it is none."""
+    """Return the value as a `Path`; raise `InputError` if it is no path."""
     require(value, (str, os.PathLike), name, "a path")
     return Path(value)

@@ -1,4 +1,4 @@
-"""Class names as annotators type them: names, prompts, ids and colours."""
+"""Parsing of class names: names, prompts, ids and colours."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class ClassInfo:
     Attributes
     ----------
     id : int
-        Its label value, 1 to 254.
+        Label value, 1 to 254.
     name : str
-        What the annotator calls it.
+        Name shown to the annotator.
     prompts : tuple of str
-        What the model is asked for; the class is the mean of them.
+        Texts that the model encodes; the class vector is their mean.
     colour : tuple of int
         Red, green, blue, 0 to 255.
     """
@@ -45,27 +45,27 @@ def class_colour(class_id: int) -> tuple[int, int, int]:
 
 
 def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, ...]:
-    """Read class names: ``"cat, cup of coffee=cup|mug"`` or one entry a class.
+    """Parse class names: ``"cat, cup of coffee=cup|mug"``, or one entry per class.
 
     Parameters
     ----------
     labels : str or iterable of str or ClassInfo
-        A string is split at commas and line ends; double quotes around a name or a prompt keep
-        a comma inside it, and a quote within them is doubled. Each entry is ``name`` or
-        ``name=prompt|prompt``. Ready `ClassInfo` objects are taken as they are, ids
-        included; only line breaks and tabs in a name become spaces.
+        A string is split at commas and line breaks. Double quotes around a name or a prompt
+        protect commas inside it; a quote inside them is doubled. Each entry is ``name`` or
+        ``name=prompt|prompt``. `ClassInfo` objects are kept, ids included; only line breaks and
+        tabs in their names become spaces.
 
     Returns
     -------
     tuple of ClassInfo
-        Ids from 1 in the order given.
+        The classes, with ids from 1 in the given order.
 
     Raises
     ------
     InputError
-        If there is no name, a name is blank, given twice (case and width ignored), longer than
-        200 characters or holds control characters (bidirectional overrides too), if an id is not a
-        label value from 1 to 254 or is given twice, or if there are more than 254 classes.
+        If there is no name; if a name is blank, given twice (ignoring case and width), longer
+        than 200 characters, or holds control characters (including bidirectional overrides); if
+        an id is given twice or is not between 1 and 254; or if there are more than 254 classes.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
             )
         if not info.name.strip() or not any(p.strip() for p in info.prompts):
             raise InputError(f"Class {position} has a blank name or prompt: type a word.")
-        # Some formats keep one name a line, so line breaks and tabs become spaces.
+        # Some formats store one name per line, so line breaks and tabs become spaces.
         info = replace(
             info, name=_one_line(info.name), prompts=tuple(_one_line(p) for p in info.prompts)
         )
@@ -112,13 +112,13 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
 
 
 def _one_line(text: str) -> str:
-    """Replace white space other than spaces."""
+    """Replace line breaks and tabs by spaces."""
     only_spaces = "".join(text.split()) == text.replace(" ", "")
     return text if only_spaces else " ".join(text.split())
 
 
 def check_characters(text: str, what: str) -> None:
-    """Refuse control characters in a name, also those that only change the order of writing."""
+    """Raise `InputError` for control characters in a name, including bidirectional overrides."""
     for character in text:
         kind = unicodedata.category(character)
         if kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS):
@@ -129,7 +129,7 @@ def check_characters(text: str, what: str) -> None:
 
 
 def fold(name: str) -> str:
-    """Return a name as it is compared with others: case, width and composition do not matter."""
+    """Normalise a name for comparison: case, width and Unicode composition are ignored."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
@@ -143,7 +143,7 @@ def split_names(text: str) -> list[str]:
 
 
 def _split_line(line: str) -> list[str]:
-    """Split at commas outside quotes; a quote opens only where a name or prompt begins."""
+    """Split at commas outside quotes; a quote opens only at the start of a name or prompt."""
     parts = [""]
     quoted, position = False, 0
     while position < len(line):
@@ -175,9 +175,9 @@ def _parse_entry(entry: str, position: int) -> ClassInfo:
 
 
 def _clean(text: str, position: int) -> str:
-    """Fold white space; refuse what no model or file can hold."""
+    """Normalise white space; raise `InputError` for blank, long or unprintable text."""
     text = " ".join(unicodedata.normalize("NFC", text).strip("\ufeff").split())
-    if all(unicodedata.category(c) in ("Cf", "Zs") for c in text):  # nothing that can be seen
+    if all(unicodedata.category(c) in ("Cf", "Zs") for c in text):  # nothing visible
         raise InputError(f"Class {position} has a blank name or prompt: type a word, or remove it.")
     if len(text) > MAX_NAME:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The annotator's corrections: a map of their own, never mixed into automatic labels."""
+"""The annotator's corrections, kept apart from the automatic labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_CORRECTED = -1
 def keep_corrections(
     labels: NDArray[np.uint8], corrections: NDArray[np.int16] | None
 ) -> NDArray[np.uint8]:
-    """Write every correction over a result, in place: the last line of every refiner.
+    """Write the corrections over the labels, in place.
 
     `labels`: ``(H, W)`` uint8; `corrections`: ``(H, W)`` int16, -1 = not corrected.
     """
@@ -30,8 +30,8 @@ def checked_corrections(
 ) -> NDArray[np.int16]:
     """Check a correction map against the image and its classes.
 
-    `corrections`: ``(H, W)`` integers: -1 not corrected, 0 background, else a class id; `shape`:
-    ``(H, W)`` of the image; returns ``(H, W)`` int16.
+    `corrections`: ``(H, W)`` integers: -1 not corrected, 0 background, else a class id.
+    `shape`: ``(H, W)`` of the image. Returns ``(H, W)`` int16.
     """
     array = np.asarray(corrections)
     if array.shape != tuple(shape):

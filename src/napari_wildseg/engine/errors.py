@@ -1,18 +1,36 @@
-"""Errors whose message is written for the annotator: what is wrong and what to do."""
+"""Exceptions whose messages tell the annotator what is wrong and what to do."""
 
 from __future__ import annotations
 
 
 class WildsegError(Exception):
-    """Something failed; the message is one sentence an annotator can act on.
+    """An operation failed; the message is one sentence that the annotator can act on.
 
-    ``exit_status`` is what the ``wildseg`` command returns for it.
+    ``exit_status`` is the exit status of the ``wildseg`` command.
     """
 
     exit_status = 1
 
 
 class InputError(WildsegError, ValueError):
-    """The input cannot be used as given (wrong shape, unreadable file, no names, ...)."""
+    """The input cannot be used: wrong shape, unreadable file, no class names, ..."""
 
     exit_status = 2
+
+
+class NotDownloadedError(WildsegError):
+    """The model is known but not on this machine.
+
+    Parameters
+    ----------
+    model : str
+        The model string.
+    message : str
+        What to tell the annotator.
+    megabytes : int
+        What a download takes; 0 if that is not known.
+    """
+
+    def __init__(self, model: str, message: str, megabytes: int = 0) -> None:
+        super().__init__(message)
+        self.model, self.megabytes = model, megabytes

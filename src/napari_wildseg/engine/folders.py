@@ -1,4 +1,4 @@
-"""What to say of a folder that is not one."""
+"""Error messages for paths that should be folders."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from napari_wildseg.engine.errors import InputError
 
 
 def no_folder(folder: Path, kind: str = "") -> str:
-    """Return why something is no folder, as the beginning of a sentence."""
+    """Return why a path is not a folder, as the start of an error message."""
     return file_instead(folder) or f"There is no folder {folder}{kind}"
 
 
 def file_instead(folder: Path) -> str | None:
-    """Return that there is a file where a folder should be, as the beginning of a sentence."""
+    """Return the start of an error message if a file lies where a folder should be, else None."""
     file = file_in_the_way(folder)
     return None if file is None else f"{file} is a file, not a folder"
 
 
 def file_in_the_way(folder: Path) -> Path | None:
-    """Return what there is in place of a folder, or of one it should lie in."""
+    """Return the file that lies at the path of a folder or of one of its parents, else None."""
     for place in (folder, *folder.parents):
         try:
             if place.is_dir():
                 return None
             if place.exists():
                 return place
-        except (OSError, ValueError):  # may not be looked into, or has no possible name
+        except (OSError, ValueError):  # no permission, or not a valid path
             return None
     return None
 
 
 def check_cache_folder(folder: str | os.PathLike[str]) -> Path:
-    """Refuse a place for encodings that can be no folder.
+    """Raise `InputError` if the cache folder's path leads to a file.
 
-    One that is full or may not be written to is taken: encodings are then kept in memory alone.
+    A folder that is full or read-only is accepted: encodings are then kept in memory only.
     """
     found = file_instead(Path(folder).absolute())
     if found:

@@ -1,8 +1,8 @@
-"""Keeps one library out of the process that would crash it.
+"""Prevents a crash of triton beside Mesa.
 
 Versions: triton 3.8 (in PyTorch's Linux wheels since 2.9) with Mesa 22.3 (Debian 12). Triton's
 library holds a copy of LLVM, Mesa loads another, and importing triton after a canvas was drawn
-ends the process with a segmentation fault; importing torchvision imports triton. The window asks
+ends the process with a segmentation fault; importing torchvision imports triton. The window uses
 an engine process and imports neither; this guard is for the Python API in napari's console or in
 a script with a window. Delete it when triton hides its LLVM symbols. Report for triton:
 
@@ -24,7 +24,7 @@ _MAPS = Path("/proc/self/maps")
 
 
 def keep_out_triton() -> bool:
-    """Make ``import triton`` fail instead of crash, where it would crash."""
+    """Make ``import triton`` fail if Mesa's LLVM is loaded; return whether it is blocked."""
     if "triton" in sys.modules:
         return sys.modules["triton"] is None
     if not sys.platform.startswith("linux"):

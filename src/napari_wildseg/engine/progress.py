@@ -1,4 +1,4 @@
-"""Long jobs as generators: they yield `Progress`, and closing them cancels the job."""
+"""Cancellable jobs: generators that yield `Progress`; closing one cancels its job."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes
     ----------
     done, total : int
         Finished and planned steps.
     stage : str
-        What is being done now, in words for the annotator.
+        The current step, in words for the annotator.
     """
 
     done: int
@@ -36,7 +36,7 @@ def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None
     Parameters
     ----------
     steps : generator of Progress
-        The job.
+        The job to run.
     on_progress : callable, optional
         Called with each `Progress`.
     """

@@ -1,4 +1,4 @@
-"""`Result`: what one run of the method gives, and what it says to the annotator."""
+"""`Result`: labels, relevance maps and notices of one segmentation."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one run of the method gives for one image.
+    """Result of one segmentation of one image.
 
     Attributes
     ----------
     labels : ndarray
         ``(H, W)`` uint8: 0 background, else a class id.
     pseudo_labels : ndarray
-        ``(H, W)`` uint8: as ``labels``, with 255 where the relevance maps are not sure.
+        ``(H, W)`` uint8: as ``labels``, with 255 where the relevance maps are undecided.
     relevance : ndarray
-        ``(K, H, W)`` float32 in [0, 1], one map a class.
+        ``(K, H, W)`` float32 in [0, 1], one relevance map per class.
     classes : tuple of ClassInfo
         The K classes.
     model : str
         The model string.
     settings : dict
-        Threshold, views, method, refiner: what it takes to get the same result again.
+        Threshold, views, method and refiner: the settings that reproduce the result.
     notices : tuple of str
-        Sentences for the annotator, for example on classes that got no pixels.
+        Messages for the annotator, for example about classes without pixels.
     seconds : dict of str to float
-        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``, in seconds.
     stage_labels : dict of str to ndarray, optional
         ``(H, W)`` uint8 labels after each stage: ``"single view"``, ``"augmented"``, ``"refined"``.
     corrections : ndarray, optional
-        ``(H, W)`` int16: the annotator's corrections that ``labels`` keeps, -1 where there are
-        none; None if there were none at all.
+        ``(H, W)`` int16: the annotator's corrections, which ``labels`` contains; -1 where not
+        corrected. None if nothing was corrected.
     left_out : tuple of ClassInfo
-        Classes that have no pixel since they were not found in the image (`engine.presence`); a
-        lower threshold, or one corrected pixel of the class, brings them in.
+        Classes without pixels because the model did not find them in the image. A lower threshold
+        or one corrected pixel of the class includes it again.
     """
 
     labels: NDArray[np.uint8]
@@ -63,15 +63,16 @@ class Result:
     def save(
         self, path: str | Path, *, image: str = "", overwrite: bool = False, **options: Any
     ) -> list[Path]:
-        """Write the labels to a file, whole or not at all; the ending chooses the format.
+        """Write the labels to a file atomically; the suffix selects the format.
 
         Parameters
         ----------
         path : str or Path
-            Where: ``.png``, ``.tif``, ``.ome.tif``, ``.npz``, ``.json`` (COCO), ``.txt`` (YOLO),
-            ``.zarr``, or ``.wildseg``, a project, which also holds the pseudo-labels.
+            Output path with the suffix ``.png``, ``.tif``, ``.ome.tif``, ``.npz``, ``.json``
+            (COCO), ``.txt`` (YOLO), ``.zarr``, or ``.wildseg`` (a project, which also holds the
+            pseudo-labels).
         image : str
-            Name of the picture, for formats that tell it.
+            Name of the image, for formats that store it.
         overwrite : bool
             Whether existing files may be replaced.
         **options
@@ -81,14 +82,14 @@ class Result:
         Returns
         -------
         list of Path
-            Every file written.
+            The files written.
 
         Raises
         ------
         InputError
-            If a file is there already, or no format has that ending.
+            If the file exists already, or if no format has this suffix.
         WildsegError
-            If it cannot be written.
+            If the file cannot be written.
 
         Examples
         --------
@@ -99,8 +100,7 @@ class Result:
         >>> [file.name for file in result.save("cat.tif", scale=(0.5, 0.5), units="micrometer")]
         ['cat.tif']
         """
-        # The one place where the engine reaches up to the rooms above it, and only when it is
-        # called: people look for `save` on what they want to save.
+        # Imported here because `io` imports the engine.
         from napari_wildseg.io.save_result import save_result
 
         return save_result(path, self, image=image, overwrite=overwrite, **options)
@@ -155,49 +155,25 @@ def notices_of(
     classes: Sequence[ClassInfo],
     left_out: Sequence[ClassInfo] = (),
 ) -> tuple[str, ...]:
-    """Say which classes got nothing, and why.
+    """Return one notice for each class without a pixel.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8: 0 background, else class ids.
-    classes : sequence of ClassInfo
-        The classes.
-    left_out : sequence of ClassInfo
-        Those that were judged not to be in the image.
-
-    Returns
-    -------
-    tuple of str
-        One sentence for each class without a pixel.
+    `labels`: ``(H, W)`` uint8; `left_out`: the classes that were not found in the image.
     """
     counts = np.bincount(labels.ravel(), minlength=256)
     return tuple(
-        absence_notice(info.name) if info in left_out else nothing_notice(info.name)
+        _absence_notice(info.name) if info in left_out else no_pixels_notice(info.name)
         for info in classes
         if counts[info.id] == 0
     )
 
 
-def nothing_notice(name: str) -> str:
-    """Say that a class got no pixels.
-
-    Parameters
-    ----------
-    name : str
-        The class's name.
-    """
+def no_pixels_notice(name: str) -> str:
+    """Return the notice for a class that got no pixels."""
     return f'"{name}" got no pixels: it may not be in the image, or needs other words.'
 
 
-def absence_notice(name: str) -> str:
-    """Say that a class was left out, and how it comes back.
-
-    Parameters
-    ----------
-    name : str
-        The class's name.
-    """
+def _absence_notice(name: str) -> str:
+    """Return the notice for a class that was left out because it was not found in the image."""
     return (
         f'"{name}" was not found in this image and was left out: '
         "lower the threshold, or paint one dab of it, to bring it in."

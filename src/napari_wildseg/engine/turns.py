@@ -1,4 +1,4 @@
-"""Threads that share a segmenter are kept apart: none is ever given another's image."""
+"""Guards against two threads using one `Segmenter` at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Turns:
-    """Who works with a segmenter, and whose image it holds."""
+    """Tracks the thread that uses a segmenter and the thread that set its image."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +25,7 @@ class Turns:
 
     @contextmanager
     def job(self) -> Iterator[None]:
-        """Work with the segmenter inside of this."""
+        """Context of one job; raise `InputError` if another thread runs a job."""
         me, key = threading.get_ident(), object()
         with self._lock:
             alive = {thread.ident for thread in threading.enumerate()}
@@ -42,11 +42,11 @@ class Turns:
                 del self._jobs[key]
 
     def image_is_set(self) -> None:
-        """Note that this thread gave the segmenter its image."""
+        """Note that the current thread set the image."""
         self._image = self._given.image = object()
 
     def check_image(self) -> None:
-        """Raise `InputError` if another thread replaced the image that this thread gave."""
+        """Raise `InputError` if another thread replaced the image that this thread set."""
         if getattr(self._given, "image", self._image) is not self._image:
             raise InputError(
                 "Another thread has given this Segmenter another image since: make one for each "
@@ -56,7 +56,7 @@ class Turns:
 
 
 def one_thread(method: F) -> F:
-    """Decorate a segmenter's method of steps: no two threads run one at the same time."""
+    """Decorate a generator method so that two threads cannot run such methods at once."""
 
     @wraps(method)
     def steps(self: Any, *args: Any, **kwargs: Any) -> Steps[Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.architecture import built_in
+from napari_wildseg.engine.models.architecture import builtin_architecture
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.progress import Progress, Steps
@@ -167,7 +167,7 @@ def random_model(name: str, seed: int = 0) -> CLIPModel:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = CLIP(**built_in(name).config).eval().requires_grad_(False)
+        network = CLIP(**builtin_architecture(name).config).eval().requires_grad_(False)
     return CLIPModel(
         name=name,
         network=network,

@@ -156,10 +156,10 @@ def read_labels_layer(path: str) -> list[LayerData]:
     from napari_wildseg.gui.notices import warn
     from napari_wildseg.io import load_project
     from napari_wildseg.io.formats.ome_zarr import label_names
-    from napari_wildseg.io.project import SUFFIX
+    from napari_wildseg.io.project import PROJECT_SUFFIX
 
     file = Path(path)
-    if file.suffix.lower() == SUFFIX:
+    if file.suffix.lower() == PROJECT_SUFFIX:
         project = load_project(file)
         name = project.labels.image or file.stem
         layers = [_layer(project.labels, name + LABELS_SUFFIX)]

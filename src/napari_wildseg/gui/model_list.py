@@ -16,15 +16,12 @@ def choices(preferred: str) -> list[str]:
     return list(dict.fromkeys([*OFFERED, preferred]))
 
 
-def download_button(model: str) -> str:
-    """Return what a button that fetches a model says, with the size where it is known.
+def download_button(megabytes: int) -> str:
+    """Return what a button that fetches a model says; 0 for a size that is not known.
 
     Examples
     --------
-    >>> download_button("ViT-B-16/openai")
+    >>> download_button(599)
     'Download (599 MB)'
     """
-    from napari_wildseg.engine.models.catalogue import CATALOGUE
-
-    size = next((entry.megabytes for entry in CATALOGUE if entry.model == model), 0)
-    return f"Download ({size} MB)" if size else "Download"
+    return f"Download ({megabytes} MB)" if megabytes else "Download"

@@ -13,11 +13,11 @@ def open_sample(name: str) -> list[LayerData]:
     Parameters
     ----------
     name : str
-        One of the names in `napari_wildseg.engine.pictures.samples.SAMPLES`.
+        One of the names in `napari_wildseg.engine.pictures.samples.SAMPLE_PICTURES`.
     """
-    from napari_wildseg.engine.pictures.samples import SAMPLES, load_sample
+    from napari_wildseg.engine.pictures.samples import SAMPLE_PICTURES, load_sample
 
-    about = {"name": name, "metadata": {"wildseg": {"classes": SAMPLES[name].labels}}}
+    about = {"name": name, "metadata": {"wildseg": {"classes": SAMPLE_PICTURES[name].labels}}}
     return [(load_sample(name), about, "image")]
 
 

@@ -24,6 +24,7 @@ from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, time
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtGui import QShowEvent
 
 WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
 """Black on amber: contrast 11 to 1 in napari's dark theme and in its light one."""
@@ -82,6 +83,12 @@ class WildsegWidget(QWidget):
         controller.classes_changed.emit()
         self._offer_next_steps()
         controller.say_what_next()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Start the engine process, so that the first run finds it ready."""
+        super().showEvent(event)
+        if self.controller.settings.prepare and not self.controller.closed:
+            self.controller.get_ready()
 
     def give_way(self, viewer: Viewer) -> None:
         """Let go of the viewer if the dock was closed: another widget goes on.

@@ -1,4 +1,4 @@
-"""Label files, sidecars and overlays in and out; needs no window and no torch."""
+"""Reading and writing of label files, data sets and projects. Needs neither napari nor torch."""
 
 from __future__ import annotations
 

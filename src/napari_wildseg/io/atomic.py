@@ -1,9 +1,9 @@
-"""Files that are whole or not there: written under a temporary name, then renamed.
+"""Atomic writes: files are written under a temporary name and then renamed.
 
-One rename replaces a file, but not two files that belong together, nor a folder. For those, a plan
-of the renames is written first. From then on the new version counts: `present` finds its parts
-wherever they are, and the next writer, or `remove_left_over`, carries the plan out. A process that
-is killed before has changed nothing.
+One rename replaces one file. Several files, or a folder, need several renames: these are first
+written to a plan file. Once the plan is on disk, the new version is the valid one: `current_path`
+returns where its parts are, and the next writer, or `remove_leftovers`, completes the renames. A
+process that is killed before the plan is written leaves the old version unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import file_instead
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _TEMPORARY = re.compile(r"\.wildseg-[0-9a-f]{12}(\..*)?")
 _PLAN = "napari-wildseg plan of renames"
@@ -30,7 +30,7 @@ _MAX_PLAN = 100_000
 
 
 class _Move(NamedTuple):
-    """A rename that a plan holds; ``before`` tells what was at the target when it was made."""
+    """One rename of a plan; ``before`` is the signature of the target when the plan was made."""
 
     source: Path
     target: Path
@@ -38,13 +38,13 @@ class _Move(NamedTuple):
 
     @property
     def stale(self) -> bool:
-        """Whether somebody else has put something at the target since."""
+        """Whether the target has changed since the plan was made."""
         return _signature(self.target) not in (None, self.before)
 
 
 @contextmanager
 def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary path in the same folder, renamed to ``path`` on success."""
+    """Yield a temporary path in the same folder; it is renamed to ``path`` on success."""
     path = Path(path)
     refuse_existing([path], overwrite=overwrite)
     temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
@@ -59,27 +59,27 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        with suppress(OSError):  # gone already, or its folder is
+        with suppress(OSError):  # already removed
             temporary.unlink()
 
 
 def atomic_write(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
-    """Write bytes to a file that is whole or not there; see `atomic_path`."""
+    """Write bytes to a file atomically; see `atomic_path`."""
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``, renamed to it on success."""
+    """Yield a temporary folder beside ``path``; it is renamed to ``path`` on success."""
     path = Path(path)
-    there, folder = _look(path)
+    there, folder = _exists(path)
     if there and not folder:
         raise InputError(f"{path} is a file: choose another name.")
     temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
     try:
-        _finish(plan_of(path))
-        there, _ = _look(path)
+        _carry_out(plan_path(path))
+        there, _ = _exists(path)
         if there and not overwrite:
             raise InputError(
                 f"{path} is already there: choose another place, or allow it to be overwritten."
@@ -89,11 +89,11 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         for file in temporary.rglob("*"):
             if file.is_file():
                 sync(file)
-        _rename_all(plan_of(path), [temporary], [path])
+        _rename_all(plan_path(path), [temporary], [path])
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if present(path) == path:
+        if current_path(path) == path:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -101,11 +101,11 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
 def atomic_files(
     paths: Sequence[Path], *, overwrite: bool = False, plan: Path | None = None
 ) -> Iterator[list[Path]]:
-    """Give temporary paths for files that belong together; on success all are put in place."""
-    plan = plan or plan_of(paths[0])
+    """Yield temporary paths for several files; on success all of them are renamed together."""
+    plan = plan or plan_path(paths[0])
     temporaries = [p.with_name(f".wildseg-{secrets.token_hex(6)}{p.suffix}") for p in paths]
     try:
-        _finish(plan)
+        _carry_out(plan)
         refuse_existing(list(paths), overwrite=overwrite)
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,26 +118,29 @@ def atomic_files(
         raise cannot_write(paths[0], error) from error
     finally:
         for path, temporary in zip(paths, temporaries, strict=True):
-            if present(path, plan) != temporary:
-                with suppress(OSError):  # gone already, or its folder is
+            if current_path(path, plan) != temporary:
+                with suppress(OSError):  # already removed
                     temporary.unlink()
 
 
-def plan_of(path: Path) -> Path:
-    """Return where the plan of renames of a file, or of files that belong to it, is kept."""
+def plan_path(path: Path) -> Path:
+    """Return the path of the plan file for a file and for the files written with it."""
     digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()
     return path.with_name(f".wildseg-{digest[:12]}.plan")
 
 
-def present(path: Path, plan: Path | None = None) -> Path:
-    """Return where a file or folder is: elsewhere where a killed process left renames to do."""
-    moves = _read_plan(plan or plan_of(path))
+def current_path(path: Path, plan: Path | None = None) -> Path:
+    """Return where the current version of a file or folder is.
+
+    It is still under its temporary name if a process was killed before the rename.
+    """
+    moves = _read_plan(plan or plan_path(path))
     return next((m.source for m in moves if m.target == path), path)
 
 
-def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> T:
-    """Read two files that belong together, both of one version also while they are replaced."""
-    plan = plan_of(path)
+def read_together(path: Path, second: Path, read: Callable[[Path, Path], _T]) -> _T:
+    """Read two files of the same version, also while another process replaces them."""
+    plan = plan_path(path)
 
     def state() -> list[list[int] | None]:
         return [_stamp(each) for each in (path, second, plan)]
@@ -145,7 +148,7 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> 
     for _ in range(20):
         before = state()
         try:
-            found = read(present(path, plan), present(second, plan))
+            found = read(current_path(path, plan), current_path(second, plan))
         except (InputError, OSError):
             if state() == before:
                 raise
@@ -155,11 +158,11 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], T]) -> 
     raise InputError(f"{path} is being written all the time: try again when that has ended.")
 
 
-def remove_left_over(folder: Path) -> None:
-    """Remove what processes that were killed while writing left half-written in a folder."""
+def remove_leftovers(folder: Path) -> None:
+    """Complete planned renames in a folder and remove temporary files of killed processes."""
     with suppress(OSError):
         for plan in folder.glob(".wildseg-*.plan"):
-            _finish(plan)
+            _carry_out(plan)
         for path in folder.glob(".wildseg-*"):
             if _TEMPORARY.fullmatch(path.name) and not _only_version(path):
                 if path.is_dir():
@@ -169,14 +172,14 @@ def remove_left_over(folder: Path) -> None:
 
 
 def _only_version(path: Path) -> bool:
-    """Whether a folder may be a data set that version 0.1 moved away and was killed."""
+    """Whether a folder may be the only copy of a data set, moved by version 0.1 before a crash."""
     token = path.name.split(".")[1]
     others = [other for other in path.parent.glob(f".{token}.*") if other.is_dir()]
     return len(others) > 1 and any(other.suffix == ".old" for other in others)
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Tell a file from what replaces it; None where there is none."""
+    """Return inode, modification time and size of a file; None if it is missing."""
     try:
         found = path.lstat()
     except OSError:
@@ -185,7 +188,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _signature(path: Path) -> str | None:
-    """Tell a file's content from another, also in a copy of its folder; None if it is missing."""
+    """Return a digest of a file's content, or ``"folder"``; None if it is missing."""
     if path.is_dir():
         return "folder"
     try:
@@ -196,17 +199,17 @@ def _signature(path: Path) -> str | None:
 
 
 def _rename_all(plan: Path, sources: Sequence[Path], targets: Sequence[Path]) -> None:
-    """Rename all by a plan; where the first rename fails, the plan is withdrawn."""
+    """Write the plan and carry it out; if the first rename fails, the plan is removed."""
     folder = plan.parent
     moves = [
         [a.relative_to(folder).as_posix(), b.relative_to(folder).as_posix(), _signature(b)]
         for a, b in zip(sources, targets, strict=True)
     ]
     try:
-        # A plan that is cut short is no JSON, and does not count.
+        # A truncated plan is not valid JSON, so `_read_plan` ignores it.
         plan.write_bytes(json.dumps({"format": _PLAN, "moves": moves}).encode("ascii"))
         sync(plan)
-        _finish(plan)
+        _carry_out(plan)
     except OSError:
         if all(map(os.path.lexists, sources)):
             plan.unlink(missing_ok=True)
@@ -216,7 +219,7 @@ def _rename_all(plan: Path, sources: Sequence[Path], targets: Sequence[Path]) ->
 
 
 def _read_plan(plan: Path) -> list[_Move]:
-    """Return the renames that are left to do; nothing of a plan leads out of its folder."""
+    """Return the renames that are not done yet; paths outside the folder make a plan invalid."""
     try:
         with plan.open("rb") as file:
             content = json.loads(file.read(_MAX_PLAN))
@@ -240,8 +243,8 @@ def _inside(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def _finish(plan: Path) -> None:
-    """Carry a plan of renames out, if there is one."""
+def _carry_out(plan: Path) -> None:
+    """Carry out the renames of a plan file, if it exists."""
     if not plan.is_file():
         return
     moves = _read_plan(plan)
@@ -249,7 +252,7 @@ def _finish(plan: Path) -> None:
     for move, away in zip(moves, old, strict=True):
         if move.target.is_dir():
             move.target.replace(away)
-        with suppress(FileNotFoundError):  # another process was quicker
+        with suppress(FileNotFoundError):  # another process has renamed it
             move.source.replace(move.target)
     plan.unlink(missing_ok=True)
     for away in old:
@@ -257,14 +260,14 @@ def _finish(plan: Path) -> None:
 
 
 def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
-    """Raise `InputError` if a path cannot be written to because of what is there.
+    """Raise `InputError` if a path is a folder, cannot be a file name, or exists already.
 
-    Where one cannot even look, `WildsegError`.
+    Raises `WildsegError` if the folder cannot be read.
     """
     for path in paths:
         if "\0" in str(path):
             raise InputError(f"{str(path)!r} cannot be a file's name.")
-        there, folder = _look(path)
+        there, folder = _exists(path)
         if folder:
             raise InputError(f"{path} is a folder: choose another name.")
         if there and not overwrite:
@@ -274,7 +277,7 @@ def refuse_existing(paths: list[Path], *, overwrite: bool) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file to disk, so that a renamed file is never an empty one after a power cut."""
+    """Flush a file to disk, so that a renamed file is not empty after a power failure."""
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -282,16 +285,16 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _look(path: Path) -> tuple[bool, bool]:
-    """Return whether something is there, and whether it is a folder."""
+def _exists(path: Path) -> tuple[bool, bool]:
+    """Return whether a path exists, and whether it is a folder."""
     try:
         return path.exists(), path.is_dir()
-    except OSError as error:  # in a folder that may not even be looked into
+    except OSError as error:  # no permission to read the folder
         raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> WildsegError:
-    """Return the error to raise where a file or folder cannot be written."""
+    """Return the error to raise when a file or folder cannot be written."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         found = file_instead(path)
         if found:
@@ -300,9 +303,9 @@ def cannot_write(path: Path, error: OSError) -> WildsegError:
 
 
 def _rename_new(temporary: Path, path: Path) -> None:
-    """Rename, but not over a file that appeared meanwhile."""
+    """Rename without replacing a file that another process has created."""
     try:
-        os.link(temporary, path)  # unlike rename, fails where a file is
+        os.link(temporary, path)  # unlike rename, fails if the file exists
     except FileExistsError:
         raise InputError(f"{path} is already there: choose another place.") from None
     except OSError:  # a file system without hard links

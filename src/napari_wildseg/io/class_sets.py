@@ -1,4 +1,4 @@
-"""Class sets: names, prompts, colours and ids in a small JSON file, to be used for many images."""
+"""Class sets: names, prompts, colours and ids of classes in a JSON file, shared by many images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from napari_wildseg.io.label_image import (
 )
 from napari_wildseg.io.safety.owners import check_owner
 
-FORMAT = "napari-wildseg classes"
-VERSION = 1
-_MOST_BYTES = 4_000_000
+_FORMAT = "napari-wildseg classes"
+_VERSION = 1
+_MAX_BYTES = 4_000_000
 
 
 def write_class_set(
     path: str | Path, classes: str | Iterable[str | ClassInfo], *, overwrite: bool = False
 ) -> Path:
-    """Keep a class list.
+    """Write a class list to a JSON file.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def write_class_set(
     Returns
     -------
     Path
-        Where it is.
+        The file written.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def write_class_set(
     """
     path = class_set_path(path)
     content = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "classes": classes_to_json(parse_classes(classes)),
     }
     refuse_existing([path], overwrite=overwrite)
@@ -62,7 +62,7 @@ def write_class_set(
 
 
 def class_set_path(path: str | Path) -> Path:
-    """Return where `write_class_set` writes."""
+    """Return the path that `write_class_set` writes to."""
     path = checked_path(path).expanduser()
     if not path.suffix:
         path = path.with_name(f"{path.name}.json")
@@ -72,7 +72,7 @@ def class_set_path(path: str | Path) -> Path:
 
 
 def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
-    """Read a class list back; ids and colours stay what they were.
+    """Read a class list with its ids and colours.
 
     Parameters
     ----------
@@ -82,11 +82,11 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
     Raises
     ------
     InputError
-        If the file is not there, or is not such a file, or is of a later version.
+        If the file is missing, is not a class set, or has a later format version.
     """
     path = checked_path(path).expanduser()
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{path.name} is too large for a class set.")
         content = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
@@ -95,12 +95,12 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
         ) from None
     except (ValueError, RecursionError):
         raise InputError(f"{path.name} is not a class set: it is no JSON file.") from None
-    if not isinstance(content, dict) or content.get("format") not in (FORMAT, SIDECAR_FORMAT):
+    if not isinstance(content, dict) or content.get("format") not in (_FORMAT, SIDECAR_FORMAT):
         raise InputError(f"{path.name} is not a class set of napari-wildseg.")
     version = content.get("version")
-    if content["format"] == FORMAT and version != VERSION:
+    if content["format"] == _FORMAT and version != _VERSION:
         raise InputError(
-            f"{path.name} is of version {version!r}; this program reads version {VERSION}: "
+            f"{path.name} is of version {version!r}; this program reads version {_VERSION}: "
             "install a newer one."
         )
     classes = classes_from_json(content.get("classes"), path.name)

@@ -1,4 +1,4 @@
-"""An annotator's corrections in a file: 16-bit PNG or ``.npy``."""
+"""Reading and writing of correction arrays: 16-bit PNG or ``.npy``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.formats.png import decode
 from napari_wildseg.io.label_image import check_corrections
 
-NOT_CORRECTED = 65535
-"""Stands for -1 in a 16-bit PNG."""
+_PNG_NOT_CORRECTED = 65535
+"""Value of a 16-bit PNG for -1, not corrected."""
 
 
 def read_corrections(path: str | Path, shape: tuple[int, int]) -> NDArray[np.int16]:
-    """Read corrections.
+    """Read a correction array.
 
     Parameters
     ----------
     path : str or Path
         A 16-bit PNG (65535: not corrected), or an ``.npy`` of integers (-1: not corrected).
     shape : tuple of int
-        Shape of the labels they are for.
+        Shape of the labels that the corrections belong to.
 
     Returns
     -------
@@ -36,14 +36,14 @@ def read_corrections(path: str | Path, shape: tuple[int, int]) -> NDArray[np.int
     Raises
     ------
     InputError
-        If the file is missing or damaged, of another shape, or holds other values.
+        If the file is missing or damaged, or has another shape or other values.
     """
     path = Path(path)
     if path.suffix.lower() == ".npy":
         values = _read_npy(path)
     else:
         values = decode(path)[0].astype(np.int64)
-        values[values == NOT_CORRECTED] = -1
+        values[values == _PNG_NOT_CORRECTED] = -1
     if values.shape != shape:
         raise InputError(
             f"{path.name} has shape {values.shape}, the labels {shape}: "
@@ -60,12 +60,12 @@ def read_corrections(path: str | Path, shape: tuple[int, int]) -> NDArray[np.int
 def write_corrections(
     path: str | Path, corrections: NDArray[np.int16], *, overwrite: bool = False
 ) -> None:
-    """Write corrections as a 16-bit PNG or ``.npy``, as the ending says.
+    """Write a correction array as a 16-bit PNG, or as ``.npy`` if the path ends so.
 
     Parameters
     ----------
     path : str or Path
-        Where.
+        The file.
     corrections : ndarray
         ``(H, W)`` int16.
     overwrite : bool
@@ -84,14 +84,14 @@ def write_corrections(
         if Path(path).suffix.lower() == ".npy":
             np.save(temporary, corrections, allow_pickle=False)
         else:
-            values = np.where(corrections < 0, NOT_CORRECTED, corrections).astype(np.uint16)
+            values = np.where(corrections < 0, _PNG_NOT_CORRECTED, corrections).astype(np.uint16)
             Image.fromarray(values).save(temporary, format="PNG")
 
 
 def _read_npy(path: Path) -> NDArray[np.int64]:
     check_readable(path)
     try:
-        # Mapped, so that a header that promises too much costs nothing.
+        # Memory-mapped, so that a header with a wrong size allocates nothing.
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(mapped, np.ndarray) or mapped.dtype.kind not in "iu":
             raise InputError(f"{path.name} does not hold an array of integers.")
@@ -100,7 +100,7 @@ def _read_npy(path: Path) -> NDArray[np.int64]:
         return np.array(mapped).astype(np.int64)
     except InputError:
         raise
-    except Exception as error:  # numpy raises what the damage happens to run into
+    except Exception as error:  # numpy raises many types for a damaged file
         raise InputError(
             f"{path.name} is not an .npy that can be read ({reason(error)})."
         ) from error

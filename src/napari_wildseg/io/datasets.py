@@ -1,4 +1,4 @@
-"""Data sets in the folders that training code reads, growing image by image."""
+"""Data sets in the folder layouts of PASCAL VOC and COCO, written one image at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import MAX_CLASSES, MAX_NAME, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.names.palette import voc_palette
-from napari_wildseg.io.atomic import atomic_files, plan_of, present, refuse_existing
+from napari_wildseg.io.atomic import atomic_files, current_path, plan_path, refuse_existing
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
 from napari_wildseg.io.label_image import (
@@ -28,7 +28,7 @@ from napari_wildseg.io.label_image import (
 from napari_wildseg.io.safety.file_names import usable_name
 from napari_wildseg.io.safety.locks import locked
 
-SPLITS = ("train", "val", "test", "trainval")
+_SPLITS = ("train", "val", "test", "trainval")
 
 BATCH_FOLDER = ".wildseg-batch"
 """Folder in the output of a batch that holds its journal."""
@@ -40,9 +40,9 @@ class DataSet(Protocol):
     Attributes
     ----------
     folder : Path
-        Where it is.
+        The root folder.
     classes : tuple of ClassInfo
-        Those of all its images, by name: an id, once given, stays.
+        Classes of all images. Classes are matched by name, and an id never changes.
     """
 
     folder: Path
@@ -57,10 +57,10 @@ class DataSet(Protocol):
         split: str = "train",
         overwrite: bool = False,
     ) -> list[Path]:
-        """Add one image: all of its files and the lists, or nothing.
+        """Add one image; its files and the lists are written together or not at all.
 
-        Several programs may add to a set; each waits for the other, and takes the classes that the
-        other added.
+        Several processes may add to one set. The folder is locked while an image is added, and
+        classes that other processes added are read first.
 
         Parameters
         ----------
@@ -69,11 +69,11 @@ class DataSet(Protocol):
         picture : ndarray
             ``(H, W, 3)`` uint8.
         labels : LabelImage
-            Its labels; classes are matched by name.
+            The labels of the image; classes are matched by name.
         split : str
-            Which list it goes on.
+            The list that the image is added to.
         overwrite : bool
-            Whether an image of that name may be replaced.
+            Whether an image of the same name may be replaced.
 
         Returns
         -------
@@ -83,8 +83,8 @@ class DataSet(Protocol):
         Raises
         ------
         InputError
-            If the name, picture or labels cannot be used, an image of that name is there, the
-            folder is a batch's, or another program keeps it locked.
+            If the name, picture or labels cannot be used, an image of that name exists, the
+            folder is the output of a batch, or another process keeps it locked.
         WildsegError
             If a file cannot be written.
         """
@@ -95,45 +95,44 @@ class DataSet(Protocol):
         Parameters
         ----------
         split : str
-            Which list.
+            The list.
         """
 
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
-        """Read the labels of one image back.
+        """Read the labels of one image.
 
         Parameters
         ----------
         stem : str
             Name of the image.
         split : str
-            Which list it is on.
+            The list that the image is on.
         """
 
 
 class VOCDataSet:
     """A folder in the layout of PASCAL VOC 2012, as `torchvision.datasets.VOCSegmentation` reads.
 
-    ``VOCdevkit/VOC2012/`` holds ``JPEGImages``, ``SegmentationClass`` (indexed PNG, 255 not
-    labelled), ``ImageSets/Segmentation/<split>.txt`` and ``labelmap.txt`` with the names and
-    colours, which VOC itself has no file for. Pictures are JPEG, as the layout demands, at a
-    quality of 95.
+    ``VOCdevkit/VOC2012/`` holds ``JPEGImages`` (JPEG of quality 95), ``SegmentationClass``
+    (indexed PNG, 255 unlabelled), ``ImageSets/Segmentation/<split>.txt`` and ``labelmap.txt``.
+    The last holds names and colours of the classes; the original VOC has no such file.
 
     Parameters
     ----------
     folder : str or Path
-        The root; made when the first image is added.
+        The root folder; created when the first image is added.
 
     Attributes
     ----------
     folder : Path
-        The root.
+        The root folder.
     classes : tuple of ClassInfo
-        Classes of all images so far.
+        Classes of all images added so far.
 
     Raises
     ------
     InputError
-        If there is a ``labelmap.txt`` that cannot be read.
+        If an existing ``labelmap.txt`` cannot be read.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -180,7 +179,7 @@ class VOCDataSet:
         return [line for line in text.split("\n") if line]
 
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
-        """Read the labels of one image back; see `DataSet.read`."""
+        """Read the labels of one image; see `DataSet.read`."""
         _check_name(stem)
         mask = self._base / "SegmentationClass" / f"{stem}.png"
         found = png.read(_present(mask, self.folder), value_255="unlabelled")
@@ -208,7 +207,7 @@ class VOCDataSet:
                 red, green, blue = (int(v) for v in parts[1].split(","))
             except (ValueError, IndexError):
                 if line.startswith("#"):
-                    continue  # a comment; what reads as a class may be called "#1 mug"
+                    continue  # a comment; a class may also be called "#1 mug"
                 raise wrong from None
             usable = len(parts) == 4 and 0 < len(parts[0]) <= MAX_NAME
             if not usable or not all(0 <= v <= 255 for v in (red, green, blue)):
@@ -223,30 +222,30 @@ class VOCDataSet:
 class COCODataSet:
     """A folder in COCO's layout, as `torchvision.datasets.CocoDetection` reads.
 
-    ``annotations/instances_<split>.json`` beside ``<split>/`` with the pictures, as PNG.
+    The layout is ``annotations/instances_<split>.json`` and ``<split>/`` with pictures as PNG.
 
     Parameters
     ----------
     folder : str or Path
-        The root; made when the first image is added.
+        The root folder; created when the first image is added.
     instances : str
         ``"component"`` or ``"class"``, see `napari_wildseg.io.formats.coco.write`.
     segmentation : str
         ``"rle"`` or ``"polygon"``.
     min_size : int
-        Regions of fewer pixels join the nearest instance of their class.
+        Regions of fewer pixels are merged into the nearest instance of their class.
 
     Attributes
     ----------
     folder : Path
-        The root.
+        The root folder.
     classes : tuple of ClassInfo
-        Classes of all images so far.
+        Classes of all images added so far.
 
     Raises
     ------
     InputError
-        If there are annotations that cannot be read.
+        If existing annotations cannot be read.
     """
 
     def __init__(
@@ -309,7 +308,7 @@ class COCODataSet:
         return [Path(str(entry.get("file_name"))).stem for entry in self._read(split)["images"]]
 
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
-        """Read the labels of one image back; see `DataSet.read`."""
+        """Read the labels of one image; see `DataSet.read`."""
         listing = _present(self._listing(split), self.folder)
         return replace(coco.read(listing, image=stem), image=stem)
 
@@ -317,9 +316,9 @@ class COCODataSet:
         return self.folder / "annotations" / f"instances_{split}.json"
 
     def _read_classes(self, known: Mapping[str, dict[str, Any]] = {}) -> tuple[ClassInfo, ...]:
-        """Read the categories of all splits; those whose annotations are known are not read."""
+        """Read the categories of all splits; ``known`` holds the content of splits already read."""
         by_name: dict[str, ClassInfo] = {}
-        for split in SPLITS:
+        for split in _SPLITS:
             if split in known or _present(self._listing(split), self.folder).is_file():
                 content = known[split] if split in known else self._read(split)
                 found = _coco_classes(content, self._listing(split).name)
@@ -330,7 +329,7 @@ class COCODataSet:
         return classes
 
     def _read(self, split: str) -> dict[str, Any]:
-        """Read a split's annotations, as much checked as adding to them needs."""
+        """Read the annotations of a split; checks the ids, which `add` continues."""
         path = _present(self._listing(split), self.folder)
         if not path.is_file():
             about = {"description": "labels by napari-wildseg"}
@@ -351,19 +350,19 @@ class COCODataSet:
 def merge_classes(
     known: tuple[ClassInfo, ...], labels: LabelImage
 ) -> tuple[tuple[ClassInfo, ...], NDArray[np.uint8]]:
-    """Fit an image's classes to those of a data set.
+    """Map the classes of an image to those of a data set, by name.
 
     Parameters
     ----------
     known : tuple of ClassInfo
-        Classes of the set; their ids and colours stay.
+        Classes of the set; ids and colours do not change.
     labels : LabelImage
-        The image's labels. Names the set lacks get the next free id.
+        The labels of the image. Names that the set lacks get the next free id.
 
     Returns
     -------
     classes : tuple of ClassInfo
-        Those of the set from now on.
+        Classes of the set, with new ones added.
     values : ndarray
         ``(H, W)`` uint8, the image's labels with the set's ids.
 
@@ -386,7 +385,7 @@ def merge_classes(
 
 @contextmanager
 def _adding_to(folder: Path) -> Iterator[None]:
-    """Keep other programs from adding to a set meanwhile."""
+    """Lock a data set while an image is added."""
     if (folder / BATCH_FOLDER).is_dir():
         raise InputError(
             f"{folder} is the output of a batch, which keeps the lists of its images itself: "
@@ -397,18 +396,18 @@ def _adding_to(folder: Path) -> Iterator[None]:
 
 
 def _write(files: Mapping[Path, bytes], folder: Path) -> None:
-    """Replace files of a set together."""
+    """Replace files of a data set together."""
     with atomic_files(list(files), overwrite=True, plan=_plan(folder)) as temporaries:
         for temporary, data in zip(temporaries, files.values(), strict=True):
             temporary.write_bytes(data)
 
 
 def _present(path: Path, folder: Path) -> Path:
-    return present(path, _plan(folder))
+    return current_path(path, _plan(folder))
 
 
 def _plan(folder: Path) -> Path:
-    return plan_of(folder / "data set")
+    return plan_path(folder / "data set")
 
 
 def _check_name(stem: str) -> None:
@@ -420,8 +419,8 @@ def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str
     require(labels, LabelImage, "labels", "a LabelImage")
     require(picture, np.ndarray, "picture", "an array")
     require(split, str, "split", "its name")
-    if split not in SPLITS:
-        raise InputError(f'A split is one of {", ".join(SPLITS)}, not "{split}".')
+    if split not in _SPLITS:
+        raise InputError(f'A split is one of {", ".join(_SPLITS)}, not "{split}".')
     _check_name(stem)
     if picture.shape != (*labels.labels.shape, 3) or picture.dtype != np.uint8:
         raise InputError(
@@ -431,7 +430,7 @@ def _check(stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str
 
 
 def jpeg_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture as JPEG of high quality.
+    """Encode a picture as JPEG of quality 95.
 
     Parameters
     ----------
@@ -446,7 +445,7 @@ def jpeg_bytes(picture: NDArray[np.uint8]) -> bytes:
 
 
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture as PNG.
+    """Encode a picture as PNG.
 
     Parameters
     ----------
@@ -456,25 +455,25 @@ def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    # Photographs become as small at level 3 as at 6, in half the time.
+    # For photographs, level 3 gives the size of level 6 in half the time.
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:
-    """Return CVAT's and Datumaro's list: a line a label value, from background on.
+    """Encode a ``labelmap.txt`` as CVAT and Datumaro read it: one line per label value, from 0.
 
     Parameters
     ----------
     classes : tuple of ClassInfo
-        The classes; a value between theirs that is no class is called ``class N``.
+        The classes; an id between theirs without a class is called ``class N``.
     """
     by_id = {info.id: info for info in classes}
     lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
     for number in range(1, max(by_id, default=0) + 1):
         info = by_id.get(number) or placeholder_class(number)
         red, green, blue = info.colour
-        name = " ".join(info.name.split())  # a line each
+        name = " ".join(info.name.split())  # one line per class
         lines.append(f"{name}:{red},{green},{blue}::")
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 

@@ -1,4 +1,4 @@
-"""The description of a label image as JSON, read back; every value of it is checked."""
+"""Reading of the JSON description of a label image; every value is checked."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from napari_wildseg.io.label_image import (
 from napari_wildseg.io.masks.runs import corrections_of_runs
 
 
-def described(values: NDArray[Any], about: object, where: str, **more: Any) -> LabelImage:
-    """Join the labels of a file and their description."""
+def labels_with_description(
+    values: NDArray[Any], about: object, where: str, **more: Any
+) -> LabelImage:
+    """Make a `LabelImage` from the labels of a file and their JSON description."""
     known = about_from_json(about, where, values.shape)
     return LabelImage.from_array(values.reshape(known.pop("shape")), **(known | more))
 
 
 def about_from_json(about: object, where: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Turn what `LabelImage.about` wrote into constructor arguments; every value is checked."""
+    """Convert the output of `LabelImage.about` to constructor arguments; every value is checked."""
     if not isinstance(about, dict) or about.get("format") != SIDECAR_FORMAT:
         raise InputError(f"{where} is not a description of labels by napari-wildseg.")
     version = about.get("version")
@@ -69,7 +71,7 @@ def about_from_json(about: object, where: str, shape: tuple[int, ...]) -> dict[s
 
 
 def _shape(about: dict[str, Any], where: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Check that the labels are of the size described, and give it with all axes."""
+    """Check the described size against the labels; return the shape with all axes."""
     size = about.get("image_size")
     full = about.get("shape", list(shape[-2:]))
     usable = isinstance(full, list) and 2 <= len(full) <= 4
@@ -83,7 +85,7 @@ def _shape(about: dict[str, Any], where: str, shape: tuple[int, ...]) -> tuple[i
 
 
 def _numbers(values: object, count: int) -> tuple[float, ...] | None:
-    """Return so many finite numbers as floats, or None if that is not what they are."""
+    """Return a list of ``count`` finite numbers as floats; None if it is anything else."""
     if not isinstance(values, list) or len(values) != count:
         return None
     if not all(type(v) in (int, float) and abs(v) < 1e300 for v in values):

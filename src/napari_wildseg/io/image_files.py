@@ -1,4 +1,4 @@
-"""Which pictures are read as a whole, and which are opened and looked at piece by piece."""
+"""Opening of picture files: small ones are read at once, large ones and stacks lazily."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from napari_wildseg.engine.pictures.picture_files import (
 )
 from napari_wildseg.io.lazy import LazyPicture, is_zarr, open_lazily
 
-LARGE = 16_000_000
-"""Pictures of more pixels are looked at through windows as well."""
+LARGE_IMAGE_PIXELS = 16_000_000
+"""Pictures of more pixels are encoded by windows as well."""
 
-WHOLE = 64_000_000
-"""Labels of up to so many pixels are held in memory and written as one array."""
+MAX_PIXELS_IN_MEMORY = 64_000_000
+"""Labels of at most this many pixels are held in memory and written as one array."""
 
 _TIFF = (".tif", ".tiff")
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file or folder looks like a picture: by its ending, or a zarr by what is in it."""
+    """Whether a path is a picture file, by its ending, or a zarr folder, by its metadata files."""
     if path.name.startswith("."):
         return False
     if path.is_dir():
@@ -38,17 +38,20 @@ def is_picture(path: Path) -> bool:
 
 
 def planes_in(path: Path) -> int:
-    """Count the planes of a picture or stack; 1 of what cannot be read."""
+    """Count the planes of a picture or stack; 1 if it cannot be opened."""
     if not path.is_dir():
         return count_planes(path)
     try:
         return open_lazily(path).planes
-    except InputError:  # reading it will say what is wrong
+    except InputError:  # the error is reported when the picture is read
         return 1
 
 
 def open_large(spec: str | Path, detail: int | None = None) -> LazyPicture | None:
-    """Open a picture that windows suit, or return None for one to be read as a whole."""
+    """Open a stack, or a picture to be encoded by windows; None for a picture to be read whole.
+
+    A given ``detail`` makes every picture count as large.
+    """
     if str(spec).startswith("sample:"):
         return None if detail is None else _in_memory(read_picture(spec))
     path, plane = split_plane(spec)
@@ -60,7 +63,7 @@ def open_large(spec: str | Path, detail: int | None = None) -> LazyPicture | Non
     check_readable(path)
     with open_picture(path) as opened:
         width, height = opened.size
-    if width * height <= LARGE and detail is None:
+    if width * height <= LARGE_IMAGE_PIXELS and detail is None:
         return None
     return _in_memory(read_picture(path))
 
@@ -73,9 +76,9 @@ def _open_tiff(path: Path, plane: int | None, detail: int | None) -> LazyPicture
     try:
         picture = open_lazily(path)
     except InputError:
-        return None  # turned ones, for instance, can be read as a whole
+        return None  # for example rotated: `read_picture` can read it
     several = picture.planes > 1
-    large = picture.size[0] * picture.size[1] > LARGE or detail is not None
+    large = picture.size[0] * picture.size[1] > LARGE_IMAGE_PIXELS or detail is not None
     if plane is None:
         if several or large:
             return picture
@@ -86,7 +89,7 @@ def _open_tiff(path: Path, plane: int | None, detail: int | None) -> LazyPicture
 
 
 def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
-    """Read a picture, or open it if it is large; a plane of a stack likewise."""
+    """Read a picture, or one plane of a stack; open it lazily if it is large."""
     picture = open_large(spec)
     if picture is None:
         return read_picture(spec)
@@ -96,15 +99,15 @@ def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
                 f"{Path(spec).name} holds {picture.planes} planes: "
                 "save the one you want as a picture of its own."
             )
-    if picture.size[0] * picture.size[1] > LARGE:
+    if picture.size[0] * picture.size[1] > LARGE_IMAGE_PIXELS:
         return picture
     with picture:
         array = np.asarray(picture.levels[0])
         return np.moveaxis(array, 0, -1) if picture.channel_axis == 0 else array
 
 
-def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
-    """Read a large picture as a whole after all.
+def read_whole(picture: LazyPicture) -> NDArray[np.uint8]:
+    """Read a large picture into memory.
 
     Returns ``(H, W, 3)`` uint8.
     """
@@ -112,10 +115,10 @@ def whole_of(picture: LazyPicture) -> NDArray[np.uint8]:
     from napari_wildseg.engine.large.layout import Box
 
     height, width = picture.size
-    if height * width > WHOLE:
+    if height * width > MAX_PIXELS_IN_MEMORY:
         raise InputError(
             f"A picture of {width} x {height} pixels is not held in memory as a whole: "
-            f"up to {WHOLE // 1_000_000} megapixels are."
+            f"up to {MAX_PIXELS_IN_MEMORY // 1_000_000} megapixels are."
         )
     image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
     return image.read(Box(0, 0, height, width))

@@ -1,4 +1,4 @@
-"""`LabelImage`: a label image with its names and colours, what every format writes and reads."""
+"""`LabelImage`: labels with classes and metadata, which every format reads and writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAX_JSON = 64_000_000
 
 @dataclass(frozen=True, eq=False)
 class LabelImage:
-    """Labels of an image or of a stack, with all that a file may tell about them.
+    """Labels of an image or a stack, with classes, pixel size and how they were made.
 
     Attributes
     ----------
@@ -47,29 +47,29 @@ class LabelImage:
         ``(H, W)``, ``(Z, H, W)`` or ``(T, Z, H, W)`` uint8: 0 background, the classes' ids, 255
         unlabelled.
     classes : tuple of ClassInfo
-        In ascending order of id; every label value but 0 and 255 has one. A name is one line: white
-        space in it becomes a single space.
+        In ascending order of id; every label value except 0 and 255 has a class. White space in a
+        name is replaced by a single space.
     scale : tuple of float
-        Size of a pixel along each axis, in ``units`` (of a time axis: the step). Default: ones.
+        Pixel size along each axis, in ``units``; the time step for a time axis. Default: ones.
     units : str
         ``"pixel"`` or a unit of length such as ``"micrometer"``.
     image : str
-        Name of the picture the labels belong to, or ``""``.
+        Name of the picture that the labels belong to, or ``""``.
     model : str
-        Model string that made them, or ``""``.
+        Model string of the model that made the labels, or ``""``.
     settings : dict
-        How they were made; must be writable as JSON.
+        Settings the labels were made with; must be writable as JSON.
     corrections : ndarray or None
-        Of the labels' shape, int16: -1 not corrected, else the label an annotator gave.
+        int16 of the labels' shape: -1 not corrected, else the label that the annotator gave.
     axes : str
-        A letter an axis: ``"yx"``, ``"zyx"``, ``"tyx"`` or ``"tzyx"``. Default: by the shape.
+        One letter per axis: ``"yx"``, ``"zyx"``, ``"tyx"`` or ``"tzyx"``. Default: by the shape.
     translate : tuple of float
-        Where the centre of the first pixel is along each axis, in ``units``. Default: zeros.
+        Position of the centre of the first pixel along each axis, in ``units``. Default: zeros.
     affine : tuple of tuple of float, or None
-        ``(N + 1, N + 1)`` homogeneous matrix for N axes that goes on from there to the world
-        (rotation, shear and what else a viewer was told); None for the identity.
+        ``(N + 1, N + 1)`` homogeneous matrix for N axes, applied after scale and translation
+        (rotation, shear); None for the identity.
     notices : tuple of str
-        Sentences of the reader for the annotator, on what it left out; they are not written.
+        Messages of the reader on what it left out; not written to files.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class LabelImage:
                 "Labels must be a non-empty (H, W), (Z, H, W) or (T, Z, H, W) uint8 array, not "
                 f"{labels.shape} {labels.dtype}."
             )
-        known = checked_classes(self.classes)
+        known = _checked_classes(self.classes)
         classes = tuple(_on_one_line(c) for c in sorted(known, key=lambda c: c.id))
         object.__setattr__(self, "classes", classes)
         ids = [info.id for info in self.classes]
@@ -145,21 +145,21 @@ class LabelImage:
     def from_array(
         cls, values: ArrayLike, classes: Iterable[ClassInfo] = (), **about: Any
     ) -> LabelImage:
-        """Take an integer array of any width, adding a class for each nameless value.
+        """Make a label image from an integer array; values without a class get a placeholder class.
 
         Parameters
         ----------
         values : array_like
             ``(H, W)``, ``(Z, H, W)`` or ``(T, Z, H, W)`` bool or integers, 0 to 255.
         classes : iterable of ClassInfo
-            What is known of the classes.
+            The known classes.
         **about
             The other attributes.
 
         Raises
         ------
         InputError
-            If the array has another shape or type, or holds values beyond 0..255.
+            If the array has another shape or type, or values outside 0..255.
         """
         array = np.asarray(values)
         if not 2 <= array.ndim <= 4 or array.dtype.kind not in "bui":
@@ -173,7 +173,7 @@ class LabelImage:
                 "(0 background, 255 unlabelled)."
             )
         labels = np.ascontiguousarray(array, dtype=np.uint8)
-        known = {info.id: info for info in checked_classes(classes)}
+        known = {info.id: info for info in _checked_classes(classes)}
         for value in _values(labels):
             if value not in (0, UNLABELLED) and value not in known:
                 known[value] = placeholder_class(value)
@@ -183,12 +183,12 @@ class LabelImage:
     def from_result(
         cls, result: Result | LargeResult, *, image: str = "", **about: Any
     ) -> LabelImage:
-        """Take the labels of a segmentation, with its classes, model, settings and corrections.
+        """Make a label image from a result, with its classes, model, settings and corrections.
 
         Parameters
         ----------
         result : Result or LargeResult
-            What `Segmenter` or `LargeSegmenter` returned, the latter with its labels in memory.
+            Result of `Segmenter` or `LargeSegmenter`; the labels must be in memory.
         image : str
             Name of the picture.
         **about
@@ -206,7 +206,7 @@ class LabelImage:
 
     @property
     def palette(self) -> NDArray[np.uint8]:
-        """``(256, 3)`` uint8: the classes' colours, PASCAL VOC's elsewhere."""
+        """``(256, 3)`` uint8: colours of the classes; PASCAL VOC's for other values."""
         palette = voc_palette(256)
         for info in self.classes:
             palette[info.id] = info.colour
@@ -218,7 +218,7 @@ class LabelImage:
         return self.labels.ndim > 2
 
     def with_labels(self, labels: NDArray[np.uint8]) -> LabelImage:
-        """Return the same with other labels."""
+        """Return a copy with other labels."""
         return replace(self, labels=labels)
 
     def plane(self, *index: int) -> LabelImage:
@@ -227,12 +227,12 @@ class LabelImage:
         Parameters
         ----------
         *index : int
-            A number for each axis before height and width, from 0.
+            An index for each axis before height and width, from 0.
 
         Raises
         ------
         InputError
-            If there is no such plane.
+            If the index is out of range.
         """
         shape = self.labels.shape[:-2]
         if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape)):  # noqa: B905
@@ -250,13 +250,13 @@ class LabelImage:
         )
 
     def about(self, *, corrections: bool = True) -> dict[str, Any]:
-        """Return everything but the labels, ready for JSON.
+        """Return all attributes except the labels as a JSON-serialisable dictionary.
 
         Parameters
         ----------
         corrections : bool
-            Whether to put corrections in, as run lengths; formats that keep them as an array
-            of their own leave them out.
+            Whether to include corrections, as run lengths. Formats that store them as an array
+            leave them out.
         """
         height, width = self.labels.shape[-2:]
         more: dict[str, Any] = {}
@@ -284,24 +284,12 @@ class LabelImage:
 
 
 def settings_of(result: Result | LargeResult) -> dict[str, Any]:
-    """Return how a result was made, as files tell it.
-
-    Parameters
-    ----------
-    result : Result or LargeResult
-        The result.
-    """
+    """Return the settings of a result for files, with ``"refined"`` added."""
     return {**result.settings, "refined": result.settings.get("refiner") is not None}
 
 
 def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
-    """Raise `InputError` for corrections that no reader takes.
-
-    Parameters
-    ----------
-    corrections : ndarray or None
-        -1 not corrected, else a label from 0 to 254.
-    """
+    """Raise `InputError` if a correction is neither -1 nor a label from 0 to 254."""
     if corrections is None or not corrections.size:
         return
     low, high = int(corrections.min()), int(corrections.max())
@@ -312,14 +300,8 @@ def check_corrections(corrections: NDArray[np.integer[Any]] | None) -> None:
         )
 
 
-def checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
-    """Return classes as a tuple, or raise `InputError` if they are none.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes.
-    """
+def _checked_classes(classes: Iterable[ClassInfo]) -> tuple[ClassInfo, ...]:
+    """Return classes as a tuple; raise `InputError` if one is not a `ClassInfo`."""
     try:
         found = tuple(classes)
     except TypeError:
@@ -337,7 +319,7 @@ def _floats(values: Iterable[float], name: str) -> tuple[float, ...]:
 
 
 def _on_one_line(info: ClassInfo) -> ClassInfo:
-    """Fold white space in a name, since some formats keep a name a line."""
+    """Collapse white space in a name, since some formats store one name per line."""
     name = " ".join(info.name.split())
     for text in (name, *info.prompts):
         check_characters(" ".join(text.split()), f"Class {info.id}")
@@ -345,27 +327,13 @@ def _on_one_line(info: ClassInfo) -> ClassInfo:
 
 
 def placeholder_class(value: int, colour: tuple[int, int, int] | None = None) -> ClassInfo:
-    """Return a class for a label value of which nothing is known.
-
-    Parameters
-    ----------
-    value : int
-        The label value.
-    colour : tuple of int, optional
-        Its colour, if a palette tells.
-    """
+    """Return a class called ``class N`` for a label value without a name."""
     name = f"class {value}"
     return ClassInfo(value, name, (name,), colour or class_colour(value))
 
 
 def classes_to_json(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
-    """Return classes as JSON objects.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes.
-    """
+    """Convert classes to JSON objects, as `classes_from_json` reads them."""
     return [
         {"id": c.id, "name": c.name, "prompts": list(c.prompts), "colour": list(c.colour)}
         for c in classes
@@ -373,21 +341,7 @@ def classes_to_json(classes: Iterable[ClassInfo]) -> list[dict[str, Any]]:
 
 
 def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Read classes back; every value is checked.
-
-    Parameters
-    ----------
-    entries : object
-        A parsed JSON value: a list of objects with ``id``, ``name`` and, if known, ``prompts``
-        and ``colour``.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If an entry is not as described, or there are more than 254.
-    """
+    """Convert parsed JSON to classes; every value is checked. Errors name the file ``where``."""
     if not isinstance(entries, list) or len(entries) > MAX_CLASSES:
         raise InputError(f"{where}: the classes are not a list of at most {MAX_CLASSES}.")
     classes = []
@@ -417,35 +371,16 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
 
 
 def dump_json(value: object) -> bytes:
-    """Return JSON bytes, the same for the same value, readable by people.
+    """Encode a value as indented JSON, deterministically.
 
-    Bytes of a file name that are no UTF-8, which Python keeps as lone surrogates, become escapes,
-    and come back by `parse_json`.
-
-    Parameters
-    ----------
-    value : object
-        Anything made of dicts, lists, texts, numbers and NumPy scalars.
+    Lone surrogates, by which Python represents non-UTF-8 bytes of file names, are escaped.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
     return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON from an untrusted file.
-
-    Parameters
-    ----------
-    data : bytes
-        The text.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If it is longer than `MAX_JSON`, nested too deep, or not JSON.
-    """
+    """Parse JSON of an untrusted file; raise `InputError` if it is invalid or too long."""
     if len(data) > MAX_JSON:
         raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
     try:
@@ -457,7 +392,7 @@ def parse_json(data: bytes, where: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    """Take numbers that a float can hold, and no others."""
+    """Parse a number; raise `ValueError` if it is not finite."""
     value = float(text)
     if not math.isfinite(value):
         return _no_number(text)
@@ -477,5 +412,5 @@ def _plain(value: object) -> object:
 
 
 def _values(labels: NDArray[np.uint8]) -> list[int]:
-    """Values that occur, ascending."""
+    """Return the label values that occur, ascending."""
     return np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()

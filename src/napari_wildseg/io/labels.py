@@ -19,9 +19,9 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     Parameters
     ----------
     path : str or Path
-        The file; its ending decides.
+        The file; the format is chosen by its ending.
     name : str, optional
-        A format's short name, which decides instead.
+        Short name of a format; overrides the ending.
 
     Raises
     ------
@@ -54,15 +54,15 @@ def read_labels(
     path : str or Path
         The file.
     format : str, optional
-        Short name of the format, where the ending does not tell.
+        Short name of the format; by default chosen by the ending.
     value_255 : str, optional
         What 255 means in a mask of another program: ``"unlabelled"`` (the PASCAL VOC convention),
         or ``"class"``, to read it as class 1. A mask of 0 and 255 alone is refused without it;
         ``"guess"`` reads its 255 as class 1, with a notice.
     turn : bool
-        Whether a mask is turned upright as its EXIF or TIFF orientation says, as pictures are.
+        Whether a mask is rotated upright by its EXIF or TIFF orientation, as pictures are.
     **options
-        The format's own.
+        Options of the format's ``read``.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def write_labels(
     unlabelled: str = "keep",
     **options: Any,
 ) -> list[Path]:
-    """Write a label file of any format, whole or not at all.
+    """Write a label file of any format, atomically.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def write_labels(
     labels : LabelImage
         What to write.
     format : str, optional
-        Short name of the format, where the ending does not tell.
+        Short name of the format; by default chosen by the ending.
     overwrite : bool
         Whether existing files may be replaced.
     unlabelled : str
-        What becomes of pixels with 255: ``"keep"``, ``"background"`` or ``"nearest"``, the label
-        of the nearest pixel that has one.
+        What replaces 255: ``"keep"`` (nothing), ``"background"``, or ``"nearest"`` (the label of
+        the nearest labelled pixel).
     **options
-        The format's own.
+        Options of the format's ``write``.
 
     Returns
     -------
@@ -125,8 +125,7 @@ def write_labels(
     Raises
     ------
     InputError
-        If a file is there already, or the format cannot hold the labels: nothing is left out
-        silently.
+        If a file exists already, or the format cannot hold the labels without loss.
     WildsegError
         If the folder cannot be written.
     """
@@ -138,15 +137,7 @@ def write_labels(
 
 
 def refuse_loss(labels: LabelImage, format: Format) -> None:
-    """Raise `InputError` if a format cannot hold labels.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The labels.
-    format : Format
-        The format.
-    """
+    """Raise `InputError` if a format cannot store the labels without loss."""
     if labels.stacked and not format.stacks:
         able = ", ".join(f.suffixes[0] for f in FORMATS if f.stacks)
         size = " x ".join(map(str, labels.labels.shape))

@@ -1,4 +1,4 @@
-"""Large pictures and stacks on disk, opened without reading them: zarr, OME-Zarr and TIFF."""
+"""Lazy opening of large pictures and stacks: zarr, OME-Zarr and TIFF."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ import numpy as np
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_readable, reason
-from napari_wildseg.engine.pictures.tiff_planes import Coloured, check_compression, layout_of
-from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.engine.pictures.tiff_planes import (
+    ConvertedArray,
+    check_compression,
+    tiff_layout,
+)
+from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
 from napari_wildseg.io.safety.zarr_checks import check_array
 
-MAX_SIDE = 200_000
+_MAX_SIDE = 200_000
 """The longest side that is opened, in pixels."""
 
 
 @dataclass(frozen=True)
 class LazyPicture:
-    """A picture or a stack of them whose pixels are still on disk."""
+    """A picture or stack whose pixels are read from disk on access."""
 
-    levels: tuple[Any, ...]  # the finest first; anything that can be sliced. All have the same axes
-    axes: str  # one letter an axis: ``y`` and ``x``, ``c`` for colour channels, others for planes
+    levels: tuple[Any, ...]  # sliceable arrays with the same axes, the finest first
+    axes: str  # one letter per axis: ``y``, ``x``, ``c`` for colour channels, others for planes
     scale: tuple[float, float] = (1.0, 1.0)  # height and width of a pixel, in ``units``
     units: str = "pixel"  # ``"pixel"`` or a unit of length
-    files: tuple[Any, ...] = ()  # what `close` closes
+    files: tuple[Any, ...] = ()  # closed by `close`
 
     def close(self) -> None:
         """Close the files; the levels can no longer be read."""
@@ -47,7 +51,7 @@ class LazyPicture:
 
     @property
     def planes(self) -> int:
-        """How many planes there are; 1 for a picture."""
+        """Number of planes; 1 for a picture."""
         shape = self.levels[0].shape
         return int(
             np.prod([n for n, axis in zip(shape, self.axes, strict=True) if axis not in "yxc"])
@@ -55,11 +59,11 @@ class LazyPicture:
 
     @property
     def channel_axis(self) -> int:
-        """Where the colours of one plane are: 0 before ``y``, -1 behind ``x`` or nowhere."""
+        """Channel axis of one plane: 0 if it is before ``y``, else -1 (also without channels)."""
         return 0 if "c" in self.axes and self.axes.index("c") < self.axes.index("y") else -1
 
     def plane(self, number: int) -> tuple[Any, ...]:
-        """Return the levels of one plane, not read."""
+        """Return the levels of one plane as lazy arrays."""
         others = [i for i, axis in enumerate(self.axes) if axis not in "yxc"]
         shape = [int(self.levels[0].shape[i]) for i in others]
         index = np.unravel_index(number, shape) if shape else ()
@@ -67,7 +71,7 @@ class LazyPicture:
         return tuple(_Plane(level, fixed) for level in self.levels) if fixed else self.levels
 
     def single(self, number: int) -> LazyPicture:
-        """Return one plane as a picture of its own, not read; closing it closes all planes."""
+        """Return one plane as a lazy picture; closing it closes the files of all planes."""
         if number >= self.planes:
             raise InputError(f"There are {self.planes} planes; there is no plane {number}.")
         axes = "".join(axis for axis in self.axes if axis in "yxc")
@@ -75,7 +79,7 @@ class LazyPicture:
 
 
 class _Plane:
-    """One plane of an array of more axes: sliced as if the other axes were not there."""
+    """An array with some axes fixed at an index; sliced along the other axes."""
 
     def __init__(self, array: Any, fixed: dict[int, int]) -> None:
         self._array, self._fixed = array, fixed
@@ -123,17 +127,17 @@ def _open_zarr(path: Path) -> LazyPicture:
             check_array(folder, path.name, picture=True)
         levels = tuple(zarr.open_array(folder, mode="r") for folder in folders)
         axes = "".join(_letter(axis) for axis in multiscales.get("axes", ()))
-        place = place_of(multiscales, datasets[0], levels[0].ndim)
+        place = scale_and_translation(multiscales, datasets[0], levels[0].ndim)
     except InputError:
         raise
-    except Exception as error:  # zarr raises what is missing or damaged as it happens to
+    except Exception as error:  # zarr raises many types for damaged metadata
         raise InputError(
             f"{path.name} holds no picture that can be opened ({reason(error)}): give a zarr "
             "array of (H, W) or (H, W, 3), or an OME-Zarr image."
         ) from error
     axes = axes if len(axes) == levels[0].ndim else _guess_axes(levels[0].shape)
     if "c" in axes and levels[0].shape[axes.index("c")] != 3:
-        axes = axes.replace("c", "p", 1)  # channels of a microscope, looked at singly
+        axes = axes.replace("c", "p", 1)  # microscope channels are treated as planes
     about: dict[str, Any] = {}
     units = [a.get("unit") for a in multiscales.get("axes", ()) if isinstance(a, dict)]
     if place is not None:
@@ -148,10 +152,10 @@ def _letter(axis: Any) -> str:
 
 
 def _guess_axes(shape: tuple[int, ...]) -> str:
-    """Name the axes of an array that does not tell."""
+    """Guess the axes of an array without axis names, from its shape."""
     if len(shape) > 2 and shape[-1] in (1, 3, 4):
         return {3: "yxc", 4: "tyxc"}.get(len(shape), "?")
-    if len(shape) > 2 and shape[-1] < 8 < shape[-2]:  # bands, not columns
+    if len(shape) > 2 and shape[-1] < 8 < shape[-2]:  # spectral bands, not columns
         return "?"
     return {2: "yx", 3: "tyx"}.get(len(shape), "?")
 
@@ -163,7 +167,7 @@ def _open_tiff(path: Path) -> LazyPicture:
     files: tuple[Any, ...] = ()
     try:
         with tifffile.TiffFile(path) as file:
-            layout = layout_of(file, path.name)
+            layout = tiff_layout(file, path.name)
             if layout.orientation != 1:
                 raise InputError(
                     f"{path.name} is stored turned or mirrored: save it upright to open it lazily."
@@ -183,14 +187,14 @@ def _open_tiff(path: Path) -> LazyPicture:
         axes = layout.axes
         apart = axes.find("c") not in (-1, axes.index("y") - 1, axes.index("x") + 1)
         if layout.convert is not None or apart:
-            levels = tuple(Coloured(level, axes, layout) for level in levels)
+            levels = tuple(ConvertedArray(level, axes, layout) for level in levels)
             axes = levels[0].axes
         return _checked(path, levels, axes, files=files)
     except InputError:
         for file in files:
             file.close()
         raise
-    except Exception as error:  # tifffile raises what the damage happens to run into
+    except Exception as error:  # tifffile raises many types for a damaged file
         raise InputError(
             f"{path.name} is not a TIFF that can be opened ({reason(error)}): "
             "convert it to a plain TIFF or zarr."
@@ -198,13 +202,13 @@ def _open_tiff(path: Path) -> LazyPicture:
 
 
 def _without_ones(level: Any, axes: str) -> Any:
-    """Leave out axes of length one, except rows and columns."""
+    """Drop axes of length one, except rows and columns."""
     gone = [i for i, n in enumerate(level.shape) if n == 1 and axes[i] not in "YX"]
     return _Plane(level, dict.fromkeys(gone, 0)) if gone else level
 
 
 def _mapped(file: Any, series: Any) -> Any:
-    """Map an uncompressed TIFF of one level into memory, None where that cannot be."""
+    """Memory-map an uncompressed TIFF of one level; None if that is not possible."""
     if len(series.levels) > 1:
         return None
     try:
@@ -220,7 +224,7 @@ def _checked(path: Path, levels: tuple[Any, ...], axes: str, **about: Any) -> La
             f"{path.name} has axes of lengths {shape}, which do not name one row and one column "
             "axis: give (H, W), (H, W, 3) or a stack of them."
         )
-    # Axes of length one say nothing; colours other than grey, RGB and RGBA are planes.
+    # Axes of length one are dropped; channels other than grey, RGB and RGBA become planes.
     gone = [i for i, n in enumerate(shape) if n == 1 and axes[i] not in "yx"]
     kept = "".join(axis for i, axis in enumerate(axes) if i not in gone)
     if gone:
@@ -239,8 +243,8 @@ def _checked(path: Path, levels: tuple[Any, ...], axes: str, **about: Any) -> La
             f"{path.name} has its axes in the order {axes}: store rows, columns and colours "
             "side by side, as (..., H, W) or (..., H, W, 3)."
         )
-    if max(shape[y], shape[x]) > MAX_SIDE:
+    if max(shape[y], shape[x]) > _MAX_SIDE:
         raise InputError(
-            f"{path.name} is {shape[x]} x {shape[y]} pixels; sides up to {MAX_SIDE} can be used."
+            f"{path.name} is {shape[x]} x {shape[y]} pixels; sides up to {_MAX_SIDE} can be used."
         )
     return LazyPicture(levels, axes, **about)

@@ -1,4 +1,4 @@
-"""Files of class memories: features and colours of patches, shares of labels, and a description."""
+"""Reading and writing of class memories as NPZ files with a JSON description."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
 from napari_wildseg.engine.memory.filters import FILTERS
 from napari_wildseg.engine.memory.records import ARRAYS
-from napari_wildseg.io.safety.archive import ArraySpec, read_archive, write_archive
+from napari_wildseg.io.safety.archive import ArraySpec, read_npz, write_npz
 
-SUFFIX = ".wildmemory"
-FORMAT = "napari-wildseg class memory"
-VERSION = 1
+MEMORY_SUFFIX = ".wildmemory"
+_FORMAT = "napari-wildseg class memory"
+_VERSION = 1
 
 _OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
-"""Arrays of a record with one row a pixel; the others have one a superpixel."""
+"""Arrays of a record with one row per sampled pixel; the others have one per superpixel."""
 
 _COLUMNS = ("weights", "pixel_pieces", "pixel_labels", "pixel_weights")
-"""Arrays of one dimension, a single column in the file."""
+"""One-dimensional arrays; a single column in the file."""
 
 _BY_CLASS = ("said", "shares")
-"""Arrays whose width depends on a record's classes; padded with zeros in the file."""
+"""Arrays with one column per class and background; padded with zeros in the file."""
 
 
 def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = False) -> Path:
-    """Write a memory; see `napari_wildseg.ClassMemory.save`."""
+    """Write a class memory; see `napari_wildseg.ClassMemory.save`."""
     records = memory.records
     arrays: dict[str, NDArray[Any]] = {}
     widest = max((len(r.classes) + 1 for r in records), default=1)
@@ -41,8 +41,8 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
         arrays[name] = np.concatenate(parts)
     source = memory.source
     about = {
-        "format": FORMAT,
-        "version": VERSION,
+        "format": _FORMAT,
+        "version": _VERSION,
         "source": None if source is None else vars(source),
         "alike": memory.alike,
         "images": [
@@ -57,21 +57,21 @@ def save_memory(path: str | Path, memory: ClassMemory, *, overwrite: bool = Fals
             for r in records
         ],
     }
-    write_archive(Path(path), arrays, about, overwrite=overwrite)
+    write_npz(Path(path), arrays, about, overwrite=overwrite)
     return Path(path)
 
 
 def load_memory(path: str | Path) -> ClassMemory:
-    """Read a memory; see `napari_wildseg.ClassMemory.load`."""
+    """Read a class memory; see `napari_wildseg.ClassMemory.load`."""
     path = Path(path)
     specs = {name: ArraySpec(np.dtype(kind).kind, (2, 2)) for name, kind in ARRAYS.items()}
-    arrays, about = read_archive(path, specs)
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    arrays, about = read_npz(path, specs)
+    if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise InputError(f"{path.name} is not a class memory of napari-wildseg.")
     version = about.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != _VERSION:
         raise InputError(
-            f"{path.name} has memory version {version}; this napari-wildseg reads {VERSION}: "
+            f"{path.name} has memory version {version}; this napari-wildseg reads {_VERSION}: "
             "remember the images again."
         )
     try:
@@ -90,7 +90,7 @@ _SOURCE = ("model", "fingerprint", "method", "views")
 
 
 def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
-    """Cut the arrays into records; everything is checked."""
+    """Split the arrays into records; every value is checked."""
     if set(arrays) != set(ARRAYS):
         raise ValueError("an array is missing")
     for name, dtype in ARRAYS.items():

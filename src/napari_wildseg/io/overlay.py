@@ -1,4 +1,4 @@
-"""The overlay picture: image, class colours, outlines and a legend, for people to look at."""
+"""Overlay picture: the image with class colours, outlines and a legend."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 if TYPE_CHECKING:
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-SHORTEST_LONG_SIDE = 640
-LONGEST_LONG_SIDE = 2048
-OPACITY = 0.45
-LINE = 0.8
+_MIN_LONG_SIDE = 640
+_MAX_LONG_SIDE = 2048
+_OPACITY = 0.45
+_LINE_OPACITY = 0.8
 _INK = (32, 33, 36)
 _PAPER = (255, 255, 255)
 _FAINT = (118, 122, 128)
 _UNLABELLED_COLOUR = (128, 128, 128)
-# Looked up by file name in the system's font folders, for letters the built-in font lacks.
+# Searched in the system's font folders, for characters that Pillow's font lacks.
 _WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "NotoSansCJK.ttc")
 
 
 def overlay_png(
     rgb: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Sequence[ClassInfo]
 ) -> bytes:
-    """Draw labels over an image, with a legend below it, as the bytes of a PNG.
+    """Draw labels over an image with a legend below, and encode it as PNG.
 
     `rgb`: ``(H, W, 3)`` uint8; `labels`: ``(H, W)`` uint8; 255 is drawn in grey.
     """
@@ -57,15 +57,15 @@ def draw_overlay(
     opacity = np.zeros(256, np.float32)
     for info in classes:
         palette[info.id] = info.colour
-        opacity[info.id] = OPACITY
-    palette[UNLABELLED], opacity[UNLABELLED] = _UNLABELLED_COLOUR, OPACITY
+        opacity[info.id] = _OPACITY
+    palette[UNLABELLED], opacity[UNLABELLED] = _UNLABELLED_COLOUR, _OPACITY
     blend = opacity[drawn][..., None]
-    # The ground is dimmed a little, so that the classes stand out on any picture.
+    # The background is dimmed, so that classes are visible on any picture.
     ground = np.where(drawn[..., None] == 0, picture * 0.8 + 20, picture)
     mixed = ground * (1 - blend) + palette[drawn] * blend
-    # A light line on both sides of every border stands out on dark and on coloured ground.
+    # A light line on both sides of every border is visible on dark and coloured pixels.
     edge = _edges(drawn, max(1, round(max(size) / 700)))
-    mixed[edge] = 255 * LINE + palette[drawn][edge] * (1 - LINE)
+    mixed[edge] = 255 * _LINE_OPACITY + palette[drawn][edge] * (1 - _LINE_OPACITY)
     top = Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
     share = np.bincount(labels.ravel(), minlength=256) / labels.size
@@ -80,15 +80,15 @@ def draw_overlay(
 
 
 def _enlargement(height: int, width: int) -> float:
-    """Factor from the image to its drawing."""
+    """Return the scale factor from the image to the overlay."""
     longest = max(height, width)
-    if longest < SHORTEST_LONG_SIDE:
-        return float(math.ceil(SHORTEST_LONG_SIDE / longest))
-    return min(1.0, LONGEST_LONG_SIDE / longest)
+    if longest < _MIN_LONG_SIDE:
+        return float(math.ceil(_MIN_LONG_SIDE / longest))
+    return min(1.0, _MAX_LONG_SIDE / longest)
 
 
 def _edges(values: NDArray[np.uint8], thickness: int) -> NDArray[np.bool_]:
-    """Pixels within ``thickness`` of another value."""
+    """Return the pixels within ``thickness`` of another value."""
     from scipy import ndimage
 
     size = 2 * thickness + 1
@@ -98,7 +98,7 @@ def _edges(values: NDArray[np.uint8], thickness: int) -> NDArray[np.bool_]:
 
 
 def _legend(width: int, entries: Sequence[tuple[str, tuple[int, int, int], float]]) -> Image.Image:
-    """Draw swatches, names and shares in rows that fit the width."""
+    """Draw colour, name and share of each class, in rows that fit the width."""
     size = max(15, min(40, round(width / 42)))
     pad, swatch = round(size * 0.8), round(size * 1.05)
     placed: list[tuple[int, int, str, str, tuple[int, int, int]]] = []
@@ -137,7 +137,7 @@ def _percent(share: float) -> str:
 
 
 def _shorten(text: str, font: Font, space: float) -> str:
-    """Cut a name to the space, with dots."""
+    """Truncate a name to the space, ending in dots."""
     if font.getlength(text) <= space:
         return text
     for end in range(len(text) - 1, 0, -1):
@@ -147,7 +147,7 @@ def _shorten(text: str, font: Font, space: float) -> str:
 
 
 def _font(size: int, text: str) -> Font:
-    """Return Pillow's own font, or a wider one for letters beyond Latin."""
+    """Return Pillow's default font, or a system font for characters beyond Latin."""
     if not all(ord(letter) < 0x250 for letter in text):
         for name in _WIDE_FONTS:
             try:

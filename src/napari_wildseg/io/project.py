@@ -1,4 +1,4 @@
-"""Project files: all that was done to an image, to go on with tomorrow or on another machine."""
+"""Project files: the complete state of the work on one image or stack."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.description import described
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.label_image import LabelImage, check_corrections
 from napari_wildseg.io.safety.archive import (
     ArraySpec,
-    corrections_from,
-    read_archive,
-    write_archive,
+    checked_corrections_of,
+    read_npz,
+    write_npz,
 )
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
-SUFFIX = ".wildseg"
+PROJECT_SUFFIX = ".wildseg"
 _FORMAT = "napari-wildseg project"
 _VERSION = 1
 
@@ -39,18 +39,18 @@ class Project:
     Attributes
     ----------
     labels : LabelImage
-        The result, classes, corrections, model, settings and pixel size.
+        Labels, classes, corrections, model, settings and pixel size.
     pseudo_labels : ndarray or None
-        Of the labels' shape, uint8, 255 where the maps were not sure.
+        uint8 of the labels' shape; 255 where undecided.
     relevance : ndarray or None
-        ``(K, H, W)`` float32 (of a stack ``(K, Z, H, W)``), one map a class; large, and not
-        needed to go on.
+        ``(K, H, W)`` float32 (``(K, Z, H, W)`` for a stack), one map per class. Large, and not
+        needed to resume.
     image_digest : str
-        `image_digest` of the picture, to tell whether it is the same, or ``""``.
+        `image_digest` of the picture, compared on resuming; ``""`` if unknown.
     pseudo_corrections : ndarray or None
-        As ``labels.corrections``, of what was painted into the pseudo-labels.
+        Corrections painted into the pseudo-labels; as ``labels.corrections``.
     state : dict
-        What else a viewer wants back: planes done, hidden classes, ... Must be writable as JSON.
+        State of the viewer, such as finished planes and hidden classes. Must be writable as JSON.
 
     Raises
     ------
@@ -88,24 +88,24 @@ class Project:
             raise InputError("The image's digest is not one that image_digest gives.")
 
     def resume(self, image: NDArray[Any], *, device: str = "auto") -> Segmenter:
-        """Give a segmenter in the state that was saved, to go on from.
+        """Return a segmenter in the saved state.
 
         Parameters
         ----------
         image : ndarray
-            The image, as it was given to `Segmenter.set_image`; it is encoded anew.
+            The image, as given to `Segmenter.set_image`; it is encoded again.
         device : str
             ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
         Returns
         -------
         Segmenter
-            Its ``result`` is the saved one, to the pixel; the settings are those saved too.
+            Its ``result`` has the saved labels and settings.
 
         Raises
         ------
         InputError
-            If it is another image, or the project is of a stack, which a segmenter does not take.
+            If the image is another one, or the project is of a stack.
 
         Examples
         --------
@@ -135,7 +135,7 @@ class Project:
             fresh,
             labels=saved.labels,
             pseudo_labels=pseudo,
-            # "refined" is added for files, where there is no refiner to look at.
+            # `settings_of` adds "refined" for files; a result has no such setting.
             settings={k: v for k, v in saved.settings.items() if k != "refined"},
             corrections=saved.corrections,
         )
@@ -143,7 +143,7 @@ class Project:
 
 
 def _engine_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Take what a segmenter is made with out of saved settings; nothing of them is trusted."""
+    """Return the arguments of `Segmenter` from saved settings; values are not trusted."""
     found: dict[str, Any] = {"views": "default", "method": None, "refiner": "default"}
     for name in found:
         if isinstance(value := settings.get(name), str):
@@ -154,12 +154,12 @@ def _engine_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def image_digest(image: NDArray[Any]) -> str:
-    """Return a signature of an image's content.
+    """Return a SHA-256 digest of an image's shape, dtype and pixels.
 
     Parameters
     ----------
     image : ndarray
-        The pixels as they are, of any shape and type.
+        The pixels, of any shape and dtype.
 
     Examples
     --------
@@ -172,14 +172,14 @@ def image_digest(image: NDArray[Any]) -> str:
 
 
 def save_project(path: str | Path, project: Project, *, overwrite: bool = False) -> Path:
-    """Write a project file, whole or not at all.
+    """Write a project file, atomically.
 
     Parameters
     ----------
     path : str or Path
-        Where; ``.wildseg`` is the usual ending. The file is a zip of NumPy arrays and JSON.
+        The file, usually ending in ``.wildseg``: a zip archive of NumPy arrays and JSON.
     project : Project
-        What.
+        The state to write.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -191,7 +191,7 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
     Raises
     ------
     InputError
-        If the file is there already.
+        If the file exists already.
     WildsegError
         If it cannot be written.
     """
@@ -212,12 +212,12 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
         "state": dict(project.state),
     }
     present = {name: array for name, array in arrays.items() if array is not None}
-    write_archive(path, present, about, overwrite=overwrite)
+    write_npz(path, present, about, overwrite=overwrite)
     return path
 
 
 def load_project(path: str | Path) -> Project:
-    """Read a project file; nothing in it is trusted, and no code of it is run.
+    """Read a project file. Every value is checked, and no code in it is executed.
 
     Parameters
     ----------
@@ -227,10 +227,10 @@ def load_project(path: str | Path) -> Project:
     Raises
     ------
     InputError
-        If it is damaged, too large, of a later version, or no project.
+        If the file is damaged, too large, of a later version, or not a project.
     """
     path = checked_path(path)
-    arrays, about = read_archive(
+    arrays, about = read_npz(
         path,
         {
             "labels": ArraySpec("u", (2, 4)),
@@ -250,8 +250,10 @@ def load_project(path: str | Path) -> Project:
         )
     digest = about.get("image_digest", "")
     values = arrays["labels"]
-    corrections = corrections_from(arrays, path.name)
-    labels = described(values, about.get("labels"), path.name, corrections=corrections)
+    corrections = checked_corrections_of(arrays, path.name)
+    labels = labels_with_description(
+        values, about.get("labels"), path.name, corrections=corrections
+    )
     state = about.get("state", {})
     relevance = arrays.get("relevance")
     if relevance is not None and not np.isfinite(relevance).all():
@@ -261,6 +263,6 @@ def load_project(path: str | Path) -> Project:
         pseudo_labels=arrays.get("pseudo_labels"),
         relevance=relevance,
         image_digest=digest if isinstance(digest, str) else "?",
-        pseudo_corrections=corrections_from(arrays, path.name, "pseudo_corrections"),
+        pseudo_corrections=checked_corrections_of(arrays, path.name, "pseudo_corrections"),
         state=state if isinstance(state, dict) else {},
     )

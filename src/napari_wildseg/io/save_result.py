@@ -1,4 +1,4 @@
-"""Results of the engine to files: what `Result.save` does."""
+"""Implementation of `Result.save`: writes a result to a label file or a project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import write_labels
-from napari_wildseg.io.project import SUFFIX, Project, save_project
+from napari_wildseg.io.project import PROJECT_SUFFIX, Project, save_project
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.result import Result
@@ -23,7 +23,7 @@ def save_result(
     about = {name: options.pop(name) for name in list(options) if name in attributes}
     labels = LabelImage.from_result(result, image=image, **about)
     path = checked_path(path)
-    if path.suffix.lower() == SUFFIX:
+    if path.suffix.lower() == PROJECT_SUFFIX:
         project = Project(labels, pseudo_labels=result.pseudo_labels)
         return [save_project(path, project, overwrite=overwrite, **options)]
     return write_labels(path, labels, overwrite=overwrite, **options)

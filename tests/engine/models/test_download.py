@@ -178,7 +178,7 @@ def test_unsupported_models_are_refused_before_their_weights(small_hub, cache, m
     assert "hf-hub:lab/swin" in sentence(error)
     assert small_hub.requests("GET") == ["open_clip_config.json"]
     small_hub.log.clear()
-    monkeypatch.setattr(architecture, "_has_transformers", lambda: False)
+    monkeypatch.setattr(architecture, "has_transformers", lambda: False)
     model = "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
     with pytest.raises(WildsegError, match="needs the package transformers") as error:
         download(model)

@@ -15,12 +15,12 @@ from torch import nn
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.architecture import built_in, network
-from napari_wildseg.engine.models.weights.identify import describe, settle_activation
+from napari_wildseg.engine.models.architecture import builtin_architecture, network
+from napari_wildseg.engine.models.weights.identify import choose_activation, identify_checkpoint
 from napari_wildseg.engine.models.weights.torchscript_archive import (
     NotReadableError,
-    is_archive,
-    read_archive,
+    is_torchscript,
+    read_torchscript,
 )
 
 from .conftest import CONFIG
@@ -120,8 +120,8 @@ def test_archive_of_today(tmp_path, quick, half):
     net = CLIP(**CONFIG, quick_gelu=quick).eval()
     net = net.half() if half else net
     path = scripted(tmp_path / "ViT-B-16.pt", net)
-    assert is_archive(path)
-    tensors, said = read_archive(path)
+    assert is_torchscript(path)
+    tensors, said = read_torchscript(path)
     expected = torch.jit.load(path).state_dict()
     assert said is quick
     assert set(tensors) == set(expected)
@@ -139,7 +139,7 @@ def test_archive_of_2021(tmp_path, weights, quick):
     """OpenAI's files: half precision, layer norms in float32, three extra numbers."""
     kept = {name: t if ".ln_" in name else t.half() for name, t in weights.items()}
     path = Archive2021().write(tmp_path / "ViT-B-16.pt", {**kept, **EXTRAS}, quick)
-    tensors, said = read_archive(path)
+    tensors, said = read_torchscript(path)
     assert said is quick
     assert set(tensors) == {*kept, *EXTRAS}
     for name, tensor in kept.items():
@@ -209,7 +209,7 @@ def test_damaged_archives_are_refused(tmp_path, weights):
     (tmp_path / "far.pt").write_bytes(data.replace(number(49408), number(2**30)))
     for path in (short, missing, variant("packed"), tmp_path / "far.pt"):
         with pytest.raises(NotReadableError):
-            read_archive(path)
+            read_torchscript(path)
     for name in ("short", "cut", "far"):
         with pytest.raises(WildsegError, match=f"{name}.pt"):
             load_model(f"ViT-B-16:{tmp_path / name}.pt", device="cpu")
@@ -262,15 +262,15 @@ def test_half_precision(tmp_path, weights, number_type, ending):
 
 def shapes_of(name: str) -> dict[str, torch.Tensor]:
     with torch.device("meta"):
-        return network(built_in(name)).state_dict()
+        return network(builtin_architecture(name)).state_dict()
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16", "RN50", "ViT-H-14"])
 def test_bare_shapes_leave_a_notice(tmp_path, name):
     path = tmp_path / "mine.pt"
-    architecture, assumed = describe(path, shapes_of(name))
+    architecture, assumed = identify_checkpoint(path, shapes_of(name))
     assert assumed
-    notice = settle_activation(architecture, path, None, assumed=True)
+    notice = choose_activation(architecture, path, None, assumed=True)
     assert "plain GELU is assumed" in notice
     assert f'"{name}-quickgelu:mine.pt"' in notice
     assert architecture.config["quick_gelu"] is False
@@ -287,17 +287,17 @@ def test_bare_shapes_leave_a_notice(tmp_path, name):
 )
 def test_published_names_are_known_and_told(tmp_path, file, name, used):
     path = tmp_path / file
-    architecture, _ = describe(path, shapes_of(name))
-    notice = settle_activation(architecture, path, None, assumed=True)
+    architecture, _ = identify_checkpoint(path, shapes_of(name))
+    notice = choose_activation(architecture, path, None, assumed=True)
     assert used in notice
     assert architecture.config["quick_gelu"] is used.startswith("Quick")
 
 
 def test_what_the_file_says_leaves_no_notice(tmp_path):
     for said in (True, False):
-        architecture, _ = describe(tmp_path / "ViT-B-16.pt", shapes_of("ViT-B-16"))
+        architecture, _ = identify_checkpoint(tmp_path / "ViT-B-16.pt", shapes_of("ViT-B-16"))
         path = tmp_path / "ViT-B-16.pt"
-        assert settle_activation(architecture, path, said, assumed=True) is None
+        assert choose_activation(architecture, path, said, assumed=True) is None
         assert architecture.config["quick_gelu"] is said
 
 

@@ -50,12 +50,12 @@ def test_the_result_is_that_of_the_modules(number, activation, size):
 @torch.no_grad()
 def test_what_came_before_does_not_change_a_bit():
     conv = nn.Conv2d(8, 16, 3, padding=1)
-    sizes = [torch.randn(1, 8, 8 + 4 * i, 16) for i in range(fused.MOST_SIZES + 2)]
+    sizes = [torch.randn(1, 8, 8 + 4 * i, 16) for i in range(fused.MAX_INPUT_SIZES + 2)]
     one, other = FusedConv(conv, nn.ReLU6()), FusedConv(conv, nn.ReLU6())
     forwards = [one(x) for x in sizes]
     backwards = [other(x) for x in sizes[::-1]][::-1]
     assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
-    assert len(one._packed) == fused.MOST_SIZES
+    assert len(one._packed) == fused.MAX_INPUT_SIZES
 
 
 def test_autograd_and_other_types_get_the_plain_modules():
@@ -108,7 +108,7 @@ def test_threads_share_a_convolution_without_a_size_being_lost():
     """The lanes of a batch use one network; what one puts away, another may be looking at."""
     conv = nn.Conv2d(2, 4, 3, padding=1)
     step = FusedConv(conv, nn.ReLU())
-    pictures = [torch.randn(1, 2, 4 + side, 5) for side in range(2 * fused.MOST_SIZES)]
+    pictures = [torch.randn(1, 2, 4 + side, 5) for side in range(2 * fused.MAX_INPUT_SIZES)]
     with torch.no_grad():
         expected = [torch.relu(conv(picture)) for picture in pictures]
 
@@ -125,7 +125,7 @@ def test_threads_share_a_convolution_without_a_size_being_lost():
     finally:
         sys.setswitchinterval(before)
     assert step._works
-    assert len(step._packed) == fused.MOST_SIZES
+    assert len(step._packed) == fused.MAX_INPUT_SIZES
 
 
 def block() -> nn.Sequential:

@@ -14,7 +14,11 @@ from safetensors.torch import save_file
 
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.architecture import built_in, deduce, network
+from napari_wildseg.engine.models.architecture import (
+    architecture_from_shapes,
+    builtin_architecture,
+    network,
+)
 from napari_wildseg.engine.models.clip_model import choose_device
 from napari_wildseg.engine.models.spec import parse_spec
 
@@ -101,7 +105,7 @@ def full_size(tmp_path_factory):
     """Local checkpoints of real architectures, all weights alike, and nothing beside them."""
     folder = tmp_path_factory.mktemp("checkpoints")
     for name in ("ViT-B-16", "RN50"):
-        state = network(built_in(name)).state_dict()
+        state = network(builtin_architecture(name)).state_dict()
         half = {key: torch.full(t.shape, 0.02, dtype=torch.half) for key, t in state.items()}
         save_file(half, folder / f"{name}.safetensors")
     yield folder
@@ -137,7 +141,7 @@ def test_architecture_said_outright(full_size):
 def test_shapes_tell_every_native_architecture_apart():
     """Built on no memory, each of open_clip's own towers is found again from its shapes."""
     for name in open_clip.list_models():
-        config = built_in(name).config
+        config = builtin_architecture(name).config
         vision, text = config["vision_cfg"], config["text_cfg"]
         if (
             "timm_model_name" in vision
@@ -149,8 +153,8 @@ def test_shapes_tell_every_native_architecture_apart():
         ):
             continue
         with torch.device("meta"):
-            state = network(built_in(name)).state_dict()
-        found = deduce(state, name)
+            state = network(builtin_architecture(name)).state_dict()
+        found = architecture_from_shapes(state, name)
         assert found is not None, name
         same = {**config, "quick_gelu": None} == {**found.config, "quick_gelu": None}
         assert same or name.endswith(("-alt", "-plus")), (name, found.config)
@@ -304,9 +308,9 @@ def test_directory_without_a_tokenizer(folder, monkeypatch):
     config = config_of(folder)
     config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "lab/words"
     (folder / "open_clip_config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(architecture, "_has_transformers", lambda: False)
+    monkeypatch.setattr(architecture, "has_transformers", lambda: False)
     assert 'pip install "napari-wildseg[transformers]"' in refusal(str(folder))
-    monkeypatch.setattr(architecture, "_has_transformers", lambda: True)
+    monkeypatch.setattr(architecture, "has_transformers", lambda: True)
     text = refusal(str(folder))
     assert "needs the files of its tokenizer" in text
     assert str(folder) in text

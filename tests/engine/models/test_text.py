@@ -15,7 +15,7 @@ NAMES = ["cat", "a red sports car on a road", "cup of coffee", "", "x" * 300, "d
 
 @pytest.mark.parametrize("kind", ["starter", "RN", "resnet"])
 def test_vectors_are_those_of_the_padded_sentences(kind):
-    model = starter.load() if kind == "starter" else make_model(kind)
+    model = starter.load_starter() if kind == "starter" else make_model(kind)
     with torch.no_grad():
         whole = F.normalize(model.network.encode_text(model.tokenizer(NAMES)), dim=-1)
     for batch in (2, 256):
@@ -32,5 +32,5 @@ def test_lists_are_encoded_once_and_forgotten_in_turn():
     torch.testing.assert_close(first, model.encode_text(lists[0]), rtol=0, atol=1e-6)
     for names in lists[1:]:
         model.encode_list(names)
-    assert not model.knows_list(lists[0])
-    assert model.knows_list(lists[-1])
+    assert not model.has_list(lists[0])
+    assert model.has_list(lists[-1])

@@ -17,7 +17,7 @@ BREEDS = 8
 
 @pytest.fixture(scope="module")
 def model():
-    return starter.load()
+    return starter.load_starter()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which classes each image of a batch is segmented into; ids are those of the whole data set."""
+"""The classes that each image of a batch is segmented into, with ids of the whole data set."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ class ClassPlan:
     Attributes
     ----------
     mode : str
-        ``"same"``: all classes for every image; ``"known"``: those listed for it; ``"auto"``:
-        those of all that the model finds in it, at least one; ``"present"``: those, or none.
+        ``"same"``: all classes for every image. ``"known"``: the classes listed for the image.
+        ``"auto"``: the classes that the model finds in it, at least one. ``"present"``: the
+        classes that the model finds in it, possibly none.
     classes : tuple of ClassInfo
-        Of the whole set. The ids are fixed before the first image, so that results do not
-        depend on the order in which images are done.
+        Classes of the whole set. Ids are fixed before the first image, so that results do not
+        depend on the order of the images.
     known : dict of str to tuple of int
-        ``"known"`` only: ids by the image's name. Images that are not listed are missing.
+        Class ids by the image's name, for ``"known"`` only.
     """
 
     mode: str
@@ -41,7 +42,7 @@ class ClassPlan:
     known: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def of(self, name: str) -> tuple[ClassInfo, ...] | None:
-        """Return the classes of an image, or None if the model shall find them.
+        """Return the classes of an image; None if the model is to find them.
 
         Parameters
         ----------
@@ -70,21 +71,21 @@ def plan_classes(
     vocabulary: str = "coco",
     if_present: bool = False,
 ) -> ClassPlan:
-    """Read what ``--labels`` says.
+    """Make a class plan from the argument ``--labels``.
 
     Parameters
     ----------
     labels : str
-        ``"auto"``; the path of a ``.csv`` or ``.json`` file with the labels of each image; that of
-        a ``.json`` with a list of classes (a class set, or the sidecar of a label file), whose
-        ids and colours are kept; or class names, ``"cat, cup of coffee=cup|mug"``.
+        One of: ``"auto"``; a ``.csv`` or ``.json`` file with the labels of each image; a
+        ``.json`` file with a list of classes (a class set or a sidecar), whose ids and colours
+        are kept; class names, such as ``"cat, cup of coffee=cup|mug"``.
     items : sequence of WorkItem
         The images.
     vocabulary : str
-        Where automatic labels are chosen from: a bundled list or a file.
+        Vocabulary for ``"auto"``: a bundled list or a file.
     if_present : bool
-        Take class names as a list to choose from: each image is segmented into those that the
-        model finds in it, which may be none.
+        Segment each image only into those of the class names that the model finds in it,
+        possibly none.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def plan_classes(
 
 
 def _class_list(path: Path) -> tuple[ClassInfo, ...] | None:
-    """Return the classes of a file that holds one list of them, None if it is another file."""
+    """Return the classes of a class set or sidecar; None for another file."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return None
     content = read_json(path)
@@ -136,7 +137,7 @@ def read_known_labels(path: str | Path) -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        Entries as typed, by image as typed. An empty list says that none of the classes is there.
+        Class names by image, both as written. An empty list means that no class is present.
 
     Raises
     ------
@@ -187,7 +188,7 @@ def _from_rows(rows: Iterable[list[str]]) -> dict[str, list[str]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split a cell of names as they are typed elsewhere."""
+    """Split a cell of class names."""
     if not text.strip():
         return []
     return [_typed(info) for info in parse_classes(text)]
@@ -198,7 +199,7 @@ def _typed(info: ClassInfo) -> str:
 
 
 def _known(listed: Mapping[str, list[str]], items: Sequence[WorkItem], path: Path) -> ClassPlan:
-    """Match the file's entries to the images; the set's classes are those in order of mention."""
+    """Match listed labels to the images; classes are numbered in order of first mention."""
     entries: dict[str, str] = {}
     for names in listed.values():
         for name in names:
@@ -236,9 +237,10 @@ def _key(image: str) -> str:
 
 
 def _look_up(by_key: Mapping[str, list[str]], item: WorkItem) -> list[str] | None:
-    """Find an image by the longest part of its path that is listed, with or without ending.
+    """Return the listed labels of an image.
 
-    A stack's entry holds for its planes.
+    The longest listed part of its path counts, with or without ending. An entry of a stack is for
+    all of its planes.
     """
     path = _key(str(split_plane(item.path)[0]))
     parts = path.split("/")

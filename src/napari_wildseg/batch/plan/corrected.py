@@ -1,4 +1,4 @@
-"""Labels that an annotator made for images of a batch, to be kept and carried to other planes."""
+"""Corrected labels for images of a batch (``--corrected``): kept, and propagated along stacks."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.io import LabelImage, format_of, read_labels
 from napari_wildseg.io.label_image import placeholder_class
 
-SUFFIXES = (".png", ".tif", ".tiff", ".npz", ".zarr")
-"""Endings of label files that are looked for."""
+_SUFFIXES = (".png", ".tif", ".tiff", ".npz", ".zarr")
+"""Endings of label files that are found in a folder."""
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """Labels of one image, not read yet."""
+    """Corrected labels of one image; read on demand."""
 
-    path: str  # A label file; or the output folder of a batch, where ``name`` is given
-    name: str  # the image's name in that batch
-    digest: str  # of the bytes of its files: a resumed batch must find the same
+    path: str  # a label file, or the output folder of a batch if ``name`` is set
+    name: str  # name of the image in that batch
+    digest: str  # digest of its files; must be the same when a batch is resumed
 
     def read(self, classes: Sequence[ClassInfo]) -> NDArray[np.int16]:
         """Read the labels as corrections.
 
-        Returns ``(H, W)`` int16: -1 where the labels say nothing (255), else 0 or a class id.
+        Returns ``(H, W)`` int16: -1 where unlabelled (255), else 0 or a class id.
         """
         if self.name:
             report = read_report(self.path)
@@ -48,7 +48,7 @@ class Corrected:
 
 
 def find_corrected(folder: str | Path, items: Iterable[WorkItem]) -> dict[str, Corrected]:
-    """Find the images of a batch of which an annotator made labels."""
+    """Return the corrected labels in a folder or reviewed batch, by the name of the image."""
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise InputError(f"{no_folder(folder, ' with corrected labels')}: check the name.")
@@ -66,7 +66,7 @@ def find_corrected(folder: str | Path, items: Iterable[WorkItem]) -> dict[str, C
 
 def _in_folder(folder: Path) -> dict[str, Corrected]:
     found: dict[str, Corrected] = {}
-    for suffix in SUFFIXES:
+    for suffix in _SUFFIXES:
         for path in sorted(folder.glob(f"*{suffix}")):
             name = path.name.removesuffix(suffix)
             if name not in found:

@@ -1,4 +1,4 @@
-"""What is done in one go: an image, or a stack along which corrected labels are carried."""
+"""Units of work of a batch: an image, or a stack along which corrected labels are propagated."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.batch.job import (
+    BatchJob,
     CancelledError,
     Control,
-    Job,
     OutputError,
     failure_of,
     record_of,
@@ -38,42 +38,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unit:
-    """Images that one lane or worker does.
+    """Images that one lane or worker segments together."""
 
-    Attributes
-    ----------
-    items : tuple of WorkItem
-        What is to be done.
-    stack : tuple of WorkItem
-        All planes of the stack they belong to, if labels are carried along it; else empty.
-    corrected : mapping of str to Corrected
-        Labels that are known, by the plane's name.
-    """
-
-    items: tuple[WorkItem, ...]
+    items: tuple[WorkItem, ...]  # images to segment
+    # All planes of the stack they belong to, if labels are carried along it; else empty.
     stack: tuple[WorkItem, ...] = ()
+    # Labels that are known, by the plane's name.
     corrected: Mapping[str, Corrected] = field(default_factory=dict)
 
 
 def units_of(
     todo: Sequence[WorkItem], items: Sequence[WorkItem], corrected: Mapping[str, Corrected]
 ) -> list[Unit]:
-    """Say which images are done together.
-
-    Parameters
-    ----------
-    todo : sequence of WorkItem
-        What is left to do.
-    items : sequence of WorkItem
-        All images of the batch.
-    corrected : mapping of str to Corrected
-        Labels that are known, by the image's name.
-
-    Returns
-    -------
-    list of Unit
-        Each image is one, but for the planes of stacks with corrected planes.
-    """
+    """Group images into units: planes of a stack with corrected planes together, others alone."""
     stacks: dict[str, list[WorkItem]] = {}
     for item in items:
         stacks.setdefault(_stack_of(item), []).append(item)
@@ -95,30 +72,8 @@ def _stack_of(item: WorkItem) -> str:
     return str(split_plane(item.path)[0])
 
 
-def run_unit(job: Job, unit: Unit, segmenter: Segmenter, control: Control) -> Iterator[Record]:
-    """Do the images of a unit; whatever is wrong with one ends up in its record.
-
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    unit : Unit
-        The images.
-    segmenter : Segmenter
-        Used by one image at a time.
-    control : Control
-        Stops it.
-
-    Yields
-    ------
-    Record
-        One an image.
-
-    Raises
-    ------
-    CancelledError, OutputError
-        As for `napari_wildseg.batch.one_image.run_image`.
-    """
+def run_unit(job: BatchJob, unit: Unit, segmenter: Segmenter, control: Control) -> Iterator[Record]:
+    """Segment the images of a unit and yield their records; an error becomes a failed record."""
     if unit.stack:
         yield from _Stack(job, unit, segmenter, control).run()
     else:
@@ -127,12 +82,12 @@ def run_unit(job: Job, unit: Unit, segmenter: Segmenter, control: Control) -> It
 
 
 class _Stack:
-    """Corrected labels carried along a stack, see `napari_wildseg.engine.stacks.segment_stack`.
+    """Propagates corrected labels along a stack, by `napari_wildseg.engine.stacks.segment_stack`.
 
-    A plane that cannot be used is taken out, and its neighbours follow each other.
+    A plane that fails is removed, and the stack is segmented without it.
     """
 
-    def __init__(self, job: Job, unit: Unit, segmenter: Segmenter, control: Control) -> None:
+    def __init__(self, job: BatchJob, unit: Unit, segmenter: Segmenter, control: Control) -> None:
         self.job, self.segmenter, self.control = job, segmenter, control
         self.left = {item.name: item for item in unit.items}
         self.planes = list(unit.stack)
@@ -143,7 +98,7 @@ class _Stack:
         self.rgb: NDArray[np.uint8] | None = None
 
     def run(self) -> Iterator[Record]:
-        """Yield a record a plane."""
+        """Yield one record per plane."""
         while self.left:
             try:
                 yield from self._pass()
@@ -180,7 +135,7 @@ class _Stack:
         yield from self._flush()
 
     def _take_out(self, failure: str) -> Iterator[Record]:
-        """Report the plane at hand, or all where it is none's fault; go on without it."""
+        """Remove the current plane, or all planes if there is none, and yield failed records."""
         bad = list(self.left.values()) if self.at is None else [self.at]
         for item in bad:
             self.planes.remove(item)
@@ -195,7 +150,7 @@ class _Stack:
         self.finished.clear()
 
     def _classes(self) -> tuple[ClassInfo, ...]:
-        """Return the classes of all planes: those listed for any, and those that are known."""
+        """Return the classes listed for any plane or present in corrected labels."""
         wanted: set[int] = set()
         for fixed in self.known.values():
             wanted |= set(np.unique(fixed).tolist())
@@ -218,7 +173,7 @@ class _Stack:
     def _write(self, number: int, result: Result) -> None:
         item = self.planes[number]
         if item.name not in self.left:
-            return  # done before; it was needed for its neighbour
+            return  # finished in an earlier run; only its neighbour needed it
         assert self.rgb is not None
         labels = LabelImage.from_result(result, image=item.name)
         with self.control.writing(item.name):

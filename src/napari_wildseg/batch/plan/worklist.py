@@ -1,4 +1,4 @@
-"""Which images a batch works on, and what its outputs are called."""
+"""The images of a batch and the names of their output files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import PICTURE_SUFFIXES, reason, stem_of
 from napari_wildseg.io.image_files import is_picture, planes_in
 
-RESERVED = ("report", "classes")
-"""Names that no image's files may have: those of the batch itself."""
+_RESERVED = ("report", "classes")
+"""Names of files of the batch itself, which no image may have."""
 
 _LIST_SUFFIXES = (".txt", ".lst", ".csv")
 _FORBIDDEN = str.maketrans(dict.fromkeys('/\\\n\r\0:*?"<>|', "_"))
@@ -29,7 +29,7 @@ class WorkItem:
     Attributes
     ----------
     name : str
-        What its output files are called by, different for every image of the batch.
+        Name of its output files; unique within the batch.
     path : str
         Absolute path of the picture.
     """
@@ -39,7 +39,7 @@ class WorkItem:
 
 
 def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> tuple[WorkItem, ...]:
-    """Find the images of a batch.
+    """Return the images of a batch.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
         zarr counts as a picture. Each plane of a stack (a TIFF or zarr of several) counts as an
         image, called ``stack_0000`` and so on.
     given : mapping of str to str, optional
-        Names by absolute path that were given before and stay.
+        Names from an earlier run, by absolute path; they are kept.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
     Raises
     ------
     InputError
-        If there is no such thing, or it holds no picture.
+        If the source does not exist or holds no picture.
     """
     path = checked_path(source, "source")
     text = os.fspath(source)
@@ -91,26 +91,26 @@ def list_images(source: str | Path, given: Mapping[str, str] | None = None) -> t
 def named(
     paths: Iterable[str | Path], given: Mapping[str, str] | None = None
 ) -> tuple[WorkItem, ...]:
-    """Give every image a name of its own: its stem, with as much before it as tells it apart.
+    """Give every image a unique name: its stem, with as many parent folders as necessary.
 
     Parameters
     ----------
     paths : iterable of str or Path
-        The pictures; one that is listed twice is taken once.
+        The pictures; duplicates are dropped.
     given : mapping of str to str, optional
-        Names by absolute path that were given before and stay.
+        Names from an earlier run, by absolute path; they are kept.
 
     Examples
     --------
     >>> [item.name for item in named(["/d/a/cat.png", "/d/b/cat.png", "/d/b/dog.jpg"])]
     ['a_cat', 'b_cat', 'dog']
     """
-    # Made absolute without following links: a link's name is what its user calls the image.
+    # Made absolute without resolving links, since the name of a link is the user's choice.
     unique = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))  # noqa: PTH100
     given = given or {}
     names = {path: given[str(path)] for path in unique if str(path) in given}
     pending = [path for path in unique if path not in names]
-    taken = {name.casefold() for name in (*given.values(), *RESERVED)}
+    taken = {name.casefold() for name in (*given.values(), *_RESERVED)}
     for depth in range(1, 2 + max((len(path.parts) for path in pending), default=0)):
         wanted = {path: _name(path, depth) for path in pending}
         counts = Counter(name.casefold() for name in wanted.values())
@@ -123,7 +123,7 @@ def named(
         taken |= {name.casefold() for name in clear.values()}
         pending = [path for path in pending if path not in clear]
     number = 1
-    for path in pending:  # alike but for their ending, or for letters no file name may hold
+    for path in pending:  # names that differ only in ending or forbidden characters
         stem = f"{_name(path, 1)}_{path.suffix[1:].lower()}"
         name = stem
         while name.casefold() in taken:
@@ -138,12 +138,12 @@ def _name(path: Path, depth: int) -> str:
     parts = [part for part in path.parts[:-1] if part != path.anchor]
     kept = parts[len(parts) - (depth - 1) :] if depth > 1 else []
     name = "_".join([*kept, stem_of(path)]).translate(_FORBIDDEN) or "image"
-    # Room for endings: file systems take 255 bytes.
+    # File systems allow 255 bytes; leave room for endings.
     return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")
 
 
 def _planes_of(paths: Iterable[Path]) -> Iterator[Path]:
-    """Put the planes of a stack in its place."""
+    """Replace each stack by its planes."""
     for path in paths:
         count = planes_in(path)
         if count == 1:
@@ -163,7 +163,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _in_list(path: Path) -> list[Path]:
     try:
-        # Names that are no UTF-8 are listed with the bytes they have on the disk.
+        # Bytes of file names that are not UTF-8 become lone surrogates.
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     except OSError as error:
         raise InputError(f"{path} cannot be read as a list of paths: {reason(error)}.") from error

@@ -1,9 +1,8 @@
-"""Keeps the memory that one image frees for the next.
+"""Settings of glibc's malloc, so that memory freed by one image is reused for the next.
 
-The networks ask for the same few megabytes again and again. Dask starts its workers with
-``MALLOC_TRIM_THRESHOLD_`` set, so that they give memory back to the system soon; a side effect in
-glibc is that every array of more than 128 kB is then mapped anew, and its pages are filled with
-zeros by the system, at each use. That halved the speed of a worker (the time went to page faults).
+Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_`` set, so that they return memory to the
+system early. As a side effect, glibc maps every array of more than 128 kB anew, and the system
+fills its pages with zeros. The page faults halved the speed of a worker.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
+"""Constants of glibc's malloc.h."""
 
 _MAPPED_FROM = 32 * 2**20
-"""Arrays of more bytes are mapped anew: the most that glibc allows."""
+"""Arrays of more bytes are mapped anew; the largest value that glibc allows."""
 
 _KEPT = 64 * 2**20
-"""Free bytes from which they are given back, per arena."""
+"""Free bytes per arena above which memory is returned to the system."""
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory of up to 64 MB in this process for its next arrays (glibc only)."""
+    """Keep up to 64 MB of freed memory per arena for reuse; return False without glibc."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -1,8 +1,8 @@
-"""A batch on the workers of a Dask scheduler: this machine's processes, or many machines'.
+"""A batch on the workers of a Dask scheduler: processes on this machine, or other machines.
 
-Workers read the images and write the results themselves, so the folders must be theirs too; this
-process only hands out names and keeps the journal. A worker that dies gives its images back to
-the scheduler; one that joins gets its share.
+Workers read the images and write the results, so they need access to the same folders. This
+process distributes the images and keeps the journal. Images of a worker that dies are rescheduled;
+workers may join at any time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_wildseg.batch.job import Control, Job, Loaded, start_segmenter
+from napari_wildseg.batch.job import BatchJob, Control, ModelLoaded, start_segmenter
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.origin import Origin, this_program
 from napari_wildseg.batch.plan.units import Unit, run_unit
@@ -29,33 +29,33 @@ from napari_wildseg.engine.pictures.picture_files import reason
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
-LOCAL = "local"
-"""Instead of an address: processes of this machine, which end with the batch."""
+_LOCAL = "local"
+"""Address for processes on this machine, which end with the batch."""
 
-RETRIES = 2
-"""How often an image is tried again after an error that is not the image's."""
+_RETRIES = 2
+"""Number of retries of an image after an error of the worker."""
 
 _CONNECT = 20
 """Seconds to wait for a scheduler."""
 
 _CLOSE = 30
-"""Seconds to wait until connections are closed and processes have ended; it takes less than one."""
+"""Seconds to wait until connections are closed and processes have ended; usually less than one."""
 
 _POLL = 0.2
-"""Seconds after which a waiting batch looks whether it was cancelled."""
+"""Seconds between checks for cancellation."""
 
 _AHEAD = 4
-"""Images handed out for each thread of the workers."""
+"""Units submitted per thread of the workers."""
 
 
 def run_distributed(
-    job: Job,
+    job: BatchJob,
     todo: Sequence[Unit],
     address: str,
     *,
     begin: Callable[[str], None],
-) -> Iterator[Record | Loaded | str | None]:
-    """Do images on the workers of a scheduler."""
+) -> Iterator[Record | ModelLoaded | str | None]:
+    """Segment units on the workers of a scheduler; yield records and messages."""
     distributed = _import()
     cluster = _local_cluster(distributed, address)
     try:
@@ -83,12 +83,12 @@ def run_distributed(
 def _hand_out(
     client: Any,
     address: str,
-    job: Job,
+    job: BatchJob,
     todo: Sequence[Unit],
     begin: Callable[[str], None],
-) -> Iterator[Record | Loaded | str | None]:
+) -> Iterator[Record | ModelLoaded | str | None]:
     origin = yield from _prepare(client, address, job)
-    yield Loaded(origin.weights)
+    yield ModelLoaded(origin.weights)
     waiting = list(reversed(todo))
     out: dict[Any, Unit] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -116,7 +116,7 @@ def _hand_out(
                     unit,
                     origin,
                     pure=False,
-                    retries=RETRIES,
+                    retries=_RETRIES,
                     key=f"wildseg-{secrets.token_hex(4)}-{unit.items[0].name}",
                 )
                 out[future] = unit
@@ -131,14 +131,17 @@ def _hand_out(
         client.cancel(list(out))
 
 
-def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin]:
-    """Have the workers that are there load the model; later ones do with their first image."""
+def _prepare(client: Any, address: str, job: BatchJob) -> Generator[str, None, Origin]:
+    """Load the model on all present workers; yield messages and return their common origin.
+
+    Workers that join later load it with their first image.
+    """
     loading: dict[str, Any] = {}
     origin: Origin | None = None
     try:
         while loading or origin is None:
             there = client.nthreads()
-            if not loading:  # nobody was there, or all who were have died
+            if not loading:  # no worker yet, or all have died
                 loading = {
                     worker: client.submit(
                         prepare_worker,
@@ -163,10 +166,10 @@ def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin
                 if future.status == "finished":
                     try:
                         found: Origin = future.result(timeout=_CONNECT)
-                    except TimeoutError:  # it died just after: nobody else has the result
+                    except TimeoutError:  # the worker died before the result was fetched
                         continue
                     origin = origin or found
-                    _check_alike(found, origin)
+                    _check_same_origin(found, origin)
                 if future.status != "pending" or worker not in there:
                     del loading[worker]
     finally:
@@ -175,7 +178,7 @@ def _prepare(client: Any, address: str, job: Job) -> Generator[str, None, Origin
 
 
 def _records(future: Any, unit: Unit) -> list[Record]:
-    """Return what came back for images, or raise what ends the batch."""
+    """Return the records of a finished unit; raise errors that end the batch."""
     if future.status == "finished":
         records: list[Record] = future.result()
         return records
@@ -192,7 +195,7 @@ def _records(future: Any, unit: Unit) -> list[Record]:
 
 
 def _raise(error: Any) -> NoReturn:
-    """Say what is wrong with the workers, in a sentence."""
+    """Raise an error of a worker as a `WildsegError`."""
     if isinstance(error, WildsegError):
         raise error
     if isinstance(error, ImportError):
@@ -204,8 +207,8 @@ def _raise(error: Any) -> NoReturn:
     ) from error
 
 
-def _check_alike(found: Origin, other: Origin) -> None:
-    """Refuse workers of two kinds, which would make labels of two kinds."""
+def _check_same_origin(found: Origin, other: Origin) -> None:
+    """Raise `WildsegError` if two workers have different program versions or weights."""
     if found != other:
         what = (
             f"napari-wildseg {found.program} and {other.program}"
@@ -223,22 +226,22 @@ _loaded: dict[str, Any] = {}
 _of_thread = threading.local()
 
 
-def prepare_worker(job: Job) -> Origin:
-    """Load the model in a worker, before the first image; return what it works with."""
+def prepare_worker(job: BatchJob) -> Origin:
+    """Load the model in a worker; return its program version and weights."""
     return Origin(this_program(), _segmenter(job).model.fingerprint)
 
 
-def run_on_worker(job: Job, unit: Unit, origin: Origin) -> list[Record]:
-    """Do images in a worker; its process loads the model with the first one."""
-    _check_alike(prepare_worker(job), origin)
+def run_on_worker(job: BatchJob, unit: Unit, origin: Origin) -> list[Record]:
+    """Segment a unit in a worker; the model is loaded if it is not yet."""
+    _check_same_origin(prepare_worker(job), origin)
     return list(run_unit(job, unit, _segmenter(job), Control()))
 
 
-def _segmenter(job: Job) -> Segmenter:
-    """Return this thread's segmenter; the model is its process's, one at a time."""
+def _segmenter(job: BatchJob) -> Segmenter:
+    """Return the segmenter of this thread; the process holds one model for all threads."""
     import torch
 
-    torch.set_num_threads(1)  # of this thread: the worker's other threads are the other cores
+    torch.set_num_threads(1)  # per thread: the other threads of the worker use the other cores
     key = repr((job.settings, job.plan.classes, job.memory))
     with _lock:
         if _loaded.get("key") != key:
@@ -260,17 +263,17 @@ def _import() -> Any:
             "--scheduler needs dask.distributed, which is not installed: "
             'pip install "napari-wildseg[distributed]".'
         ) from None
-    # Its log is for people who debug schedulers; what matters to the batch is said by the batch.
+    # The log is for debugging schedulers; the batch reports errors itself.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     return distributed
 
 
 def _connect(distributed: Any, where: Any) -> Any:
-    """Connect to a scheduler, leaving nothing behind that closes itself at some later time.
+    """Connect to a scheduler with a client whose finalizer does nothing.
 
-    A client that could not connect is garbage, and its finalizer takes the lock that every client
-    holds while it starts and stops. Where the collector happens to run meanwhile, both wait for
-    ever, or the new client's event loop is not up in time and an assertion fails.
+    The finalizer of a client that could not connect takes the lock that every client holds while
+    it starts and stops. If the garbage collector runs meanwhile, both wait forever, or the event
+    loop of the new client is not started in time and an assertion fails.
     """
 
     class Client(distributed.Client):  # type: ignore[misc]
@@ -283,13 +286,13 @@ def _connect(distributed: Any, where: Any) -> Any:
                 raise
 
         def __del__(self) -> None:
-            """Do nothing: `run_distributed` closes it."""
+            """Do nothing: `run_distributed` closes the client."""
 
     return Client()
 
 
 def _disconnect(client: Any) -> None:
-    """Close a client; one that does not come to an end in time is no failure of the batch."""
+    """Close a client; a timeout is not an error of the batch."""
     try:
         client.close(timeout=_CLOSE)
     except TimeoutError:
@@ -297,15 +300,15 @@ def _disconnect(client: Any) -> None:
 
 
 def _local_cluster(distributed: Any, address: str) -> Any:
-    """Start processes on this machine if that is what the address says."""
+    """Start processes on this machine for ``local`` or ``local:N``; None for another address."""
     kind, _, count = address.partition(":")
-    if kind != LOCAL:
+    if kind != _LOCAL:
         return None
     if count and not (count.isascii() and count.isdigit() and int(count) > 0):
-        raise InputError(f'"{address}" is no number of processes: write {LOCAL}:4 for four.')
+        raise InputError(f'"{address}" is no number of processes: write {_LOCAL}:4 for four.')
     import dask
 
-    # Nobody looks at these processes through Dask's dashboard, so none samples what it is doing.
+    # Dask's dashboard is not used for these processes, so their profiler is disabled.
     with dask.config.set({"distributed.worker.profile.enabled": False}):
         return distributed.LocalCluster(
             n_workers=int(count) if count else default_workers(),

@@ -1,8 +1,7 @@
-"""A batch on this machine: lanes that each do whole images, one core a lane.
+"""A batch on this machine: lanes (threads), one per core, that each segment whole images.
 
-Reading, the networks, refinement and writing of different images overlap by themselves, since
-each lane is at another point of its image. Numbers come out the same with any number of lanes,
-because a lane always computes with one thread.
+Reading, encoding, refinement and writing of different images overlap. Results do not depend on the
+number of lanes, because each lane computes with one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from napari_wildseg.batch.job import CancelledError, Control, Job, Loaded, start_segmenter
+from napari_wildseg.batch.job import BatchJob, CancelledError, Control, ModelLoaded, start_segmenter
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.plan.units import Unit, run_unit
 from napari_wildseg.batch.workers.allocator import keep_freed_memory
@@ -22,24 +21,24 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
 _POLL = 0.2
-"""Seconds after which a waiting batch looks whether it was cancelled."""
+"""Seconds between checks for cancellation."""
 
 
 def default_workers() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
 
 
 def run_local(
-    job: Job,
+    job: BatchJob,
     todo: Sequence[Unit],
     *,
     workers: int,
     begin: Callable[[str], None],
-) -> Iterator[Record | Loaded | None]:
-    """Do images on this machine."""
+) -> Iterator[Record | ModelLoaded | None]:
+    """Segment units on this machine; yield records, or None at each check for cancellation."""
     import torch
 
     threads = torch.get_num_threads()
@@ -47,14 +46,14 @@ def run_local(
         torch.set_num_threads(1)
         keep_freed_memory()
         first = start_segmenter(job)
-        yield Loaded(first.model.fingerprint)
+        yield ModelLoaded(first.model.fingerprint)
         yield from _run_lanes(job, todo, first.model, workers=workers, begin=begin)
     finally:
         torch.set_num_threads(threads)
 
 
 def _run_lanes(
-    job: Job,
+    job: BatchJob,
     todo: Sequence[Unit],
     model: CLIPModel,
     *,
@@ -71,7 +70,7 @@ def _run_lanes(
     control = Control(stop, begin)
 
     def lane() -> None:
-        torch.set_num_threads(1)  # of this thread
+        torch.set_num_threads(1)  # per thread
         segmenter = start_segmenter(job, model)
         while not stop.is_set():
             try:

@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
             say(f"{args.download} is on this machine: {path}")
         return 0
 
-    from napari_wildseg.engine.models.catalogue import CATALOGUE, others
+    from napari_wildseg.engine.models.catalogue import CATALOGUE, downloaded_models
     from napari_wildseg.engine.models.weights.download import cache_folder
 
-    entries = (*CATALOGUE, *others())
+    entries = (*CATALOGUE, *downloaded_models())
     if args.json:
         print_json(
             {

@@ -1,4 +1,4 @@
-"""Images as RGB, their views and encodings, and the grids on which maps lie."""
+"""RGB images, views, encodings and grids."""
 
 from napari_wildseg.engine.images.rgb import as_rgb
 

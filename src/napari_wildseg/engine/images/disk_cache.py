@@ -1,9 +1,9 @@
-"""Encodings kept in memory and, if asked, on disk, so that no image is encoded twice.
+"""Cache of encodings in memory and, optionally, on disk.
 
-An entry is signed with the image's pixels, the model's weights, the relevance method with its
-options, and the view set: whatever could change an encoding changes its key. Names, prompts and
-thresholds are not part of it. Files are safetensors (nothing in them can execute), written under
-another name and renamed, and the least recently used go first when the folder is full.
+The key of an entry is a hash of the image's pixels, the model's weights, the relevance method with
+its options, and the views. Names, prompts and thresholds do not affect encodings and are not part
+of it. Files are safetensors, which cannot contain code. They are written under a temporary name
+and renamed. The least recently used files are deleted when the folder is full.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 
 _FORMAT = "3"
-"""Changes when what a method keeps changes, so that old files are not read."""
+"""Version of the file contents; raise it when a method's encoding changes."""
 
 
 def encoding_key(
     image: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: object
 ) -> str:
-    """Sign what an encoding depends on.
+    """Return the hash of everything that an encoding depends on.
 
     `image`: ``(H, W, 3)`` uint8.
     """
@@ -45,11 +45,11 @@ def encoding_key(
 
 
 _CHANNELS_LAST = ":channels last"
-"""Added to the name of an array whose channels lie last in memory."""
+"""Suffix of the names of arrays that are stored with channels last."""
 
 
 class EncodingCache:
-    """Encodings of images by key, the least recently used dropped first."""
+    """Encodings of images by key; the least recently used are dropped first."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class EncodingCache:
         return sum(_size(views) for views in self._held.values())
 
     def get(self, key: str, device: Any = "cpu") -> list[ViewEncoding] | None:
-        """Return the encodings of a key, or None if they are not kept (any more)."""
+        """Return the encodings of a key, or None if they are not cached."""
         if key in self._held:
             self._held.move_to_end(key)
             return list(self._held[key])
@@ -80,7 +80,7 @@ class EncodingCache:
         try:
             views = _read(path, device)
             os.utime(path)
-        except Exception:  # damaged, of another version, or just removed by another process
+        except Exception:  # damaged, of another version, or removed by another process
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -88,27 +88,26 @@ class EncodingCache:
         return list(views)
 
     def put(self, key: str, views: Sequence[ViewEncoding]) -> None:
-        """Keep the encodings of a key.
+        """Store the encodings of a key.
 
-        A disk that is full or cannot be written to is no error: the encodings are then kept in
-        memory alone.
+        Errors of the disk (full, read-only) are ignored: the encodings then stay in memory only.
         """
         self._hold(key, tuple(views))
         path = self._path(key)
-        if path is None or _size(views) > self.disk_bytes - self._taken():
+        if path is None or _size(views) > self.disk_bytes - self._pinned_bytes():
             return
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(part, views)
             part.replace(path)
-            self._make_room()
+            self._evict_oldest()
         except OSError:
             with contextlib.suppress(OSError):
                 part.unlink()
 
     def clear(self) -> None:
-        """Forget everything, in memory and on disk."""
+        """Delete all entries, in memory and on disk."""
         self._held.clear()
         for path in self._files():
             with contextlib.suppress(OSError):
@@ -135,15 +134,15 @@ class EncodingCache:
                 found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found)]
 
-    def _taken(self) -> int:
-        """Bytes on disk that do not make room."""
+    def _pinned_bytes(self) -> int:
+        """Return the bytes on disk that may not be evicted."""
         return 0 if self.evict else sum(path.stat().st_size for path in self._files())
 
-    def _make_room(self) -> None:
+    def _evict_oldest(self) -> None:
         files = self._files()
         sizes = {path: path.stat().st_size for path in files}
         total = sum(sizes.values())
-        for path in files[:-1]:  # the newest stays
+        for path in files[:-1]:  # keep the newest
             if total <= self.disk_bytes:
                 return
             path.unlink()
@@ -165,15 +164,15 @@ def _write(path: Path, views: Sequence[ViewEncoding]) -> None:
         for j, feature in enumerate(view.features):
             tensors[f"{i}/feature/{j}"] = feature
         tensors[f"{i}/embedding/"] = view.embedding
-    # clones, since safetensors refuses tensors that share memory
+    # Clones, since safetensors refuses tensors that share memory.
     try:
-        save_file(dict(_packed(name, tensor) for name, tensor in tensors.items()), path)
-    except SafetensorError as error:  # a full disk, in the library's words
+        save_file(dict(_to_file(name, tensor) for name, tensor in tensors.items()), path)
+    except SafetensorError as error:  # a full disk
         raise OSError(str(error)) from error
 
 
-def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Return what is written: sums are taken in the order of the memory, so that is kept too."""
+def _to_file(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+    """Return name and tensor for writing; keep the memory order, which affects later sums."""
     tensor = tensor.detach().cpu()
     if tensor.ndim == 3 and not tensor.is_contiguous():
         by_place = tensor.permute(1, 2, 0)
@@ -182,7 +181,7 @@ def _packed(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     return name, tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _unpacked(name: str, tensor: Tensor) -> tuple[str, Tensor]:
+def _from_file(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     if name.endswith(_CHANNELS_LAST):
         return name.removesuffix(_CHANNELS_LAST), tensor.permute(2, 0, 1)
     return name, tensor
@@ -193,7 +192,7 @@ def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
 
     views: dict[int, ViewEncoding] = {}
     features: dict[int, dict[int, Any]] = {}
-    for key, tensor in (_unpacked(*item) for item in load_file(path).items()):
+    for key, tensor in (_from_file(*item) for item in load_file(path).items()):
         index, kind, name = key.split("/", 2)
         tensor = tensor.to(device)
         view = views.setdefault(int(index), ViewEncoding({}, [], tensor))

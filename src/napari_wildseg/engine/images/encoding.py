@@ -1,4 +1,4 @@
-"""One image, encoded: every view's forward pass, done once and kept."""
+"""Encoding of one image: a forward pass of the image tower per view."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.images.disk_cache import EncodingCache, encoding_key
 from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.images.tower_geometry import Geometry, geometry_of
-from napari_wildseg.engine.images.views import View, make_views, merge, render
+from napari_wildseg.engine.images.views import View, make_views, merge_views, render
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod, ViewEncoding
 
 _BATCH_PIXELS = {"cpu": 150_000}
-"""Views of the same size are encoded together up to this many input pixels, by kind of device; on
-a CPU, larger batches only leave the cache."""
+"""Views of equal size are encoded together up to this many input pixels, by device type. On a CPU,
+larger batches no longer fit into the processor's cache."""
 
-_BATCH_PIXELS_ELSEWHERE = 1_500_000
+_BATCH_PIXELS_DEFAULT = 1_500_000
 
 
 @dataclass
 class ImageEncoding:
-    """What the model saw of one image."""
+    """The encodings of one image's views."""
 
     shape: tuple[int, int]  # ``(H, W)`` of the image
-    views: tuple[View, ...]  # how it was looked at
-    encodings: list[ViewEncoding]  # one a view
-    method: RelevanceMethod  # what the encodings were made for
+    views: tuple[View, ...]
+    encodings: list[ViewEncoding]  # one per view
+    method: RelevanceMethod  # the method that made the encodings
     geometry: Geometry  # of the model's image tower
-    # What `tagging.places` made of the encodings, once it was asked.
+    # Local embeddings computed by `tagging.places`, once they are needed.
     places: Tensor | None = field(default=None, repr=False)
     _features: _Features | None = field(default=None, repr=False)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """``(gh, gw)``, the cells on which views are merged."""
+        """``(gh, gw)`` of the grid on which views are merged."""
         return grid_of(self.shape, GRID_SIDE)
 
     def relevance(
@@ -57,31 +57,32 @@ class ImageEncoding:
     ) -> Tensor:
         """Merge the views' relevance maps.
 
-        Views that show the image at one size are averaged. So are the sizes, or, where the method
-        says that sizes must agree, they are multiplied (`agreement`).
+        Views at one scale are averaged. The scales are then averaged too, or multiplied
+        (`combine_scales`) if the method has ``multiply_scales``.
 
         `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; returns ``(K, gh, gw)`` float32
         on the CPU, not normalised.
         """
         cells = grid or self.grid
         if first_only:
-            return self._merged(model, text, background, self._looks()[0], cells)
-        if not getattr(self.method, "sizes_must_agree", False):
+            return self._merged(model, text, background, self._view_groups()[0], cells)
+        if not getattr(self.method, "multiply_scales", False):
             return self._merged(model, text, background, range(len(self.views)), cells)
-        sizes = [self._merged(model, text, background, size, cells) for size in self._sizes()]
-        return agreement(torch.stack(sizes))
+        sizes = [
+            self._merged(model, text, background, size, cells) for size in self._scale_groups()
+        ]
+        return combine_scales(torch.stack(sizes))
 
     def relevance_by_look(
         self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
     ) -> list[Tensor]:
-        """Relevance maps of each look at the image, to see whether the looks agree.
+        """Return the relevance maps of each group of views, to measure how far they agree.
 
-        A look is a view of the whole image, or all crops or windows of one size.
+        A group is one view of the whole image, or all crops or windows of one size.
 
-        `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; `grid`: ``(gh, gw)``, cells of
-        the maps.
+        `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; `grid`: ``(gh, gw)``.
         """
-        return [self._merged(model, text, background, look, grid) for look in self._looks()]
+        return [self._merged(model, text, background, look, grid) for look in self._view_groups()]
 
     def _merged(
         self,
@@ -98,13 +99,13 @@ class ImageEncoding:
         return self._merge(maps, views, grid).contiguous()
 
     def features(self) -> Sequence[NDArray[np.float32]]:
-        """Local features of the network, averaged over the views."""
+        """Return the network's local features at several depths, averaged over the views."""
         if self._features is None:
             self._features = _Features(self)
         return self._features
 
     def merged(self, maps: Iterable[Tensor], grid: tuple[int, int] | None = None) -> Tensor:
-        """Average one map a view: `views.merge` with what is known of this image.
+        """Average one map per view on a grid; see `merge_views`.
 
         `maps`: ``(C, h, w)`` each, in the order of the views.
         """
@@ -114,18 +115,18 @@ class ImageEncoding:
         self, maps: Iterable[Tensor], views: Sequence[View], grid: tuple[int, int]
     ) -> Tensor:
         offset = (self.geometry.offset, self.geometry.offset)
-        return merge(maps, views, self.shape, grid, offset=offset)
+        return merge_views(maps, views, self.shape, grid, offset=offset)
 
-    def _sizes(self) -> list[list[int]]:
-        """Indices of the views that show the image at one size, mirrored or not, in any light."""
-        return self._alike(lambda view: ())
+    def _scale_groups(self) -> list[list[int]]:
+        """Group the view indices by scale, ignoring flips and gamma."""
+        return self._group_views(lambda view: ())
 
-    def _looks(self) -> list[list[int]]:
-        """Indices of the views that show the image in one way, the plain look at scale 1 first."""
-        return self._alike(lambda view: (view.flip, view.gamma))
+    def _view_groups(self) -> list[list[int]]:
+        """Group the view indices by scale, flip and gamma; the plain view at scale 1 is first."""
+        return self._group_views(lambda view: (view.flip, view.gamma))
 
-    def _alike(self, kind: Callable[[View], tuple[float, ...]]) -> list[list[int]]:
-        """Indices of the views that are of one size and one kind, in the order of the first."""
+    def _group_views(self, kind: Callable[[View], tuple[float, ...]]) -> list[list[int]]:
+        """Group the view indices by size and by the value of ``kind``."""
         groups: dict[tuple[float, ...], list[int]] = {}
         for i, view in enumerate(self.views):
             size = (view.height, view.width, view.bottom - view.top, view.right - view.left)
@@ -134,7 +135,7 @@ class ImageEncoding:
 
 
 class _Features(Sequence[NDArray[np.float32]]):
-    """The levels of `ImageEncoding.features`; pseudo-labels alone need none of them."""
+    """The levels of `ImageEncoding.features`, merged on access; pseudo-labels need none."""
 
     def __init__(self, encoding: ImageEncoding) -> None:
         self._encoding = encoding
@@ -159,15 +160,13 @@ class _Features(Sequence[NDArray[np.float32]]):
         return self._merged[chosen]
 
 
-def agreement(maps: Tensor) -> Tensor:
-    """Return the geometric mean of maps where all are positive, else the mean of what denies.
+def combine_scales(maps: Tensor) -> Tensor:
+    """Return the geometric mean where all maps are positive, else their mean, at most 0.
 
     `maps`: ``(n, K, gh, gw)`` float32; returns ``(K, gh, gw)`` float32.
 
-    Notes
-    -----
-    A small view answers for large surroundings and with larger values than a large view, so a
-    mean is mostly its answer. A product gives every size the same say whatever its units are.
+    Maps of small views have larger values and cover larger surroundings, so they dominate an
+    arithmetic mean. In a product every scale has the same weight, whatever its units.
     """
     if len(maps) == 1:
         return maps[0]
@@ -182,7 +181,7 @@ def encode_steps(
     preset: str,
     cache: EncodingCache | None = None,
 ) -> Steps[ImageEncoding]:
-    """Encode all views of an image, yielding after each batch of views.
+    """Encode all views of an image; yield after each batch of views.
 
     `rgb`: ``(H, W, 3)`` uint8.
     """
@@ -206,22 +205,22 @@ def encode_steps(
 def _encode_views(
     rgb: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: tuple[View, ...]
 ) -> Steps[list[ViewEncoding]]:
-    """Encode views in batches, smaller ones where memory does not suffice."""
+    """Encode views in batches; halve the batch when memory runs out."""
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
     encodings: list[ViewEncoding] = []
     shown: tuple[View, Tensor] | None = None
-    limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_ELSEWHERE)
+    limit = _BATCH_PIXELS.get(model.device.type, _BATCH_PIXELS_DEFAULT)
     for size, group in groupby(views, key=lambda v: (v.height, v.width)):
-        waiting = list(group)
-        while waiting:
+        pending = list(group)
+        while pending:
             number = f"view {len(encodings) + 1} of {len(views)}"
             yield Progress(len(encodings), len(views), f"Looking at the image, {number}")
             count = max(1, limit // (size[0] * size[1]))
             pixels = []
-            for view in waiting[:count]:
+            for view in pending[:count]:
                 plain = replace(view, flip=False)
-                if shown is None or shown[0] != plain:  # a view and its mirror image: one resize
+                if shown is None or shown[0] != plain:  # a view and its mirror share one resize
                     shown = plain, (render(rgb, plain) - mean) / std
                 pixels.append(shown[1].flip(-1) if view.flip else shown[1])
             batch = torch.stack(pixels)
@@ -238,7 +237,7 @@ def _encode_views(
                     ) from error
                 limit = len(batch) // 2 * size[0] * size[1]
                 continue
-            waiting = waiting[count:]
+            pending = pending[count:]
     return encodings
 
 
@@ -249,7 +248,7 @@ def relevance_of(
     text: Tensor,
     background: Tensor,
 ) -> Tensor:
-    """Compute one map a class of a view; see `RelevanceMethod.relevance`."""
+    """Compute one relevance map per class for a view; see `RelevanceMethod.relevance`."""
     try:
         return method.relevance(model, encoding, text, background)
     except (MemoryError, RuntimeError) as error:
@@ -262,7 +261,7 @@ def relevance_of(
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice, on any kind of device."""
+    """Return whether an error means that memory ran out, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()

@@ -1,4 +1,4 @@
-"""The grid on which views are merged and similar places are looked for."""
+"""The coarse grid on which views are merged and features are compared."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ GRID_SIDE = 72
 
 
 def grid_of(shape: tuple[int, int], side: float) -> tuple[int, int]:
-    """Return the grid of about ``side * side`` cells with an image's aspect ratio.
+    """Return a grid of about ``side * side`` cells with the image's aspect ratio.
 
-    `shape`: ``(H, W)`` of the image; the grid is never finer.
+    `shape`: ``(H, W)`` of the image. The grid is never finer than the image.
 
     Examples
     --------
@@ -20,6 +20,6 @@ def grid_of(shape: tuple[int, int], side: float) -> tuple[int, int]:
     """
     scale = min(1.0, side / math.sqrt(shape[0] * shape[1]))
     height, width = max(2, round(shape[0] * scale)), max(2, round(shape[1] * scale))
-    # A very long image has a short side of few cells; its long side must not make up for it.
+    # The side of a very long image's grid is limited, since its short side has few cells.
     most = max(2, round(2 * side * side))
     return min(height, most // width or 2), min(width, most // height or 2)

@@ -1,4 +1,4 @@
-"""Pixels and maps as tensors to compute with."""
+"""Conversion of pixels to Lab tensors, and resizing of maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def lab_of(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
-    """Return the CIE Lab colours of an image.
+    """Convert an image to CIE Lab.
 
     `rgb`: ``(h, w, 3)``, 0 to 255; returns ``(3, h, w)`` float32.
     """
@@ -20,10 +20,9 @@ def lab_of(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> Tensor:
 
 
 def resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Read ``(C, h, w)`` maps at the cells of another grid, bilinearly.
+    """Resize maps bilinearly; average cells where the result is narrower.
 
-    `maps`: ``(C, h, w)`` float32; `shape`: ``(height, width)`` of the result; where it is narrower,
-    cells are averaged.
+    `maps`: ``(C, h, w)`` float32; `shape`: ``(height, width)`` of the result.
     """
     return F.interpolate(
         maps[None],

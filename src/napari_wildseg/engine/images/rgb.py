@@ -1,4 +1,4 @@
-"""Any array an annotator may have, as one RGB image, or one sentence why not."""
+"""Conversion of image arrays of any common type to RGB bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MIN_SIDE = 2
 
 
 def as_rgb(image: Any) -> NDArray[np.uint8]:
-    """Turn an image of any common shape and type into RGB bytes.
+    """Convert an image of any common shape and dtype to RGB bytes.
 
     `image`: ``(H, W)`` grey, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; bool, integers or floats,
-    contiguous or not; returns ``(H, W, 3)`` uint8, contiguous, never a view of the input.
+    contiguous or not. Returns ``(H, W, 3)`` uint8, contiguous, never a view of the input.
 
     Examples
     --------
@@ -51,26 +51,26 @@ def as_rgb(image: Any) -> NDArray[np.uint8]:
 
 
 def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale to 0..255 as `as_rgb` states."""
+    """Scale intensities to 0..255."""
     if values.dtype in (np.uint8, bool):
         return stretch(values, None)
-    # Every n-th pixel is enough for a percentile and keeps large images quick.
+    # A subsample suffices for percentiles and is fast for large images.
     steps = (max(1, values.shape[0] // 1000), max(1, values.shape[1] // 1000))
     floats = _finite(values)
     return stretch(floats, _limits(floats, floats[:: steps[0], :: steps[1]], values.dtype.kind))
 
 
 def intensity_range(sample: NDArray[Any]) -> tuple[float, float]:
-    """Find the intensities that become black and white, as `as_rgb` states."""
+    """Return the intensities that `as_rgb` maps to black and to white."""
     floats = _finite(sample)
     return _limits(floats, floats, sample.dtype.kind)
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return floats, with the nearest finite value in place of NaN, infinite and huge ones."""
+    """Convert to float32; replace NaN and infinite values by the nearest finite one."""
     with np.errstate(over="ignore"):
         floats: NDArray[np.float32] = values.astype(np.float32)
-    finite = np.abs(floats) < 1e38  # a difference of two such values is finite, too
+    finite = np.abs(floats) < 1e38  # differences of such values are finite too
     if not finite.all():
         known = floats[finite]
         low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
@@ -89,7 +89,7 @@ def _limits(
 
 
 def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
-    """Scale intensities to bytes."""
+    """Scale intensities between the limits to bytes."""
     if values.dtype == np.uint8 and limits is None:
         return values
     if limits is None:
@@ -102,17 +102,17 @@ def stretch(values: NDArray[Any], limits: tuple[float, float] | None) -> NDArray
     return np.rint(scaled * 255).astype(np.uint8)
 
 
-def top_of(dtype: np.dtype[Any]) -> float:
-    """Return the largest intensity of a type, where all of its range is used."""
+def max_intensity(dtype: np.dtype[Any]) -> float:
+    """Return the largest intensity of a dtype: its maximum for integers, 1 for floats."""
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
-    """Compose over white.
+    """Composite an image over white.
 
-    `rgb`: ``(H, W, 3)`` uint8; `alpha`: ``(H, W)``; it spans its type's range (floats: 0 to 1).
+    `rgb`: ``(H, W, 3)`` uint8; `alpha`: ``(H, W)``, which spans its dtype's range (floats: 0 to 1).
     """
-    top = top_of(alpha.dtype)
+    top = max_intensity(alpha.dtype)
     opacity: NDArray[np.float32] = np.clip(np.nan_to_num(alpha), 0, top).astype(np.float32)
     opacity = opacity[..., None] / np.float32(top)
     composed: NDArray[np.float32] = rgb * opacity + 255 * (1 - opacity)

@@ -1,4 +1,4 @@
-"""At what size an image tower sees best, and where its cells really look."""
+"""Input size and output alignment of image towers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 
 @dataclass(frozen=True)
 class Geometry:
-    """How views of an image have to be shown to a tower."""
+    """Input size and cell offset of an image tower."""
 
     base_side: int  # geometric mean of the input's sides at scale 1, in pixels
     multiple: int  # input sides are multiples of this
-    # How far the centres of the output's cells lie right of and below the centres of a plain
-    # tiling, in cells.
+    # Offset (right and down) of the output cells' centres from the centres of a regular tiling,
+    # in cells.
     offset: float
 
 
 def geometry_of(model: CLIPModel) -> Geometry:
-    """Read a model's geometry off its image tower."""
+    """Determine the geometry of a model's image tower."""
     visual: Any = model.visual
     size = visual.image_size
     side = int(size[0] if isinstance(size, tuple | list) else size)
@@ -37,11 +37,11 @@ def geometry_of(model: CLIPModel) -> Geometry:
 
 
 def _patch_size(visual: Any) -> int:
-    """Return the patch size of a vision transformer, 0 for other towers."""
+    """Return the patch size of a vision transformer; 0 for other towers."""
     holder = getattr(visual, "trunk", visual)
     embed: Any = getattr(holder, "patch_embed", None)
     patch = getattr(embed, "patch_size", None)
-    if patch is not None and hasattr(embed, "backbone"):  # convolutions, then patches
+    if patch is not None and hasattr(embed, "backbone"):  # hybrid: convolutional stem
         patch = [p * r for p, r in zip(embed.patch_size, embed.feature_ratio, strict=True)]
     if patch is None:
         patch = getattr(visual, "patch_size", None)
@@ -51,10 +51,10 @@ def _patch_size(visual: Any) -> int:
 
 
 def _stem_shift(stem: nn.Module, patch: int) -> float:
-    """Return the offset in patches that the strided convolutions of a stem add up to.
+    """Return the offset, in patches, accumulated by the strided convolutions of a stem.
 
-    Cell i of a convolution looks at ``i * stride - padding + (kernel - 1) / 2``, a patch of the
-    plain tiling at ``i * stride + (stride - 1) / 2``.
+    Cell i of a convolution is centred at ``i * stride - padding + (kernel - 1) / 2``, a cell of
+    the regular tiling at ``i * stride + (stride - 1) / 2``.
     """
     shift, stride = 0.0, 1
     for layer in stem.modules():
@@ -67,11 +67,11 @@ def _stem_shift(stem: nn.Module, patch: int) -> float:
 
 
 def _padding_shift(trunk: nn.Module) -> float:
-    """Return the offset in cells that strided convolutions of an EfficientNet add up to.
+    """Return the offset, in cells, accumulated by the strided convolutions of an EfficientNet.
 
-    With an even input, TensorFlow's "same" padding puts the spare pixel right and below, which
-    moves a stride's centres by half a pixel to the right; symmetric padding moves them by half a
-    pixel to the left. Other families subsample in blocks without a shift, or nearly so.
+    For even inputs, TensorFlow's "same" padding adds the odd pixel at the right and bottom, which
+    moves the centres half a pixel to the right per strided layer. Symmetric padding moves them
+    half a pixel to the left. Other families subsample in blocks with no or little offset.
     """
     from timm.models.efficientnet import EfficientNet
 
@@ -83,6 +83,6 @@ def _padding_shift(trunk: nn.Module) -> float:
             dynamic = type(layer).__name__ == "Conv2dSame"
             shift += 0.5 * stride * (1 if dynamic else -1)
             stride *= 2
-    # The last stride is dilated away, so the last shift is not there and cells are half as large.
+    # The last stride is replaced by dilation: its offset vanishes and cells are half as large.
     last = 0.5 * (stride // 2)
     return (shift - (last if shift > 0 else -last)) / (stride // 2)

@@ -1,7 +1,7 @@
-"""Test-time augmentation: which views of an image are encoded, and how their maps are merged.
+"""Test-time augmentation: views of an image, and the merge of their maps.
 
 The paper (Zabari & Hoshen, arXiv 2112.03185) refines relevance maps by test-time augmentation
-without naming the transforms; the presets here were chosen by measurement (docs/method.md).
+without naming the transforms. The presets here were chosen by measurement (docs/method.md).
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from torch.nn import functional as F
 from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.errors import InputError
 
-MAX_ASPECT = 2.0
-"""Longer images are looked at through overlapping windows of about this aspect ratio."""
+_MAX_ASPECT = 2.0
+"""Longer images are split into overlapping windows of about this aspect ratio."""
 
-MAX_WINDOWS = 16
-"""Images so long that they would need more windows get longer windows."""
+_MAX_WINDOWS = 16
+"""Maximum number of windows; longer images get longer windows instead."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at an image.
+    """One rendering of an image for the network.
 
     Attributes
     ----------
     top, left, bottom, right : float
-        The box it shows, in whole image pixels; edges, so the whole image is ``0, 0, H, W``.
+        Edges of the box, in whole image pixels; the whole image is ``0, 0, H, W``.
     height, width : int
-        Size of the network's input.
+        Size of the network's input, in pixels.
     flip : bool
-        Mirrored left to right.
+        Whether the view is mirrored left to right.
     gamma : float
-        Exponent applied to the intensities; 1 leaves the light as it is.
+        Exponent applied to the intensities; 1 leaves them unchanged.
     """
 
     top: float
@@ -61,11 +61,11 @@ class Preset:
     scales : tuple of float
         Sizes of the whole image, as multiples of the model's base side.
     flips : bool
-        Each view also mirrored.
+        Whether each view is also mirrored.
     crop_grid : int
-        Overlapping crops, this many along each side, at the largest scale; 0 for none.
+        Number of overlapping crops along each side, at scale 1 per crop; 0 for none.
     gammas : tuple of float
-        Light variants of the view at scale 1.
+        Gamma variants of the view at scale 1.
     """
 
     scales: tuple[float, ...]
@@ -85,7 +85,7 @@ PRESETS = {
 def make_views(
     shape: tuple[int, int], preset: str = "default", *, base_side: int = 448, multiple: int = 16
 ) -> tuple[View, ...]:
-    """List the views of an image.
+    """List the views of an image for a preset.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def make_views(
     Returns
     -------
     tuple of View
-        The first is always the plain view of the whole image at scale 1 (of its first window, if
-        the image is so long that windows are used).
+        The first is the plain view of the whole image at scale 1, or of its first window if the
+        image is split into windows.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def make_views(
             for box in _windows(shape):
                 views += _flipped(box, scale * base_side, multiple, chosen.flips, gamma)
     if chosen.crop_grid:
-        # Each crop is shown as large as the whole image is at scale 1.
+        # Each crop has the input size of the whole image at scale 1.
         for box in _crops(shape, chosen.crop_grid):
             views += _flipped(box, base_side, multiple, chosen.flips, 1.0)
     return tuple(dict.fromkeys(views))  # crops of a tiny image may coincide
@@ -139,12 +139,12 @@ def _flipped(
 
 
 def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:
-    """Return the whole image, or half-overlapping windows of whole pixels along its long side."""
+    """Return the whole image, or half-overlapping windows along its long side."""
     height, width = shape
     long, short = max(shape), min(shape)
-    if long <= MAX_ASPECT * short:
+    if long <= _MAX_ASPECT * short:
         return [(0.0, 0.0, float(height), float(width))]
-    size = math.ceil(max(MAX_ASPECT * short, long * 2 / (MAX_WINDOWS + 1)))
+    size = math.ceil(max(_MAX_ASPECT * short, long * 2 / (_MAX_WINDOWS + 1)))
     count = math.ceil((long - size) / (size / 2)) + 1
     starts = np.floor(np.linspace(0, long - size, count)).tolist()
     if width >= height:
@@ -153,7 +153,7 @@ def _windows(shape: tuple[int, int]) -> list[tuple[float, float, float, float]]:
 
 
 def _crops(shape: tuple[int, int], grid: int) -> list[tuple[float, float, float, float]]:
-    """Return ``grid x grid`` crops of whole pixels that overlap by about a third of their side."""
+    """Return ``grid x grid`` crops that overlap by about a third of their side."""
     height, width = (math.ceil(side / (grid - (grid - 1) / 3)) for side in shape)
     tops = np.floor(np.linspace(0, shape[0] - height, grid)).tolist()
     lefts = np.floor(np.linspace(0, shape[1] - width, grid)).tolist()
@@ -161,14 +161,14 @@ def _crops(shape: tuple[int, int], grid: int) -> list[tuple[float, float, float,
 
 
 def render(image: NDArray[np.uint8], view: View) -> Tensor:
-    """Show an image through a view.
+    """Render a view of an image as network input.
 
     Parameters
     ----------
     image : ndarray
         ``(H, W, 3)`` uint8.
     view : View
-        What to show.
+        The view to render.
 
     Returns
     -------
@@ -185,7 +185,7 @@ def render(image: NDArray[np.uint8], view: View) -> Tensor:
     return (pixels.flip(-1) if view.flip else pixels)[0]
 
 
-def merge(
+def merge_views(
     maps: Iterable[Tensor],
     views: Sequence[View],
     shape: tuple[int, int],
@@ -193,73 +193,74 @@ def merge(
     *,
     offset: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
-    """Average maps of several views in image coordinates.
+    """Average the maps of several views in image coordinates.
 
-    Every geometry is undone exactly: each cell of the grid reads each map at its own centre,
-    bilinearly. Inside the image, the borders of a crop or window fade out linearly, so that
-    neighbouring crops meet without a seam; at the image's own borders nothing fades.
+    Each cell of the grid samples each map bilinearly at its own centre, so crops, flips and
+    scales are undone exactly. The weight of a crop or window falls linearly to 0 at those of its
+    borders that lie inside the image, so that neighbouring crops join without a seam.
 
     Parameters
     ----------
     maps : iterable of torch.Tensor
-        One ``(K, h', w')`` float32 map a view, its cells tiling the view.
+        One ``(K, h', w')`` float32 map per view; its cells tile the view.
     views : sequence of View
         The views, in the same order.
     shape : tuple of int
         ``(H, W)`` of the image.
     grid : tuple of int
-        ``(gh, gw)``, cells of the result; they tile the image.
+        ``(gh, gw)``, cells of the merged map; they tile the image.
     offset : tuple of float
-        How far the network's cell centres lie right of and below the tiling's, in cells (y, x):
-        TensorFlow's "same" padding, for one, shifts them by nearly half a cell.
+        Offset (y, x) of the network's cell centres, right of and below the centres of the
+        tiling, in cells. TensorFlow's "same" padding, for example, shifts them by nearly half a
+        cell.
 
     Returns
     -------
     torch.Tensor
-        ``(K, gh, gw)`` float32; in memory, channels lie last.
+        ``(K, gh, gw)`` float32, stored with channels last.
     """
     weight = torch.zeros(grid)
     total: Tensor | None = None
     box = (0, 0, 0, 0)
-    waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+    pending: list[tuple[Tensor, Tensor, Tensor]] = []
     for values, view in zip(maps, views, strict=True):
         y = (torch.arange(grid[0]) + 0.5) * (shape[0] / grid[0])
         x = (torch.arange(grid[1]) + 0.5) * (shape[1] / grid[1])
         v = (y - view.top) / (view.bottom - view.top)
         u = (x - view.left) / (view.right - view.left)
-        fade_y = _fade(v, view.top > 0, view.bottom < shape[0])
-        fade_x = _fade(u, view.left > 0, view.right < shape[1])
+        fade_y = _fade_weights(v, view.top > 0, view.bottom < shape[0])
+        fade_x = _fade_weights(u, view.left > 0, view.right < shape[1])
         rows, cols = torch.nonzero(fade_y)[:, 0], torch.nonzero(fade_x)[:, 0]
         if not len(rows) or not len(cols):
             continue
         count, height, width = values.shape
         if total is None:
             total = torch.zeros(*grid, count)
-        seen = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
-        if waiting and seen != box:
-            _add(total, box, waiting)
-            waiting = []
-        box = seen
+        visible = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
+        if pending and visible != box:
+            _add_sampled(total, box, pending)
+            pending = []
+        box = visible
         in_y, in_x = slice(*box[:2]), slice(*box[2:])
         fade_y, fade_x = fade_y[in_y], fade_x[in_x]
         weight[in_y, in_x] += fade_y[:, None] * fade_x
         u = 1 - u if view.flip else u
-        read_y = _reading(v[in_y], height, offset[0]) * fade_y[:, None]
-        read_x = _reading(u[in_x], width, offset[1]) * fade_x[:, None]
-        waiting.append((values, read_y, read_x))
+        read_y = _interpolation_weights(v[in_y], height, offset[0]) * fade_y[:, None]
+        read_x = _interpolation_weights(u[in_x], width, offset[1]) * fade_x[:, None]
+        pending.append((values, read_y, read_x))
     if total is None:
         raise ValueError("merge needs at least one map")
-    _add(total, box, waiting)
+    _add_sampled(total, box, pending)
     return total.div_(weight.clamp_(min=1e-6)[:, :, None]).permute(2, 0, 1)
 
 
-def _add(
+def _add_sampled(
     total: Tensor, box: tuple[int, int, int, int], maps: Sequence[tuple[Tensor, Tensor, Tensor]]
 ) -> None:
-    """Add maps of views that show one box to ``(gh, gw, K)``, read at the cells' centres.
+    """Sample the maps of views of one box and add them to `total`, ``(gh, gw, K)``.
 
-    Reading bilinearly is two products of matrices, many times as fast as by point. Channels stay
-    last, as the networks leave them, and the second product is one of all views.
+    Bilinear sampling is computed as two matrix products, which is much faster than per point.
+    Channels stay last, and the second product covers all views at once.
     """
     top, bottom, left, right = box
     columns, channels = right - left, total.shape[2]
@@ -274,17 +275,19 @@ def _add(
     total[top:bottom, left:right] += read.view(bottom - top, columns, channels)
 
 
-def _reading(position: Tensor, cells: int, offset: float) -> Tensor:
-    """Weights ``(n, cells)`` with which positions in [0, 1] read a row of cells, linearly.
+def _interpolation_weights(position: Tensor, cells: int, offset: float) -> Tensor:
+    """Return the weights ``(n, cells)`` of linear interpolation in a row of cells.
 
-    Beyond the centre of the last cell at either end, that cell alone is read.
+    `position`: in [0, 1]. Beyond the centre of the first or last cell, that cell has weight 1.
     """
     at = (position * cells - 0.5 - offset).clamp(0, cells - 1)
     return (1 - (at[:, None] - torch.arange(cells)).abs()).clamp(min=0)
 
 
-def _fade(position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25) -> Tensor:
-    """Weight along one axis: 0 outside [0, 1], a linear ramp at the ends that fade."""
+def _fade_weights(
+    position: Tensor, fade_start: bool, fade_end: bool, width: float = 0.25
+) -> Tensor:
+    """Return weights along one axis: 0 outside [0, 1], linear ramps at the fading ends."""
     weight = ((position >= 0) & (position <= 1)).float()
     if fade_start:
         weight = weight * (position / width).clamp(0, 1)

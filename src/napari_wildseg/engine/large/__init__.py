@@ -1,4 +1,4 @@
-"""Images too large for memory: relevance by windows, refinement by tiles."""
+"""Segmentation of images larger than memory: relevance by windows, refinement by tiles."""
 
 from napari_wildseg.engine.large.large_result import LargeResult
 from napari_wildseg.engine.large.large_segmenter import LargeSegmenter

@@ -1,11 +1,11 @@
-"""The random walk of `engine.refine.walk`, solved so that a pixel's value has bounded reach.
+"""The random walk of `engine.refine.walk`, solved with a bounded range of influence.
 
-The same linear system, by a fixed number of Chebyshev iterations with a Jacobi preconditioner
-(Saad, *Iterative Methods for Sparse Linear Systems*, 2003, algorithm 12.1), for the white squares
-of a checkerboard, from which the black ones follow. Conjugate gradients take their step lengths
-from sums over the whole image, so every pixel has a say in all others; here the step lengths are
-known beforehand and a value depends on the cells at most `REACH` away. A tile with a frame that
-wide therefore gives what the whole image would give, to the last bit or nearly so.
+The linear system is the same. It is solved by a fixed number of Chebyshev iterations with a Jacobi
+preconditioner (Saad, *Iterative Methods for Sparse Linear Systems*, 2003, algorithm 12.1), for the
+white squares of a checkerboard; the black squares follow from them. Conjugate gradients compute
+their step lengths from sums over the whole image, so every pixel affects all others. Here the step
+lengths are fixed, and a value depends only on cells at most `REACH` away. A tile with a margin of
+that width therefore gives the result of the whole image, up to rounding.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torch import Tensor
 from napari_wildseg.engine.refine.walk import Halved
 
 _STEPS = 22
-"""Iterations. Each hands values on from white squares to black ones and back, over two cells."""
+"""Number of iterations. Each propagates values from white squares to black and back, two cells."""
 
 REACH = 2 * _STEPS + 2
-"""How far a cell's value depends on others at most, in cells: a black square hears of its
-neighbours. Even, so that frames of this width keep the squares' colours."""
+"""Largest distance, in cells, at which a cell affects another. Even, so that margins of this width
+keep the colours of the checkerboard."""
 
 _LOWEST, _HIGHEST = 0.02, 1.0
-"""Range of eigenvalues that are damped; what varies more smoothly than that stays the prior."""
+"""Range of damped eigenvalues; smoother components stay as in the prior."""
 
 
 def local_walk(
     prior: Tensor, trust: Tensor, edges: tuple[Tensor, Tensor], *, fixed: Tensor | None = None
 ) -> Tensor:
-    """Carry probabilities to the edges.
+    """Solve the random walk with priors.
 
-    `prior`: ``(K, H, W)`` float32; where ``fixed``, the value that is kept; `trust`: ``(H, W)``
-    float32, at least 0; `fixed`: ``(H, W)`` bool; returns ``(K, H, W)`` float32.
+    `prior`: ``(K, H, W)`` float32, which is kept where ``fixed``; `trust`: ``(H, W)`` float32, at
+    least 0; `fixed`: ``(H, W)`` bool. Returns ``(K, H, W)`` float32.
     """
     system = Halved(prior, prior, trust, edges, fixed)
     centre, radius = (_HIGHEST + _LOWEST) / 2, (_HIGHEST - _LOWEST) / 2
@@ -54,16 +54,16 @@ def local_walk(
 
 
 def undecided(leading: Tensor, corrected: Tensor | None = None) -> Tensor:
-    """Find the cells whose label the walk may change: a border or a correction is in reach.
+    """Return the cells whose label the walk may change: a border or a correction is in reach.
 
-    `leading`: ``(H, W)`` integers: the most probable label of each cell; `corrected`: ``(H, W)``
-    bool; returns ``(H, W)`` bool.
+    `leading`: ``(H, W)`` integers, the most probable label of each cell; `corrected`: ``(H, W)``
+    bool. Returns ``(H, W)`` bool.
     """
     labels = leading.numpy().astype(np.uint8)
     mixed = ndimage.maximum_filter(labels, 3) != ndimage.minimum_filter(labels, 3)
     if corrected is not None:
         mixed |= corrected.numpy()
-    # A square window, one axis after the other.
+    # Separable square window.
     near: NDArray[np.uint8] = mixed.astype(np.uint8)
     for axis in (0, 1):
         near = ndimage.maximum_filter1d(near, 2 * REACH + 1, axis=axis, mode="constant")

@@ -1,4 +1,4 @@
-"""`LargeResult`: what one run gives for one large image."""
+"""`LargeResult`: labels and relevance of one large image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from napari_wildseg.engine.classes import ClassInfo
 
 @dataclass(frozen=True, eq=False)
 class LargeResult:
-    """What one run gives for one large image.
+    """Result of one segmentation of one large image.
 
     Attributes
     ----------
     labels : array
-        ``(H, W)`` uint8: 0 background, else a class id. The array that was given as ``out``, or
-        a NumPy array, which a later run may share and change: copy what is to be kept.
+        ``(H, W)`` uint8: 0 background, else a class id. The array given as ``out``, or a NumPy
+        array that a later run may modify: copy it to keep it.
     relevance : ndarray
         ``(K, gh, gw)`` float32 in [0, 1] on a coarse grid whose cells tile the image.
     classes : tuple of ClassInfo
@@ -27,15 +27,15 @@ class LargeResult:
     model : str
         The model string.
     settings : dict
-        What it takes to get the same result again.
+        The settings that reproduce the result.
     counts : ndarray
-        ``(256,)`` int64: pixels of each label value.
+        ``(256,)`` int64: number of pixels of each label value.
     notices : tuple of str
-        Sentences for the annotator.
+        Messages for the annotator.
     seconds : dict of str to float
-        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``.
+        Time spent on ``"encode"``, ``"relevance"`` and ``"refine"``, in seconds.
     tiles : int
-        How many tiles this run made anew.
+        Number of tiles that this run computed.
     """
 
     labels: Any

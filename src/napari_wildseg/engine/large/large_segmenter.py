@@ -1,4 +1,4 @@
-"""`LargeSegmenter`: class names to masks for images that do not fit in memory."""
+"""`LargeSegmenter`: segmentation by class names for images that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.result import nothing_notice
+from napari_wildseg.engine.result import no_pixels_notice
 from napari_wildseg.engine.stacks.propagation import Look, look_of
 from napari_wildseg.engine.turns import Turns, one_thread
 
@@ -42,12 +42,12 @@ TILE = 1024
 """Side of a tile, in pixels."""
 
 _BEST_PLACES = 32
-"""Cells whose mean is a relevance map's peak."""
+"""Number of cells whose mean is a relevance map's peak."""
 
 
 @dataclass
 class _Run:
-    """What `LargeSegmenter.segment` leaves for `LargeSegmenter.refine`."""
+    """State of `LargeSegmenter.segment` that `LargeSegmenter.refine` continues from."""
 
     classes: tuple[ClassInfo, ...]
     relevance: Tensor
@@ -66,11 +66,11 @@ class _Run:
 
 
 class LargeSegmenter:
-    """Turn class names into masks of one large image.
+    """Segment one large image by class names.
 
-    Relevance comes from views of the whole image and from windows down to the image's own
-    resolution; the boundaries are found tile by tile. Of the image, a reduced copy of at most
-    some 60 megapixels is held, and one tile; encodings are kept in a temporary folder.
+    Relevance comes from views of the whole image and from windows up to full resolution; label
+    boundaries are computed tile by tile. In memory are one tile and a reduced copy of the image of
+    at most some 60 megapixels. Encodings are kept in a temporary folder.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ class LargeSegmenter:
     views : str
         Preset of views of the whole image.
     method : str, optional
-        Relevance method; the image tower's default if not given.
+        Relevance method. Default: the first that supports the image tower.
     threshold : float
-        In [0, 1]; a higher one gives more background.
+        In [0, 1]; a higher value gives more background.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     background : sequence of str
         Words that compete with the classes.
     detail : int, optional
-        Image pixels that one pixel of the network's input shows in the finest windows. 1 finds
-        what is as large as in an ordinary photograph; by default as fine as 400 windows allow.
+        Image pixels per pixel of the network's input in the finest windows. 1 finds objects that
+        are as large as in an ordinary photograph. Default: the finest with at most 400 windows.
     tile : int
         Side of a tile, in pixels; a multiple of 2.
 
@@ -139,7 +139,7 @@ class LargeSegmenter:
 
     @property
     def model(self) -> CLIPModel:
-        """The model, loaded when first asked for."""
+        """The model, loaded at the first access."""
         if self._model is None:
             assert isinstance(self._spec, str)
             self._model = load_model(self._spec, device=self.device)
@@ -147,33 +147,33 @@ class LargeSegmenter:
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
-        """``(H, W)`` of the current image, None before `set_image`."""
+        """``(H, W)`` of the current image; None before `set_image`."""
         return None if self._image is None else self._image.shape
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
-        """Classes of the last `segment`; empty before."""
+        """Classes of the last `segment`; empty before the first."""
         return self._run.classes if self._run else ()
 
     def set_image(self, image: Any) -> None:
-        """Encode an image and its windows; everything later reuses them.
+        """Encode an image and its windows; later calls reuse the encodings.
 
         Parameters
         ----------
         image : LargeImage, array or sequence of array
-            Anything that can be sliced (NumPy, memory-mapped, dask, zarr), ``(H, W)``,
-            ``(H, W, 3)`` or ``(H, W, 4)``; a sequence is a pyramid, the finest level first.
+            An array that can be sliced (NumPy, memory-mapped, dask, zarr): ``(H, W)``,
+            ``(H, W, 3)`` or ``(H, W, 4)``. A sequence is a pyramid, finest level first.
 
         Raises
         ------
         InputError
-            If it is no image that can be segmented.
+            If the image cannot be segmented.
         """
         drain(self.set_image_steps(image))
 
     @one_thread
     def set_image_steps(self, image: Any) -> Steps[None]:
-        """As `set_image`, as a generator of `Progress`; the old image stays until it ends."""
+        """Generator form of `set_image`; the old image stays until it ends."""
         large = as_large_image(image)
         yield Progress(0, 1, "Loading the model")
         model = self.model
@@ -199,19 +199,19 @@ class LargeSegmenter:
         Parameters
         ----------
         labels : str or iterable of str or ClassInfo
-            ``"cat, cup of coffee=cup|mug"`` or one entry a class.
+            ``"cat, cup of coffee=cup|mug"``, or one entry per class.
         threshold : float, optional
             In [0, 1]; kept for later calls.
         out : array, optional
-            ``(H, W)`` uint8, anything that can be written to by slices (zarr, memory-mapped):
-            tiles are written as they are made. A new NumPy array by default.
+            ``(H, W)`` uint8, an array that can be written by slices (zarr, memory-mapped); each
+            tile is written when it is done. Default: a new NumPy array.
         refine : bool
-            If False, the labels are pseudo-labels: 255 where the relevance maps are not sure.
+            If False, the labels are pseudo-labels: 255 where the relevance maps are undecided.
 
         Raises
         ------
         InputError
-            If there is no image, or the names cannot be used.
+            If there is no image, or the names are invalid.
         """
         return drain(self.segment_steps(labels, threshold=threshold, out=out, refine=refine))
 
@@ -224,7 +224,7 @@ class LargeSegmenter:
         out: Any = None,
         refine: bool = True,
     ) -> Steps[LargeResult]:
-        """As `segment`, as a generator of `Progress`; the old result stays until it ends."""
+        """Generator form of `segment`; the old result stays until it ends."""
         run = yield from self.relate_steps(labels, threshold=threshold)
         assert self._image is not None
         if out is not None and tuple(out.shape) != self._image.shape:
@@ -249,7 +249,7 @@ class LargeSegmenter:
     def relate_steps(
         self, labels: str | Iterable[str | ClassInfo], *, threshold: float | None = None
     ) -> Steps[_Run]:
-        """Compute what the tiles start from."""
+        """Compute relevance and priors, from which the tiles are refined."""
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
         self._turns.check_image()
@@ -265,25 +265,25 @@ class LargeSegmenter:
         return _Run(classes, relevance, priors, threshold)
 
     def refine(self, corrections: Any = None, *, threshold: float | None = None) -> LargeResult:
-        """Take corrections into account; only tiles that they can touch are made anew.
+        """Apply corrections; only the tiles that they can affect are computed again.
 
         Parameters
         ----------
         corrections : array, optional
-            ``(H, W)`` integers, anything that can be sliced: -1 not corrected, else 0 or a class
-            id. All corrections so far, not only the new ones.
+            ``(H, W)`` integers, an array that can be sliced: -1 not corrected, else 0 or a class
+            id. All corrections so far, not only new ones.
         threshold : float, optional
-            In [0, 1]; kept for later calls. Another one makes every tile anew.
+            In [0, 1]; kept for later calls. A change recomputes every tile.
 
         Returns
         -------
         LargeResult
-            The same labels that a run from scratch with these corrections gives.
+            The labels are the same as those of a new run with these corrections.
 
         Raises
         ------
         InputError
-            If nothing was segmented yet, or shape or values do not fit.
+            If nothing was segmented before, or shape or values do not fit.
         """
         return drain(self.refine_steps(corrections, threshold=threshold))
 
@@ -291,7 +291,7 @@ class LargeSegmenter:
     def refine_steps(
         self, corrections: Any = None, *, threshold: float | None = None
     ) -> Steps[LargeResult]:
-        """As `refine`, as a generator of `Progress`; the labels change only at the end."""
+        """Generator form of `refine`; the labels change only at the end."""
         run = self._require_run()
         assert self._image is not None
         started = time.perf_counter()
@@ -312,7 +312,7 @@ class LargeSegmenter:
             for number, tile in enumerate(todo):
                 now = Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
                 made[tile] = yield from self._tile_steps(run, tile, fixed, now)
-        except BaseException:  # cancelling closes the generator: nothing has changed then
+        except BaseException:  # cancelled: restore the state
             run.threshold = before
             raise
         for tile, labels in made.items():
@@ -323,41 +323,40 @@ class LargeSegmenter:
         return self._finish(run, len(todo))
 
     def pseudo_labels(self, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
-        """Label the sure pixels of a box from relevance alone.
+        """Label the decided pixels of a box from relevance alone.
 
         Parameters
         ----------
         box : Box
-            Which pixels.
+            The pixels.
         threshold : float, optional
             In [0, 1]; that of the last run by default.
 
         Returns
         -------
         ndarray
-            uint8 of the box's shape: 0 background, class ids, 255 not sure.
+            uint8 of the box's shape: 0 background, class ids, 255 undecided.
         """
         return self._sure(self._require_run(), box, threshold)
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
     ) -> list[tuple[str, float]]:
-        """Suggest names of what the image and its windows show; see `napari_wildseg.Segmenter`."""
+        """Suggest names from the image and its windows; see `napari_wildseg.Segmenter`."""
         if self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
         names, rivals = names_of(vocabulary), everyday_rivals(self.background)
         return suggest_large(self._encoding, self.model, names, rivals)[:top]
 
     def uncertainty(self) -> Uncertainty:
-        """Tell how much the last result is to be doubted, from the grid of its relevance.
+        """Estimate the uncertainty of the last result, on the grid of its relevance maps.
 
-        See `napari_wildseg.Segmenter.uncertainty`. The looks that have to agree are the views of
-        the whole image.
+        See `napari_wildseg.Segmenter.uncertainty`. The views of the whole image are compared.
 
         Raises
         ------
         InputError
-            If nothing was segmented yet.
+            If nothing was segmented before.
         """
         run = self._require_run()
         assert self._encoding is not None
@@ -371,12 +370,12 @@ class LargeSegmenter:
         return judge(sample_labels(run.labels, shape), pseudo, relevance, looks)
 
     def overview(self, side: int) -> NDArray[np.uint8]:
-        """Return a picture of the whole image, made without reading it again.
+        """Return a reduced RGB image, without reading the image again.
 
         Parameters
         ----------
         side : int
-            Its longer side at most, in pixels.
+            Maximum length of its longer side, in pixels.
 
         Returns
         -------
@@ -391,7 +390,7 @@ class LargeSegmenter:
         return shrink(reduced, (height, width))
 
     def look(self) -> Look:
-        """Describe what the image's places look like; see `napari_wildseg.Segmenter.look`."""
+        """Return features and colours of the image; see `napari_wildseg.Segmenter.look`."""
         if self._encoding is None or self._image is None:
             raise InputError("There is no image yet: call set_image first.")
         return replace(
@@ -409,7 +408,7 @@ class LargeSegmenter:
     def _tile_steps(
         self, run: _Run, tile: Box, corrections: LargeCorrections | None, now: Progress
     ) -> Steps[NDArray[np.uint8]]:
-        """Refine one tile; ``now`` is said again whenever the run may be stopped."""
+        """Refine one tile; yield ``now`` wherever the run may be cancelled."""
         assert self._image is not None
 
         def prior(box: Box, step: int) -> Tensor:
@@ -445,7 +444,7 @@ class LargeSegmenter:
             counts=counts,
             notices=(
                 *self.model.notices,
-                *(nothing_notice(info.name) for info in run.classes if not counts[info.id]),
+                *(no_pixels_notice(info.name) for info in run.classes if not counts[info.id]),
             ),
             seconds=dict(self._seconds),
             tiles=made,

@@ -1,4 +1,4 @@
-"""Where windows and tiles of a large image lie: boxes of whole pixels, the same for every run."""
+"""Positions of the windows and tiles of a large image, as boxes of whole pixels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_WINDOWS = 400
-"""The finest windows are as fine as this many of them can be; each costs one forward pass."""
+"""Maximum number of windows per level, each of which costs one forward pass."""
 
 OVERLAP = 0.25
-"""Least share of a window's side that it has in common with the next one."""
+"""Smallest overlap of neighbouring windows, as a fraction of their side."""
 
 
 @dataclass(frozen=True, order=True)
@@ -31,11 +31,11 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """What to index an ``(H, W)`` array with."""
+        """Index of the box in an ``(H, W)`` array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, shape: tuple[int, int]) -> Box:
-        """Return the box with a margin on every side, cut at the image's borders."""
+        """Return the box with a margin on every side, clipped at the image's borders."""
         return Box(
             max(0, self.top - margin),
             max(0, self.left - margin),
@@ -44,7 +44,7 @@ class Box:
         )
 
     def meets(self, other: Box) -> bool:
-        """Whether the two boxes have a pixel in common."""
+        """Return whether the two boxes share a pixel."""
         return (
             self.top < other.bottom
             and other.top < self.bottom
@@ -53,14 +53,14 @@ class Box:
         )
 
     def within(self, outer: Box) -> tuple[slice, slice]:
-        """What to index an array of ``outer`` with to get this box."""
+        """Return the index of this box in an array of the box ``outer``."""
         return (
             slice(self.top - outer.top, self.bottom - outer.top),
             slice(self.left - outer.left, self.right - outer.left),
         )
 
     def reduced(self, step: int) -> Box:
-        """Return the box of a reduced copy that shows this one."""
+        """Return the box in a copy of the image that is reduced by ``step``."""
         return Box(
             self.top // step,
             self.left // step,
@@ -93,7 +93,7 @@ def _starts(length: int, side: int) -> tuple[list[int], int]:
 def window_steps(
     shape: tuple[int, int], base_side: int, detail: int | None = None
 ) -> tuple[int, ...]:
-    """Choose at how many image pixels a pixel of the network's input the windows are shown.
+    """Choose the scales of the windows: image pixels per pixel of the network's input.
 
     `shape`: ``(H, W)`` of the image.
 
@@ -112,7 +112,7 @@ def window_steps(
 
 
 def tiles(shape: tuple[int, int], side: int) -> Iterator[Box]:
-    """Go through the tiles of an image, row by row; the last ones may be smaller.
+    """Yield the tiles of an image, row by row; the last ones may be smaller.
 
     `shape`: ``(H, W)`` of the image.
     """

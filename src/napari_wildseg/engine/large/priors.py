@@ -1,11 +1,10 @@
-"""What each place of a large image probably is, before the edges are looked at.
+"""Prior probabilities of the cells of a large image, window by window.
 
-The first three steps of the default refiner (`engine.refine.default`), window by window: relevance
-is spread over the places that a window's features and colours find alike, corrections teach their
-surroundings, and superpixels that look alike agree on a label. A window fades out towards its
-borders, and its neighbour fades in, so the probabilities change without a seam from one to the
-next. They are made where and when a tile asks for them; what is kept is one coarse map a window and
-class, and what was found of the superpixels of the windows used last.
+These are the first three steps of the default refiner (`engine.refine.default`): relevance is
+spread over similar cells of a window, corrections are propagated to similar superpixels, and a CRF
+makes similar superpixels agree. Overlapping windows are blended with linear weights, so the
+probabilities have no seams. They are computed when a tile needs them. Kept are one coarse map per
+window and class, and the superpixel results of the most recently used windows.
 """
 
 from __future__ import annotations
@@ -31,30 +30,30 @@ from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.spreading import Spreading
 
 _KEPT_BYTES = 128 * 2**20
-"""What was found of the windows used last is kept up to so many bytes."""
+"""Memory limit, in bytes, for the results of recently used windows."""
 
 _SCENES = 4
-"""What is known of a window whatever the classes is kept for so many; each has some 25 MB."""
+"""Number of windows whose class-independent data is kept, some 25 MB each."""
 
 WORK_SIDE = 192
-"""Side of a window in the pixels that superpixels are cut from: at the image's own resolution no
-finer than the cells that tiles walk on."""
+"""Side of a window, in pixels, for the computation of superpixels: at full image resolution no
+finer than the cells of the random walk."""
 
 PIECES = 1500
-"""Superpixels of a window. In the finest ones they are as large as those of an ordinary image."""
+"""Superpixels per window. In the finest windows they are as large as those of an ordinary image."""
 
 SPREAD_SIDE = 24
-"""Cells along a side of a window among which relevance is spread; a tower of stride 16 sees no
-more in a window, and every pair of them has an affinity."""
+"""Side, in cells, of the grid on which relevance is spread within a window. A tower of stride 16
+has no finer cells, and every pair of cells has an affinity."""
 
 _BEST_PLACES = 128
-"""The mean of so many best places counts as a full score: one odd place must not set the scale,
-and a single small object must."""
+"""Number of largest values whose mean counts as full score: a single outlier must not set the
+scale, but a single small object must."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """By how much the superpixels of a window differ from the places they lie on."""
+    """Change of a window's probabilities by corrections and CRF, per superpixel."""
 
     index: NDArray[np.uint16]  # (h, w), the superpixel of every pixel
     values: Tensor  # (n, K + 1)
@@ -64,12 +63,12 @@ class _Change:
         return self.index.nbytes + self.values.nbytes
 
     def paint(self) -> Tensor:
-        """``(K + 1, h, w)``."""
+        """Return the change per pixel, ``(K + 1, h, w)``."""
         return self.values.T[:, torch.from_numpy(self.index.astype(np.int64))]
 
 
 class WindowPriors:
-    """Probabilities of all places, for one list of classes.
+    """Prior probabilities of all cells for one list of classes.
 
     Parameters
     ----------
@@ -78,13 +77,13 @@ class WindowPriors:
     relevance : torch.Tensor
         ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image.
     options : DefaultOptions
-        Settings of the refiner; windows have superpixels and pixels of their own number.
+        Settings of the refiner; the number of superpixels and pixels is set per window.
     """
 
     def __init__(self, encoding: LargeEncoding, relevance: Tensor, options: DefaultOptions) -> None:
         self.encoding = encoding
         self.relevance = relevance
-        # All pieces that a dab speaks of say as much together, however few they are.
+        # The total weight of a stroke's superpixels does not depend on their number.
         loudness = options.learning.loudness * options.pieces / PIECES
         self.options = replace(
             options,
@@ -103,11 +102,11 @@ class WindowPriors:
         self._made_with: tuple[float | None, LargeCorrections | None] = (None, None)
 
     def settle_steps(self) -> Steps[None]:
-        """Spread relevance in every window; to be run once before anything is asked."""
+        """Spread relevance in every window; must run before anything else."""
         for index in range(len(self.boxes)):
             yield Progress(index, len(self.boxes), "Spreading over similar places")
             start = self.relevance_of(self.boxes[index], self.coarse)
-            # A class that is nowhere in the window has nothing to spread.
+            # Skip windows without positive relevance.
             if float(start.amax()) > 0:
                 self._settled[index] = self._spreading(index)(start)
         flat = self._settled.transpose(0, 1).flatten(1)
@@ -118,7 +117,7 @@ class WindowPriors:
     def prepare_steps(
         self, box: Box, threshold: float, corrections: LargeCorrections | None
     ) -> Steps[None]:
-        """Look into the windows of a box one by one, so that `blend` need not.
+        """Compute the windows of a box one by one, so that `blend` returns at once.
 
         Parameters
         ----------
@@ -133,22 +132,22 @@ class WindowPriors:
     def probabilities(
         self, index: int, threshold: float, corrections: LargeCorrections | None
     ) -> Tensor:
-        """Return what the places of one window are.
+        """Return the probabilities of one window.
 
         Parameters
         ----------
         index : int
-            Which window.
+            Index of the window.
         threshold : float
             In [0, 1].
         corrections : LargeCorrections or None
-            All of them; those in the window are used.
+            All corrections; those in the window are used.
 
         Returns
         -------
         torch.Tensor
-            ``(K + 1, h, w)`` float32, background first, cells tiling the window; fewer of them
-            where one label leads everywhere.
+            ``(K + 1, h, w)`` float32, background first, on cells that tile the window. The grid is
+            coarser where one label leads everywhere.
         """
         change = self._kept_change(index, threshold, corrections)
         prior = self._prior(index, threshold)
@@ -166,7 +165,7 @@ class WindowPriors:
         Parameters
         ----------
         box : Box
-            In image pixels; its sides are multiples of ``step``, and it may end beyond the image.
+            In image pixels; its sides are multiples of ``step``; it may exceed the image.
         step : int
             Side of a cell, in pixels.
         threshold, corrections
@@ -202,7 +201,7 @@ class WindowPriors:
         return [window for window in self.boxes if any(window.meets(box) for box in changed)]
 
     def _forget_what_changed(self, threshold: float, corrections: LargeCorrections | None) -> None:
-        """Keep of the windows only what holds with this threshold and these corrections."""
+        """Drop results that depend on another threshold or on changed corrections."""
         before, seen = self._made_with
         if threshold != before:
             self._changes.clear()
@@ -212,7 +211,7 @@ class WindowPriors:
         self._made_with = (threshold, corrections)
 
     def _prior(self, index: int, threshold: float) -> Tensor:
-        """``(K + 1, gh, gw)``, what relevance says of the places of a window."""
+        """Return ``(K + 1, gh, gw)``, a window's probabilities from relevance alone."""
         low, high = self._range
         scaled = (self._settled[index] - low) / (high - low).clamp(min=1e-6)
         scaled = resize(scaled.clamp(max=1), self.grid)
@@ -222,7 +221,7 @@ class WindowPriors:
     def _kept_change(
         self, index: int, threshold: float, corrections: LargeCorrections | None
     ) -> _Change | None:
-        """As `_change`; that of the windows used last is kept."""
+        """Return `_change`, from the cache if the window was used recently."""
         self._forget_what_changed(threshold, corrections)
         if index in self._changes:
             self._changes.move_to_end(index)
@@ -235,10 +234,10 @@ class WindowPriors:
         return change
 
     def _change(self, index: int, prior: Tensor, fixed: NDArray[np.int16] | None) -> _Change | None:
-        """Let a window's superpixels learn from its corrections, and agree."""
+        """Apply a window's corrections and the CRF to its superpixels; None if nothing changes."""
         leading = prior.argmax(0)
         if fixed is None and bool((leading == leading[0, 0]).all()):
-            # What is behind everywhere stays so when all have heard each other.
+            # A label that leads everywhere also leads after the CRF.
             return None
         scene = self._scene(index)
         before = after = scene.pieces.average(prior)
@@ -247,7 +246,7 @@ class WindowPriors:
         return _Change(scene.pieces.index.astype(np.uint16), scene.crf(after) - before)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
-        """Return the relevance of a box's pixels, or of ``shape`` cells that tile it."""
+        """Return the relevance of a box, per pixel or on ``shape`` cells that tile it."""
         rows, columns = shape or box.shape
         height, width = self.encoding.shape
         y = box.top + (torch.arange(rows) + 0.5) * (box.shape[0] / rows)
@@ -259,7 +258,7 @@ class WindowPriors:
         return Spreading.over(scene.lab, scene.maps, self.coarse, self.options)
 
     def _scene(self, index: int) -> Scene:
-        """Return what is known of a window whatever the classes."""
+        """Return a window's class-independent data: superpixels, colours, features."""
         if index not in self._scenes:
             level = self.encoding.levels[-1]
             box = self.boxes[index]
@@ -277,7 +276,7 @@ class WindowPriors:
 def _along(
     centres: Tensor, start: int, end: int, length: int
 ) -> tuple[tuple[Tensor, Tensor], slice]:
-    """Positions in [0, 1] and weights of the cells that lie in a window, along one axis."""
+    """Return positions in [0, 1] and blending weights of the cells in a window, along one axis."""
     inside = torch.nonzero((centres > start) & (centres < end))[:, 0]
     if not len(inside):
         return (centres[:0], centres[:0]), slice(0, 0)
@@ -292,7 +291,7 @@ def _along(
 
 
 def _sample(maps: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Read maps bilinearly at positions in [0, 1] along each axis: ``(K, len(y), len(x))``."""
+    """Sample maps bilinearly at positions in [0, 1] per axis: ``(K, len(y), len(x))``."""
     points = torch.stack(torch.meshgrid(y * 2 - 1, x * 2 - 1, indexing="ij")[::-1], dim=-1)
     return F.grid_sample(
         maps[None], points[None], mode="bilinear", padding_mode="border", align_corners=False

@@ -1,4 +1,4 @@
-"""Labels of a large image, looked at from afar."""
+"""Subsampling of the labels of a large image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STRIP = 1024
-"""Rows that are read at once: every chunk is decoded once."""
+"""Rows per read; a multiple of usual chunk sizes, so that each chunk is decoded once."""
 
 
 def sample_labels(labels: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the labels of the pixels in the middle of the cells of a grid.
+    """Return the labels at the centres of the cells of a grid.
 
-    `labels`: ``(H, W)`` uint8, anything that can be sliced; `shape`: ``(h, w)``: cells that tile
-    the image; returns ``(h, w)`` uint8.
+    `labels`: ``(H, W)`` uint8, any array that can be sliced; `shape`: ``(h, w)`` cells that tile
+    the image. Returns ``(h, w)`` uint8.
     """
     rows, columns = (
         ((np.arange(n) + 0.5) * (size / n)).astype(int)

@@ -1,4 +1,4 @@
-"""A large image, read box by box: no more of it is in memory than is looked at."""
+"""A large image that is read box by box, so that it never is in memory as a whole."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.progress import Progress, Steps
 
 _BLOCK = 2048
-"""Side of the blocks that a reduced copy is made from, in pixels."""
+"""Side of the blocks from which a reduced copy is made, in pixels."""
 
 _SAMPLES, _SAMPLE_SIDE = 8, 128
-"""So many patches along each side, of this side in pixels, tell the range of intensities."""
+"""Patches along each side, and their side in pixels, that are sampled for the intensity range."""
 
 
 class LargeImage:
@@ -29,23 +29,23 @@ class LargeImage:
     Parameters
     ----------
     levels : array or sequence of array
-        Anything with ``shape``, ``dtype`` and slicing: NumPy, memory-mapped, dask or zarr arrays;
-        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``. A sequence is a pyramid, the finest level
-        first, each level showing the whole image.
+        Arrays with ``shape``, ``dtype`` and slicing (NumPy, memory-mapped, dask or zarr), of shape
+        ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``. A sequence is a pyramid of the whole image,
+        finest level first.
     channel_axis : {-1, 0}
-        Where colour channels are; 0 for ``(C, H, W)``.
+        Axis of the colour channels; 0 for ``(C, H, W)``.
 
     Attributes
     ----------
     shape : tuple of int
         ``(H, W)``.
     pixels_read : int
-        How many pixels were read so far, over all levels.
+        Number of pixels read so far, over all levels.
 
     Raises
     ------
     InputError
-        If the arrays are not images, or not of one image.
+        If the arrays are not images, or not levels of one image.
     """
 
     def __init__(self, levels: Any, *, channel_axis: int = -1) -> None:
@@ -84,7 +84,7 @@ class LargeImage:
         return size[0], size[1]
 
     def level_for(self, step: float) -> int:
-        """Return the coarsest level that still has a pixel for every ``step`` image pixels."""
+        """Return the coarsest level with at least one pixel per ``step`` image pixels."""
         best = 0
         for index, level in enumerate(self.levels):
             height, width = self._size(level)
@@ -100,13 +100,13 @@ class LargeImage:
         box : Box
             In pixels of the level.
         level : int
-            Of the pyramid.
+            Level of the pyramid.
 
         Returns
         -------
         ndarray
             ``(rows, columns, 3)`` uint8. Integers other than uint8, and floats, are scaled by one
-            range for the whole image (see `napari_wildseg.engine.images.rgb.as_rgb`).
+            range for the whole image, as in `napari_wildseg.engine.images.rgb.as_rgb`.
         """
         raw = self._raw(box, level)
         self.pixels_read += raw.shape[0] * raw.shape[1]
@@ -118,7 +118,7 @@ class LargeImage:
         return np.array(rgb, dtype=np.uint8, order="C")
 
     def _raw(self, box: Box, level: int) -> NDArray[Any]:
-        """Pixels as they are stored, ``(rows, columns, C)``."""
+        """Return the stored pixels, ``(rows, columns, C)``."""
         array, (rows, columns) = self.levels[level], box.slices
         if self._channels_first:
             return np.moveaxis(np.asarray(array[:, rows, columns]), 0, -1)
@@ -126,7 +126,7 @@ class LargeImage:
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
     def _range(self) -> tuple[float, float]:
-        """Intensities that become black and white, from patches all over the image."""
+        """Return the intensities for black and white, from patches across the image."""
         if self._limits is None:
             level = len(self.levels) - 1
             height, width = self._size(self.levels[level])
@@ -141,12 +141,12 @@ class LargeImage:
         return self._limits
 
     def reduced_steps(self, step: int) -> Steps[NDArray[np.uint8]]:
-        """Make a reduced copy, each of its pixels the mean of ``step`` x ``step`` image pixels.
+        """Make a reduced copy whose pixels are means of ``step`` x ``step`` image pixels.
 
         Parameters
         ----------
         step : int
-            At least 1. Of a pyramid, the coarsest level that is fine enough is read.
+            At least 1. Of a pyramid, the coarsest sufficient level is read.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class LargeImage:
         level = self.level_for(step)
         stored = self._size(self.levels[level])
         out = np.empty((*size, 3), np.uint8)
-        # Blocks end on whole pixels of the copy and, where the level is a power of two coarser,
+        # Blocks end on whole pixels of the copy and, if the level is reduced by a power of two,
         # on whole pixels of the level.
         side = max(1, _BLOCK // step) * step
         blocks = list(tiles(self.shape, side))
@@ -171,7 +171,7 @@ class LargeImage:
 
 
 def shrink(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reduce an RGB image to a shape by averaging.
+    """Reduce an RGB image to a shape by area averaging.
 
     `pixels`: ``(h, w, 3)`` uint8.
     """
@@ -183,7 +183,7 @@ def shrink(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint
 
 
 def _scaled(box: Box, shape: tuple[int, int], stored: tuple[int, int]) -> Box:
-    """Return the box of a level that shows a box of the image."""
+    """Return the box of a pyramid level that shows a box of the image."""
     y, x = stored[0] / shape[0], stored[1] / shape[1]
     top, left = math.floor(box.top * y + 1e-6), math.floor(box.left * x + 1e-6)
     bottom = min(stored[0], max(top + 1, math.ceil(box.bottom * y - 1e-6)))
@@ -197,5 +197,5 @@ def _spaced(length: int) -> list[int]:
 
 
 def as_large_image(image: Any) -> LargeImage:
-    """Return a `LargeImage` as it is, and wrap anything else in one."""
+    """Return the image as a `LargeImage`."""
     return image if isinstance(image, LargeImage) else LargeImage(image)

@@ -1,4 +1,4 @@
-"""Encodings of many windows, kept on disk: names change often, the image does not."""
+"""Encodings of many windows, stored on disk."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.relevance import ViewEncoding
 
 _HALF_MAX = 6e4
-"""Values up to this fit half precision."""
+"""Largest value that is stored in half precision."""
 
 
 class EncodingStore:
-    """A temporary folder with one file a window, removed when the store is no longer used.
+    """A temporary folder with one file per window, deleted with the object.
 
-    Numbers are kept in half precision: half the bytes, and an error of a two-thousandth.
+    Floats are stored in half precision: half the bytes, a relative error of about 0.0005.
 
     Attributes
     ----------
     folder : Path
-        Where the files are.
+        Folder of the files.
     nbytes : int
         Bytes on disk.
     """
@@ -40,11 +40,11 @@ class EncodingStore:
         return self._count
 
     def close(self) -> None:
-        """Remove the files now."""
+        """Delete the files now."""
         self._remove()
 
     def append(self, encoding: ViewEncoding) -> None:
-        """Keep one more encoding."""
+        """Store an encoding."""
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
@@ -66,11 +66,11 @@ class EncodingStore:
         return self.read(index, ("tensor/", "feature/", "embedding"))
 
     def features(self, index: int) -> list[Tensor]:
-        """Read the local features of one window alone."""
+        """Read only the local features of one window."""
         return self.read(index, ("feature/",)).features
 
     def read(self, index: int, kinds: tuple[str, ...]) -> ViewEncoding:
-        """Read part of an encoding."""
+        """Read the parts of an encoding whose names start with one of ``kinds``."""
         from safetensors import safe_open
 
         encoding = ViewEncoding({}, [], torch.zeros(0))

@@ -1,4 +1,4 @@
-"""Which names are in a large image: in the whole of it, and in what its windows show."""
+"""Suggested names for a large image, from the whole image and from its windows."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging import tag
 
 MOST_WINDOWS = 100
-"""Levels of more windows are left out; what they show, coarser ones show as well, only smaller."""
+"""Levels with more windows are skipped; coarser levels show the same objects, smaller."""
 
 AGREEING = 3
-"""Looks that have to agree: windows overlap and come in levels, so what is there is seen in
-several, and with hundreds of them each name has its chance to be seen in one where it is not.
-Chosen on mosaics of photographs (docs/large_images.md)."""
+"""Number of windows that must agree on a name. Windows overlap and come in levels, so an object is
+visible in several; among hundreds of windows a single false detection is likely. Chosen on mosaics
+of photographs (docs/large_images.md)."""
 
 
 def suggest_large(
     encoding: LargeEncoding, model: CLIPModel, names: Sequence[str], rivals: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary; no forward pass is run."""
+    """Score the names of a vocabulary, without a forward pass."""
     best: dict[str, list[float]] = {}
     whole: dict[str, float] = {}
     looks = 0
@@ -41,7 +41,7 @@ def suggest_large(
 
 
 def _looks(encoding: LargeEncoding) -> Iterator[ImageEncoding]:
-    """Give the whole image, then each window as if it were an image of its own."""
+    """Yield the encoding of the whole image, then of each window as an image."""
     whole = encoding.overview
     yield whole
     for number, level in enumerate(encoding.levels):

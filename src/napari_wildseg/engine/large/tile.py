@@ -1,7 +1,7 @@
-"""The last step on one tile: boundaries on the image's edges, at full resolution.
+"""Refinement of one tile: label boundaries on image edges, at full resolution.
 
-A random walk with priors is solved on the tile and a frame around it that is as wide as a value's
-reach (`walk.REACH`): the tile's own pixels come out as if the whole image were solved at once.
+The random walk with priors is solved on the tile and a margin as wide as the reach of the walk
+(`bounded_walk.REACH`), so the tile's pixels are as if the whole image were solved at once.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from napari_wildseg.engine.refine.upsample import to_full_resolution
 from napari_wildseg.engine.refine.walk import edge_weights, margin_of, mean_contrast
 
 WALK_STEP = 2
-"""Side of the cells that are walked on, in pixels; full resolution follows from the colours."""
+"""Side of the cells of the random walk, in pixels; colours then give full resolution."""
 
 HALO = (REACH + 2) * WALK_STEP
-"""Width of the frame around a tile that is solved with it, in pixels. Beyond the reach of the walk,
-there is a cell more for the full resolution to look at, and one for where borders are seen."""
+"""Width of the margin around a tile, in pixels: the reach of the walk, one cell for the upsampling
+and one for the detection of borders."""
 
 _PATCHES, _PATCH = 8, 128
 
 
 def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
-    """Return the box that a tile's labels depend on.
+    """Return the box on which a tile's labels depend.
 
     `shape`: ``(H, W)`` of the image.
     """
     grown = tile.grown(HALO, shape)
-    # Squares of the walk's checkerboard are of one colour whatever the tile.
+    # The checkerboard colours must not depend on the tile.
     pair = 2 * WALK_STEP
     return replace(grown, top=grown.top // pair * pair, left=grown.left // pair * pair)
 
 
 def sample_contrast(image: LargeImage) -> float:
-    """Estimate the image's mean contrast between neighbouring cells from patches all over it."""
+    """Estimate the mean contrast between neighbouring cells from patches across the image."""
     found = []
     height, width = image.shape
     for top in np.linspace(0, max(0, height - _PATCH), _PATCHES).astype(int).tolist():
@@ -66,7 +66,7 @@ def refine_tile(
     contrast: float,
     options: DefaultOptions,
 ) -> NDArray[np.uint8]:
-    """Label one tile."""
+    """Refine the labels of one tile."""
     domain = domain_of(tile, image.shape)
     fixed = None if corrections is None else corrections.read(domain)
     prior = priors(_whole_cells(domain), WALK_STEP)
@@ -78,7 +78,7 @@ def refine_tile(
     own = _cells_of(tile, domain)
     rows, columns = (torch.nonzero(is_open[own].any(axis))[:, 0].tolist() for axis in (1, 0))
     if not rows:
-        # One label leads as far as the walk reaches, and so it would after it.
+        # One label leads within the reach of the walk, which cannot change it.
         return np.full(tile.shape, int(leading[own][0, 0]), np.uint8)
     needed = Box(
         tile.top + rows[0] * WALK_STEP,
@@ -112,7 +112,7 @@ def _solve(
     contrast: float,
     options: DefaultOptions,
 ) -> NDArray[np.uint8]:
-    """Walk, and carry the result to full resolution, on a box that begins with a whole cell."""
+    """Solve the walk and upsample the result, on a box that starts on a whole cell."""
     shape = pixels.shape[:2]
     padded = _filled(pixels)
     edges = edge_weights(_colours(padded), options.beta, contrast=contrast)
@@ -122,7 +122,7 @@ def _solve(
         seen = observe(_filled(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)
         mask = seen.mask
         start = torch.where(mask, seen.targets, prior)
-    # What is less likely than all labels alike wherever one looks stays so, being averaged.
+    # A label below 1/K everywhere stays below it, since the walk averages; skip it.
     kept = torch.nonzero(start.amax((1, 2)) > 0.99 / len(start))[:, 0]
     walked = local_walk(start[kept], trust, edges, fixed=mask)
     labels = to_full_resolution(torch.where(is_open, walked, prior[kept]), padded)
@@ -130,24 +130,24 @@ def _solve(
 
 
 def _colours(pixels: NDArray[np.uint8]) -> Tensor:
-    """Return the mean colours of the cells, CIE Lab divided by 100: ``(3, rows, columns)``."""
+    """Return the mean colours of the cells, CIE Lab / 100: ``(3, rows, columns)``."""
     shape = (max(1, pixels.shape[0] // WALK_STEP), max(1, pixels.shape[1] // WALK_STEP))
     return lab_of(shrink(pixels, shape)) / 100
 
 
 def _grid(box: Box) -> tuple[int, int]:
-    """Return how many cells a box has; the last ones may be cut by the image's border."""
+    """Return the number of cells of a box, including those cut by the image's border."""
     return -(-box.shape[0] // WALK_STEP), -(-box.shape[1] // WALK_STEP)
 
 
 def _whole_cells(box: Box) -> Box:
-    """Return the box made longer to the right and below until cells fill it."""
+    """Return the box extended to the right and bottom to whole cells."""
     height, width = (n * WALK_STEP for n in _grid(box))
     return Box(box.top, box.left, box.top + height, box.left + width)
 
 
 def _cells_of(box: Box, outer: Box) -> tuple[slice, slice]:
-    """What to index the cells of ``outer`` with to get those of ``box``."""
+    """Return the index of the cells of ``box`` in the cells of ``outer``."""
     rows, columns = _whole_cells(box).within(outer)
     return (
         slice(rows.start // WALK_STEP, rows.stop // WALK_STEP),
@@ -156,7 +156,7 @@ def _cells_of(box: Box, outer: Box) -> tuple[slice, slice]:
 
 
 def _filled(values: NDArray[Any]) -> NDArray[Any]:
-    """Repeat the last pixels until cells are whole; the repeated ones count as not corrected."""
+    """Pad to whole cells: images by the edge pixels, corrections by -1."""
     frame = [(0, -values.shape[axis] % WALK_STEP) for axis in (0, 1)]
     if values.ndim == 2:
         return np.pad(values, frame, constant_values=values.dtype.type(-1))

@@ -1,4 +1,4 @@
-"""Corrections of a large image: looked through once, then read where they are needed."""
+"""Corrections of a large image: scanned once, then read where they are needed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.layout import Box, tiles
 
 _READ = 2048
-"""Side of what is read at once, in pixels."""
+"""Side of the boxes that are read at once, in pixels."""
 
 BLOCK = 64
-"""Corrections are compared in blocks of this side, in pixels."""
+"""Side of the blocks in which corrections are compared, in pixels."""
 
 
 class LargeCorrections:
     """All corrections of one image.
 
-    `array`: ``(H, W)`` integers, anything that can be sliced: -1 not corrected, 0 background, else
-    a class id; `shape`: ``(H, W)`` of the image.
+    `array`: ``(H, W)`` integers, any array that can be sliced: -1 not corrected, 0 background,
+    else a class id; `shape`: ``(H, W)`` of the image.
     """
 
     def __init__(self, array: Any, shape: tuple[int, int], ids: Sequence[int]) -> None:
@@ -53,7 +53,7 @@ class LargeCorrections:
                     self.blocks[box] = zlib.crc32(np.ascontiguousarray(part).data)
 
     def read(self, box: Box) -> NDArray[np.int16] | None:
-        """Read the corrections of a box."""
+        """Return the corrections of a box as class indices; None if there are none."""
         if not any(block.meets(box) for block in self.blocks):
             return None
         values = np.asarray(self._array[box.slices]).astype(np.int16)

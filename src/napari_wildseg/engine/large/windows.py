@@ -1,10 +1,10 @@
-"""Relevance of a large image: views of the whole for context, windows for what is small.
+"""Relevance of a large image: views of the whole image for context, windows for small objects.
 
-The whole image is encoded as any image is. Windows then look closer and closer: at every level
-they show a quarter of what those of the level above show, down to `layout.window_steps`. Every
-map is merged in image coordinates, overlapping windows fading into each other, and the levels are
-averaged before anything is normalised, so that a window is compared with the whole image and not
-with itself: one that shows nothing but lawn must not find its most cat-like blade of grass.
+The whole image is encoded like any image. Windows then cover it at increasing magnification, each
+level with half the window side of the one above, down to `layout.window_steps`. All maps are
+merged in image coordinates, with overlapping windows blended, and the levels are averaged before
+the normalisation. A window is thus compared with the whole image: one that shows only lawn must
+not reach full relevance for "cat" somewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from napari_wildseg.engine.images.encoding import ImageEncoding, encode_steps, relevance_of
 from napari_wildseg.engine.images.tower_geometry import geometry_of
-from napari_wildseg.engine.images.views import View, merge, render
+from napari_wildseg.engine.images.views import View, merge_views, render
 from napari_wildseg.engine.large.layout import Box, window_steps, windows
 from napari_wildseg.engine.large.source import LargeImage, shrink
 from napari_wildseg.engine.large.store import EncodingStore
@@ -28,37 +28,37 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod
 
 CELLS = 36
-"""Cells along a side of the finest windows, on the grid where all levels meet."""
+"""Cells along a side of the finest windows, on the grid where the levels are merged."""
 
 
 @dataclass
 class Level:
     """All windows of one size."""
 
-    step: int  # image pixels shown by one pixel of the network's input
+    step: int  # image pixels per pixel of the network's input
     boxes: tuple[Box, ...]  # the windows, in image pixels
-    views: tuple[View, ...]  # the same, as `views.merge` takes them
+    views: tuple[View, ...]  # the same boxes as views, for `views.merge_views`
     store: EncodingStore  # their encodings, in the same order
 
 
 @dataclass
 class LargeEncoding:
-    """What the model saw of a large image."""
+    """The encodings of a large image and its windows."""
 
     shape: tuple[int, int]  # ``(H, W)``
-    # The whole image; its shape is that of the reduced copy it was made from.
+    # The whole image, with the shape of the reduced copy that was encoded.
     overview: ImageEncoding
-    levels: list[Level]  # windows, the coarsest level first
+    levels: list[Level]  # coarsest level first
     reduced: NDArray[np.uint8]  # ``(h, w, 3)`` uint8: the image at the finest level's step
 
     @property
     def grid(self) -> tuple[int, int]:
-        """``(gh, gw)``: cells where the levels meet."""
+        """``(gh, gw)`` of the grid where the levels are merged."""
         cell = self.levels[-1].boxes[0].shape[0] / CELLS
         return max(2, round(self.shape[0] / cell)), max(2, round(self.shape[1] / cell))
 
     def relevance_steps(self, model: CLIPModel, text: Tensor, background: Tensor) -> Steps[Tensor]:
-        """Average the maps of all levels; the network is not run.
+        """Average the relevance maps of all levels, without a forward pass.
 
         Returns ``(K, gh, gw)`` float32, not normalised.
         """
@@ -67,7 +67,7 @@ class LargeEncoding:
         for level in self.levels:
             yield Progress(len(maps), len(self.levels) + 1, "Computing relevance")
             maps.append(
-                merge(
+                merge_views(
                     (
                         relevance_of(self.overview.method, model, level.store[i], text, background)
                         for i in range(len(level.boxes))
@@ -88,7 +88,7 @@ def encode_large_steps(
     preset: str,
     detail: int | None = None,
 ) -> Steps[LargeEncoding]:
-    """Encode the whole image and its windows, yielding after each."""
+    """Encode the whole image and its windows; yield after each."""
     geometry = geometry_of(model)
     side = geometry.base_side
     steps = window_steps(image.shape, side, detail)
@@ -122,7 +122,7 @@ def _view(box: Box, step: int, multiple: int) -> View:
 
 
 def _at_most(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Reduce a picture so that the geometric mean of its sides is at most ``side``."""
+    """Reduce an image so that the geometric mean of its sides is at most ``side``."""
     factor = math.sqrt(picture.shape[0] * picture.shape[1]) / side
     if factor <= 1:
         return picture

@@ -1,7 +1,7 @@
-"""One image's maps for one list of classes: what threshold and corrections start from.
+"""Maps of one image for one list of classes, the input of threshold and corrections.
 
-Inside, labels are places in the list of classes (1 for the first); outside, they are class ids.
-The change from one to the other is made here alone.
+Inside the engine, labels are class indices (1 for the first class); outside, they are class ids.
+This module alone converts between them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from napari_wildseg.engine.refine.default import DefaultRefinement
 
 @dataclass
 class Segmentation:
-    """What `Segmenter.segment` leaves for refinement, threshold and stages."""
+    """Maps of one image and class list, for refinement, threshold and stages."""
 
     classes: tuple[ClassInfo, ...]  # the K classes
     grid_relevance: torch.Tensor  # ``(K, gh, gw)`` float32 in [0, 1]
     relevance: NDArray[np.float32]  # ``(K, H, W)`` float32 in [0, 1]
-    evidence: Evidence  # made of `relevance`; any threshold gives pseudo-labels from it
-    presence: Presence  # whether the classes are in the image at all
-    # The refinement that was begun last, kept since a second run is much cheaper.
+    evidence: Evidence  # derived from `relevance`; gives pseudo-labels at any threshold
+    presence: Presence  # whether each class is in the image
+    # The last refinement, kept since a second run is much faster.
     refinement: Refinement | None = None
-    # Spreads the maps over superpixels, for a memory; the refinement itself where it is such.
+    # Spreads the maps over superpixels for a memory; same object as `refinement` where possible.
     reader: DefaultRefinement | None = None
-    recalled: Recalled | None = None  # what a memory said
+    recalled: Recalled | None = None  # the class memory's prediction
 
     @classmethod
     def begin(
@@ -48,7 +48,7 @@ class Segmentation:
         presence: Presence,
         shape: tuple[int, int],
     ) -> Segmentation:
-        """Prepare merged relevance maps.
+        """Create from merged relevance maps.
 
         `maps`: ``(K, gh, gw)`` float32, not normalised; `shape`: ``(H, W)`` of the image.
         """
@@ -57,7 +57,7 @@ class Segmentation:
         return cls(classes, grid, full, Evidence(full), presence)
 
     def take(self, recalled: Recalled) -> None:
-        """Let what a memory says replace the maps from here on."""
+        """Replace the maps by the class memory's prediction."""
         self.recalled = recalled
         if recalled.scores is not None:
             assert self.reader is not None
@@ -70,12 +70,12 @@ class Segmentation:
 
     @property
     def left_out(self) -> tuple[ClassInfo, ...]:
-        """The classes that were judged not to be in the image."""
+        """The classes that were not found in the image."""
         absent = self.presence.absent.tolist()
         return tuple(info for info, out in zip(self.classes, absent, strict=True) if out)
 
     def to_ids(self, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn places into class ids; 0 and 255 stay."""
+        """Convert class indices to class ids; 0 and 255 stay."""
         table = np.arange(256, dtype=np.uint8)
         table[1 : len(self.classes) + 1] = self._ids
         return table.take(places)
@@ -83,21 +83,21 @@ class Segmentation:
     def places_of_corrections(
         self, corrections: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.int16] | None:
-        """Check corrections and turn their ids into places; -1 stays."""
+        """Check corrections and convert their ids to class indices; -1 stays."""
         if corrections is None:
             return None
         fixed = checked_corrections(corrections, self._shape, self._ids)
         return np.where(fixed < 0, np.int16(-1), self._to_place[fixed])
 
     def ids_of_corrections(self, places: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Turn places in corrections into class ids; -1 stays."""
+        """Convert class indices in corrections to class ids; -1 stays."""
         ids = self.to_ids(np.maximum(places, 0).astype(np.uint8))
         return np.where(places < 0, np.int16(-1), ids)
 
     def places_of_pseudo_labels(
         self, pseudo_labels: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.uint8] | None:
-        """Check pseudo-labels and turn their ids into places; 0 and 255 stay."""
+        """Check pseudo-labels and convert their ids to class indices; 0 and 255 stay."""
         if pseudo_labels is None:
             return None
         seeds = np.asarray(pseudo_labels)
@@ -126,7 +126,7 @@ class Segmentation:
 
 
 def to_pixels(maps: torch.Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring normalised maps ``(K, gh, gw)`` to the image's pixels and open them up: ``(K, H, W)``.
+    """Resize normalised maps ``(K, gh, gw)`` to ``(K, H, W)`` and apply the exponent `GAMMA`.
 
     `shape`: ``(H, W)``.
     """

@@ -1,16 +1,14 @@
-"""Whether a class that was typed is in the image at all.
+"""Presence: whether a typed class is in the image at all.
 
-Relevance answers "where would it be most likely?", and there is a best place for any name in any
-image. Here a name is asked about the whole image. Two figures are taken from the evidence that is
-there anyway, both relative to some hundred everyday names and background words: how surely the
-name wins at its best places (`tagging.scores`), and how far its best places stand out from
-those of the others.
+A relevance map has a maximum for any name in any image. Presence is judged from two quantities,
+both relative to some hundred everyday names and background words: the score of the name at its
+best positions (`tagging.scores`), and how far its peak exceeds the peaks of the other names. Both
+come from the existing encoding.
 
-People typed the name, so a class that is wrongly left out costs more than one that is wrongly let
-in. The bar is therefore low (docs/method.md has the rates), and only names that the model knows
-well are left out: an odd word is no evidence of absence, and neither is any word to a model of
-which it is not on record what it knows. A class that passes the bar but looks doubtful has less
-say where classes compete.
+The annotator typed the name, so leaving out a class wrongly is worse than keeping it wrongly. The
+cut is therefore low (docs/method.md lists the rates), and only well-known names are left out. For
+a model without a table of known names, no class is left out. A class above the cut with a doubtful
+score has less weight in the competition of the classes.
 """
 
 from __future__ import annotations
@@ -31,53 +29,53 @@ from napari_wildseg.engine.names.tagging.scores import best, shares_of
 from napari_wildseg.engine.relevance.hyponyms import reach
 
 ABSENT = -4.5
-"""Scores below this: the class is left out."""
+"""Score below which a class is left out."""
 
 PRESENT = -3.5
-"""Scores from this: the class competes as if there were no doubt."""
+"""Score from which a class has full weight in the competition."""
 
 LEAST = 0.2
-"""Least say of a class where classes compete; peak of the map of a class that is left out, below
-any usual threshold, so that a low one lets the class in again."""
+"""Smallest weight of a class in the competition. Also the peak of the map of a class that is left
+out: below usual thresholds, so that a low threshold includes the class again."""
 
 STANDING_OUT = 0.5
-"""What one standard deviation over the rivals counts beside the logarithm of the share."""
+"""Weight of one standard deviation over the rivals, relative to the logarithm of the share."""
 
 
 WELL_KNOWN = 0.9
-"""Familiarity from which a class may be left out; others may only have less say."""
+"""Familiarity from which a class may be left out; other classes only lose weight."""
 
 
 @dataclass(frozen=True)
 class Presence:
-    """What is thought of each of K classes."""
+    """Presence of each of K classes."""
 
-    scores: Tensor  # ``(K,)`` float32; infinite where a class is not judged
+    scores: Tensor  # ``(K,)`` float32; infinite for a class that is not judged
 
     @property
     def absent(self) -> Tensor:
-        """``(K,)`` bool: the class is left out."""
+        """``(K,)`` bool: the classes that are left out."""
         return self.scores < ABSENT
 
     @property
     def say(self) -> Tensor:
-        """``(K,)`` float32 in (0, 1]: what a class's evidence counts where classes compete."""
+        """``(K,)`` float32 in (0, 1]: weight of each class in the competition."""
         sure = ((self.scores - ABSENT) / (PRESENT - ABSENT)).clamp(0, 1)
         return LEAST + (1 - LEAST) * sure
 
     @property
     def peak(self) -> Tensor:
-        """``(K,)`` float32 in (0, 1]: what a class's relevance is at its best place."""
+        """``(K,)`` float32 in (0, 1]: maximum of each class's relevance map."""
         return torch.where(self.absent, LEAST, 1.0)
 
     @classmethod
     def unknown(cls, count: int) -> Presence:
-        """Judge nothing."""
+        """Return a presence that judges no class."""
         return cls(torch.full((count,), torch.inf))
 
 
 class Rivals:
-    """Everyday names and background words, and what a model makes of them; of no image."""
+    """Everyday names and background words with their text vectors, for all images."""
 
     def __init__(self, model: CLIPModel, names: Sequence[str]) -> None:
         self.model = model
@@ -96,7 +94,7 @@ class Rivals:
 
 
 class PresenceTest:
-    """Asks about one image; what the rivals get there is worked out once."""
+    """Judges classes in one image; the rivals' evidence is computed once."""
 
     def __init__(
         self, encoding: ImageEncoding, model: CLIPModel, rivals: Rivals | Sequence[str]
@@ -108,9 +106,9 @@ class PresenceTest:
 
     @torch.no_grad()
     def __call__(self, classes: Sequence[ClassInfo], text: Tensor) -> Presence:
-        """Judge classes.
+        """Judge the classes.
 
-        `text`: ``(K, D)`` their unit rows.
+        `text`: ``(K, D)``, the classes' unit rows.
         """
         known = familiarity(self._model, classes)
         concepts = self._model.concepts
@@ -131,5 +129,5 @@ class PresenceTest:
         return Presence(torch.where(values < LITTLE, torch.inf, scores.maximum(least)))
 
     def _evidence(self, rows: Tensor) -> Tensor:
-        """What each text gets at each place: ``(N, D) -> (N, places)``."""
+        """Return the evidence of each text at each position: ``(K, D) -> (K, N)``."""
         return rows.cpu() @ place_embeddings(self._encoding, self._model).flatten(1)

@@ -1,4 +1,4 @@
-"""From relevance maps to pseudo-labels: classes, background, and 255 for "not sure"."""
+"""Pseudo-labels from relevance maps: class, background, or 255 for undecided."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.maps.presence import Presence
 
 MARGIN = 0.15
-"""How far from the threshold a pixel's best relevance must be to be sure."""
+"""Half width of the undecided range around the threshold."""
 
 COMPETITION = 0.5
-"""Share of the strongest other class that is taken off a class's relevance."""
+"""Fraction of the strongest other class that is subtracted from a class's relevance."""
 
 SHARPNESS = 0.5
-"""Softmax weight of one standard deviation of the merged maps, where the classes compete."""
+"""Softmax weight of one standard deviation of the merged maps, in the competition of classes."""
 
 GAMMA = 0.7
-"""Exponent that opens the maps up: relevance falls off steeply from its peaks, and the middle of
-the threshold's range should be where an object's border is."""
+"""Exponent that raises medium values: relevance falls steeply from its peaks, and object borders
+should lie near the middle of the threshold's range."""
 
 RIVAL = 0.8
-"""A pixel is unsure where the second best class reaches this share of the best."""
+"""A pixel is undecided if the second best class reaches this fraction of the best."""
 
 
 def normalise(maps: Tensor, *, places: int = 1, presence: Presence | None = None) -> Tensor:
-    """Scale merged relevance maps to [0, 1], class by class, and let the classes compete.
+    """Scale merged relevance maps to [0, 1] per class, and let the classes compete.
 
-    Negative evidence is cut and each class is divided by its own peak, so that a class with
-    faint evidence everywhere is not swallowed by one with strong evidence. Then the classes
-    compete twice. Each loses half of what the strongest other class has at the place: what a
-    small thing shares with the large thing beside it (a spoon with its cup) no longer hides where
-    it differs. And each is weighed by its share in a softmax of the maps as they came, where the
+    Negative values are clipped and each class is divided by its own peak, so that a class with
+    weak evidence is not suppressed by one with strong evidence. The classes then compete in two
+    ways. First, each loses half of the strongest other class's value at the same position, so
+    that overlapping evidence of a small object and a large one beside it (spoon and cup) cancels.
+    Second, each is multiplied by its share in a softmax of the unscaled maps, in which the
     classes' strengths are comparable.
 
     Parameters
@@ -42,11 +42,11 @@ def normalise(maps: Tensor, *, places: int = 1, presence: Presence | None = None
     maps : torch.Tensor
         ``(K, h, w)`` float32.
     places : int
-        A peak is the mean of so many best places. More than one for maps with many places, on
-        which one odd place must not set the scale.
+        A peak is the mean of this number of largest values. More than one for large maps, on
+        which a single outlier must not set the scale.
     presence : Presence, optional
-        Whether the classes are in the image at all. One that looks doubtful has less say where
-        they compete; the map of one that is left out stays low everywhere.
+        Whether the classes are in the image. A doubtful class has less weight in the competition;
+        the map of a class that is left out stays low everywhere.
 
     Returns
     -------
@@ -75,14 +75,14 @@ def _to_peak(maps: Tensor, places: int) -> Tensor:
 
 
 def decide(relevance: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
-    """Label every pixel: the most relevant class, or background below the threshold.
+    """Label every pixel with its most relevant class, or background below the threshold.
 
     Parameters
     ----------
     relevance : ndarray
         ``(K, H, W)`` float32 in [0, 1].
     threshold : float
-        In [0, 1]; a higher one gives more background.
+        In [0, 1]; a higher value gives more background.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def decide(relevance: NDArray[np.float32], threshold: float) -> NDArray[np.uint8
 
 
 class Evidence:
-    """The best and second best class of every pixel, kept so that the threshold can be live.
+    """The best and second best class of every pixel, from which any threshold gives labels.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Evidence:
     """
 
     def __init__(self, relevance: NDArray[np.float32]) -> None:
-        # Class by class: three times as fast as a search for the two largest.
+        # One class at a time: three times as fast as `topk`.
         maps = torch.from_numpy(relevance)
         best, second = maps[0].clone(), torch.zeros_like(maps[0])
         label = torch.ones_like(best, dtype=torch.uint8)
@@ -117,17 +117,17 @@ class Evidence:
         self._rivalled = (second >= RIVAL * best).numpy()
 
     def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
-        """Label the sure pixels.
+        """Label the decided pixels.
 
         Parameters
         ----------
         threshold : float
-            In [0, 1]. Raising it never turns background into a class, nor "not sure" into a class.
+            In [0, 1]. Raising it never changes background or undecided pixels to a class.
 
         Returns
         -------
         ndarray
-            ``(H, W)`` uint8: 0 background, 1 + index of the class, 255 not sure.
+            ``(H, W)`` uint8: 0 background, 1 + index of the class, 255 undecided.
         """
         labels = np.full(self._best.shape, UNLABELLED, np.uint8)
         labels[self._best < threshold - MARGIN] = 0

@@ -1,16 +1,15 @@
-"""Numbers from 0 to 1: the line between present and not, and those that callers give."""
+"""Thresholds: the default cut for suggested names, and a check of the callers' values."""
 
 from __future__ import annotations
 
 from napari_wildseg.engine.errors import InputError
 
 CUT = 0.5
-"""Names that `napari_wildseg.engine.names.tagging` scores with at least this are taken to be in the
-image."""
+"""Score of `napari_wildseg.engine.names.tagging` from which a name counts as found in the image."""
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:
-    """Return a number from 0 to 1, or say what is wrong with it."""
+    """Return a number from 0 to 1; raise `InputError` for anything else."""
     try:
         number = float("nan") if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError, OverflowError):

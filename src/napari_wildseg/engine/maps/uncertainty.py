@@ -1,8 +1,8 @@
-"""How much a result is to be doubted, told from the image alone, without a mask to compare with.
+"""Uncertainty of a result, estimated from the image alone, without ground truth.
 
-Chosen by the rank correlation with the IoU of images whose masks are known (docs/batch.md): what
-tells most is whether the class that is least agreed upon lights up the same places however the
-image is looked at.
+The measures were chosen by their rank correlation with the IoU of annotated images
+(docs/batch.md). The most informative one is whether the augmented views agree on the positions of
+the most disputed class.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from napari_wildseg.engine.images.grid import grid_of
 from napari_wildseg.engine.maps.pseudo_labels import normalise
 
 LOOK_SIDE = 48
-"""Geometric mean of the sides of the grid on which looks are compared, in cells."""
+"""Geometric mean of the sides of the grid on which views are compared, in cells."""
 
 WEIGHTS = {"disagreement": 0.8, "margin": 0.1, "unsure": 0.1}
-"""What each reason counts in the score."""
+"""Weights of the measures in the score."""
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Reasons to look at an image, each in [0, 1], 0 for none."""
+    """Measures of uncertainty, each in [0, 1], 0 for none."""
 
-    # All of them in one number, weighed by `WEIGHTS`, to rank by. It orders images; it is no
-    # probability.
+    # Weighted sum of the measures, to rank images by; not a probability.
     score: float
-    # How near the best class is to the second best, or to nothing, averaged over the labelled
-    # pixels: 1 - difference of their relevance.
+    # 1 - difference between the best and the second best relevance (0 if there is no second),
+    # averaged over the labelled pixels.
     margin: float
-    # How little the looks at the image (its augmented views) have in common, for the class on which
-    # they agree least: 1 - correlation of its maps. 0 where there is one look only.
+    # 1 - correlation of the augmented views' maps, for the class on which they agree least; 0 for
+    # a single view.
     disagreement: float
-    unsure: float  # share of pixels on which the relevance maps would not decide
+    unsure: float  # fraction of undecided pixels in the pseudo-labels
 
     def to_json(self) -> dict[str, float]:
         """Return the numbers by name."""
@@ -47,7 +46,7 @@ class Uncertainty:
 
 
 CERTAIN = Uncertainty(0.0, 0.0, 0.0, 0.0)
-"""Nothing to doubt."""
+"""No uncertainty."""
 
 
 def judge(
@@ -56,9 +55,10 @@ def judge(
     relevance: NDArray[np.float32],
     looks: Sequence[Tensor],
 ) -> Uncertainty:
-    """Judge a result.
+    """Compute the uncertainty of a result.
 
-    `labels`, `pseudo_labels`: ``(H, W)`` uint8; `relevance`: ``(K, H, W)`` float32 in [0, 1].
+    `labels`, `pseudo_labels`: ``(H, W)`` uint8; `relevance`: ``(K, H, W)`` float32 in [0, 1];
+    `looks`: ``(K, gh, gw)`` maps per group of views.
     """
     reasons = {
         "margin": _margin(labels, relevance),
@@ -70,7 +70,7 @@ def judge(
 
 
 def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the cells on which looks at an image are compared.
+    """Return the grid on which the maps of the views are compared.
 
     `shape`: ``(H, W)`` of the image.
     """
@@ -80,7 +80,7 @@ def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
 def _margin(labels: NDArray[np.uint8], relevance: NDArray[np.float32]) -> float:
     found = labels > 0
     if not found.any():
-        return 1.0  # nothing was found of what is said to be there
+        return 1.0  # no class was found
     inside = torch.from_numpy(relevance[:, found])
     top = inside.topk(min(2, len(inside)), dim=0).values
     best, second = top[0], top[1] if len(top) == 2 else torch.zeros_like(top[0])

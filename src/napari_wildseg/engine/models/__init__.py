@@ -1,4 +1,4 @@
-"""Models: one string names a model, `load_model` makes it ready to use."""
+"""Models: `load_model` loads an image-text model that is named by a string."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load_model(
     device: str = "auto",
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> CLIPModel:
-    """Load an image-text model. Nothing is downloaded here.
+    """Load an image-text model from local files; nothing is downloaded.
 
     Parameters
     ----------
@@ -31,22 +31,22 @@ def load_model(
         One of
 
         * ``starter``, the bundled model;
-        * ``NAME/TAG`` of open_clip's registry, as ``ViT-B-16/openai``; OpenAI's own spelling
+        * ``NAME/TAG`` of open_clip's registry, such as ``ViT-B-16/openai``; OpenAI's own spelling
           (``ViT-B/16``) means OpenAI's weights;
-        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's form or the
-          transformers library's (CLIP, SigLIP, SigLIP 2);
+        * ``hf-hub:ORGANISATION/NAME``, a model of the Hugging Face Hub in open_clip's format or
+          the transformers library's (CLIP, SigLIP, SigLIP 2);
         * ``local-dir:DIRECTORY`` (or the directory), with ``open_clip_config.json`` or the
           transformers library's ``config.json``, a checkpoint and, where the model needs one, the
-          files of its tokenizer;
-        * a checkpoint file: ``.safetensors``, one that torch reads as weights only, or a
-          TorchScript archive (OpenAI's ``.pt`` files). Its architecture is taken from
+          tokenizer's files;
+        * a checkpoint file: ``.safetensors``, a file that torch reads as weights only, or a
+          TorchScript archive (OpenAI's ``.pt`` files). Its architecture is read from
           ``open_clip_config`` in its metadata, from ``<file>.json``, ``open_clip_config.json`` or
-          ``config.json`` beside it, or from the shapes of its tensors; ``NAME:FILE`` says it
-          outright (``ViT-B-16-quickgelu:weights.pt``).
+          ``config.json`` beside it, or deduced from the shapes of its tensors. ``NAME:FILE``
+          names it explicitly (``ViT-B-16-quickgelu:weights.pt``).
     device : {"auto", "cpu", "cuda", "mps"} or str
-        Where to put it; ``auto`` takes a graphics card if there is one.
+        Device of the model; ``auto`` selects a graphics card if there is one.
     cache_dir : path, optional
-        Folder of the downloaded models; else ``WILDSEG_CACHE``, else the user's cache folder.
+        Folder of downloaded models. Default: ``WILDSEG_CACHE``, else the user's cache folder.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def load_model(
     Raises
     ------
     InputError
-        If the string names nothing that can be loaded.
+        If the string names no known model.
     WildsegError
         If the model is not on this machine, is not supported, or its files are damaged.
     """
@@ -67,7 +67,7 @@ def load_model(
     if parsed.kind == "starter":
         from napari_wildseg.engine.models import starter
 
-        return starter.load(place)
+        return starter.load_starter(place)
 
     from napari_wildseg.engine.models.architecture import network, unsupported
     from napari_wildseg.engine.models.tokenizers import (
@@ -75,13 +75,17 @@ def load_model(
         tokenizer_for,
         uses_files,
     )
-    from napari_wildseg.engine.models.weights.checkpoint import fill, fingerprint, read_weights
+    from napari_wildseg.engine.models.weights.checkpoint import (
+        fingerprint,
+        load_weights,
+        read_weights,
+    )
     from napari_wildseg.engine.models.weights.transformers_folder import converted, is_converted
 
     weights: Weights | None = None
     notice: str | None = None
     if parsed.kind == "file":
-        files, weights, notice = _described_file(parsed)
+        files, weights, notice = _identified_file(parsed)
     else:
         files = _files(parsed, cache_dir)
     architecture = files.architecture
@@ -97,7 +101,7 @@ def load_model(
     state = weights.tensors
     if is_converted(state):
         state = converted(state, architecture)
-    fill(net, state, architecture.name, files.weights.name)
+    load_weights(net, state, architecture.name, files.weights.name)
     words = tokenizer_digest(files.tokenizer) if uses_files(architecture) else ""
     signature = fingerprint(net, (architecture.signature, words))
     return CLIPModel(
@@ -114,7 +118,7 @@ def load_model(
 
 
 def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
-    """Find the files of a directory or of a model of the Hub."""
+    """Find the local files of a directory or of a model of the Hub."""
     from napari_wildseg.engine.models.architecture import unsupported
     from napari_wildseg.engine.models.weights.checkpoint import checkpoint_in
     from napari_wildseg.engine.models.weights.download import Files, architecture_of, find_files
@@ -135,19 +139,19 @@ def _files(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Files:
     )
 
 
-def _described_file(spec: Spec) -> tuple[Files, Weights, str | None]:
-    """Read a checkpoint file and find out what it is of; the last is a notice."""
-    from napari_wildseg.engine.models.architecture import built_in
+def _identified_file(spec: Spec) -> tuple[Files, Weights, str | None]:
+    """Read a checkpoint file and identify its architecture; return also a notice or None."""
+    from napari_wildseg.engine.models.architecture import builtin_architecture
     from napari_wildseg.engine.models.weights.checkpoint import read_weights
     from napari_wildseg.engine.models.weights.download import Files
-    from napari_wildseg.engine.models.weights.identify import describe, settle_activation
+    from napari_wildseg.engine.models.weights.identify import choose_activation, identify_checkpoint
 
     assert spec.path is not None
     weights = read_weights(spec.path)
     if spec.architecture is not None:
-        architecture, assumed = built_in(spec.architecture), False
+        architecture, assumed = builtin_architecture(spec.architecture), False
         architecture.folder = spec.path.parent
     else:
-        architecture, assumed = describe(spec.path, weights.tensors)
-    notice = settle_activation(architecture, spec.path, weights.quick_gelu, assumed=assumed)
+        architecture, assumed = identify_checkpoint(spec.path, weights.tensors)
+    notice = choose_activation(architecture, spec.path, weights.quick_gelu, assumed=assumed)
     return Files(architecture, spec.path, spec.path.parent), weights, notice

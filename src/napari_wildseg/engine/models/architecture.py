@@ -1,4 +1,4 @@
-"""Architectures: configurations in open_clip's form, what is supported, and what a file holds."""
+"""Model architectures: open_clip configurations, support checks, identification of checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from napari_wildseg.engine.models.text_tower import (
     text_tower,
 )
 from napari_wildseg.engine.models.text_tower import (
-    has_transformers as _has_transformers,
+    has_transformers as has_transformers,
 )
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -37,12 +37,12 @@ _NO_TEXT: dict[str, Any] = {
 _NO_VISION: dict[str, Any] = {
     "image_size": 8, "patch_size": 8, "width": 8, "head_width": 8, "layers": 1
 }  # fmt: skip
-"""The smallest towers, where another takes their place."""
+"""Minimal towers, for a tower that is replaced after open_clip built the model."""
 
 
 @dataclass
 class Architecture:
-    """Everything but the weights.
+    """An open_clip architecture: the configuration without the weights.
 
     Attributes
     ----------
@@ -54,22 +54,22 @@ class Architecture:
     config: dict[str, Any]  # open_clip's ``model_cfg``
     mean: tuple[float, float, float] = OPENAI_MEAN
     std: tuple[float, float, float] = OPENAI_STD
-    # Vocabulary of a model that carries its own (see `tokenizers.WordTokenizer`); most do not.
+    # Vocabulary of a model with its own tokenizer (see `tokenizers.WordTokenizer`).
     words: tuple[str, ...] = ()
-    # Prompt templates that the model asks for, or None for the usual ones.
+    # Prompt templates of the model, or None for the default ones.
     templates: tuple[str, ...] | None = field(default=None)
-    # Options of timm's ``VisionTransformer`` that takes the place of the image tower, where no name
-    # of timm's stands for it (`models.transformers_folder`).
+    # Options of the timm ``VisionTransformer`` that replaces the image tower, if timm has no name
+    # for it (`models.weights.transformers_folder`).
     trunk: dict[str, Any] | None = None
-    # Where more of the configuration may lie, beside the checkpoint.
+    # Folder of the checkpoint, which may hold further configuration files.
     folder: Path | None = field(default=None, repr=False)
-    base: str = field(default="", repr=False)  # built-in architecture that it was found to be
+    base: str = field(default="", repr=False)  # name of the identified built-in architecture
 
     @property
     def signature(self) -> str:
-        """All of the configuration that decides what the model computes.
+        """JSON text of the configuration that determines the model's output.
 
-        The name of the tokenizer's repository does not; its files do (`tokenizer_digest`).
+        It leaves out the tokenizer's repository; `tokenizer_digest` covers the tokenizer's files.
         """
         text = {k: v for k, v in self.config["text_cfg"].items() if k != "hf_tokenizer_name"}
         tower = text.get("hf_model_name")
@@ -79,8 +79,8 @@ class Architecture:
         return json.dumps(parts, sort_keys=True, default=str)
 
 
-def built_in(name: str) -> Architecture:
-    """Architecture that open_clip knows by name."""
+def builtin_architecture(name: str) -> Architecture:
+    """Return the architecture that open_clip has under a name."""
     from open_clip import get_model_config
 
     config = get_model_config(name)
@@ -89,8 +89,8 @@ def built_in(name: str) -> Architecture:
     return Architecture(name, deepcopy(config))
 
 
-def from_json(text: str, name: str) -> Architecture:
-    """Architecture from the text of an ``open_clip_config.json``."""
+def architecture_from_json(text: str, name: str) -> Architecture:
+    """Parse the text of an ``open_clip_config.json``."""
     try:
         data = json.loads(text)
         config = data["model_cfg"]
@@ -115,8 +115,8 @@ def from_json(text: str, name: str) -> Architecture:
         ) from error
 
 
-class _NoRandomNumbers(TorchFunctionMode):
-    """Leave new weights as they are: drawing them takes longer than reading them from a file."""
+class _SkipInitialisation(TorchFunctionMode):
+    """Skips random initialisation, which takes longer than reading the weights from a file."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -129,20 +129,20 @@ class _NoRandomNumbers(TorchFunctionMode):
 
 
 @contextmanager
-def weights_to_come() -> Iterator[None]:
-    """Build networks without drawing their weights, which are filled in later."""
-    with torch.random.fork_rng(devices=[]), _NoRandomNumbers():
+def without_initialisation() -> Iterator[None]:
+    """Context in which networks are built without initialising their weights."""
+    with torch.random.fork_rng(devices=[]), _SkipInitialisation():
         yield
 
 
 def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Module:
-    """Build the network in evaluation mode, its weights still to be filled in."""
+    """Build the network in evaluation mode, with uninitialised weights."""
     from open_clip.model import CLIP, CustomTextCLIP
 
     config = deepcopy(architecture.config)
     custom = config.pop("custom_text", False)
     if config.pop("multimodal_cfg", None) is not None:
-        custom = True  # a CoCa model; its decoder writes captions, which nobody asks for here
+        custom = True  # a CoCa model, whose captioning decoder is not needed
     for part in ("vision_cfg", "text_cfg"):
         config[part].pop("output_tokens", None)
     text = config["text_cfg"]
@@ -155,7 +155,7 @@ def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Modu
         _check_timm_name(config["vision_cfg"]["timm_model_name"], architecture.name)
         config["vision_cfg"]["timm_model_pretrained"] = False
     try:
-        with weights_to_come():
+        with without_initialisation():
             built: nn.Module = (CustomTextCLIP if custom else CLIP)(**config)
             if foreign and not towers_only:
                 settings = text_settings(foreign, architecture.folder)
@@ -176,13 +176,13 @@ def network(architecture: Architecture, *, towers_only: bool = False) -> nn.Modu
 
 
 def _check_timm_name(name: object, model: str) -> None:
-    """Refuse what is no plain name: timm would fetch ``hf-hub:`` from the network."""
+    """Raise `WildsegError` unless a timm name is plain: ``hf-hub:`` names would be downloaded."""
     if not isinstance(name, str) or re.fullmatch(r"[\w.-]+", name) is None:
         raise WildsegError(f"{name!r:.60}, the image tower of {model}, is no name of timm's.")
 
 
 def _timm_trunk(options: dict[str, Any], embed_dim: int) -> nn.Module:
-    """A ``TimmModel`` around a ``VisionTransformer`` of any size."""
+    """Build a ``TimmModel`` around a ``VisionTransformer`` of any size."""
     from open_clip.timm_model import TimmModel
 
     from napari_wildseg.engine.models.siglip_trunk import SiglipTrunk
@@ -202,22 +202,22 @@ def _unknown_text(name: str, tower: str) -> str:
 
 
 def unsupported(architecture: Architecture) -> str | None:
-    """Say in one sentence why an architecture cannot be used, or return None.
+    """Return why an architecture cannot be used, or None if it can.
 
-    Looks at the configuration alone, so that nothing need be downloaded to find out.
+    Only the configuration is needed, so this works before a download.
     """
     from napari_wildseg.engine.relevance import get_method, why_no_method
 
     text, name = architecture.config["text_cfg"], architecture.name
     if text.get("hf_model_name"):
-        if not _has_transformers():
+        if not has_transformers():
             return (
                 f'"{name}" needs the package transformers, which its text tower '
                 f"({text['hf_model_name']}) belongs to: {INSTALL}."
             )
         if text_settings(text["hf_model_name"], architecture.folder) is None:
             return _unknown_text(name, text["hf_model_name"])
-    if text.get("hf_tokenizer_name") and not _has_transformers():
+    if text.get("hf_tokenizer_name") and not has_transformers():
         return (
             f'"{name}" needs the tokenizer {text["hf_tokenizer_name"]}, which needs the package '
             f"transformers: {INSTALL}."
@@ -245,19 +245,19 @@ def unsupported(architecture: Architecture) -> str | None:
     return None
 
 
-def beside(path: Path) -> Architecture | None:
-    """Architecture from ``<file>.json`` or ``open_clip_config.json`` beside a checkpoint."""
+def config_beside(path: Path) -> Architecture | None:
+    """Read ``<file>.json`` or ``open_clip_config.json`` beside a checkpoint; None if missing."""
     for place in (path.with_suffix(".json"), path.parent / "open_clip_config.json"):
         if place.is_file():
-            return from_json(place.read_text(encoding="utf-8"), path.name)
+            return architecture_from_json(place.read_text(encoding="utf-8"), path.name)
     return None
 
 
-def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
+def architecture_from_shapes(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
     """Find the built-in architecture whose tensors have the shapes of a state dict.
 
-    Where two differ in their activation alone (``ViT-B-16`` and ``ViT-B-16-quickgelu``), the one
-    without quickgelu is taken (`activation.settle_activation` decides).
+    Architectures that differ only in the activation have the same shapes. The one without
+    QuickGELU is returned; `identify.choose_activation` then decides.
     """
     from open_clip import list_models
 
@@ -268,7 +268,7 @@ def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
         list_models(), key=lambda m: ("quickgelu" in m, m.endswith("-alt"), len(m), m)
     )
     for candidate in candidates:
-        architecture = built_in(candidate)
+        architecture = builtin_architecture(candidate)
         if _signature_of_config(architecture.config) == found:
             architecture.name, architecture.base = name, candidate
             return architecture
@@ -276,7 +276,7 @@ def deduce(state: Mapping[str, torch.Tensor], name: str) -> Architecture | None:
 
 
 def _signature_of_state(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Any, ...] | None:
-    """Sizes that tell architectures apart; None if these are not CLIP's native towers."""
+    """Return sizes that identify an architecture; None if the towers are not native CLIP's."""
     text = "text." if "text.positional_embedding" in shapes else ""
     try:
         context, text_width = shapes[f"{text}positional_embedding"]
@@ -315,7 +315,7 @@ def _signature_of_config(config: dict[str, Any]) -> tuple[Any, ...] | None:
 
 
 def _count(shapes: Mapping[str, tuple[int, ...]], prefix: str, part: int) -> int:
-    """How many numbered modules there are under a prefix."""
+    """Count the numbered modules under a prefix."""
     numbers = {
         key.removeprefix(prefix).split(".")[part] for key in shapes if key.startswith(prefix)
     }

@@ -1,4 +1,4 @@
-"""Recommended models: what each costs to download, under which terms, and when to choose it."""
+"""Recommended models, with download size, licence and recommended use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, parse_spec
 from napari_wildseg.engine.models.weights.download import (
-    CONFIG,
+    OPEN_CLIP_CONFIG,
     cache_folder,
     find_files,
     is_cached,
@@ -28,7 +28,7 @@ class CatalogueEntry:
     licence : str
         Licence of the weights.
     when : str
-        When to choose it, in a line.
+        Recommended use, in one line.
     """
 
     model: str
@@ -102,8 +102,10 @@ CATALOGUE = (
 """The models that `wildseg models` lists; any other open_clip model string works as well."""
 
 
-def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEntry, ...]:
-    """List the models that were downloaded and are none of the catalogue's.
+def downloaded_models(
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> tuple[CatalogueEntry, ...]:
+    """List the downloaded models that are not in the catalogue.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
         repository = name.replace("--", "/", 1)
         if "/" not in repository or repository in known:
             continue
-        hub = any((root / name / config).is_file() for config in (CONFIG, "config.json"))
+        hub = any((root / name / config).is_file() for config in (OPEN_CLIP_CONFIG, "config.json"))
         for model in [f"hf-hub:{repository}"] if hub else _tags_of(repository):
             files = find_files(parse_spec(model), cache_dir)
             if files is not None:
@@ -129,7 +131,7 @@ def others(cache_dir: str | os.PathLike[str] | None = None) -> tuple[CatalogueEn
 
 
 def _tags_of(repository: str) -> list[str]:
-    """Model strings of open_clip's registry whose weights are in a repository of the Hub."""
+    """Return the model strings of open_clip's registry with weights in a Hub repository."""
     import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 

@@ -1,4 +1,4 @@
-"""One open_clip model with everything the method needs to use it."""
+"""`CLIPModel`: an open_clip model with its tokenizer, prompt templates and text vectors."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ PHOTO_TEMPLATES = (
     "itap of a {}.",
     "a {} in a scene.",
 )
-"""Templates whose text embeddings are averaged. "a photo of a", "a photo of the", "a bad photo of
-a", "a photo of many" and "itap of a" are of the 80 of Radford et al. 2021 (CLIP) for ImageNet;
-"a clean origami" is CLIP-ES's (Lin et al. 2023); "a {} in a scene." is after ViLD's "There is a {}
-in the scene." (Gu et al. 2022)."""
+"""Templates whose text embeddings are averaged. Five are from the 80 ImageNet templates of Radford
+et al. 2021 (CLIP). "a clean origami" is from CLIP-ES (Lin et al. 2023). "a {} in a scene." follows
+ViLD's "There is a {} in the scene." (Gu et al. 2022)."""
 
 
-_MOST_LISTS = 4
-"""Vocabularies whose vectors are held; the longest takes 100 MB."""
+_MAX_LISTS = 4
+"""Number of vocabularies whose text vectors are kept; the longest takes 100 MB."""
 
 
 def choose_device(name: str) -> torch.device:
-    """Choose where to compute."""
+    """Return a torch device by name; ``auto`` selects a graphics card if there is one."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
@@ -48,7 +47,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _trim_heap() -> None:
-    """Have glibc return freed memory to the system; elsewhere this happens by itself."""
+    """Return freed memory to the system; glibc does not do so by itself."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):
@@ -62,7 +61,7 @@ class CLIPModel:
     Attributes
     ----------
     name : str
-        The model string it was loaded by.
+        The model string.
     network : torch.nn.Module
         ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``; no parameter requires a gradient.
     tokenizer : callable
@@ -70,20 +69,20 @@ class CLIPModel:
     mean, std : tuple of float
         The network's input is ``(rgb / 255 - mean) / std``.
     templates : tuple of str
-        Sentences with ``{}`` for the name; their embeddings are averaged.
+        Prompt templates with ``{}`` for the name; their embeddings are averaged.
     device : torch.device
-        Where the network lives.
+        Device of the network.
     fingerprint : str
         Identifies the weights and the configuration; part of every cache key.
     concepts : torch.Tensor or None
-        ``(C, D)`` unit rows, what the image tower was trained to tell apart, where that is a
-        closed list of classes; None for towers trained on captions.
+        ``(C, D)`` unit rows of the classes that the image tower was trained on, for a tower
+        trained on a closed list of classes; None for towers trained on captions.
     bfloat16 : tuple of str
-        Parts of a convolutional image tower whose products may be bfloat16 (`models.fused`).
+        Parts of a convolutional image tower that may compute in bfloat16 (`models.fused`).
     notices : tuple of str
-        Sentences on what was assumed when the model was loaded.
+        Messages about assumptions made when the model was loaded.
     linears : PackedLinears
-        Context in which a transformer's forward pass is quicker on a CPU.
+        Context that speeds up a transformer's forward pass on a CPU.
     """
 
     name: str
@@ -103,11 +102,11 @@ class CLIPModel:
 
     @property
     def released(self) -> bool:
-        """Whether `release` has given the weights back."""
+        """Whether `release` freed the weights."""
         return self.device.type != "meta" and self.network.logit_scale.device.type == "meta"
 
     def release(self) -> None:
-        """Give the memory of the weights back; the model cannot be used any more."""
+        """Free the memory of the weights; the model cannot be used afterwards."""
         self.network.to("meta")
         self._text.clear()
         self._lists.clear()
@@ -130,7 +129,7 @@ class CLIPModel:
 
     @property
     def logit_scale(self) -> float:
-        """Factor of the cosines in the model's own softmax."""
+        """Factor of the cosine similarities in the model's softmax."""
         return float(self.network.logit_scale.exp())  # type: ignore[operator]
 
     @torch.no_grad()
@@ -140,9 +139,9 @@ class CLIPModel:
         Parameters
         ----------
         prompts : sequence of str
-            P names or phrases.
+            P class names or phrases.
         batch : int
-            Sentences embedded at a time.
+            Number of sentences per forward pass.
 
         Returns
         -------
@@ -156,23 +155,23 @@ class CLIPModel:
         return torch.stack([self._text[p] for p in prompts])
 
     def encode_list(self, names: Sequence[str]) -> Tensor:
-        """As `encode_text`, for a long list that is asked for as a whole again and again.
+        """Embed a long list of names that is needed repeatedly; see `encode_text`.
 
         Returns
         -------
         torch.Tensor
-            ``(P, D)`` float32 unit rows on the model's device; not to be changed.
+            ``(P, D)`` float32 unit rows on the model's device; do not modify them.
         """
         self._check_not_released()
         key = tuple(names)
         if key not in self._lists:
-            if len(self._lists) >= _MOST_LISTS:
+            if len(self._lists) >= _MAX_LISTS:
                 del self._lists[next(iter(self._lists))]
             self._lists[key] = self._ensemble(key)
         return self._lists[key]
 
-    def keep_list(self, names: Sequence[str], rows: Tensor) -> None:
-        """Take rows that `encode_list` gave before, in another process.
+    def store_list(self, names: Sequence[str], rows: Tensor) -> None:
+        """Store rows that `encode_list` returned in an earlier process.
 
         Parameters
         ----------
@@ -183,12 +182,12 @@ class CLIPModel:
         """
         self._lists[tuple(names)] = F.normalize(rows.to(self.device).float(), dim=-1)
 
-    def knows_list(self, names: Sequence[str]) -> bool:
-        """Whether `encode_list` would answer at once."""
+    def has_list(self, names: Sequence[str]) -> bool:
+        """Whether the vectors of this list are stored."""
         return tuple(names) in self._lists
 
     def _ensemble(self, prompts: Sequence[str], batch: int = 256) -> Tensor:
-        """Average the templates' embeddings: ``(P, D)`` unit rows."""
+        """Average the templates' embeddings; return ``(P, D)`` unit rows."""
         sentences = [template.replace("{}", p) for p in prompts for template in self.templates]
         rows = embed_sentences(self, sentences, batch=batch)
         rows = rows.reshape(len(prompts), len(self.templates), -1).mean(1)

@@ -1,13 +1,13 @@
-"""Convolutions on a CPU with what follows them: weights laid out once, activation in one pass.
+"""Fused convolutions for inference on a CPU.
 
-PyTorch lays the weights of a convolution out anew at each call, pads on one side by copying the
-whole input, and clamps in a pass of its own. oneDNN does all three within the convolution, by the
-operators that PyTorch's compiler uses. They are no public interface, so anything unexpected of
-them, and any other device or number type, falls back to the plain modules. The starter's image
-tower takes a sixth less time; its features differ by 5e-6 of the largest.
+PyTorch reorders the weights of a convolution at each call, pads asymmetrically by copying the
+input, and applies the activation in a separate pass. oneDNN does all three inside the convolution,
+through operators that PyTorch's compiler uses. These operators are private. Any error they raise,
+and any other device or dtype, falls back to the plain modules. The starter's image tower takes a
+sixth less time; its features differ by at most 5e-6 of the largest value.
 
-A processor that multiplies bfloat16 numbers does so at twice the speed. `use_bfloat16` has it do
-that in chosen parts of a network; sums, and what goes round a block, stay float32.
+CPUs with bfloat16 instructions multiply such numbers at twice the speed. `use_bfloat16` enables
+them in chosen parts of a network; accumulation and the residual stream stay float32.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
 
 _BFLOAT16_SETS = ("avx512_bf16", "amx_tile")
 
-MOST_SIZES = 6
-"""Input sizes whose weights are kept, those used last: two shapes of image, three scales each. The
-best layout differs from size to size, and laying out anew costs more than is won."""
+MAX_INPUT_SIZES = 6
+"""Number of input sizes whose reordered weights are kept: two image shapes at three scales. The
+best memory layout depends on the size, and reordering takes longer than it saves."""
 
 
-MOST_BYTES = 2**26
-"""Weights of a network that is fused."""
+MAX_FUSED_BYTES = 2**26
+"""Size limit, in bytes of weights, of a network that is fused."""
 
 
 _lock = threading.Lock()
-"""Held while the weights that are kept are looked through or changed."""
+"""Guards the dictionaries of reordered weights."""
 
 
 class FusedConv(nn.Module):
-    """A convolution and its activation as one step, for inference.
+    """A convolution and its activation in one operation, for inference.
 
     Attributes
     ----------
     reduced : bool
-        Multiply in bfloat16. Results of a convolution without activation, the last of a block,
-        are float32 all the same, so that blocks add up without rounding.
+        Whether to multiply in bfloat16. A convolution without activation, the last of a block,
+        still returns float32, so that the residual sum is not rounded.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
@@ -101,7 +101,7 @@ class FusedConv(nn.Module):
         return out.float() if name == "none" else out
 
     def _packed_for(self, shape: tuple[int, ...], padding: list[int], extra: list[int]) -> Tensor:
-        """Return the weights laid out for a shape; the lanes of a batch share them."""
+        """Return the weights reordered for an input shape; threads share them."""
         with _lock:
             packed = self._packed.get(shape)
             if packed is not None:
@@ -110,15 +110,15 @@ class FusedConv(nn.Module):
         packed = self._pack(padding, extra, list(shape))
         with _lock:
             self._packed[shape] = packed
-            while len(self._packed) > MOST_SIZES:
+            while len(self._packed) > MAX_INPUT_SIZES:
                 self._packed.popitem(last=False)
         return packed
 
     def _padding(self, x: Tensor) -> tuple[list[int], list[int]]:
-        """Return the padding of both axes, the same on both sides, and how much the kernel grows.
+        """Return the symmetric padding of both axes, and the rows added to the kernel.
 
-        TensorFlow may pad one more at the end than at the beginning. One more at both ends comes
-        to the same if the kernel has a row more at its beginning, of noughts.
+        TensorFlow's "same" padding may add one more pixel at the end than at the start. Symmetric
+        padding is equivalent if the kernel gets an extra row of zeros at its start.
         """
         conv = self.conv
         if type(conv) is nn.Conv2d:
@@ -156,12 +156,12 @@ class FusedConv(nn.Module):
 def fuse(network: nn.Module) -> None:
     """Replace each convolution of a network, with the activation after it, by a `FusedConv`.
 
-    Large networks, and those with batch norms between the two, are left alone: there is little to
-    be won, and the weights would be kept once more for each size of input.
+    Networks that are large or have batch norms in between are left unchanged: they gain little,
+    and the weights would be stored once per input size.
     """
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
         return
-    if sum(p.numel() * p.element_size() for p in network.parameters()) > MOST_BYTES:
+    if sum(p.numel() * p.element_size() for p in network.parameters()) > MAX_FUSED_BYTES:
         return
     kinds = {nn.Conv2d}
     try:
@@ -185,13 +185,13 @@ def fuse(network: nn.Module) -> None:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for products of bfloat16 numbers."""
+    """Whether the CPU has instructions for bfloat16 products."""
     asked = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in _BFLOAT16_SETS)
     return any(ask is not None and ask() for ask in asked)
 
 
 def use_bfloat16(network: nn.Module, parts: Sequence[str]) -> None:
-    """Have the fused convolutions in some parts of a network multiply in bfloat16."""
+    """Let the fused convolutions in the named parts of a network multiply in bfloat16."""
     for name, module in network.named_modules():
         inside = any(name == part or name.startswith(f"{part}.") for part in parts)
         if inside and isinstance(module, FusedConv):

@@ -1,11 +1,10 @@
-"""Linear layers on a CPU, their weights kept in the order in which oneDNN reads them.
+"""Linear layers on a CPU with weights stored in oneDNN's memory layout.
 
-PyTorch hands float32 matrix products to MKL, which lays the weights out anew at each call and is
-not at its best on every CPU. oneDNN with weights that were laid out once took 12 to 25 % less
-time on an AMD EPYC with AVX-512, at 197 to 1540 tokens; sums are taken in another order, so
-results differ in the last digits. PyTorch's compiler uses the same two operators; they are no
-public interface, so anything unexpected of them, and any other device or number type, falls back
-to the usual product.
+PyTorch computes float32 matrix products with MKL, which reorders the weights at each call. oneDNN
+with weights reordered once took 12 to 25 % less time on an AMD EPYC with AVX-512, at 197 to 1540
+tokens. Sums are accumulated in another order, so results differ in the last digits. PyTorch's
+compiler uses the same two operators. They are private: any error they raise, and any other device
+or dtype, falls back to the plain product.
 """
 
 from __future__ import annotations
@@ -18,28 +17,28 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-MOST_BYTES = 2**29
-"""Weights of a model that are kept a second time, at most: enough for a ViT-B, not for a ViT-L."""
+MAX_PACKED_BYTES = 2**29
+"""Limit of the reordered copy of a model's weights, in bytes: enough for ViT-B, not for ViT-L."""
 
-FEWEST_ROWS = 64
-"""Products of fewer rows are not worth it."""
+MIN_PACKED_ROWS = 64
+"""Smallest number of rows for which the packed product is faster."""
 
-_FEW = 8
-"""Rows that the layout of a `PackedMatrix` is chosen for: the classes of an image, say."""
+_FEW_ROWS = 8
+"""Number of rows that the layout of a `PackedMatrix` is chosen for: the classes of an image."""
 
 _ROWS = 256
-"""Rows that the layout is chosen for; the same always, so that sums are taken in one order."""
+"""Number of rows that the layout is chosen for; constant, so that the summation order is too."""
 
 
 class PackedMatrix:
-    """A matrix on the CPU that few rows are multiplied by, again and again.
+    """A matrix on the CPU for repeated products with few rows.
 
-    With five rows and 1300 columns oneDNN takes a third of the time that MKL takes.
+    With five rows and 1300 columns oneDNN takes a third of MKL's time.
 
     `matrix`: ``(N, M)`` float32.
     """
 
-    def __init__(self, matrix: Tensor, rows: int = _FEW) -> None:
+    def __init__(self, matrix: Tensor, rows: int = _FEW_ROWS) -> None:
         self._matrix = matrix.detach()
         self._packed: Tensor | None = None
         try:
@@ -48,7 +47,7 @@ class PackedMatrix:
         except (RuntimeError, TypeError, AttributeError, NotImplementedError):
             return
         self._packed = packed
-        self._matrix = matrix.new_empty(0)  # not held twice
+        self._matrix = matrix.new_empty(0)  # free the unpacked copy
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Multiply ``(R, M)`` float32 rows by the transposed matrix: ``(R, N)``."""
@@ -62,10 +61,10 @@ class PackedMatrix:
 
 
 class PackedLinears(TorchFunctionMode):
-    """While this is active, ``linear`` of large float32 arrays on the CPU uses packed weights.
+    """Context in which ``linear`` of large float32 arrays on the CPU uses packed weights.
 
-    A weight is packed when it is met first; autograd needs the usual product and gets it. The
-    weights must not change as long as this lives.
+    A weight is packed at its first use; with autograd enabled the plain product is used. The
+    weights must not change during the lifetime of this object.
     """
 
     def __init__(self) -> None:
@@ -82,7 +81,7 @@ class PackedLinears(TorchFunctionMode):
         return self._held
 
     def clear(self) -> None:
-        """Give the packed weights back."""
+        """Free the packed weights."""
         self._packed.clear()
         self._held = 0
 
@@ -101,7 +100,7 @@ class PackedLinears(TorchFunctionMode):
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
         rows = x.numel() // max(1, x.shape[-1])
-        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < FEWEST_ROWS:
+        if x.device.type != "cpu" or x.dtype != torch.float32 or rows < MIN_PACKED_ROWS:
             return None
         if weight.dtype != torch.float32:
             return None
@@ -120,10 +119,10 @@ class PackedLinears(TorchFunctionMode):
         if found is not None:
             return found[1]
         size = weight.numel() * weight.element_size()
-        if self._held + size > MOST_BYTES:
+        if self._held + size > MAX_PACKED_BYTES:
             return None
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _ROWS)
-        # The weight itself is held too: its id names it only as long as it lives.
+        # The weight is kept alive as well, so that its id stays unique.
         self._packed[id(weight)] = (weight, packed)
         self._held += size
         return packed

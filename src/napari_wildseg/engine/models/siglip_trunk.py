@@ -1,4 +1,4 @@
-"""SigLIP's image tower in timm's form, of any size."""
+"""SigLIP's image tower as a timm model, of any size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 class SiglipTrunk(VisionTransformer):  # type: ignore[misc]
-    """SigLIP's image tower in timm's form."""
+    """SigLIP's image tower as a timm model."""
 
     def __init__(self, activation: str, eps: float, any_aspect: bool, **options: Any) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Model strings: what the user names, and where it is to be found."""
+"""Parsing of model strings."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.models.light_import import import_open_clip
 
 STARTER = "starter"
-ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-"""Endings of checkpoint files that can be read without executing anything in them."""
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+"""Suffixes of checkpoint files, all of which are read without executing anything in them."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A model string, understood.
+    """A parsed model string.
 
     Attributes
     ----------
     mean, std : tuple of float or None
-        Input scaling that the registry gives with a tag.
+        Input normalisation that the registry lists for a tag.
     """
 
     text: str  # the string as it was given
-    # Bundled; ``name/tag`` of open_clip's registry; ``hf-hub:org/name``; a directory; a file.
+    # "starter", "tag" (``name/tag`` of open_clip's registry), "hub", "folder" or "file".
     kind: str
-    architecture: str | None = None  # built-in open_clip architecture, where the string names one
-    repository: str | None = None  # hugging Face Hub repository of the weights
-    # File names to look for there, the best first.
+    architecture: str | None = None  # built-in open_clip architecture, if the string names one
+    repository: str | None = None  # Hugging Face Hub repository of the weights
+    # File names to search the repository for, in order of preference.
     weights: tuple[str, ...] = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     path: Path | None = None  # the directory or file
     mean: tuple[float, float, float] | None = None
@@ -41,8 +41,8 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Understand a model string."""
-    text = _respelled(text.strip())
+    """Parse a model string."""
+    text = _openai_to_open_clip(text.strip())
     if text == STARTER:
         return Spec(text, "starter")
     if text.startswith("hf-hub:"):
@@ -58,7 +58,7 @@ def parse_spec(text: str) -> Spec:
     path = Path(text).expanduser()
     if text and path.is_dir():
         return _folder(text, path)
-    if path.suffix.lower() in ENDINGS or (text and path.is_file()):
+    if path.suffix.lower() in CHECKPOINT_SUFFIXES or (text and path.is_file()):
         return _file(text, path, None)
     return _tag(text)
 
@@ -67,10 +67,10 @@ _SLASHED = re.compile(r"(ViT-[A-Za-z]+)/(\d+)(?:@(\d+)px)?(?=$|[-/:])")
 _OPENAI = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")
 
 
-def _respelled(text: str) -> str:
-    """Put open_clip's name in the place of OpenAI's (``ViT-B/16``, ``ViT-L/14@336px``).
+def _openai_to_open_clip(text: str) -> str:
+    """Replace OpenAI's model names (``ViT-B/16``, ``ViT-L/14@336px``) by open_clip's.
 
-    By itself OpenAI's name means OpenAI's weights, as in their own package.
+    Without a tag, OpenAI's name means OpenAI's weights.
     """
     found = _SLASHED.match(text)
     if found is None or Path(text).expanduser().exists():
@@ -93,10 +93,10 @@ def _folder(text: str, path: Path) -> Spec:
 def _file(text: str, path: Path, architecture: str | None) -> Spec:
     if not path.is_file():
         raise InputError(f"There is no checkpoint file {path}.")
-    if path.suffix.lower() not in ENDINGS:
+    if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
         raise InputError(
             f"{path.name} is not a checkpoint that can be read safely; its name should end in "
-            f"{', '.join(ENDINGS)}."
+            f"{', '.join(CHECKPOINT_SUFFIXES)}."
         )
     return Spec(text, "file", architecture=architecture, path=path)
 
@@ -140,10 +140,9 @@ def _tag(text: str) -> Spec:
 
 
 def _same_sizes(name: str, other: str) -> bool:
-    """Whether the numbers in two names agree, so that one may be a slip in writing the other.
+    """Return whether the numbers in two names agree, so that one may be a typing error.
 
-    ``ViT-B-161`` may be one for ``ViT-B-16``; ``ViT-B-16`` is none for ``ViT-B-32``, which is
-    another model.
+    ``ViT-B-161`` may mean ``ViT-B-16``; ``ViT-B-16`` does not mean ``ViT-B-32``.
     """
     ours, theirs = (re.findall(r"\d+", text) for text in (name, other))
     return len(ours) == len(theirs) and all(

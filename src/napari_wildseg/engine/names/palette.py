@@ -1,7 +1,7 @@
-"""Colours of classes: a default that colour-blind readers can tell apart, and PASCAL VOC's.
+"""Class colours: a default palette safe for colour-blind readers, and PASCAL VOC's.
 
-The default was chosen by farthest-point sampling over normal and simulated colour-blind vision
-(``scripts/make_palette.py``); docs/labels.md has the least differences.
+The default palette was chosen by farthest-point sampling over normal and simulated colour-blind
+vision (``scripts/make_palette.py``); docs/labels.md lists its smallest colour differences.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.errors import InputError
 
 PALETTES = ("default", "voc")
-"""Names that `palette_colour` takes."""
+"""Palette names that `palette_colour` accepts."""
 
 VISIONS = ("normal", "protanopia", "deuteranopia", "tritanopia")
-"""Ways of seeing that `as_seen` simulates."""
+"""Kinds of colour vision that `simulate_vision` accepts."""
 
 # In linear RGB, at full severity: Machado, Oliveira & Fernandes, "A Physiologically-based Model
 # for Simulation of Color Vision Deficiency", IEEE TVCG 2009.
@@ -66,7 +66,7 @@ c378a5 00c387 00ff00 a50f96 7800ff 87873c 3c782d
 
 
 def palette_colour(class_id: int, palette: str = "default") -> tuple[int, int, int]:
-    """Return the colour of a class."""
+    """Return the colour of a class in a palette."""
     if palette not in PALETTES:
         raise InputError(f'There is no palette "{palette}": choose {" or ".join(PALETTES)}.')
     table = _default_palette() if palette == "default" else voc_palette()[1:255]
@@ -80,14 +80,10 @@ def _default_palette() -> NDArray[np.uint8]:
 
 
 def voc_palette(n: int = 256) -> NDArray[np.uint8]:
-    """Return the colour map of PASCAL VOC: label value -> colour, black for 0.
+    """Return the colour map of PASCAL VOC: ``(n, 3)`` uint8, black for 0.
 
-    Returns ``(n, 3)`` uint8.
-
-    References
-    ----------
-    The PASCAL VOC development kit, Everingham et al., IJCV 2010: the bits of the label value are
-    dealt out to red, green and blue in turn, highest bit first.
+    As in the VOC development kit (Everingham et al., IJCV 2010), the bits of the label value are
+    dealt to red, green and blue in turn, highest bit first.
     """
     value = np.arange(n)
     palette = np.zeros((n, 3), np.uint8)
@@ -100,9 +96,9 @@ def voc_palette(n: int = 256) -> NDArray[np.uint8]:
 
 
 def as_seen(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
-    """Simulate how colours look, in CIELAB.
+    """Simulate how colours appear to a kind of vision, in CIELAB.
 
-    `colours`: ``(N, 3)`` uint8 sRGB; returns ``(N, 3)`` float64: L*, a*, b*.
+    `colours`: ``(N, 3)`` uint8 sRGB. Returns ``(N, 3)`` float64: L*, a*, b*.
     """
     from skimage.color import rgb2lab
 
@@ -115,7 +111,7 @@ def as_seen(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
 
 
 def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """CIEDE2000 between two lists of CIELAB colours: ``(N, 3), (M, 3) -> (N, M)``."""
+    """Return CIEDE2000 between two lists of CIELAB colours: ``(N, 3), (M, 3) -> (N, M)``."""
     from skimage.color import deltaE_ciede2000
 
     found: NDArray[np.float64] = deltaE_ciede2000(first[:, None], second[None])
@@ -123,7 +119,7 @@ def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64
 
 
 def least_difference(colours: NDArray[np.uint8], vision: str) -> float:
-    """Return the least CIEDE2000 between any two of the colours.
+    """Return the smallest CIEDE2000 between any two colours.
 
     `colours`: ``(N, 3)`` uint8 sRGB, N at least 2.
     """

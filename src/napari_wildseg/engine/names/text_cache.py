@@ -1,7 +1,7 @@
-"""Text vectors of long vocabularies, kept on disk: 20,000 names take half a minute to encode.
+"""Disk cache of the text vectors of long vocabularies: 20,000 names take half a minute to encode.
 
-A file is signed with the model's weights, its templates and the names, written under another name
-and renamed, and read without pickle. A disk that is full, damaged or read-only costs time only.
+The file name is a hash of the model's weights, its templates and the names. Files are written
+under a temporary name and renamed, and read without pickle. Disk errors only cost time.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.weights.download import cache_folder
 
 LONG = 500
-"""Lists of at least this many names are kept."""
+"""Smallest number of names that is cached on disk."""
 
 MOST_FILES = 12
-"""The least recently used go first; a file of 20,000 names takes 20 to 50 MB."""
+"""Maximum number of files; the least recently used are deleted. 20,000 names take 20 to 50 MB."""
 
 _FORMAT = "1"
 
 
 def list_rows(model: CLIPModel, names: Sequence[str]) -> Tensor:
-    """Encode a vocabulary, or fetch what was encoded before.
+    """Encode a vocabulary, or read its vectors from the cache.
 
-    Returns ``(P, D)`` float32 unit rows on the model's device; not to be changed.
+    Returns ``(P, D)`` float32 unit rows on the model's device; do not modify them.
     """
-    if len(names) < LONG or model.knows_list(names):
+    if len(names) < LONG or model.has_list(names):
         return model.encode_list(names)
     path = _path(model, names)
     rows = _read(path, len(names))
     if rows is None:
-        # Rounded as the file is, so that the first run and every later one agree to the bit.
+        # Rounded like the file, so that the first run agrees with later ones to the bit.
         rows = model.encode_list(names).half().cpu()
         _write(path, rows)
-    model.keep_list(names, rows)
+    model.store_list(names, rows)
     return model.encode_list(names)
 
 
@@ -60,7 +60,7 @@ def _read(path: Path, count: int) -> Tensor | None:
         if rows.ndim != 2 or len(rows) != count or not bool(rows.isfinite().all()):
             raise ValueError("damaged")
         os.utime(path)
-    except Exception:  # damaged, or just removed by another process
+    except Exception:  # damaged, or removed by another process
         with contextlib.suppress(OSError):
             path.unlink()
         return None

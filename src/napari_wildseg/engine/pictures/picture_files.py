@@ -1,4 +1,4 @@
-"""Picture files into arrays: what every command that takes an IMAGE reads it with."""
+"""Reading of picture files, for every command that takes an image."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PIXELS = 200_000_000
-"""The largest picture taken, in pixels; checked before anything is decoded."""
+"""Pixel limit of a picture; checked before anything is decoded."""
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif")
-"""File name endings that are looked for in folders."""
+"""File name suffixes that folders are searched for."""
 
 _SAMPLE = "sample:"
 
 
 def stem_of(spec: str | Path) -> str:
-    """Return the name that outputs of a picture are called by.
+    """Return the base name of the output files of a picture.
 
     Examples
     --------
@@ -41,28 +41,28 @@ def stem_of(spec: str | Path) -> str:
     return path.stem if plane is None else f"{path.stem}_{plane:04d}"
 
 
-PLANES_REMEMBERED = 3
-"""Planes of one stack that are remembered at most: they are nearly one image."""
+_MAX_PLANES_REMEMBERED = 3
+"""Maximum number of planes of one stack in a class memory: neighbouring planes are redundant."""
 
 
 def spread_planes(planes: Sequence[int]) -> list[int]:
-    """Choose at most `PLANES_REMEMBERED` planes of a stack, as far apart as they can be.
+    """Choose at most `_MAX_PLANES_REMEMBERED` planes of a stack, evenly spread.
 
     Examples
     --------
     >>> spread_planes([2, 3, 4, 5, 9])
     [2, 4, 9]
     """
-    if len(planes) <= PLANES_REMEMBERED:
+    if len(planes) <= _MAX_PLANES_REMEMBERED:
         return list(planes)
     return [
-        planes[round(i * (len(planes) - 1) / (PLANES_REMEMBERED - 1))]
-        for i in range(PLANES_REMEMBERED)
+        planes[round(i * (len(planes) - 1) / (_MAX_PLANES_REMEMBERED - 1))]
+        for i in range(_MAX_PLANES_REMEMBERED)
     ]
 
 
 def split_plane(spec: str | Path) -> tuple[Path, int | None]:
-    """Split ``movie.tif#3``, the fourth plane of a stack, into file and plane.
+    """Split ``movie.tif#3`` (the fourth plane of a stack) into file and plane index.
 
     Examples
     --------
@@ -76,24 +76,24 @@ def split_plane(spec: str | Path) -> tuple[Path, int | None]:
 
 
 def count_planes(path: str | Path) -> int:
-    """Count the planes of a picture file; 1 of what is no stack or cannot be read."""
+    """Count the planes of a picture file; 1 if it is no stack or cannot be read."""
     if Path(path).suffix.lower() not in (".tif", ".tiff"):
         return 1
     import tifffile
 
-    from napari_wildseg.engine.pictures.tiff_planes import layout_of
+    from napari_wildseg.engine.pictures.tiff_planes import tiff_layout
 
     try:
         with tifffile.TiffFile(path) as file:
-            return layout_of(file, Path(path).name).planes
-    except Exception:  # reading it will say what is wrong
+            return tiff_layout(file, Path(path).name).planes
+    except Exception:  # reading the file later raises the error
         return 1
 
 
 def read_picture(spec: str | Path) -> NDArray[Any]:
-    """Read a picture file, upright as its EXIF orientation says, or a sample by name.
+    """Read a picture file, or a sample by name; apply the EXIF orientation.
 
-    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth.
+    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's data type.
     """
     if str(spec).startswith(_SAMPLE):
         return load_sample(stem_of(spec))
@@ -105,7 +105,7 @@ def read_picture(spec: str | Path) -> NDArray[Any]:
 
 
 def _decoded(path: Path) -> NDArray[Any]:
-    """Read a picture with Pillow. Of a phone's JPEG (MPO), the first frame is the photograph."""
+    """Read a picture with Pillow; of a multi-picture JPEG (MPO), read the first frame."""
     from PIL import ImageOps
 
     with open_picture(path) as picture:
@@ -125,7 +125,7 @@ def check_readable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name one file in it.")
-        if path.exists() and not path.is_file():  # a pipe would be waited for, for ever
+        if path.exists() and not path.is_file():  # reading a named pipe would block
             raise InputError(f"{path} is no file.")
         with path.open("rb") as file:
             if not file.read(1):
@@ -137,12 +137,12 @@ def check_readable(path: Path) -> None:
 
 
 def open_picture(path: Path, formats: list[str] | None = None) -> Image:
-    """Open a picture with Pillow, its declared size checked, nothing decoded yet."""
+    """Open a picture with Pillow and check its declared size; decode nothing."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            # The size is judged below, by our own limit.
+            # `check_size` applies this package's own limit.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(path, formats=formats)
     except Image.DecompressionBombError as error:
@@ -173,7 +173,7 @@ def check_size(name: str, width: int, height: int) -> None:
 
 
 def _to_array(picture: Image) -> NDArray[Any]:
-    """Decode into one of the modes that `as_rgb` takes."""
+    """Decode into a mode that `as_rgb` accepts."""
     has_alpha = "transparency" in picture.info or picture.mode in ("LA", "PA", "La", "RGBa")
     if picture.mode in ("P", "PA", "LA", "La", "RGBa") or (has_alpha and picture.mode in "LRGB"):
         picture = picture.convert("RGBA" if has_alpha else "RGB")
@@ -185,20 +185,20 @@ def _to_array(picture: Image) -> NDArray[Any]:
 
 
 def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
-    """Read one plane of a TIFF: microscopes write depths that Pillow does not know."""
+    """Read one plane of a TIFF with tifffile, which knows bit depths that Pillow does not."""
     import tifffile
 
-    from napari_wildseg.engine.pictures.tiff_planes import read_plane
+    from napari_wildseg.engine.pictures.tiff_planes import read_tiff_plane
 
     try:
         with tifffile.TiffFile(path) as file:
-            return read_plane(file, path.name, plane)
+            return read_tiff_plane(file, path.name, plane)
     except InputError:
         raise
-    except Exception as error:  # tifffile raises what the damage happens to run into
-        if "subsampling" in str(error) and plane in (None, 0):  # Pillow can
+    except Exception as error:  # tifffile raises many types for damaged files
+        if "subsampling" in str(error) and plane in (None, 0):  # Pillow decodes these
             return _decoded(path)
-        if re.search("SPACE|BUF_ERROR|too small", str(error)):  # of the declared size
+        if re.search("SPACE|BUF_ERROR|too small", str(error)):  # output exceeds the buffer
             raise InputError(
                 f"{path.name} unpacks to far more than it declares: it is not read."
             ) from error
@@ -209,7 +209,7 @@ def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn pixels as their TIFF or EXIF orientation says.
+    """Apply a TIFF or EXIF orientation.
 
     `array`: ``(H, W)`` or ``(H, W, C)`` as stored.
     """
@@ -227,7 +227,7 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def reason(error: BaseException) -> str:
-    """Return what an exception says, as part of a sentence: one short printable line."""
+    """Return an exception's message as one short printable line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = " ".join(str(error).split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""Sample photographs by name; scikit-image ships them, so nothing is downloaded."""
+"""Sample photographs from scikit-image, which ships them: nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from napari_wildseg.engine.errors import InputError, WildsegError
 class Sample:
     """A sample photograph."""
 
-    name: str  # what ``sample:NAME`` calls it
-    title: str  # what it shows, for menus
-    labels: str  # class names that suit it
+    name: str  # name after ``sample:``
+    title: str  # description for menus
+    labels: str  # suitable class names
 
 
-SAMPLES = {
+SAMPLE_PICTURES = {
     sample.name: sample
     for sample in (
         Sample("coffee", "A cup of coffee on a table", "cup of coffee, spoon, table"),
@@ -33,7 +33,7 @@ SAMPLES = {
         Sample("ihc", "Stained tissue under a microscope", "nucleus"),
     )
 }
-"""The photographs that ``sample:NAME`` knows, by name."""
+"""The sample photographs, by the name after ``sample:``."""
 
 _FUNCTIONS = {"motorcycle": "stereo_motorcycle", "ihc": "immunohistochemistry"}
 
@@ -43,13 +43,13 @@ def load_sample(name: str) -> NDArray[Any]:
 
     Returns ``(H, W, 3)`` or ``(H, W)`` uint8.
     """
-    if name not in SAMPLES:
-        raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLES)}.')
+    if name not in SAMPLE_PICTURES:
+        raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLE_PICTURES)}.')
     from skimage import data
 
     try:
         loaded = getattr(data, _FUNCTIONS.get(name, name))()
-    except Exception as error:  # what a missing file raises depends on scikit-image and pooch
+    except Exception as error:  # the type depends on the versions of scikit-image and pooch
         raise WildsegError(
             f'The sample "{name}" is missing from this installation of scikit-image '
             f"and could not be fetched ({error}): use a picture of your own."

@@ -1,4 +1,4 @@
-"""Colour models of TIFF (photometric interpretation, extra samples) as grey, RGB or RGBA."""
+"""Conversion of TIFF colour models (photometric interpretation, extra samples) to RGB(A)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.errors import InputError
 
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
-"""Turns stored samples, ``(..., S)`` or ``(...)`` of one, into grey, RGB or RGBA."""
+"""Converts stored samples, ``(..., S)`` or ``(...)`` for S = 1, to grey, RGB or RGBA."""
 
 _JPEG = 7
 _ALPHA = (1, 2)  # ExtraSamples: associated, unassociated
@@ -26,19 +26,21 @@ _LINEAR = np.array(  # CIE XYZ (D50) to linear sRGB, adapted by Bradford (Lindbl
 _D50 = np.array([0.96422, 1.0, 0.82521], np.float32)
 
 
-def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int, np.dtype[Any]]:
-    """Choose how stored samples become colours."""
+def colour_conversion(
+    page: Any, samples: int, name: str
+) -> tuple[Convert | None, int, np.dtype[Any]]:
+    """Return the conversion, the number of channels (0 for grey) and the dtype of its output."""
     kind, dtype = int(page.photometric), np.dtype(page.dtype)
     extras = [int(e) for e in page.extrasamples]
     plain = max(1, samples - len(extras))
     alpha = next((plain + i for i, e in enumerate(extras) if e in _ALPHA), None)
     if kind == 2 and samples == 4 and not extras:
-        alpha, plain = 3, 3  # an alpha that the writer forgot to declare, as Pillow takes it
-    decoded = int(page.compression) == _JPEG  # libjpeg has made RGB of it
+        alpha, plain = 3, 3  # undeclared alpha; Pillow treats it the same way
+    decoded = int(page.compression) == _JPEG  # libjpeg decodes to RGB
     step: Convert | None
     if kind in (0, 1):
         if plain == 1 and alpha is None and samples in (3, 4, 5):
-            plain = samples  # samples of one standing; three are taken for colours
+            plain = samples  # samples of equal rank; three are taken for RGB
         elif plain == 1 and alpha == samples - 1:
             plain = samples - 1
         step = _widen(page, invert=kind == 0)
@@ -73,7 +75,7 @@ def colours_of(page: Any, samples: int, name: str) -> tuple[Convert | None, int,
 def _converter(
     step: Convert | None, samples: int, plain: int, alpha: int | None, extras: list[int]
 ) -> Convert | None:
-    """Join the conversion of colours to what becomes of alpha; other samples are left out."""
+    """Combine the colour conversion with the treatment of alpha; drop other extra samples."""
     premultiplied = alpha is not None and extras[alpha - plain : alpha - plain + 1] == [1]
 
     def convert(stored: NDArray[Any]) -> NDArray[Any]:
@@ -89,37 +91,37 @@ def _converter(
         if colours.dtype != opacity.dtype:
             opacity = _scaled(opacity, colours.dtype)
         if premultiplied:
-            colours = _unmultiplied(colours, opacity)
+            colours = _unpremultiplied(colours, opacity)
         return np.concatenate([colours, opacity[..., None]], axis=-1)
 
     return convert
 
 
-def _top(dtype: np.dtype[Any]) -> float:
+def _max_value(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
 
 
-def _in(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
-    """Round to integers where the type has no others."""
+def _cast(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
+    """Cast to a dtype, rounding for integer types."""
     values: NDArray[Any] = (np.rint(floats) if dtype.kind in "ui" else floats).astype(dtype)
     return values
 
 
 def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    return (values.astype(np.float32) / _top(values.dtype) * _top(dtype)).astype(dtype)
+    return (values.astype(np.float32) / _max_value(values.dtype) * _max_value(dtype)).astype(dtype)
 
 
-def _unmultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
-    """Undo the multiplication of colours by alpha."""
-    top = _top(colours.dtype)
+def _unpremultiplied(colours: NDArray[Any], opacity: NDArray[Any]) -> NDArray[Any]:
+    """Convert premultiplied (associated) alpha to straight alpha."""
+    top = _max_value(colours.dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
         floats = colours.astype(np.float32) * np.float32(top) / opacity[..., None]
     floats = np.clip(np.nan_to_num(floats), 0, top)
-    return _in(colours.dtype, floats)
+    return _cast(colours.dtype, floats)
 
 
 def _widen(page: Any, *, invert: bool) -> Convert | None:
-    """Return what makes white the largest value: negatives turned, few bits spread to bytes."""
+    """Return a conversion that inverts white-is-zero images and scales 2 to 7 bits to bytes."""
     bits = page.bitspersample
     narrow = isinstance(bits, int) and 1 < bits < 8
     if not (invert or narrow):
@@ -137,26 +139,26 @@ def _widen(page: Any, *, invert: bool) -> Convert | None:
 
 def _palette(colormap: NDArray[Any]) -> Convert:
     table = np.asarray(colormap).T
-    # The standard wants 16 bits; some programs write 8.
+    # The standard defines 16-bit entries; some programs write 8-bit ones.
     table = (table // 256 if table.max(initial=0) > 255 else table).astype(np.uint8)
     return lambda index: table[np.minimum(index, len(table) - 1)]
 
 
 def _cmyk(inks: NDArray[Any]) -> NDArray[Any]:
-    """Mix inks as Pillow does, without a colour profile."""
-    top = np.float32(_top(inks.dtype))
+    """Convert CMYK to RGB as Pillow does, without a colour profile."""
+    top = np.float32(_max_value(inks.dtype))
     paper = 1 - np.clip(inks.astype(np.float32) / top, 0, 1)
     rgb = paper[..., :3] * paper[..., 3:] * top
-    return _in(inks.dtype, rgb)
+    return _cast(inks.dtype, rgb)
 
 
 def _ycbcr(page: Any) -> Convert:
-    """Return the conversion of TIFF 6.0, section 21."""
+    """Return the conversion from YCbCr (TIFF 6.0, section 21)."""
     red, green, blue = _numbers(page.tags.valueof("YCbCrCoefficients"), (0.299, 0.587, 0.114))
     reference = page.tags.valueof("ReferenceBlackWhite")  # read while the file is open
 
     def step(stored: NDArray[Any]) -> NDArray[Any]:
-        top = _top(stored.dtype)
+        top = _max_value(stored.dtype)
         middle = (top + 1) // 2
         usual = (0, top, middle, top, middle, top)
         levels = _numbers(reference, usual)
@@ -168,13 +170,13 @@ def _ycbcr(page: Any) -> Convert:
         b = y + cb * (2 - 2 * blue)
         g = (y - blue * b - red * r) / green
         rgb = np.clip(np.stack([r, g, b], axis=-1), 0, top)
-        return _in(stored.dtype, rgb)
+        return _cast(stored.dtype, rgb)
 
     return step
 
 
 def _numbers(value: Any, usual: tuple[float, ...]) -> tuple[float, ...]:
-    """Read rationals of a tag: tifffile gives numerators and denominators in turn."""
+    """Read a tag's rationals, which tifffile returns as alternating numerators, denominators."""
     flat = np.asarray(value if value is not None else (), float).ravel()
     if flat.size == 2 * len(usual) and (flat[1::2] != 0).all():
         flat = flat[::2] / flat[1::2]
@@ -184,7 +186,7 @@ def _numbers(value: Any, usual: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
-    """Return the conversion of CIE L*a*b* (D50) into sRGB bytes."""
+    """Return the conversion from CIE L*a*b* (D50) to sRGB bytes."""
     bits = 8 * dtype.itemsize
     unit = 2.0 ** (bits - 8)
 
@@ -201,13 +203,13 @@ def _lab(dtype: np.dtype[Any], *, signed: bool) -> Convert:
         cubes = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * np.float32(108 / 841))
         linear = np.clip((cubes * _D50) @ _LINEAR.T, 0, 1)
         gamma = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
-        return _in(np.dtype(np.uint8), gamma * 255)
+        return _cast(np.dtype(np.uint8), gamma * 255)
 
     return step
 
 
-def in_rows(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
-    """Convert a whole plane, some rows at a time, so that floats take little memory.
+def convert_in_blocks(convert: Convert, values: NDArray[Any]) -> NDArray[Any]:
+    """Convert a plane in blocks of rows, which bounds the memory for float intermediates.
 
     `values`: ``(H, W)`` or ``(H, W, S)``.
     """

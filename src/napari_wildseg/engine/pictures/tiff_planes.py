@@ -1,4 +1,4 @@
-"""TIFF pictures: their planes, colour models and compressions, for whole and for lazy reading."""
+"""Planes, colour models and compressions of TIFF files, for full and for lazy reading."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_size, upright
-from napari_wildseg.engine.pictures.tiff_colours import Convert, colours_of, in_rows
+from napari_wildseg.engine.pictures.tiff_colours import (
+    Convert,
+    colour_conversion,
+    convert_in_blocks,
+)
 
-MAX_BYTES = 2_000_000_000
-"""The largest plane taken, in bytes as it is stored, unpacked."""
+MAX_PLANE_BYTES = 2_000_000_000
+"""Limit of one uncompressed plane, in bytes."""
 
-# Byte codecs that unpack into memory of the declared size, and no more (imagecodecs).
-_BYTES = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
+# Lossless codecs whose decoder (imagecodecs) writes at most the declared size.
+_LOSSLESS = {1, 2, 3, 4, 5, 8, 32773, 32946, 50000}
 _JPEG = {7}
 _JPEG2000 = {33003, 33004, 33005, 34712}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a TIFF holds."""
+class TiffLayout:
+    """TiffLayout of a TIFF file."""
 
-    series: Any  # the picture or stack that is described
-    pictures: int  # how many there are, of different sizes; thumbnails and masks do not count
-    # One letter an axis of the series, axes of length one left out: ``y``, ``x``, ``c`` for the
-    # samples or colours of a pixel, others for planes.
+    series: Any  # the described picture or stack
+    pictures: int  # number of pictures of different sizes, without thumbnails and masks
+    # One letter per axis of length > 1: ``y``, ``x``, ``c`` for samples or colours of a pixel,
+    # other letters for planes.
     axes: str
     shape: tuple[int, ...]  # lengths of these axes
-    # What turns stored samples into colours; None where they are grey, RGB or RGBA already.
+    # Converts stored samples to colours; None if they are grey, RGB or RGBA already.
     convert: Convert | None
     channels: int  # samples of a converted pixel: 0 (grey), 3 or 4
     dtype: np.dtype[Any]  # of a converted pixel
-    orientation: int  # TIFF's, 1 to 8
+    orientation: int  # TIFF orientation, 1 to 8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -45,14 +49,14 @@ class Layout:
 
     @property
     def planes(self) -> int:
-        """How many planes there are; pages of different sizes count, too."""
+        """Number of planes; pages of different sizes count as planes."""
         lengths = zip(self.axes, self.shape, strict=True)
         inside = int(np.prod([n for axis, n in lengths if axis not in "yxc"], dtype=np.int64))
         return inside if inside > 1 else self.pictures
 
 
-def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
-    """Find out what a TIFF holds, before any pixel is read."""
+def tiff_layout(file: Any, name: str, picture: int = 0) -> TiffLayout:
+    """Read the layout of a TIFF from its tags, before any pixel is decoded."""
     pictures = [s for s in file.series if not int(s.keyframe.subfiletype) & 5] or file.series[:1]
     series = pictures[picture]
     page = series.keyframe
@@ -61,7 +65,7 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
         (axis.lower().replace("s", "c" if page.samplesperpixel > 1 else "s"), n)
         for axis, n in zip(series.axes, series.shape, strict=True)
     ]
-    # Channels of their own pages: three are colours, others are planes that are looked at singly.
+    # Of channels stored as separate pages, three are taken for RGB; others are planes.
     colours = page.samplesperpixel == 1 and page.photometric != 3
     kept = []
     for (axis, n), original in zip(letters, series.axes, strict=True):
@@ -74,21 +78,21 @@ def layout_of(file: Any, name: str, picture: int = 0) -> Layout:
     if axes.count("y") != 1 or axes.count("x") != 1 or axes.count("c") > 1:
         raise InputError(f'{name} has axes "{series.axes}", which name no single image plane.')
     own = page.samplesperpixel if page.samplesperpixel > 1 else 1
-    convert, channels, dtype = colours_of(page, own, name)
+    convert, channels, dtype = colour_conversion(page, own, name)
     if own == 1 and "c" in axes:  # three channels of grey
         channels = 3
     tag = page.tags.get("Orientation")
     orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
     shape = tuple(n for _, n in kept)
-    return Layout(series, len(pictures), axes, shape, convert, channels, dtype, orientation)
+    return TiffLayout(series, len(pictures), axes, shape, convert, channels, dtype, orientation)
 
 
-def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
-    """Read a picture, or a plane of a stack, and no more where a plane is a page.
+def read_tiff_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
+    """Read a picture or one plane of a stack; read only that page where planes are pages.
 
-    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's own depth, upright.
+    Returns ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)`` in the file's data type, oriented upright.
     """
-    layout = layout_of(file, name)
+    layout = tiff_layout(file, name)
     count = layout.planes
     if plane is None and count > 1:
         raise InputError(
@@ -97,7 +101,7 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     if plane is not None and plane >= count:
         raise InputError(f"{name} holds {count} planes; there is no plane {plane}.")
     if layout.pictures == count and plane:
-        layout, count = layout_of(file, name, plane), 1
+        layout, count = tiff_layout(file, name, plane), 1
     series, axes = layout.series, layout.axes
     height, width = layout.size
     check_size(name, width, height)
@@ -107,8 +111,10 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     whole = count == 1 or layout.pictures == count or not paged
     if (1 if not whole else count) * np.prod(
         inner, dtype=float
-    ) * series.dtype.itemsize > MAX_BYTES:
-        raise InputError(f"{name} declares more than {MAX_BYTES / 1e9:.0f} GB: split or crop it.")
+    ) * series.dtype.itemsize > MAX_PLANE_BYTES:
+        raise InputError(
+            f"{name} declares more than {MAX_PLANE_BYTES / 1e9:.0f} GB: split or crop it."
+        )
     if whole:
         array = np.asarray(series.asarray()).reshape(layout.shape)
         if count > 1 and layout.pictures != count:
@@ -119,21 +125,21 @@ def read_plane(file: Any, name: str, plane: int | None) -> NDArray[Any]:
     if "c" in axes and axes.index("c") < axes.index("y"):
         array = np.moveaxis(array, 0, -1)
     if layout.convert is not None:
-        array = in_rows(layout.convert, array)
+        array = convert_in_blocks(layout.convert, array)
     return np.ascontiguousarray(upright(array, layout.orientation))
 
 
 def check_compression(file: Any, page: Any, name: str) -> None:
-    """Raise `InputError` if a page is compressed in a way that is not read or not bounded."""
+    """Raise `InputError` if a page's compression is unsupported or its output not bounded."""
     page = page.aspage()
     code = int(page.compression)
-    if code not in _BYTES | _JPEG | _JPEG2000:
+    if code not in _LOSSLESS | _JPEG | _JPEG2000:
         title = re.sub(r"\W", "", getattr(page.compression, "name", "")) or str(code)
         raise InputError(
             f"{name} is compressed by {title}, which is not read: save it uncompressed, or by "
             "LZW, deflate, JPEG or JPEG 2000."
         )
-    if code in _BYTES:
+    if code in _LOSSLESS:
         return
     limit = 4 * max(1, int(np.prod(page.chunks[:2]))) + 4096
     size_of = _jpeg_size if code in _JPEG else _jpeg2000_size
@@ -148,7 +154,7 @@ def check_compression(file: Any, page: Any, name: str) -> None:
 
 
 def _jpeg_size(head: bytes) -> int:
-    """Pixels that the frame header of a JPEG declares; endless where the header is odd."""
+    """Return the number of pixels in a JPEG's frame header; ``1 << 62`` if it is malformed."""
     at, size = 2, 0
     while at + 2 <= len(head):
         if head[at] != 0xFF:
@@ -157,7 +163,7 @@ def _jpeg_size(head: bytes) -> int:
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if marker in (0xDA, 0xD9):  # the scan begins, or tables without a picture end
+        if marker in (0xDA, 0xD9):  # start of scan, end of image
             return size
         if marker in range(0xC0, 0xD0) and marker not in (0xC4, 0xC8, 0xCC):
             height, width = (int.from_bytes(head[at + k : at + k + 2], "big") for k in (5, 7))
@@ -170,7 +176,7 @@ def _jpeg_size(head: bytes) -> int:
 
 
 def _jpeg2000_size(head: bytes) -> int:
-    """Samples that the image size segment of a JPEG 2000 codestream declares."""
+    """Return the number of samples in the image size segment of a JPEG 2000 codestream."""
     at = head.find(b"\xff\x4f\xff\x51")
     if at < 0 or len(head) < at + 42:
         return 1 << 62
@@ -178,10 +184,10 @@ def _jpeg2000_size(head: bytes) -> int:
     return right * bottom
 
 
-class Coloured:
-    """An array on disk whose samples become colours as they are read."""
+class ConvertedArray:
+    """A lazy array whose samples are converted to colours on reading."""
 
-    def __init__(self, array: Any, axes: str, layout: Layout) -> None:
+    def __init__(self, array: Any, axes: str, layout: TiffLayout) -> None:
         self._array, self._axes = array, axes
         self._convert: Convert = layout.convert or (lambda stored: stored)
         kept = [int(n) for n, axis in zip(array.shape, axes, strict=True) if axis != "c"]

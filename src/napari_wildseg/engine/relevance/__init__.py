@@ -1,9 +1,9 @@
-"""Relevance of an image's places to class prompts: one module a method, chosen by name.
+"""Relevance methods: relevance maps of an image for class prompts; one module per method.
 
-A method works in two steps. `RelevanceMethod.encode` is the network's forward pass: it looks at
-the image alone, and what it leaves behind (`ViewEncoding`) is kept. `RelevanceMethod.relevance`
-turns that and any text vectors into one map a class; it never runs the network again, so classes
-can be added, renamed and removed at next to no cost.
+A method has two steps. `RelevanceMethod.encode` runs the image tower; its result (`ViewEncoding`)
+depends on the image alone and is kept. `RelevanceMethod.relevance` computes one relevance map per
+class from the encoding and the text vectors, without running the network again. Adding or renaming
+a class is therefore cheap.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _METHODS = {
     "dense": "dense:DenseRelevance",
     "cam": "cam:CamRelevance",
 }
-"""Method name -> ``module:class`` in this package; the order is the order of preference."""
+"""Method name -> ``module:class`` in this package, in order of preference."""
 
 
 @dataclass
 class ViewEncoding:
-    """What the forward pass of one view leaves behind; it depends on the image alone.
+    """Encoding of one view by the image tower; it depends on the image alone.
 
     Attributes
     ----------
     tensors : dict of str to torch.Tensor
-        What the method's ``relevance`` needs, without a batch axis; the names are the method's own.
+        Tensors for the method's ``relevance``, without batch axis; each method chooses the names.
     features : list of torch.Tensor
-        The network's local features, each ``(C, h, w)`` float32, for the refinement.
+        Local features of the network, each ``(C, h, w)`` float32, for the refinement.
     embedding : torch.Tensor
         ``(D,)`` float32, the unit global image embedding, for suggestions.
     memo : dict of bytes to torch.Tensor
-        What a method found out about texts it was asked for before; small, and never saved.
+        Cache of intermediate results per text; small, and never saved.
     """
 
     tensors: dict[str, Tensor]
@@ -52,27 +52,27 @@ class ViewEncoding:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by all tensors."""
+        """Bytes of all tensors."""
         held = [*self.tensors.values(), *self.features, self.embedding]
         return sum(t.numel() * t.element_size() for t in held)
 
 
 class RelevanceMethod(Protocol):
-    """A way to turn an image and text vectors into one map a class.
+    """A method that computes one relevance map per class.
 
     Implementations are frozen dataclasses whose fields are the method's options, so that
-    ``repr(method)`` says all that a cache key needs.
+    ``repr(method)`` is a complete cache key.
     """
 
     @property
     def name(self) -> str:
-        """The name users choose it by."""
+        """Name of the method, as users give it."""
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None if the method works with the model's image tower, else say why not."""
+        """Return None if the method supports the model's image tower, else the reason."""
 
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
-        """Run the image tower once.
+        """Run the image tower on a batch of views.
 
         Parameters
         ----------
@@ -84,53 +84,53 @@ class RelevanceMethod(Protocol):
         Returns
         -------
         list of ViewEncoding
-            One for each of the B views.
+            One per view.
         """
 
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Compute one map a class from a kept encoding.
+        """Compute one relevance map per class from an encoding.
 
         Parameters
         ----------
         model : CLIPModel
-            The model that made the encoding.
+            The model that computed the encoding.
         encoding : ViewEncoding
             One view.
         text : torch.Tensor
-            ``(K, D)`` unit rows, one a class.
+            ``(K, D)`` unit rows, one per class.
         background : torch.Tensor
-            ``(B, D)`` unit rows of background words (B may be 0); used where classes compete.
+            ``(B, D)`` unit rows of background words, which compete with the classes; B may be 0.
 
         Returns
         -------
         torch.Tensor
-            ``(K, h', w')`` float32, not normalised; larger is more relevant.
+            ``(K, h', w')`` float32, not normalised; larger values are more relevant.
         """
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of all relevance methods, in order of preference."""
+    """Return the names of all relevance methods, in order of preference."""
     return tuple(_METHODS)
 
 
 def get_method(name: str | None, model: CLIPModel, **options: object) -> RelevanceMethod:
-    """Choose a relevance method that works with a model.
+    """Return a relevance method that supports a model.
 
     Parameters
     ----------
     name : str or None
         One of `method_names`, or None for the first that supports the model's image tower.
     model : CLIPModel
-        The model to be used.
+        The model.
     **options
         Fields of the method, for example ``start_layer=-2`` of ``attention``.
 
     Raises
     ------
     InputError
-        If there is no such method, or it does not work with the model's image tower.
+        If there is no such method, or it does not support the model's image tower.
     """
     require(name, (str, type(None)), "relevance method", "its name, or None")
     if name is not None and name not in _METHODS:
@@ -154,7 +154,7 @@ def get_method(name: str | None, model: CLIPModel, **options: object) -> Relevan
 
 
 def why_no_method(model: CLIPModel) -> str:
-    """Say in one sentence why no method reads a model's image tower."""
+    """Return why no method supports a model's image tower, as one sentence."""
     from napari_wildseg.engine.relevance.vit import vit_tower
 
     reason = vit_tower(model)

@@ -6,17 +6,17 @@ and Encoder-Decoder Transformers*, ICCV 2021, arXiv 2103.15679. For class k with
 
     cam_i = mean over heads of relu(ds_k/dA_i * A_i)
     R = I;  R = R + cam_i @ R
-    relevance_k = (the readout's row of R) at the patches
+    relevance_k = (row of R that is read out) at the patches
 
-computed exactly, without its cost:
+The result is exact, but computed at lower cost:
 
-* only one row of R is wanted (the class token's; the mean of the patches' where the tower
-  averages; the query's where it pools by attention), so a row vector is pushed down through the
-  layers in place of products of N x N matrices;
-* in the layer that feeds a class token (or the pooling query) only that token's row of A has a
-  gradient, so the default, the last layer alone, costs one product of small matrices a class:
-  ``relevance_k[j] = mean_h relu(A[h, j] * <ds_k/do_h, v_hj>)``, o being the heads' output;
-* deeper layers take one sweep down, in which all classes share the forward quantities.
+* Only one row of R is needed: the class token's row, the mean of the patches' rows if the tower
+  averages, or the query's row if it pools by attention. This row vector is propagated downward
+  through the layers instead of multiplying N x N matrices.
+* In the layer that feeds a class token (or the pooling query) only that token's row of A has a
+  gradient. The default, the last layer alone, therefore costs one small matrix product per class:
+  ``relevance_k[j] = mean_h relu(A[h, j] * <ds_k/do_h, v_hj>)``, where o is the heads' output.
+* Deeper layers take one downward pass, in which all classes share the forward quantities.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionRelevance:
-    """Relevance by gradients of attention."""
+    """Relevance from gradients of attention weights."""
 
-    # First layer that takes part, counted as Python does: 0 the lowest, -1 (the default) the last.
-    # Where the tower pools by attention, that pooling is the last layer.
+    # First layer that contributes, as a Python index: 0 the lowest, -1 (default) the last.
+    # Attention pooling, if the tower has it, counts as the last layer.
     start_layer: int = -1
-    positions: str = "bilinear"  # how position embeddings are interpolated to another grid
+    positions: str = "bilinear"  # interpolation of the position embeddings
 
     @property
     def name(self) -> str:
-        """The name users choose it by."""
+        """Name of the method, as users give it."""
         return "attention"
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else one sentence."""
+        """Return None for a vision transformer, else the reason."""
         tower = vit_tower(model)
         if isinstance(tower, str):
             return f'The relevance method "attention" does not work with "{model.name}": {tower}'
@@ -66,12 +66,11 @@ class AttentionRelevance:
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
-        """Run the image tower once; see `RelevanceMethod.encode`.
+        """Run the image tower; see `RelevanceMethod.encode`.
 
-        Kept, per view: the readout's attention and the values it reads (``weights``, ``values``),
-        ``stream``, the last block's input, where the tower averages or pools by attention ``end``,
-        its output, and ``x<i>``, the input of layer i, for each other layer from ``start_layer``
-        on.
+        Kept per view: attention weights and values of the readout (``weights``, ``values``); the
+        last block's input (``stream``); its output (``end``) if the tower averages or pools by
+        attention; and the input of each other layer i from ``start_layer`` on (``x<i>``).
         """
         tower = require_tower(model)
         start = self._start(tower)
@@ -113,15 +112,15 @@ class AttentionRelevance:
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Compute one map a class; see `RelevanceMethod.relevance`. The background is not used."""
+        """Compute one relevance map per class; the background is not used."""
         tower = require_tower(model)
         start = self._start(tower)
         grid = (int(encoding.tensors["grid"][0]), int(encoding.tensors["grid"][1]))
         chunk = max(1, len(text))
         if start < _layers(tower) - 1 or tower.pooling == "average":
             chunk = class_chunk(tower.blocks[0].heads, grid[0] * grid[1] + tower.prefix)
-        # Below the last layer the products of layers weigh more the larger the score is, so there
-        # it is the logit, as in the authors' program; of the last layer it is a factor alone.
+        # Across several layers the map depends on the size of the score, so the logit is used, as
+        # in the authors' code. For the last layer alone it is a constant factor.
         scale = model.logit_scale if start < _layers(tower) - 1 else 1.0
         rows = [
             _sweep(tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid), scale)
@@ -132,7 +131,7 @@ class AttentionRelevance:
         return torch.cat([row[:, -patches:] for row in rows]).reshape(-1, *grid)
 
     def _start(self, tower: Tower) -> int:
-        """First layer, counted from 0."""
+        """Return the index of the first layer, counted from 0."""
         layers = _layers(tower)
         if not -layers <= self.start_layer < layers:
             raise InputError(
@@ -142,7 +141,7 @@ class AttentionRelevance:
 
 
 def _layers(tower: Tower) -> int:
-    """Layers of attention, the attention pooling included."""
+    """Return the number of attention layers, including attention pooling."""
     return len(tower.blocks) + (tower.pool is not None)
 
 
@@ -154,11 +153,9 @@ def _sweep(
     rope: Tensor | None,
     scale: float,
 ) -> Tensor:
-    """Push the readout's row of R, and the gradients, from the top down to layer ``start``.
+    """Propagate the readout's row of R, and the gradients, from the top down to layer ``start``.
 
-    The score is ``scale`` times the cosine.
-
-    Returns ``(K, N)``, the row over all tokens.
+    `scale`: factor of the cosine in the score. Returns ``(K, N)``, the row over all tokens.
     """
     if tower.pooling == "average":
         row, grad = _average_readout(tower, saved["end"], text, scale)
@@ -176,7 +173,7 @@ def _sweep(
 def _average_readout(
     tower: Tower, last: Tensor, text: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Where the patch tokens are averaged: their mean row of R, and ds_k/d(last)."""
+    """Return the row of R and ds_k/d(last) for a tower that averages its patch tokens."""
     row = last.new_full((len(text), len(last)), 1 / (len(last) - tower.prefix))
     row[:, : tower.prefix] = 0
     with torch.enable_grad():
@@ -194,7 +191,7 @@ def _token_readout(
     deeper: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """The last block as the class token sees it: the token's row of R, and ds_k/d(block input)."""
+    """Return the class token's row of R after the last block, and ds_k/d(block input)."""
     block, weights, values = tower.blocks[-1], saved["weights"], saved["values"]
     with torch.enable_grad():
         stream = saved["stream"][:1].detach().requires_grad_()
@@ -234,7 +231,7 @@ def _map_readout(
     deeper: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """The attention pooling: its query's row of R over the tokens, and ds_k/d(last)."""
+    """Return the pooling query's row of R over the tokens, and ds_k/d(last)."""
     pool, weights, values = tower.pool, saved["weights"], saved["values"]
     assert pool is not None
     with torch.enable_grad():
@@ -260,10 +257,10 @@ def _map_readout(
 def _layer(
     block: Block, x: Tensor, rope: Tensor | None, row: Tensor, grad: Tensor, deeper: bool
 ) -> tuple[Tensor, Tensor]:
-    """Push row and gradient through one block.
+    """Propagate row and gradient through one block.
 
-    `x`: ``(N, C)``, its input; `row`, `grad`: ``(K, N)`` the row of R above the block; ``(K, N,
-    C)`` ds_k/d(block's output).
+    `x`: ``(N, C)``, the block's input; `row`: ``(K, N)``, the row of R above the block; `grad`:
+    ``(K, N, C)``, ds_k/d(block output).
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
@@ -292,10 +289,10 @@ def _layer(
 
 
 def _cotangents(embedding: Tensor, text: Tensor, scale: float) -> Tensor:
-    """ds_k/d(embedding), ``(K, D)``."""
+    """Return ds_k/d(embedding), ``(K, D)``."""
     return cosine_gradient(embedding.detach(), text) * scale
 
 
 def _through_softmax(weights: Tensor, by_weights: Tensor) -> Tensor:
-    """Gradient by the logits from the gradient by the attention weights."""
+    """Convert the gradient by attention weights to the gradient by logits."""
     return weights * (by_weights - (weights * by_weights).sum(-1, keepdim=True))

@@ -1,13 +1,13 @@
 """Class activation maps for convolutional image towers.
 
-Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016 (CAM): where the
+Zhou et al., *Learning Deep Features for Discriminative Localization*, CVPR 2016 (CAM): if the
 tower ends in global average pooling and a linear map, the score of a class is the mean over the
-image of ``<feature(y, x), text_k>``, so that product *is* the relevance, exactly and for any
-number of classes at the cost of one matrix product.
+image of ``<feature(y, x), text_k>``. This product is therefore the exact relevance, and one matrix
+product computes it for any number of classes.
 
 Selvaraju et al., *Grad-CAM*, ICCV 2017: for every other head (attention pooling of CLIP's ResNets,
 normalisation before the projection), the features are weighted by the spatial mean of the gradient
-of the cosine score. Only the head is differentiated, never the tower.
+of the cosine score. Only the head is differentiated, not the tower.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.hyponyms import answers
 
 _FEATURE_STRIDES = (8, 16)
-"""Strides of the tower's earlier features that the refinement gets, besides the last."""
+"""Strides of the earlier features that the refinement uses, besides the last."""
 
 
 @dataclass(frozen=True)
 class CamRelevance:
-    """Class activation maps (see the module's text)."""
+    """Class activation maps."""
 
-    # Where the tower allows it (timm's EfficientNet and ResNet families), the last stride is
-    # replaced by dilation: maps of twice the resolution from the same weights (Chen et al.,
-    # DeepLab, TPAMI 2018).
+    # Replace the last stride by dilation if the tower allows it (timm's EfficientNet and ResNet
+    # families): maps of twice the resolution from the same weights (Chen et al., DeepLab, TPAMI
+    # 2018).
     dilate: bool = True
     name = "cam"
-    sizes_must_agree = True  # measured: docs/method.md
+    multiply_scales = True  # measured: docs/method.md
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None for convolutional towers, else a sentence."""
+        """Return None for convolutional towers, else the reason."""
         if _is_convolutional(model.visual):
             return None
         return (
@@ -51,7 +51,7 @@ class CamRelevance:
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
-        """Run the tower; keeps the last feature map, and earlier ones for the refinement."""
+        """Run the tower; keep the last feature map, and earlier ones for the refinement."""
         tower = _tower(model, self.dilate)
         pixels = pixels.to(model.device).contiguous(memory_format=torch.channels_last)
         last, earlier = tower.trunk(pixels)
@@ -69,10 +69,9 @@ class CamRelevance:
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Weight the features by the class (CAM), or by the class score's gradient (Grad-CAM).
+        """Weight the features by the text vector (CAM) or by the score's gradient (Grad-CAM).
 
-        Of a tower that was trained on a closed list of classes, by the best of those that a name
-        stands for (`hyponyms`).
+        For a tower trained on a closed list of classes, see `hyponyms.relevance_of_names`.
         """
         tower = _tower(model, self.dilate)
         last = encoding.tensors["last"]
@@ -95,19 +94,19 @@ class CamRelevance:
 
 @dataclass
 class _Tower:
-    """A tower cut before its pooling: the features, and what turns them into an embedding."""
+    """A tower split before its pooling into feature extractor and head."""
 
     trunk: Callable[[Tensor], tuple[Tensor, list[Tensor]]]
     head: Callable[[Tensor], Tensor]
     linear: Tensor | None  # (D, C) where embedding = linear @ mean(features), else None
-    plain: bool = False  # the linear map changes nothing
+    plain: bool = False  # the linear map is the identity
 
 
 _TOWERS: weakref.WeakKeyDictionary[nn.Module, dict[bool, _Tower]] = weakref.WeakKeyDictionary()
 
 
 def _tower(model: CLIPModel, dilate: bool) -> _Tower:
-    """Cut a model's tower once and keep the pieces as long as the network lives."""
+    """Split a model's tower once; the parts are cached during the network's lifetime."""
     kept = _TOWERS.setdefault(model.network, {})
     if dilate not in kept:
         visual = model.visual
@@ -125,7 +124,7 @@ def _is_convolutional(visual: nn.Module) -> bool:
     if isinstance(visual, ModifiedResNet):
         return True
     trunk = getattr(visual, "trunk", None)
-    # timm's transformers carry a patch embedding; convolutional families list their stages.
+    # timm's transformers have a patch embedding; convolutional families do not.
     return (
         trunk is not None and hasattr(trunk, "feature_info") and not hasattr(trunk, "patch_embed")
     )
@@ -147,7 +146,7 @@ def _cut_timm(visual: nn.Module, dilate: bool, bfloat16: Sequence[str]) -> _Towe
             fuse(runner)
             use_bfloat16(runner, bfloat16)
         except (TypeError, AssertionError, NotImplementedError, RuntimeError):
-            runner = trunk  # this family cannot dilate
+            runner = trunk  # no dilation in this family
     info = [(f["reduction"], i) for i, f in enumerate(runner.feature_info)]  # type: ignore
     wanted = [i for stride in _FEATURE_STRIDES for s, i in info[:-1] if s == stride]
 
@@ -174,10 +173,10 @@ def _is_identity(matrix: Tensor) -> bool:
 
 
 def _only_averages(trunk: nn.Module) -> bool:
-    """Whether average pooling is all that stands before the projection; tried on numbers.
+    """Return whether only average pooling precedes the projection, tested on numbers.
 
-    True of timm's EfficientNet and ResNet families; MobileNetV3 has a convolution after it,
-    ConvNeXt a normalisation.
+    True for timm's EfficientNet and ResNet families. MobileNetV3 has a convolution after the
+    pooling, ConvNeXt a normalisation.
     """
     parameter = next(trunk.parameters())
     channels = int(trunk.feature_info[-1]["num_chs"])  # type: ignore[index]
@@ -193,9 +192,9 @@ def _only_averages(trunk: nn.Module) -> bool:
 
 
 def _fold_norms(network: nn.Module) -> None:
-    """Fold each batch norm into the convolution before it: the same numbers, a fifth less time.
+    """Fold each batch norm into the preceding convolution, which saves a fifth of the time.
 
-    The convolutions are replaced, not changed: their weights may be shared with another network.
+    The convolutions are replaced, not modified: their weights may be shared with another network.
     """
     from timm.layers.norm_act import BatchNormAct2d
     from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -209,7 +208,7 @@ def _fold_norms(network: nn.Module) -> None:
 
 
 def _cut_resnet(visual: nn.Module) -> _Tower:
-    """Cut CLIP's own ResNet, which pools by attention with a position embedding of fixed size."""
+    """Split CLIP's ResNet, whose attention pooling has a position embedding of fixed size."""
 
     def forward(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = visual.stem(pixels)  # type: ignore[operator]
@@ -224,21 +223,21 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
     side = round(float(size) ** 0.5)
 
     def head(last: Tensor) -> Tensor:
-        # The pooling knows one grid: features of any other size are resampled to it.
+        # Features of another size are resampled to the grid of the position embedding.
         return pool(F.interpolate(last, (side, side), mode="bilinear", antialias=False))  # type: ignore
 
     return _Tower(forward, head, None)
 
 
 def linear_of(model: CLIPModel) -> tuple[Tensor | None, bool]:
-    """Return ``(D, C)`` where a tower's embedding is this times the mean feature, else None.
+    """Return the ``(D, C)`` matrix of a tower whose embedding is linear in the mean feature.
 
-    And whether it is the identity.
+    It is None for other towers. The second value tells whether the matrix is the identity.
     """
     tower = _tower(model, dilate=True)
     return tower.linear, tower.plain
 
 
 def head_of(model: CLIPModel) -> Callable[[Tensor], Tensor]:
-    """Return what turns a tower's last features ``(B, C, h, w)`` into embeddings ``(B, D)``."""
+    """Return the function from last features ``(B, C, h, w)`` to embeddings ``(B, D)``."""
     return _tower(model, dilate=True).head

@@ -1,29 +1,29 @@
-"""CLIP-ES: Grad-CAM of competing classes, spread along the tower's own attention.
+"""CLIP-ES: Grad-CAM with competing classes, refined by the tower's attention.
 
 Y. Lin et al., *CLIP is Also an Efficient Segmenter: A Text-Driven Approach for Weakly Supervised
 Semantic Segmentation*, CVPR 2023, arXiv 2212.09506. Steps:
 
-1. the image feature is the mean of the patch tokens, read out as the class token would be; p is
-   the softmax of ``logit_scale * cosine`` over the classes and the background words, which makes
-   the classes compete;
+1. The image feature is the mean of the patch tokens, each read out like the class token; p is the
+   softmax of ``logit_scale * cosine`` over the classes and the background words, so that the
+   classes compete.
 2. Grad-CAM at F, the output of the last block's first normalisation:
-   ``w_k = spatial mean of dp_k/dF``, ``CAM_k = relu(sum_c w_kc F_c)``, scaled to [0, 1];
-3. class-aware affinity: the mean attention between patches in the last 8 layers, columns and rows
-   normalised in turn (3 rounds), made symmetric, squared; its columns are masked to boxes around
-   CAM_k >= 0.4; the map is ``A @ CAM_k``.
+   ``w_k = spatial mean of dp_k/dF``, ``CAM_k = relu(sum_c w_kc F_c)``, scaled to [0, 1].
+3. Class-aware affinity: the mean attention between patches in the last 8 layers, with columns and
+   rows normalised alternately (3 rounds), symmetrised and squared. Its columns are masked to boxes
+   around CAM_k >= 0.4; the map is ``A @ CAM_k``.
 
-The spatial mean of the gradient is the gradient by one vector that is added to F at every patch,
-so all token-wise sums happen before the products with the weights. The affinity depends on the
-image alone and is kept. Step 2 needs the direction of the gradient only, since CAM_k is scaled;
-the direction is computed without the factor ``p_k (1 - p_k)``, which vanishes in float32 where a
-class is certain. It is a sum over the gradients of the texts' cosines, and those are kept for each
-text: a class that is added or renamed costs one gradient, not one for every class.
+The spatial mean of the gradient equals the gradient by one vector that is added to F at every
+patch, so all sums over tokens precede the products with the weights. The affinity depends on the
+image alone and is kept. Step 2 needs only the direction of the gradient, since CAM_k is scaled. It
+is computed without the factor ``p_k (1 - p_k)``, which underflows in float32 for a certain class.
+The direction is a sum over the gradients of the texts' cosines, which are cached per text: adding
+or renaming a class costs one gradient.
 
-Attention weights are held in blocks of `tower.MOST_WEIGHTS`, whatever the size of the view; what
-is kept of a view is its affinity, 4 bytes for each pair of patches.
+Attention weights are computed in blocks of at most `tower.MAX_WEIGHTS`, whatever the view's size.
+The affinity kept per view takes 4 bytes per pair of patches.
 
-One difference to the authors' program is deliberate: their boxes leave out the last row and the
-last column of what they surround (``map[y0:y1, x0:x1]`` with inclusive corners), ours do not.
+One difference from the authors' code is deliberate: their boxes omit the last row and column of
+the region (``map[y0:y1, x0:x1]`` with inclusive corners); here they are included.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
 _MEMO = 256
-"""Texts whose gradients are kept for a view."""
+"""Maximum number of texts per view whose gradients are cached."""
 
 
 @dataclass(frozen=True)
 class ClipESRelevance:
     """Softmax Grad-CAM with class-aware attention affinity."""
 
-    layers: int = 8  # last layers whose attention makes the affinity
-    box_threshold: float = 0.4  # CAM value, in [0, 1], above which a place is boxed
-    positions: str = "bilinear"  # how position embeddings are interpolated to another grid
+    layers: int = 8  # number of last layers whose attention makes up the affinity
+    box_threshold: float = 0.4  # CAM value, in [0, 1], from which a region gets a box
+    positions: str = "bilinear"  # interpolation of the position embeddings
 
     @property
     def name(self) -> str:
-        """The name users choose it by."""
+        """Name of the method, as users give it."""
         return "clip-es"
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else one sentence."""
+        """Return None for a vision transformer, else the reason."""
         tower = vit_tower(model)
         if isinstance(tower, str):
             return f'The relevance method "clip-es" does not work with "{model.name}": {tower}'
@@ -70,10 +70,10 @@ class ClipESRelevance:
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
-        """Run the image tower once; see `RelevanceMethod.encode`.
+        """Run the image tower; see `RelevanceMethod.encode`.
 
-        Kept, per view: ``stream``, the last block's input ``(N, C)``, and ``affinity``,
-        ``(n, n)`` over the patches.
+        Kept per view: the last block's input (``stream``, ``(N, C)``) and the affinity of the
+        patches (``affinity``, ``(n, n)``).
         """
         tower = require_tower(model)
         first = max(0, len(tower.blocks) - self.layers)
@@ -110,7 +110,7 @@ class ClipESRelevance:
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Compute one map a class; see `RelevanceMethod.relevance`."""
+        """Compute one relevance map per class; see `RelevanceMethod.relevance`."""
         tower = require_tower(model)
         grid = (int(encoding.tensors["grid"][0]), int(encoding.tensors["grid"][1]))
         cams = _grad_cams(tower, encoding, tower.rope(grid), text, background, model.logit_scale)
@@ -118,7 +118,7 @@ class ClipESRelevance:
         return (masked @ encoding.tensors["affinity"].T).reshape(-1, *grid)
 
     def _boxes(self, cams: Tensor) -> Tensor:
-        """Boxes around the places above the threshold: ``(K, h, w)`` of 0 and 1."""
+        """Return boxes around the regions above the threshold: ``(K, h, w)`` of 0 and 1."""
         boxes = np.zeros(cams.shape, np.float32)
         for cam, box in zip(cams.cpu().numpy(), boxes, strict=True):
             regions, _ = ndimage.label(cam >= self.box_threshold, np.ones((3, 3)))
@@ -128,7 +128,7 @@ class ClipESRelevance:
 
 
 def balanced_affinity(attentions: Tensor) -> Tensor:
-    """Turn mean attention ``(..., n, n)`` into the symmetric, squared affinity of CLIP-ES."""
+    """Convert mean attention ``(..., n, n)`` to CLIP-ES's symmetric, squared affinity."""
     affinity = attentions
     for _ in range(3):
         affinity = affinity / affinity.sum(-2, keepdim=True)
@@ -145,11 +145,11 @@ def _grad_cams(
     background: Tensor,
     scale: float,
 ) -> Tensor:
-    """Grad-CAMs ``(K, n)`` in [0, 1] over the patches.
+    """Return Grad-CAMs ``(K, n)`` in [0, 1] over the patches.
 
-    ``dp_k = p_k (1 - p_k) (ds_k - sum over the others of p_l / (1 - p_k) ds_l)``, s being the
-    cosines; the factors before the bracket are left out. Each ``ds_l`` is computed once for a
-    text, the background's as one: its words keep their shares among themselves whatever k is.
+    ``dp_k = p_k (1 - p_k) (ds_k - sum over l != k of p_l / (1 - p_k) ds_l)``, where s are the
+    cosines; the factor before the bracket is omitted. Each ``ds_l`` is computed once per text. The
+    background words enter as one gradient: their relative weights do not depend on k.
     """
     last = _LastBlock(tower, encoding.tensors["stream"], rope)
     rows, logits = text, scale * (text @ last.unit)
@@ -169,18 +169,18 @@ def _grad_cams(
 
 
 class _LastBlock:
-    """The last block, to be differentiated by one vector that is added at every patch.
+    """The last block, differentiable by one vector that is added at every patch.
 
     Attributes
     ----------
     local : torch.Tensor
-        ``(N, C)``, the output of its first normalisation.
+        ``(N, C)``, output of the block's first normalisation.
     shift : torch.Tensor
-        ``(C,)`` zeros, the vector that is added.
+        ``(C,)`` zeros, the added vector.
     embedding : torch.Tensor
         ``(D,)``, the image feature, in the graph of `shift`.
     unit : torch.Tensor
-        The same with unit length, and not in the graph.
+        `embedding` with unit length, detached.
     """
 
     def __init__(self, tower: Tower, x: Tensor, rope: Tensor | None) -> None:
@@ -204,11 +204,10 @@ class _LastBlock:
 
 
 def _cosine_weights(last: _LastBlock, memo: dict[bytes, Tensor], rows: Tensor) -> Tensor:
-    """Gradients of the cosines with text rows by the shift: ``(T, D) -> (T, C)``.
+    """Return the gradients of the cosines by the shift: ``(T, D) -> (T, C)``.
 
-    They depend on nothing but the row and the view, so what was computed before is taken from
-    `memo`: a class that is added costs its own gradient, those that stay cost nothing. One at a
-    time, which is as quick as all together and makes none depend on its neighbours by a rounding.
+    They depend only on the text row and the view and are cached in `memo`. They are computed one
+    at a time: this is as fast as a batch, and no gradient depends on its neighbours by rounding.
     """
     keys = [row.tobytes() for row in rows.detach().cpu().numpy()]
     if len(memo) + len(keys) > _MEMO:

@@ -1,16 +1,16 @@
-"""Dense maps: SCLIP's attention in ClearCLIP's frame; every patch token is scored by itself.
+"""Dense relevance: SCLIP's attention in ClearCLIP's architecture; patch tokens are scored singly.
 
-The last block of a CLIP tower gathers what the class token needs, not what lies under each patch.
-Its attention is therefore replaced by ``softmax(q q^T) + softmax(k k^T)``, by which a patch looks
-at patches like itself, and its residual and feed-forward branches are dropped; each token is then
-read out as the class token would be. After
+The last block of a CLIP tower collects information for the class token rather than the content of
+each patch. Its attention is therefore replaced by ``softmax(q q^T) + softmax(k k^T)``, by which a
+patch attends to similar patches. The residual connection and the feed-forward layer are dropped.
+Each token is then read out like the class token. Sources:
 
 * F. Wang, J. Mei and A. Yuille, *SCLIP*, ECCV 2024, arXiv 2312.01597: q-q + k-k attention;
-* M. Lan et al., *ClearCLIP*, ECCV 2024, arXiv 2407.12442: no residual, no feed-forward (its own
-  attention is q-q alone).
+* M. Lan et al., *ClearCLIP*, ECCV 2024, arXiv 2407.12442: no residual, no feed-forward layer (with
+  q-q attention).
 
-W. Bousselham et al., *Grounding Everything (GEM)*, CVPR 2024, arXiv 2312.00878, is a relative: it
-iterates such attention over normalised queries, keys and values in several layers.
+Related: W. Bousselham et al., *Grounding Everything (GEM)*, CVPR 2024, arXiv 2312.00878, iterates
+such attention over normalised queries, keys and values in several layers.
 
 The patch embeddings depend on the image alone, so a class costs one product with its text vector.
 """
@@ -34,19 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DenseRelevance:
-    """Cosine (or probability among competing texts) of every patch embedding."""
+    """Cosine, or probability among competing texts, of every patch embedding."""
 
-    # How position embeddings are interpolated to another grid; SCLIP and ClearCLIP do it
-    # bicubically.
+    # Interpolation of the position embeddings; SCLIP and ClearCLIP use bicubic.
     positions: str = "bilinear"
 
     @property
     def name(self) -> str:
-        """The name users choose it by."""
+        """Name of the method, as users give it."""
         return "dense"
 
     def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else one sentence."""
+        """Return None for a vision transformer, else the reason."""
         tower = vit_tower(model)
         if isinstance(tower, str):
             return f'The relevance method "dense" does not work with "{model.name}": {tower}'
@@ -54,9 +53,9 @@ class DenseRelevance:
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
-        """Run the image tower once; see `RelevanceMethod.encode`.
+        """Run the image tower; see `RelevanceMethod.encode`.
 
-        Kept, per view: ``patches``, the unit patch embeddings ``(D, h, w)``.
+        Kept per view: ``patches``, the unit patch embeddings ``(D, h, w)``.
         """
         tower = require_tower(model)
         kept: list[Tensor] = []
@@ -65,7 +64,7 @@ class DenseRelevance:
             if i < len(tower.blocks) - 1:
                 return None
             q, k, v = block.qkv(x, rope)
-            # q carries the scale of q k^T; for k k^T it must be on one side as well
+            # q includes the scale of q k^T; k k^T needs it on one side
             scale = v.shape[-1] ** -0.5
             if fits(q, k):
                 weights = attention(q / scale, q) + attention(k * scale, k)
@@ -92,10 +91,10 @@ class DenseRelevance:
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor
     ) -> Tensor:
-        """Compute one map a class; see `RelevanceMethod.relevance`.
+        """Compute one relevance map per class; see `RelevanceMethod.relevance`.
 
-        With two texts or more (the background's included) the map is the probability of the class
-        among them, ``softmax(logit_scale * cosine)``; with one it is the cosine.
+        With two or more texts (including the background) the map is the probability of the class,
+        ``softmax(logit_scale * cosine)``; with one text it is the cosine.
         """
         cosines = torch.einsum(
             "kd,dhw->khw", torch.cat([text, background]), encoding.tensors["patches"]

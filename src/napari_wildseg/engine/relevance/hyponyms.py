@@ -1,12 +1,12 @@
-"""What places answer to a name, where the image tower was trained on a closed list of classes.
+"""Relevance for image towers that were trained on a closed list of classes.
 
-Such classes exclude each other in training, so their rows say how each differs from the others.
-What a name has in common with all the classes under it, its hyponyms, is lost when their rows are
-averaged: a collie answers to "collie", and hardly to "dog", the mean of 118 breeds. So a name is
-answered by the best of the classes it stands for. By the average as well: a name may lie between
-classes, none of which is under it ("giraffe").
+Such classes exclude each other in training, so their classifier rows encode the differences
+between them. The mean of a name's hyponyms loses what they have in common: a collie scores high
+for "collie" and low for "dog", the mean of 118 breeds. The relevance of a name is therefore a
+weighted sum of two terms: the best score of the classes it stands for, and the score of its own
+text vector. The second term covers names between classes, such as "giraffe".
 
-Which classes a name stands for is read off its own row, that of the text tower: those it is near.
+A name stands for the classes whose rows are close to its text vector.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ import torch
 from torch import Tensor
 
 NEAR = 0.3
-"""A name stands for the classes whose cosine to it is at least this part of the highest one."""
+"""A name stands for the classes with at least this fraction of its highest cosine to any class."""
 
 TOGETHER = 0.3
-"""What the name's own row counts beside the best class."""
+"""Weight of the name's own vector; the best class has the rest."""
 
 LEAST_REACH = 0.2
-"""No name is thought to reach less."""
+"""Lower bound of `reach`."""
 
 
 def reach(text: Tensor, concepts: Tensor) -> Tensor:
-    """Return the most that a place can answer to each name's own row.
+    """Return the highest cosine of each name to any class.
 
-    A name that is a mixture of many classes ("person") never gets as strong an answer as one that
-    is a class; its evidence is weighed by the root of this.
+    A name that covers many classes ("person") has a smaller maximal score than a name that is a
+    class; its scores are divided by the square root of this value.
 
-    `text`, `concepts`: ``(K, D)`` and ``(C, D)`` unit rows; returns ``(K,)`` float32, the highest
-    cosine to any class.
+    `text`, `concepts`: ``(K, D)`` and ``(C, D)`` unit rows; returns ``(K,)`` float32.
     """
     return _reach(text @ concepts.T)
 
@@ -43,14 +42,14 @@ def _reach(cosines: Tensor) -> Tensor:
 
 
 def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
-    """Ask places about names.
+    """Compute the relevance of names at each position of a feature map.
 
     `text`: ``(K, D)`` unit rows of the names; `places`: ``(N, D)`` float32 features; `concepts`:
-    ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`); returns ``(K, N)`` float32; for a
-    name that is one of the classes, the product with its row.
+    ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`). Returns ``(K, N)`` float32; for a
+    name that is one of the classes this is the product with its row.
     """
     asked, roots, classes = _classes_of(text, concepts)
-    # Names by places: what a name reads of its classes is whole rows.
+    # Names by positions, so that each name reads whole rows.
     products = asked @ places.T
     own, each = products[: len(text)], products[len(text) :]
     found: Tensor = own * (TOGETHER / roots)
@@ -65,10 +64,10 @@ def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
 def _classes_of(
     text: Tensor, concepts: Tensor
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
-    """Say what to ask places of; the same for all views of an image, so it is kept.
+    """Return the rows to multiply with the features; cached, since all views share them.
 
-    Returns ``(K + A, D)`` rows: the names, then every class that one of them stands for; returns
-    ``(K, 1)``, of the reach of each name.
+    Returns ``(K + A, D)`` rows (the names, then all classes that one of them stands for); the
+    ``(K, 1)`` square roots of the names' reach; and for each name its classes and their weights.
     """
     cosines = text @ concepts.T
     reached = _reach(cosines)[:, None]

@@ -1,8 +1,8 @@
-"""A vision transformer taken apart: the steps of a block, whatever library it comes from.
+"""A vision transformer split into its steps, in one form for open_clip and timm.
 
-Relevance methods need what a forward pass hides: attention, values, the residual stream. A
-`Tower` gives them these steps in one form. Tokens are ``(..., N, C)``; per-head tensors are
-``(..., heads, N, d)``; attention is ``softmax(q @ k.T)`` with the scale already in ``q``.
+Relevance methods need intermediate results of the forward pass: attention weights, values, the
+residual stream. Tokens are ``(..., N, C)``; per-head tensors are ``(..., heads, N, d)``; attention
+is ``softmax(q @ k.T)`` with the scale included in ``q``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 Grid = tuple[int, int]
 
 MOST_WEIGHTS = 2**25
-"""Attention weights, over all heads and views, that are held at a time: 128 MB in float32. Those
-of a ViT-B-16 at 1520 patches are fewer, those of a ViT-L-14-336 at its base view more."""
+"""Maximum number of attention weights in memory, over all heads and views: 128 MB in float32. A
+ViT-B-16 at 1520 patches has fewer, a ViT-L-14-336 at its base view more."""
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
@@ -32,19 +32,19 @@ def join_heads(tokens: Tensor) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor) -> Tensor:
-    """Attention weights, ``(..., heads, N, N)``."""
+    """Return the attention weights, ``(..., heads, N, N)``."""
     return (q @ k.transpose(-1, -2)).softmax(-1)
 
 
 def fits(q: Tensor, k: Tensor) -> bool:
-    """Whether the attention weights of all queries may be held at a time."""
+    """Return whether the attention weights of all queries fit into memory at once."""
     return q.shape[:-1].numel() * k.shape[-2] <= MOST_WEIGHTS
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Heads' outputs ``(..., heads, N, d)``; weights are held only where they are few.
+    """Return the heads' outputs ``(..., heads, N, d)``.
 
-    Above `MOST_WEIGHTS`, fused attention takes over, which never holds them, nor for a gradient.
+    Above `MOST_WEIGHTS`, fused attention is used, which never stores the weights.
     """
     if fits(q, k):
         return attention(q, k) @ v
@@ -54,10 +54,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def read_attention(
     q: Tensor, k: Tensor, v: Tensor, *, prefix: int, first_only: bool
 ) -> tuple[Tensor, Tensor]:
-    """Mean attention over the heads, and the heads' outputs, in blocks of `MOST_WEIGHTS`.
+    """Return mean attention over the heads and the heads' outputs, computed in blocks.
 
-    `q`, `k`, `v`: ``(B, heads, N, d)``; returns ``(B, n, n)`` over the patches; returns ``(B,
-    heads, N, d)`` or ``(B, heads, 1, d)``.
+    `q`, `k`, `v`: ``(B, heads, N, d)``. Returns ``(B, n, n)`` over the patches, and ``(B, heads,
+    N, d)`` or ``(B, heads, 1, d)``.
     """
     batch, heads, tokens, _ = q.shape
     rows = max(prefix + 1, MOST_WEIGHTS // (batch * heads * tokens))
@@ -75,7 +75,7 @@ def read_attention(
 
 @dataclass(frozen=True)
 class Block:
-    """One transformer block in its steps."""
+    """The steps of one transformer block."""
 
     heads: int  # number of attention heads
     norm: Callable[[Tensor], Tensor]  # residual stream -> normalised tokens
@@ -83,29 +83,29 @@ class Block:
     project: Callable[[Tensor], Tensor]
     # ``(packed, rope)`` -> queries (scaled), keys, values, each ``(..., heads, N, d)``.
     split: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor, Tensor]]
-    # Heads' outputs ``(..., heads, N, d)`` -> what attention adds to the residual stream.
+    # Heads' outputs ``(..., heads, N, d)`` -> attention branch of the residual stream.
     branch: Callable[[Tensor], Tensor]
-    # The residual stream after attention -> what the feed-forward part adds to it.
+    # Residual stream after attention -> feed-forward branch.
     feed: Callable[[Tensor], Tensor]
 
     def finish(self, x: Tensor, out: Tensor) -> Tensor:
-        """Turn residual stream and heads' outputs into the block's output, token by token."""
+        """Return the block's output from the residual stream and the heads' outputs, per token."""
         x = x + self.branch(out)
         return x + self.feed(x)
 
     def qkv(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of the residual stream ``x``."""
+        """Return queries, keys and values of the residual stream ``x``."""
         return self.split(self.project(self.norm(x)), rope)
 
     def forward(self, x: Tensor, rope: Tensor | None) -> Tensor:
-        """Run the block with fused attention, which never holds the weights."""
+        """Run the block with fused attention, which does not store the weights."""
         q, k, v = self.qkv(x, rope)
         return self.finish(x, F.scaled_dot_product_attention(q, k, v, scale=1.0))
 
 
 @dataclass(frozen=True)
 class MapPool:
-    """Attention pooling: one learnt query looks at all tokens (SigLIP)."""
+    """Attention pooling: one learnt query attends to all tokens (SigLIP)."""
 
     query: Tensor  # ``(heads, 1, d)``, scaled
     # Residual stream -> keys and values ``(..., heads, N, d)``.
@@ -116,27 +116,27 @@ class MapPool:
 
 @dataclass(frozen=True)
 class Tower:
-    """A vision transformer in its steps."""
+    """The steps of a vision transformer."""
 
     patch: Grid  # height and width of a patch in pixels
     prefix: int  # tokens before the patch tokens (class token, registers)
-    # How the tokens become one embedding: the class token, the mean of the patch tokens, or
-    # attention pooling.
+    # Pooling of the tokens to one embedding: "token" (class token), "average" (mean of the patch
+    # tokens) or "map" (attention pooling).
     pooling: str
     blocks: tuple[Block, ...]  # from the input upward
-    # ``(pixels, positions)``: pixels ``(B, 3, h, w)``, multiples of the patch, and how position
-    # embeddings are interpolated ("bilinear" or "bicubic") -> tokens ``(B, N, C)``.
+    # ``(pixels, positions)`` -> tokens ``(B, N, C)``. Pixels are ``(B, 3, h, w)``, multiples of
+    # the patch; positions is the interpolation of position embeddings (bilinear or bicubic).
     embed: Callable[[Tensor, str], Tensor]
-    # Grid -> rotary position embedding, or None where the tower has none.
+    # Grid -> rotary position embedding, or None if the tower has none.
     rope: Callable[[Grid], Tensor | None]
-    # The residual stream after the last block -> embedding ``(..., D)``, as the model does it.
+    # Residual stream after the last block -> embedding ``(..., D)``, as in the model.
     head: Callable[[Tensor], Tensor]
-    # Tokens ``(..., n, C)`` -> embeddings ``(..., n, D)``, each token read out by itself.
+    # Tokens ``(..., n, C)`` -> embeddings ``(..., n, D)``, each token read out singly.
     head_each: Callable[[Tensor], Tensor]
-    pool: MapPool | None = None  # the parts of the attention pooling, where there is one
+    pool: MapPool | None = None  # the steps of attention pooling, if the tower has it
 
     def fit(self, pixels: Tensor) -> tuple[Tensor, Grid]:
-        """Resample pixels to the nearest multiple of the patch; return them and the patch grid."""
+        """Resample pixels to the nearest multiple of the patch; return also the patch grid."""
         grid = tuple(
             max(1, round(n / p)) for n, p in zip(pixels.shape[-2:], self.patch, strict=True)
         )
@@ -146,7 +146,7 @@ class Tower:
         return pixels, (grid[0], grid[1])
 
     def patches(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """Patch tokens ``(N, C)`` as a picture ``(C, h, w)``, contiguous float32."""
+        """Return patch tokens ``(N, C)`` as a feature map ``(C, h, w)``, contiguous float32."""
         return tokens[self.prefix :].T.reshape(-1, *grid).float().contiguous()
 
 

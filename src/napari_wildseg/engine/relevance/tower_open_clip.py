@@ -1,4 +1,4 @@
-"""Towers of ``open_clip.transformer.VisionTransformer``, with both kinds of block."""
+"""Image towers of ``open_clip.transformer.VisionTransformer``, with both kinds of block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_wildseg.engine.relevance.tower import (
 
 
 def open_clip_tower(visual: Any) -> Tower | str:
-    """Take a tower apart, or say in one sentence why that is not possible."""
+    """Split a tower into its steps, or return why it is not supported."""
     from open_clip.transformer import CustomResidualAttentionBlock, ResidualAttentionBlock
 
     pooled = visual.attn_pool is not None
@@ -50,7 +50,7 @@ def open_clip_tower(visual: Any) -> Tower | str:
         return x if visual.proj is None else x @ visual.proj
 
     def head_each(x: Tensor) -> Tensor:
-        if pooled:  # with one token to look at, the pooling passes its value on
+        if pooled:  # pooling over a single token returns its value
             x = _value(visual.attn_pool, x)
         return project(visual.ln_post(x))
 
@@ -68,7 +68,7 @@ def open_clip_tower(visual: Any) -> Tower | str:
 
 
 def _pool_weights(pool: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights of CoCa's attention pooling for queries, keys and values."""
+    """Return the weights of CoCa's attention pooling for queries, keys and values."""
     attn: nn.MultiheadAttention = pool.attn
     if attn.in_proj_weight is not None:
         q, k, v = attn.in_proj_weight.chunk(3)
@@ -84,7 +84,7 @@ def _value(pool: Any, x: Tensor) -> Tensor:
 
 
 def _coca_pool(visual: Any, project: Callable[[Tensor], Tensor]) -> MapPool:
-    """CoCa's attention pooling: many queries, of which the first makes the image embedding."""
+    """Return CoCa's attention pooling; the first of its queries makes the image embedding."""
     pool = visual.attn_pool
     attn: nn.MultiheadAttention = pool.attn
     weights, biases = _pool_weights(pool), attn.in_proj_bias.chunk(3)

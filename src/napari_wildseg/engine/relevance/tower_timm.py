@@ -1,4 +1,4 @@
-"""Towers of timm: ``VisionTransformer`` (SigLIP and others) and ``Eva`` (EVA-02, PE)."""
+"""Image towers of timm: ``VisionTransformer`` (SigLIP and others) and ``Eva`` (EVA-02, PE)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_wildseg.engine.relevance.tower import (
 
 
 def timm_tower(visual: Any) -> Tower | str:
-    """Take a tower apart, or say in one sentence why that is not possible."""
+    """Split a tower into its steps, or return why it is not supported."""
     from timm.layers import AttentionPoolLatent, HybridEmbed, PatchEmbed
 
     trunk = visual.trunk
@@ -40,7 +40,7 @@ def timm_tower(visual: Any) -> Tower | str:
         and trunk.attn_pool.pos_embed is None
     ):
         return "Its image tower has an attention pooling that is not supported."
-    # Eva pools over every token; VisionTransformer leaves the prefix out unless told otherwise
+    # Eva pools over every token; VisionTransformer excludes the prefix by default
     whole = getattr(trunk, "pool_include_prefix", pooling == "map")
     prefix = trunk.num_prefix_tokens
     if pooling == "average" and whole and prefix:
@@ -100,7 +100,7 @@ def timm_tower(visual: Any) -> Tower | str:
 
 
 def _patch(stem: Any) -> Grid:
-    """Height and width of a patch in pixels; convolutions may come before the patches."""
+    """Return height and width of a patch in pixels, including a convolutional stem."""
     ratio = getattr(stem, "feature_ratio", (1, 1))
     return int(stem.patch_size[0] * ratio[0]), int(stem.patch_size[1] * ratio[1])
 
@@ -136,7 +136,7 @@ def _timm_block(block: Any, trunk: Any) -> Block | str:
     groups = getattr(attn, "num_kv_groups", 1)  # older timm has neither gates nor groups
     if not known or getattr(attn, "gate", None) is not None or groups != 1:
         return f"Its image tower is built of {type(block).__name__}, which is not supported."
-    # EVA02-E normalises what a branch adds, not what it is given
+    # EVA02-E normalises the output of a branch, not its input
     after = isinstance(block, EvaBlockPostNorm)
 
     def project(x: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def _timm_block(block: Any, trunk: Any) -> Block | str:
         return q * attn.scale, k, v
 
     def added(part: int, x: Tensor) -> Tensor:
-        """What a branch adds to the residual stream."""
+        """Return the branch's contribution to the residual stream."""
         if after:
             return (block.norm1 if part == 1 else block.norm2)(x)  # type: ignore[no-any-return]
         if not eva:

@@ -1,4 +1,4 @@
-"""Forward passes of vision transformers that keep what relevance methods need."""
+"""Forward passes of vision transformers that keep intermediate results for relevance methods."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OTHER_KINDS = {
     "SwinTransformer": "attends within windows of the picture, so no token sees all of it",
     "VisionTransformerRelPos": "adds a position bias of one fixed size to its attention",
 }
-"""Why towers of timm that open_clip's architectures name cannot be read."""
+"""Reasons why some timm towers in open_clip's registry are not supported."""
 
 
 def vit_tower(model: CLIPModel) -> Tower | str:
-    """Take a model's image tower apart, or say in one sentence why that is not possible."""
-    # open_clip and timm take most of a second to import: only when a model is there
+    """Split a model's image tower into its steps, or return why it is not supported."""
+    # Imported late: open_clip and timm take most of a second to import.
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import VisionTransformer
     from timm.models.eva import Eva
@@ -45,7 +45,7 @@ def vit_tower(model: CLIPModel) -> Tower | str:
 
 
 def require_tower(model: CLIPModel) -> Tower:
-    """`vit_tower`, with the sentence raised as an `InputError`."""
+    """Return `vit_tower`; raise `InputError` if the tower is not supported."""
     tower = vit_tower(model)
     if isinstance(tower, str):
         raise InputError(f'"{model.name}" cannot be used this way: {tower}')
@@ -54,27 +54,26 @@ def require_tower(model: CLIPModel) -> Tower:
 
 @dataclass(frozen=True)
 class Pass:
-    """The end of a forward pass over a batch of views.
+    """Result of a forward pass over a batch of views.
 
     Attributes
     ----------
     middle, late : torch.Tensor
-        ``(B, N, C)``, the residual stream half-way and before the last block.
+        ``(B, N, C)``, the residual stream halfway and before the last block.
     """
 
     grid: Grid  # patches down and across
     middle: Tensor
     late: Tensor
-    # ``(B, N, C)``, the residual stream after the last block; ``(B, 1, C)``, the class token alone,
-    # where the method left out the rest.
+    # Residual stream after the last block: ``(B, N, C)``, or ``(B, 1, C)`` for the class token
+    # alone, if the method skips the rest.
     last: Tensor
     embedding: Tensor  # ``(B, D)`` unit rows
 
     def features(self, tower: Tower, b: int) -> list[Tensor]:
-        """Local features of view b for the refinement, each ``(C, h, w)`` float32.
+        """Return local features of view b, each ``(C, h, w)`` float32.
 
-        The last block mostly gathers what the class token needs; what it is given still says
-        what lies under each patch.
+        The input of the last block is used, since its output mostly serves the class token.
         """
         return [tower.patches(x[b], self.grid) for x in (self.middle, self.late)]
 
@@ -86,10 +85,10 @@ def forward(
     step: Callable[[int, Block, Tensor, Tensor | None], Tensor | None],
     positions: str = "bilinear",
 ) -> Pass:
-    """Run a tower, giving a method the chance to look at each block.
+    """Run a tower; call ``step`` at each block.
 
     `pixels`: ``(B, 3, h, w)``, any size, on any device; `step`: ``(index, block, residual stream,
-    rope)`` -> the block's output, or None to have the block run with fused attention.
+    rope)`` -> the block's output, or None to run the block with fused attention.
     """
     if positions not in ("bilinear", "bicubic"):
         raise InputError(f'positions is "{positions}"; choose bilinear or bicubic.')
@@ -109,7 +108,7 @@ def forward(
 def vector_jacobian(
     outputs: tuple[Tensor, ...], inputs: tuple[Tensor, ...], cotangents: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
-    """Pull a batch of cotangents ``(K, *output.shape)`` back to ``(K, *input.shape)``."""
+    """Return the vector-Jacobian products: cotangents ``(K, *output.shape)`` -> input shapes."""
     gradients: tuple[Tensor, ...] = torch.autograd.grad(
         outputs, inputs, cotangents, is_grads_batched=True
     )
@@ -117,7 +116,7 @@ def vector_jacobian(
 
 
 def cosine_gradient(embedding: Tensor, text: Tensor) -> Tensor:
-    """Gradient of ``cos(embedding, text_k)`` by the embedding: ``(D,), (K, D) -> (K, D)``."""
+    """Return the gradient of ``cos(embedding, text_k)`` by the embedding: ``(K, D)``."""
     norm = embedding.norm()
     unit = embedding / norm
     gradient: Tensor = (text - (text @ unit)[:, None] * unit) / norm
@@ -125,5 +124,5 @@ def cosine_gradient(embedding: Tensor, text: Tensor) -> Tensor:
 
 
 def class_chunk(heads: int, tokens: int, *, budget: int = 2**26) -> int:
-    """Classes to treat at a time so that their ``(heads, N, N)`` floats stay within a budget."""
+    """Return how many classes fit into a budget of ``(heads, N, N)`` floats per class."""
     return max(1, budget // (heads * tokens * tokens))

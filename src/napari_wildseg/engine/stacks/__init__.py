@@ -1,1 +1,1 @@
-"""Planes of a stack: their order, and labels carried from one to the next."""
+"""Stacks: the order of planes, and propagation of labels from plane to plane."""

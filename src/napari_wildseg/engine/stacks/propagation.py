@@ -1,11 +1,11 @@
-"""From a corrected plane to its neighbours: labels carried over as seeds.
+"""Propagation of labels from known planes of a stack to another plane, as seeds.
 
-Every place of the next plane asks the places of the planes that are known which of them it looks
-like, by the network's local features and colours, and takes their labels, near places counting
-more than far ones (label propagation over feature affinity, as Jabri et al., *Space-Time
-Correspondence as a Contrastive Random Walk*, NeurIPS 2020, evaluate theirs). Where the answer is
-clear it becomes a seed; the rest is left to the refinement of that plane. The known planes are the
-corrected one, which stays exact however far away, and the one before, which looks most alike.
+Each cell of the target plane takes the labels of the most similar cells of the known planes, by
+the network's local features, colours and distance. This is label propagation over feature
+affinity, as in the evaluation of Jabri et al., *Space-Time Correspondence as a Contrastive Random
+Walk*, NeurIPS 2020. Where the vote is clear it becomes a seed; the rest is left to the refinement
+of the plane. The known planes are the corrected one, which is exact but may be far away, and the
+previous one, which is the most similar.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.images.pixels import lab_of
 
 NEIGHBOURS = 12
-"""Places of the known planes that have a say in what a place is."""
+"""Number of most similar cells that vote."""
 
 TEMPERATURE = 0.05
-"""Cosine of features that weighs a factor e."""
+"""Feature cosine that changes a weight by a factor e."""
 
 COLOUR = 20.0
-"""CIE Lab difference that weighs a factor e."""
+"""CIE Lab distance that changes a weight by a factor e."""
 
 NEAR = 0.25
-"""Distance that weighs a factor exp(-1/2), as a share of the longer side."""
+"""Standard deviation of the distance weight, as a fraction of the longer side."""
 
 SURE = 0.9
-"""Share of the votes from which a place becomes a seed."""
+"""Share of the votes from which a cell becomes a seed."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the places of one plane look like.
+    """Features and colours of the cells of one plane.
 
     Attributes
     ----------
@@ -64,15 +64,14 @@ class Look:
 
 
 def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -> Look:
-    """Describe the places of a plane.
+    """Compute the features and colours of a plane.
 
     Parameters
     ----------
     image : ndarray
         ``(H, W, 3)`` uint8.
     features : sequence of ndarray
-        Local features of the network, each ``(C, h, w)`` float32; colours alone are used where
-        there are none.
+        Local features of the network, each ``(C, h, w)`` float32; if empty, only colours are used.
     """
     shape = (image.shape[0], image.shape[1])
     grid = grid_of(shape, GRID_SIDE)
@@ -88,14 +87,14 @@ def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -
 def carry(
     known: Sequence[tuple[Look, NDArray[np.integer]]], target: Look, n_classes: int
 ) -> Tensor:
-    """Let the places of known planes vote on what those of another plane are.
+    """Let the cells of known planes vote on the labels of another plane's cells.
 
     Parameters
     ----------
     known : sequence of (Look, ndarray)
         Planes with their labels: ``(H, W)`` 0..K; 255 and negative values do not vote.
     target : Look
-        The plane that is asked about.
+        The plane to be labelled.
     n_classes : int
         K.
 
@@ -114,7 +113,7 @@ def carry(
         places.append(_places(look.grid)[sure])
     source, vote = torch.cat(rows), torch.cat(votes)
     asked = target.features.flatten(1).T
-    # What all places share tells none of them apart.
+    # The mean carries no information on similarity.
     mean = torch.cat([source, asked]).mean(0)
     source, asked = F.normalize(source - mean, dim=1), F.normalize(asked - mean, dim=1)
     colour, place = torch.cat(colours), torch.cat(places)
@@ -136,23 +135,23 @@ def propagate(
     n_classes: int,
     corrections: NDArray[np.int16] | None = None,
 ) -> NDArray[np.uint8]:
-    """Make seeds for a plane from planes that are known.
+    """Compute seeds for a plane from known planes.
 
     Parameters
     ----------
     known : sequence of (Look, ndarray)
-        As for `carry`; usually the corrected plane and the one next to ``target``.
+        As for `label_votes`; usually the corrected plane and the neighbour of ``target``.
     target : Look
         The plane to be labelled.
     n_classes : int
         K.
     corrections : ndarray, optional
-        ``(H, W)`` int16: the plane's own corrections, which win over every seed; -1 elsewhere.
+        ``(H, W)`` int16: the plane's own corrections, which override every seed; -1 elsewhere.
 
     Returns
     -------
     ndarray
-        ``(H, W)`` uint8: 0..K where the answer is clear, 255 elsewhere.
+        ``(H, W)`` uint8: 0..K where the vote is clear, 255 elsewhere.
     """
     votes = carry(known, target, n_classes)
     best = votes.max(0)
@@ -167,7 +166,7 @@ def propagate(
 
 
 def _shares(labels: NDArray[np.integer], grid: tuple[int, int], n_classes: int) -> Tensor:
-    """Share of each label in every cell's pixels, ``(K + 1, gh, gw)``."""
+    """Return the fraction of each label in every cell, ``(K + 1, gh, gw)``."""
     known = torch.from_numpy(np.where(labels > n_classes, -1, labels.astype(np.int16)))
     return torch.stack(
         [
@@ -178,6 +177,6 @@ def _shares(labels: NDArray[np.integer], grid: tuple[int, int], n_classes: int) 
 
 
 def _places(grid: tuple[int, int]) -> Tensor:
-    """``(gh * gw, 2)``: rows and columns of the cells, as shares of the longer side."""
+    """Return ``(gh * gw, 2)``, rows and columns of the cells as fractions of the longer side."""
     y, x = torch.meshgrid(torch.arange(grid[0]), torch.arange(grid[1]), indexing="ij")
     return torch.stack([y.flatten(), x.flatten()], dim=1).float() / max(grid)

@@ -1,4 +1,4 @@
-"""Stacks and movies: plane after plane, corrections carried from the planes that have them."""
+"""Segmentation of stacks and movies; labels of corrected planes are propagated to the others."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from napari_wildseg.engine.stacks.propagation import Look, propagate
 
 
 class Planes(Protocol):
-    """A stack: as many images as it is long, each read when it is asked for."""
+    """A sequence of images, each read on access."""
 
     def __len__(self) -> int:
-        """Return how many planes there are."""
+        """Return the number of planes."""
 
     def __getitem__(self, number: int, /) -> Any:
-        """Return a plane, as `Segmenter.set_image` takes it."""
+        """Return a plane as `Segmenter.set_image` accepts it."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One plane's turn.
+    """One step of the order in which planes are segmented.
 
     Attributes
     ----------
     plane : int
-        Which plane.
+        Index of the plane.
     anchors : tuple of int
-        Corrected planes whose labels are carried over: the nearest on either side.
+        The nearest corrected planes on either side, whose labels are propagated.
     before : int or None
-        The plane between it and the nearest anchor, done just before.
+        The previous plane, between this one and the nearest anchor.
     """
 
     plane: int
@@ -47,16 +47,16 @@ class Turn:
 
 
 def order_of(n_planes: int, corrected: Iterable[int], planes: Iterable[int]) -> Iterator[Turn]:
-    """Say in which order planes are done: corrected ones first, then outward from each.
+    """Yield the order of planes: corrected planes first, then outward from each.
 
     Parameters
     ----------
     n_planes : int
-        How many planes the stack has.
+        Number of planes in the stack.
     corrected : iterable of int
         Planes with corrections.
     planes : iterable of int
-        Planes that are wanted; those between them and their anchor are done as well.
+        Planes to segment; those between them and their anchor are included.
 
     Examples
     --------
@@ -96,32 +96,32 @@ def segment_stack_steps(
 ) -> Steps[None]:
     """Segment every plane of a stack into the same classes.
 
-    Without corrections, planes are independent of each other. With them, a corrected plane is
-    refined with its corrections, and its labels are carried outward, plane by plane, as seeds
-    (`propagation.propagate`); a plane's own corrections always win, and are kept exactly.
+    Without corrections, planes are independent. With corrections, a corrected plane is refined
+    first, and its labels are propagated outward, plane by plane, as seeds
+    (`propagation.propagate`). A plane's own corrections override seeds and are kept exactly.
 
     Parameters
     ----------
     segmenter : Segmenter
-        Used for one plane after the other.
+        Segmenter that processes the planes one after the other.
     planes : Planes
-        A sequence of arrays: ``planes[i]`` is an image as `Segmenter.set_image` takes it, read
-        when its turn comes; no two are held at a time.
+        A sequence of arrays: ``planes[i]`` is an image as `Segmenter.set_image` accepts it. One
+        plane is held at a time.
     labels : str or iterable of str or ClassInfo
         The classes of all planes.
     write : callable
-        Called with ``(i, result)`` as soon as a plane is done.
+        Called with ``(i, result)`` as soon as plane i is done.
     corrections : mapping of int to ndarray, optional
-        By plane: ``(H, W)`` integers, -1 not corrected, else 0 or a class id.
+        Plane -> ``(H, W)`` integers: -1 not corrected, else 0 or a class id.
     threshold : float, optional
         In [0, 1].
     only : iterable of int, optional
-        Planes that are wanted; all by default.
+        Planes to segment; all by default.
 
     Raises
     ------
     InputError
-        If there are corrections for a plane that is not there.
+        If there are corrections for a plane outside the stack.
     """
     classes = parse_classes(labels)
     fixed = {
@@ -173,17 +173,20 @@ def carried_steps(
     classes: Sequence[ClassInfo],
     corrections: NDArray[np.integer[Any]] | None = None,
 ) -> Steps[Result]:
-    """Refine the plane a segmenter holds with what is carried over from planes that are known.
+    """Refine the segmenter's plane with labels propagated from known planes.
 
-    Seeds are firm as corrections are, but they are not the annotator's: those alone are told as
-    the result's corrections.
+    Seeds act like corrections, but the result's ``corrections`` are the annotator's alone.
 
     Parameters
     ----------
     segmenter : Segmenter
         Its image is the plane, segmented into the same classes.
-    known, classes, corrections
-        As for `seeds_for`.
+    known : sequence of (Look, ndarray)
+        Other planes and their labels, ``(H, W)``: 0, class ids, 255 for unknown.
+    classes : sequence of ClassInfo
+        The classes.
+    corrections : ndarray, optional
+        ``(H, W)``: the plane's own; -1 not corrected, else 0 or a class id.
     """
     yield Progress(0, 1, "Carrying labels over")
     seeds = seeds_for(segmenter, known, classes, corrections).astype(np.int16)
@@ -198,23 +201,9 @@ def seeds_for(
     classes: Sequence[ClassInfo],
     corrections: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Carry labels of known planes over to the plane a segmenter holds.
+    """Propagate labels of known planes to the segmenter's plane; see `carried_steps`.
 
-    Parameters
-    ----------
-    segmenter : Segmenter
-        Its image is the plane.
-    known : sequence of (Look, ndarray)
-        Looks of other planes and their labels, ``(H, W)``: 0, class ids, 255 for unknown.
-    classes : sequence of ClassInfo
-        The classes.
-    corrections : ndarray, optional
-        ``(H, W)``: the plane's own; -1 not corrected, else 0 or a class id.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` uint8: 0, class ids, 255 where nothing is clear: pseudo-labels.
+    Returns ``(H, W)`` uint8: 0, class ids, 255 where the vote is not clear.
     """
     to_place = np.full(256, 255, np.uint8)
     to_place[[0, *(info.id for info in classes)]] = np.arange(len(classes) + 1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from psygnal import Signal
 
-from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.errors import NotDownloadedError, WildsegError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
@@ -19,9 +18,9 @@ from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
 from napari_wildseg.gui.annotation.workspace import Workspace
+from napari_wildseg.gui.jobs import engines
 from napari_wildseg.gui.jobs.engine_jobs import (
     EnginePool,
-    NotDownloadedError,
     Outcome,
     Request,
     download_job,
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from napari import Viewer
+
+STARTER = "starter"
 
 _DONE = "Paint what is wrong, then press Refine."
 _ROUGH = "Grey is not sure. Paint what is wrong; Refine decides the rest."
@@ -72,7 +73,8 @@ class Controller(Workspace):
         self.vocabulary = self.settings.vocabulary
         self.memory = WindowMemory(self)
         self.automatic = AutoNames(self)
-        self.pool = EnginePool()
+        self.pool = EnginePool(engines.runs())
+        engines.join(self)
         self._planes_left: list[Plane] = []
         self._planes_total = 0
         self.planes_done = 0
@@ -169,16 +171,26 @@ class Controller(Workspace):
             partial(self._take_plane, session, plane),
         )
 
+    def get_ready(self) -> None:
+        """Start the engine process ahead of the first run; it loads the libraries by itself."""
+        engine = self.pool.engine
+        if not engine.alive and self.model == STARTER:
+            engine.warm(STARTER)  # part of the package, and small
+        elif not engine.alive:
+            engine.start()
+
     def download_model(self, model: str) -> None:
         """Fetch a model, then go on with Auto-segment."""
-        self.runner.run("Download", None, partial(download_job, model), self._take_download)
+        self.runner.run(
+            "Download", None, partial(download_job, self.pool.engine, model), self._take_download
+        )
 
     def release_model(self) -> None:
         """Give the memory of the model and of what it saw back; labels and corrections stay."""
         if not self.runner.is_free_for("Release"):
             self.tell("The model is at work: wait for it, or cancel the run first.")
             return
-        steps = partial(release_steps, self.pool)
+        steps = partial(release_steps, self.pool, end=True)
         self.runner.run("Release", None, steps, self._take_release, quiet=True)
 
     def refine_near(self) -> None:
@@ -316,9 +328,6 @@ class Controller(Workspace):
             self.auto_segment()
 
     def _take_release(self, _: None) -> None:
-        # What a model is made of refers to itself. Collected here and never on the worker: objects
-        # of Qt may be among the garbage, and destroyed on another thread they end in a deadlock.
-        gc.collect()
         self.status.emit("The model's memory is free again; the next run loads it anew.")
 
     def _take_refined(
@@ -423,7 +432,7 @@ class Controller(Workspace):
         if isinstance(error, NotDownloadedError):
             self.status.emit(message)
             notices.offer(
-                message, download_button(error.model), partial(self.download_model, error.model)
+                message, download_button(error.megabytes), partial(self.download_model, error.model)
             )
         else:
             self.tell(message)
@@ -460,4 +469,5 @@ class Controller(Workspace):
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()
-        shared_worker().submit(Job(partial(release_steps, self.pool)))
+        shared_worker().submit(Job(partial(release_steps, self.pool, end=False)))
+        engines.leave(self)

@@ -1,8 +1,9 @@
 """What finished and corrected images taught the classes, learned beside everything else.
 
-Records and learning are jobs of a thread of their own, so that no run waits for them. That thread
-alone changes the memory, and puts a new one in the place of the old when all is learned: a run
-that begins meanwhile uses what was learned before.
+Records and learning are jobs of a thread and an engine process of their own, so that no run waits
+for them. The window keeps the memory as bytes that only these processes read, so that it outlives
+them. A new one takes the place of the old when all is learned: a run that begins meanwhile uses
+what was learned before.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ from napari_wildseg.engine.pictures.picture_files import spread_planes
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.export import label_image
-from napari_wildseg.gui.imports import import_steps
+from napari_wildseg.gui.jobs import engines
 from napari_wildseg.gui.jobs.engine_jobs import EnginePool, EngineSlot, record_steps
 from napari_wildseg.gui.jobs.worker_thread import Job, Worker, shared_worker
+from napari_wildseg.process.remote import Memory
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.engine.progress import Steps
     from napari_wildseg.gui.actions.controller import Controller
     from napari_wildseg.gui.annotation.session import ImageSession
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.layers.display import Plane
 
 _worker: Worker | None = None
+_MEMORIES = count(1)
 
 
 def learning_worker() -> Worker:
@@ -87,7 +89,9 @@ class WindowMemory:
         self._controller = weakref.ref(controller)
         self.enabled = True
         self.known = Known()
-        self._memory: ClassMemory | None = None  # never changed in place, only replaced
+        self._memory: Memory | None = None
+        self._images = 0
+        self._learned = Known()
         self._jobs: list[Job] = []
         self._planes: dict[int, dict[Plane, str]] = defaultdict(dict)
         self._keys: weakref.WeakKeyDictionary[ImageSession, int] = weakref.WeakKeyDictionary()
@@ -110,10 +114,10 @@ class WindowMemory:
         return controller is None or controller.closed
 
     @property
-    def current(self) -> ClassMemory | None:
+    def current(self) -> Memory | None:
         """The memory that a run is to use; None if it is switched off or empty."""
         memory = self._memory
-        return memory if self.enabled and memory is not None and len(memory) else None
+        return memory if self.enabled and self._images else None
 
     @property
     def learning(self) -> bool:
@@ -198,13 +202,13 @@ class WindowMemory:
             if found is not None:
                 self._learn(partial(add, found))
                 return
-            pool = EnginePool()
-            pool.models = dict(request.pool.models)
+            pool = EnginePool(engines.learning())
             aside = replace(request, pool=pool, slot=EngineSlot())
 
             def steps() -> Steps[None]:
                 recorded = yield from record_steps(aside, labels, name, finished, encode=True)
                 assert recorded is not None
+                pool.clear()
                 yield from add(recorded)
 
             self._learn(steps)
@@ -215,23 +219,26 @@ class WindowMemory:
 
     def _add(self, key: int, plane: Plane, found: Recorded) -> Steps[None]:
         """Learn a record; on the thread that learns."""
-        from napari_wildseg.engine.memory import ClassMemory
+        planes = {**self._planes[key], plane: found.digest}
+        few = set(_few(tuple(planes)))
+        kept = {each: digest for each, digest in planes.items() if each in few}
+        gone = set(planes.values()) - set(kept.values())
+        yield from self._change(record=found.record, forget=sorted(gone))
+        self._planes[key] = kept
 
-        memory = self._memory or ClassMemory(alike=self.known.alike)
-        new = memory.with_record(found.record, found.source)
-        planes = self._planes[key]
-        planes[plane] = found.record.digest
-        for other in set(planes) - set(_few(tuple(planes))):
-            digest = planes.pop(other)
-            if digest not in planes.values():
-                new.forget(image=digest)
-        yield from self._replace(new)
-
-    def _replace(self, new: ClassMemory) -> Steps[None]:
-        """Put a memory in the place of the one before, once it has learned."""
-        yield Progress(0, 1, "Learning the classes")
-        new.prepare()
-        self._memory = new
+    def _change(self, **change: Any) -> Steps[None]:
+        """Have the engine process change the memory and learn, then use what it returns."""
+        memory = self._memory
+        told = yield from engines.learning().call(
+            "learn",
+            memory=None if memory is None else memory.data,
+            alike=self.known.alike,
+            **change,
+        )
+        self._memory = Memory(next(_MEMORIES), told["memory"])
+        self._images = told["images"]
+        classes = tuple((name, images, used) for name, images, used in told["classes"])
+        self._learned = Known(told["images"], classes, told["alike"])
 
     # ------------------------------------------------------------------ asked by the annotator
 
@@ -249,36 +256,21 @@ class WindowMemory:
         self._taught.get(session, {}).pop(plane, None)
 
         def steps() -> Steps[None]:
-            from napari_wildseg.engine.images.rgb import as_rgb
-            from napari_wildseg.engine.memory.records import image_digest
-
             yield Progress(0, 1, "Forgetting the image")
-            memory = self._memory
-            digest = image_digest(as_rgb(source.read()))
-            if memory is None or digest not in {known.digest for known in memory.images}:
-                raise InputError("This image is not remembered.")
-            new = memory.copy()
-            new.forget(image=digest)
-            yield from self._replace(new)
+            yield from self._change(forget_image=source.read())
 
         self._learn(steps, f"{image.name} is forgotten.")
 
     def forget_class(self, name: str) -> None:
         """Forget a class in all images."""
-
-        def steps() -> Steps[None]:
-            assert self._memory is not None
-            new = self._memory.copy()
-            new.forget(name=name)
-            yield from self._replace(new)
-
-        self._learn(steps, f"{name} is forgotten.")
+        self._learn(partial(self._change, forget_name=name), f"{name} is forgotten.")
 
     def forget_all(self) -> None:
         """Forget everything."""
 
         def steps() -> Steps[None]:
-            self._memory = None
+            self._memory, self._images = None, 0
+            self._learned = Known(alike=self.known.alike)
             self._planes.clear()
             yield Progress(1, 1, "Forgetting")
 
@@ -290,37 +282,24 @@ class WindowMemory:
         self.known = replace(self.known, alike=alike)
 
         def steps() -> Steps[None]:
+            self._learned = replace(self._learned, alike=alike)
             if self._memory is not None:
-                new = self._memory.copy()
-                new.alike = alike
-                yield from self._replace(new)
+                yield from self._change()
 
         self._learn(steps)
 
     def load(self, path: Path) -> None:
         """Add what a memory file holds."""
-
-        def steps() -> Steps[None]:
-            from napari_wildseg.engine.memory import ClassMemory
-
-            yield Progress(0, 1, f"Reading {path.name}")
-            new = ClassMemory.load(path)
-            for record in () if self._memory is None else self._memory.records:
-                assert self._memory is not None
-                assert self._memory.source is not None
-                new.add(record, self._memory.source)
-            yield from self._replace(new)
-
-        self._learn(steps, f"{path.name} is read.")
+        self._learn(partial(self._change, path=str(path)), f"{path.name} is read.")
 
     def save(self, path: Path) -> None:
         """Write the memory to a file, over one that is there: the dialog has asked."""
 
         def steps() -> Steps[None]:
-            yield Progress(0, 1, f"Writing {path.name}")
             if self._memory is None:
                 raise InputError("There is nothing to save yet: finish an image first.")
-            self._memory.save(path, overwrite=True)
+            data = self._memory.data
+            yield from engines.learning().call("save_memory", memory=data, path=str(path))
 
         self._learn(steps, f"{path.name} is written.")
 
@@ -328,12 +307,8 @@ class WindowMemory:
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
         def told() -> Steps[Known]:
-            yield from import_steps()
-            import torch
-
-            torch.set_num_threads(1)  # of this thread: the other cores are for the annotator
             yield from start()
-            return self._summary()
+            return self._learned
 
         def done(known: Known) -> None:
             self.known = known
@@ -341,15 +316,6 @@ class WindowMemory:
                 self.controller.status.emit(message)
 
         self._submit(learning_worker(), Job(told, on_result=done))
-
-    def _summary(self) -> Known:
-        memory = self._memory
-        if memory is None:
-            return Known(alike=self.known.alike)
-        classes = []
-        for known in memory.classes:
-            classes.append((known.name, known.images, memory.used(known.name)))
-        return Known(len(memory), tuple(classes), memory.alike)
 
     def _submit(self, worker: Worker, job: Job) -> None:
         job.on_error, job.on_end = self._failed, partial(self._end, job)

@@ -1,84 +1,64 @@
-"""What the worker thread runs: calls of the engine, as generators that can be stopped.
+"""What the worker thread runs: calls of the engine process, as generators that can be stopped.
 
-Nothing here touches a layer or a widget. The engine, and with it torch, is imported when the
-first job starts, never when the widget opens.
+Nothing here touches a layer or a widget, and PyTorch is not imported.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.changes import Change, changes_between
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, Patch, Standings, label_values, only
-from napari_wildseg.gui.imports import import_steps
+from napari_wildseg.process.remote import Found, Memory, RemoteSegmenter
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
-    from napari_wildseg.engine.models.clip_model import CLIPModel
-    from napari_wildseg.engine.result import Result
-    from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.gui.jobs.windowed_segmenter import WindowedSegmenter
     from napari_wildseg.gui.layers.display import PlaneSource
-
-    AnySegmenter: TypeAlias = Segmenter | WindowedSegmenter
-
-
-class NotDownloadedError(WildsegError):
-    """The model is known but not on this machine.
-
-    Parameters
-    ----------
-    model : str
-        The model string.
-    message : str
-        What to tell the annotator.
-    """
-
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__(message)
-        self.model = model
+    from napari_wildseg.process.client import Engine
 
 
 @dataclass
 class EngineSlot:
-    """The engine's state for one plane. Only the worker thread looks inside."""
+    """What the engine process holds for one plane. Only the worker thread looks inside."""
 
-    segmenter: AnySegmenter | None = None
+    segmenter: RemoteSegmenter | None = None
     made_for: tuple[object, ...] = ()
     image: tuple[object, ...] | None = None
     asked: tuple[tuple[object, ...], ...] | None = None
 
     def empty(self) -> None:
         """Give the memory back."""
+        if self.segmenter is not None and self.segmenter.alive:
+            self.segmenter.engine.drop([self.segmenter.number])
         self.segmenter = None
         self.made_for = ()
         self.image = self.asked = None
 
 
 class EnginePool:
-    """Keeps the encodings of the planes used last, and the model they share.
+    """Keeps the encodings of the planes used last.
 
     Parameters
     ----------
+    engine : Engine
+        The process that holds them.
     size : int
         How many planes stay encoded.
     """
 
-    def __init__(self, size: int = 4) -> None:
+    def __init__(self, engine: Engine, size: int = 4) -> None:
+        self.engine = engine
         self._size = size
         self._slots: OrderedDict[int, EngineSlot] = OrderedDict()
-        self.models: dict[str, CLIPModel] = {}
 
     def use(self, slot: EngineSlot) -> None:
         """Note that a plane is worked on, and empty the one unused for longest."""
@@ -88,10 +68,9 @@ class EnginePool:
             self._slots.popitem(last=False)[1].empty()
 
     def clear(self) -> None:
-        """Give up every encoding and the model."""
+        """Give up every encoding."""
         while self._slots:
             self._slots.popitem()[1].empty()
-        self.models.clear()
 
 
 @dataclass(frozen=True)
@@ -108,7 +87,7 @@ class Request:
     prior: NDArray[np.uint8] | None = None
     """Labels to refine instead of the model's pseudo-labels."""
     limits: Limits = field(default_factory=Limits)
-    memory: ClassMemory | None = None
+    memory: Memory | None = None
     """What earlier images taught; asked when classes are looked for."""
 
 
@@ -169,7 +148,7 @@ def segment_steps(request: Request, standings: Standings, *, refine: bool) -> St
     at_once = refine and corrections is None
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
-        result = yield from segmenter.refine_steps(corrections)
+        result = yield from segmenter.refine_steps(corrections, threshold=request.threshold)
     return _outcome(result, refined=refine, standings=standings, limits=request.limits)
 
 
@@ -192,19 +171,17 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
-    segmenter.threshold = request.threshold
-    if request.prior is None:
-        result = yield from segmenter.refine_steps(corrections)
-    else:
-        if request.source.is_windowed:
-            raise InputError(
-                "Labels that were opened can be refined in planes of up to 4 million pixels: "
-                "crop the image, or press Auto-segment, which keeps what you paint."
-            )
-        prior = only(request.prior, (info.id for info in request.classes), UNLABELLED)
-        result = yield from cast("Segmenter", segmenter).refine_steps(
-            corrections, pseudo_labels=prior
+    prior = request.prior
+    if prior is not None and request.source.is_windowed:
+        raise InputError(
+            "Labels that were opened can be refined in planes of up to 4 million pixels: "
+            "crop the image, or press Auto-segment, which keeps what you paint."
         )
+    if prior is not None:
+        prior = only(prior, (info.id for info in request.classes), UNLABELLED)
+    result = yield from segmenter.refine_steps(
+        corrections, threshold=request.threshold, pseudo_labels=prior
+    )
     return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
@@ -230,17 +207,13 @@ def carry_steps(
         The result.
     """
     corrections = standings.corrections(info.id for info in request.classes)
-    looks = []
+    others = []
     for source, labels in known:
         other = yield from _prepare(source, fresh=False)
-        looks.append((other.look(), labels))
+        others.append((other, labels))
     segmenter = yield from _prepare(request, fresh=True)
     yield from _segment(request, segmenter, refine=False)
-    from napari_wildseg.engine.stacks.segment_stack import carried_steps
-
-    result = yield from carried_steps(
-        cast("Segmenter", segmenter), looks, request.classes, corrections
-    )
+    result = yield from segmenter.carry_steps(others, request.classes, corrections)
     return _outcome(result, refined=True, standings=standings, limits=request.limits)
 
 
@@ -249,33 +222,32 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
-    seeds = segmenter.pseudo_labels(request.threshold)
+    seeds = yield from segmenter.pseudo_labels_steps(request.threshold)
     return Outcome(seeds, None, (), {}, {}, request.model)
 
 
 def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
     """Name what the image may show."""
     segmenter = yield from _prepare(request, fresh=True)
-    yield Progress(0, 1, "Looking for names")
-    return segmenter.suggest(vocabulary=vocabulary, top=top)
+    return (yield from segmenter.suggest_steps(vocabulary, top))
 
 
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
     """Return the relevance map of one class; of a large plane on a coarser grid that tiles it."""
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes) or segmenter.result is None:
+    if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
-    assert segmenter.result is not None
-    position = [c.id for c in request.classes].index(class_id)
-    return np.asarray(segmenter.result.relevance[position], np.float32)
+    place = [info.id for info in request.classes].index(class_id)
+    return (yield from segmenter.relevance_steps(place))
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A record for a class memory, and what it was made with."""
+    """A record for a class memory, which only the engine process reads."""
 
-    record: ImageRecord
-    source: Source
+    record: bytes
+    digest: str
+    """Of the image."""
 
 
 def record_steps(
@@ -302,108 +274,69 @@ def record_steps(
         None if the plane would have to be encoded.
     """
     slot = request.slot
-    held = slot.segmenter is not None and slot.image == request.source.key
+    segmenter = slot.segmenter
+    held = segmenter is not None and segmenter.alive and slot.image == request.source.key
     if not encode and not (held and slot.asked == _asked(request.classes)):
         return None
-    segmenter = cast("Segmenter", (yield from _prepare(request, fresh=True)))
+    segmenter = yield from _prepare(request, fresh=True)
     if slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
     known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
     labels = np.where(known, labels, 255).astype(np.uint8)
-    record = segmenter.record(labels=labels, finished=finished, name=name)
-    return Recorded(record, segmenter.source)
+    found = yield from segmenter.record_steps(labels, finished=finished, name=name)
+    return Recorded(found["record"], found["digest"])
 
 
-def download_job(model: str) -> Steps[str]:
+def download_job(engine: Engine, model: str) -> Steps[str]:
     """Fetch a model; returns its string."""
-    from napari_wildseg.engine.models.weights.download import download_steps
-
-    yield from download_steps(model)
+    yield from engine.call("download", model=model)
     return model
 
 
-def release_steps(pool: EnginePool) -> Steps[None]:
-    """Give up the model and the encodings, on the thread that uses them."""
-    yield Progress(0, 1, "Letting go")
+def release_steps(pool: EnginePool, *, end: bool) -> Steps[None]:
+    """Give up the encodings, and with ``end`` the process that holds the model."""
+    yield Progress(0, 1, "Freeing memory")
     pool.clear()
+    if end:
+        pool.engine.stop()
 
 
-def _load(segmenter: AnySegmenter, model: str) -> CLIPModel:
-    """Load the model of a segmenter; where it only has to be fetched, say so."""
-    try:
-        return segmenter.model
-    except InputError:
-        raise
-    except WildsegError as error:
-        from napari_wildseg.engine.models.weights.download import is_downloadable
-
-        if not is_downloadable(model):
-            raise
-        raise NotDownloadedError(model, str(error)) from error
-
-
-def _prepare(request: Request, *, fresh: bool) -> Steps[AnySegmenter]:
+def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
     """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
-    slot = request.slot
+    slot, source = request.slot, request.source
     request.pool.use(slot)
-    windowed = request.source.is_windowed
-    made_for = (request.model, windowed, tuple(sorted(request.options.items())))
-    if slot.segmenter is None or slot.made_for != made_for:
-        slot.empty()
-        yield from import_steps()
-        yield Progress(0, 0, f"Loading the model {request.model}")
-        model = request.pool.models.get(request.model, request.model)
-        segmenter = _make(request, model)
-        if request.model not in request.pool.models:
-            # One model at a time: the planes that used another one load it again when asked.
-            request.pool.models = {request.model: _load(segmenter, request.model)}
-        slot.segmenter, slot.made_for = segmenter, made_for
+    made_for = (request.model, source.is_windowed, tuple(sorted(request.options.items())))
     segmenter = slot.segmenter
-    if slot.image is None or (fresh and slot.image != request.source.key):
+    if segmenter is None or not segmenter.alive or slot.made_for != made_for:
+        slot.empty()
+        segmenter = RemoteSegmenter(request.pool.engine, windowed=source.is_windowed)
+        yield from segmenter.open_steps(request.model, request.threshold, request.options)
+        slot.segmenter, slot.made_for = segmenter, made_for
+    if slot.image is None or (fresh and slot.image != source.key):
         slot.image = slot.asked = None
         yield Progress(0, 0, "Reading the image")
-        shown: Any = request.source if windowed else request.source.read()
-        yield from segmenter.set_image_steps(shown)
-        slot.image = request.source.key
+        yield from segmenter.set_image_steps(source)
+        slot.image = source.key
     return segmenter
 
 
-def _make(request: Request, model: str | CLIPModel) -> AnySegmenter:
-    """Return a new segmenter of the kind that suits the plane."""
-    if request.source.is_windowed:
-        from napari_wildseg.gui.jobs.windowed_segmenter import WindowedSegmenter
-
-        return WindowedSegmenter(model, threshold=request.threshold, **request.options)
-    from napari_wildseg.engine.segmenter import Segmenter
-
-    return Segmenter(model=model, threshold=request.threshold, **request.options)
-
-
-def _segment(request: Request, segmenter: AnySegmenter, *, refine: bool) -> Steps[Result]:
+def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[Found]:
     request.slot.asked = None
-    if not request.source.is_windowed:
-        _set_memory(cast("Segmenter", segmenter), request.memory)
-    result = yield from segmenter.segment_steps(
-        request.classes, threshold=request.threshold, refine=refine
+    found = yield from segmenter.segment_steps(
+        request.classes,
+        threshold=request.threshold,
+        refine=refine,
+        memory=None if request.source.is_windowed else request.memory,
     )
     request.slot.asked = _asked(request.classes)
-    return result
-
-
-def _set_memory(segmenter: Segmenter, memory: ClassMemory | None) -> None:
-    """Let a segmenter use a memory, unless it belongs to another model or other views."""
-    segmenter.memory = None
-    if memory is not None:
-        with suppress(InputError):
-            memory.check(segmenter.source)
-            segmenter.memory = memory
+    return found
 
 
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Result, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
+def _outcome(result: Found, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
     labels, difference = result.labels if refined else None, None
     if labels is not None and (before := standings.refined) is not None:
         present = label_values(before.data)

@@ -1,20 +1,17 @@
 """One long-lived thread that runs jobs in order, a step at a time, and can stop between steps.
 
-Each new thread that enters torch gets a thread pool of its own, and a job that cannot be stopped
-holds every later one up. Therefore one thread serves every widget of the process, and jobs are
-generators: between two steps the thread looks whether the job is still wanted.
+The engine process carries out one call at a time, and a job that cannot be stopped holds every
+later one up. Therefore one thread serves every widget of the process, and jobs are generators:
+between two steps the thread looks whether the job is still wanted.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import queue
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal, Slot
@@ -70,6 +67,7 @@ class Job:
         """
         if self.cancelled:
             return
+        last: Progress | None = None
         try:
             steps = self._start()
             while True:
@@ -81,7 +79,9 @@ class Job:
                 if self.cancelled:
                     steps.close()
                     return
-                report("progress", progress)
+                if progress is not last:  # else it only waits
+                    report("progress", progress)
+                last = progress
         except BaseException as error:  # the thread must outlive every job
             report("error", error)
 
@@ -170,7 +170,6 @@ class Worker:
         self._thread.join(timeout)
 
     def _loop(self) -> None:
-        _yield_to_others()
         while True:
             job = self._queue.get()
             if job is None:
@@ -190,17 +189,6 @@ class Worker:
             job.cancel()
 
 
-def _yield_to_others(niceness: int = 5) -> None:
-    """Let the GUI thread go first where both want the processor.
-
-    On Linux niceness belongs to a thread, and torch's own threads take it over from the thread
-    that starts them. Elsewhere it belongs to the process, so nothing is done.
-    """
-    if sys.platform.startswith("linux"):
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
-
-
 _shared: Worker | None = None
 
 
@@ -209,6 +197,6 @@ def shared_worker() -> Worker:
     global _shared
     if _shared is None:
         _shared = Worker()
-        # Torch must not be inside a kernel while the interpreter is taken down.
+        # No job must be under way while the interpreter is taken down.
         atexit.register(_shared.stop)
     return _shared

@@ -17,7 +17,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.images.rgb import top_of
+from napari_wildseg.engine.images.rgb import max_intensity
 
 SERVING_SIDE = 4096
 """Of a pyramid, the finest level whose sides are at most this long is used."""
@@ -202,7 +202,7 @@ class _Channel:
         shown = pixels.astype(np.float32)
         if self.rgb:
             # As napari draws colours: the whole range of a type of integers, floats from 0 to 1.
-            shown = np.nan_to_num(shown / np.float32(top_of(pixels.dtype)))
+            shown = np.nan_to_num(shown / np.float32(max_intensity(pixels.dtype)))
             shown = np.clip(shown, 0, 1) * np.float32(255)
             if shown.shape[-1] == 4:
                 shown = shown[..., :3] * (shown[..., 3:] / 255)

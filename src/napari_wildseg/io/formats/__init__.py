@@ -1,4 +1,4 @@
-"""Label file formats behind one registry: a new format is one module and one line here."""
+"""Registry of label file formats. A new format is one module and one line here."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project_format, 
 from napari_wildseg.io.formats.label_format import Format
 
 FORMATS: tuple[Format, ...] = (
-    png.FORMAT,
-    tiff.OME,  # before TIFF, whose ending it ends with
-    tiff.FORMAT,
-    npz.FORMAT,
-    coco.FORMAT,
-    yolo.FORMAT,
-    ome_zarr.FORMAT,
-    project_format.FORMAT,
+    png.PNG_FORMAT,
+    tiff.OME_TIFF_FORMAT,  # before TIFF, since .ome.tif also ends with .tif
+    tiff.TIFF_FORMAT,
+    npz.NPZ_FORMAT,
+    coco.COCO_FORMAT,
+    yolo.YOLO_FORMAT,
+    ome_zarr.OME_ZARR_FORMAT,
+    project_format.PROJECT_FORMAT,
 )
-"""Every format, in the order they are offered."""
+"""All formats, in the order of menus."""
 
 __all__ = ["FORMATS", "Format"]

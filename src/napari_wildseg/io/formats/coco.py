@@ -403,4 +403,4 @@ def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArra
         raise InputError(f"{where}: a segmentation cannot be read, since {error}.") from error
 
 
-FORMAT = Format("coco", "COCO JSON", (".json",), read, write)
+COCO_FORMAT = Format("coco", "COCO JSON", (".json",), read, write)

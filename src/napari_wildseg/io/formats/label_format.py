@@ -1,4 +1,4 @@
-"""What a label file format is."""
+"""`Format`: the interface of a label file format."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Format:
     stacks : bool
         Whether a file can hold a stack of planes.
     unlabelled : bool
-        Whether a file can say that a pixel is not labelled.
+        Whether a file can mark a pixel as unlabelled.
     masks : bool
-        Whether files of other programs hold a value a pixel; ``read`` then takes ``value_255``
-        and ``turn`` (see `napari_wildseg.io.read_labels`).
+        Whether files of other programs are masks, one value per pixel. ``read`` then takes
+        ``value_255`` and ``turn`` (see `napari_wildseg.io.read_labels`).
     sidecar : bool
-        Whether a description of the same name, ending in .json, lies beside a file.
+        Whether a JSON sidecar of the same name is written beside the file.
     """
 
     name: str
@@ -57,9 +57,9 @@ class Format:
         return [path, path.with_suffix(".json")] if self.sidecar else [path]
 
     def matches(self, path: Path) -> bool:
-        """Whether the file name ends as this format's do."""
+        """Whether the file name has an ending of this format."""
         if path.name.lower().endswith(self.suffixes):
             return True
-        # A label image inside an OME-Zarr is a folder without an ending of its own.
+        # A label image inside an OME-Zarr is a folder without an ending.
         inside = any(parent.name.lower().endswith(self.suffixes) for parent in path.parents)
         return inside and path.is_dir()

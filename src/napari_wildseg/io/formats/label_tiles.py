@@ -1,4 +1,4 @@
-"""Labels of large images and stacks, written piece by piece to OME-Zarr (NGFF 0.4)."""
+"""Labels of large images and stacks, written tile by tile to OME-Zarr (NGFF 0.4)."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _SMALLEST_LEVEL = 1024
 
 
 @dataclass
-class LabelsOnDisk:
-    """Labels that are being written."""
+class _LabelsOnDisk:
+    """Labels that are being written, and how they were made."""
 
-    array: Any  # uint8; write to it by slices. All 0 at first
-    model: str = ""  # model string, told to the file at the end
-    # How the labels were made, told to the file at the end.
+    array: Any  # uint8, all 0 at first; written by slices
+    model: str = ""  # model string; written to the metadata at the end
+    # How the labels were made; written to the metadata at the end.
     settings: dict[str, Any] = field(default_factory=dict)
 
     def made_by(self, result: Result | LargeResult) -> None:
-        """Note how the labels were made."""
+        """Set model and settings from a result."""
         self.model, self.settings = result.model, settings_of(result)
 
 
@@ -53,8 +53,8 @@ def labels_on_disk(
     units: str = "pixel",
     image: str = "",
     overwrite: bool = False,
-) -> Iterator[LabelsOnDisk]:
-    """Give an array to write labels to; a pyramid and all that readers want to know follow.
+) -> Iterator[_LabelsOnDisk]:
+    """Yield an array to write labels to; pyramid levels and metadata are written afterwards.
 
     `shape`: ``(H, W)``, or with axes of planes before them.
     """
@@ -66,7 +66,7 @@ def labels_on_disk(
         group = root.create_group("labels")
         group.attrs["labels"] = [_NAME]
         own = group.create_group(_NAME)
-        written = LabelsOnDisk(_level(own, 0, shape))
+        written = _LabelsOnDisk(_level(own, 0, shape))
         yield written
         factors = _add_levels(own, written.array)
         own.attrs["multiscales"] = [_multiscale(axes, factors, scale, units, image)]
@@ -95,7 +95,7 @@ def _level(group: Any, number: int, shape: tuple[int, ...]) -> Any:
 
 
 def _add_levels(group: Any, finest: Any) -> list[int]:
-    """Write the coarser levels, strip by strip; gives the factor of each level."""
+    """Write the coarser pyramid levels strip by strip; return the factor of each level."""
     factors, above = [1], finest
     while max(above.shape[-2:]) > _SMALLEST_LEVEL:
         shape = (*above.shape[:-2], *(-(-n // 2) for n in above.shape[-2:]))
@@ -137,12 +137,12 @@ def _multiscale(
 def _about(
     shape: tuple[int, ...],
     classes: Sequence[ClassInfo],
-    written: LabelsOnDisk,
+    written: _LabelsOnDisk,
     scale: Sequence[float],
     units: str,
     image: str,
 ) -> Mapping[str, Any]:
-    """Say what `LabelImage.about` says, without the labels in memory."""
+    """Return the dictionary of `LabelImage.about` without the labels in memory."""
     return {
         "format": SIDECAR_FORMAT,
         "version": SIDECAR_VERSION,

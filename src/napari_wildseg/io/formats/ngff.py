@@ -1,4 +1,4 @@
-"""Metadata of OME-NGFF (0.4 and 0.5) from untrusted folders."""
+"""Reading of OME-NGFF metadata (0.4 and 0.5) from untrusted folders."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats.png import read_json
 
 
-def place_of(
+def scale_and_translation(
     multiscale: dict[str, Any], dataset: dict[str, Any], ndim: int
 ) -> tuple[list[float], list[float]] | None:
-    """Join the transformations of a level and those of all levels, which come after."""
+    """Combine the transformations of a level with those of the multiscale, applied after them.
+
+    Returns scale and translation per axis; None if there is no usable scale.
+    """
     scale, move, told = [1.0] * ndim, [0.0] * ndim, False
     for entry in (dataset, multiscale):
         steps = entry.get("coordinateTransformations")
@@ -33,7 +36,7 @@ def place_of(
 
 
 def attributes_of(folder: Path) -> dict[str, Any]:
-    """Return the attributes of a group, of zarr 2 or 3; empty if there are none."""
+    """Return the attributes of a zarr group (version 2 or 3); empty if there are none."""
     if (folder / ".zattrs").is_file():
         found = read_json(folder / ".zattrs")
     elif (folder / "zarr.json").is_file():
@@ -47,7 +50,7 @@ def attributes_of(folder: Path) -> dict[str, Any]:
 
 
 def plain_path(text: object, where: str) -> str:
-    """Return a path inside a folder; raise `InputError` for one that leads out of it."""
+    """Return a relative path; raise `InputError` if it leads out of its folder."""
     parts = PurePosixPath(text).parts if isinstance(text, str) else ()
     if not parts or any(part in ("..", "/") or "\\" in part or ":" in part for part in parts):
         raise InputError(f"{where} names a part of itself that cannot be: {text!r}.")

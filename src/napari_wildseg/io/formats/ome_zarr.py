@@ -12,12 +12,12 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures.picture_files import reason
-from napari_wildseg.io.atomic import atomic_folder, present
-from napari_wildseg.io.description import described
+from napari_wildseg.io.atomic import atomic_folder, current_path
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.formats.ngff import attributes_of, place_of, plain_path
+from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
 from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
-from napari_wildseg.io.masks.foreign import of_others, refuse_meaning
+from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255
 from napari_wildseg.io.safety.zarr_checks import check_array
 
 _NAME = "wildseg"
@@ -33,24 +33,9 @@ def write(
     overwrite: bool = False,
     picture: NDArray[Any] | None = None,
 ) -> list[Path]:
-    """Write ``<path>/labels/wildseg``, with the picture itself at ``path`` if it is given.
+    """Write ``<path>/labels/wildseg``, and the picture to ``path`` if it is given.
 
-    Parameters
-    ----------
-    path : Path
-        The folder, ending in ``.zarr``.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether an existing folder may be replaced.
-    picture : ndarray, optional
-        ``(H, W)`` or ``(H, W, C)``, written as a multiscale image with axes c, y, x. Only for
-        labels of one plane.
-
-    Returns
-    -------
-    list of Path
-        The folder.
+    `picture`: ``(H, W)`` or ``(H, W, C)``; written as a multiscale image with axes c, y, x.
     """
     import zarr
 
@@ -83,28 +68,14 @@ def write(
 def read(
     path: Path, *, label: str | None = None, value_255: str | None = None, turn: bool = True
 ) -> LabelImage:
-    """Read labels from an OME-Zarr folder of NGFF 0.4 or 0.5.
+    """Read labels from an OME-Zarr folder (NGFF 0.4 or 0.5).
 
-    Parameters
-    ----------
-    path : Path
-        The folder of an image with labels, of its ``labels``, or of one label image.
-    label : str, optional
-        Which label image is wanted, where there are several.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Nothing here: no orientation is kept in a zarr.
-
-    Raises
-    ------
-    InputError
-        If there are no labels in it, several and none is chosen, or they are too large or not
-        plain.
+    ``path`` is an image with labels, its ``labels`` folder, or one label image. ``label`` names the
+    label image if there are several. ``turn`` has no effect, since zarr stores no orientation.
     """
     import zarr
 
-    path = present(path)
+    path = current_path(path)
     if not path.is_dir():
         raise InputError(f"{no_folder(path)}: check the name.")
     folder = _label_folder(path, label)
@@ -119,11 +90,11 @@ def read(
     check_array(array_folder, path.name)
     try:
         values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
-    except Exception as error:  # zarr raises what the damage happens to run into
+    except Exception as error:  # zarr raises many types for a damaged file
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     if _NAME in attributes:
-        refuse_meaning(value_255, path.name)
-        return described(values, attributes[_NAME], path.name)
+        refuse_value_255(value_255, path.name)
+        return labels_with_description(values, attributes[_NAME], path.name)
     names = _axes(level, values.ndim, path.name)
     kept = [i for i, n in enumerate(values.shape) if n > 1 or names[i] in ("y", "x")]
     axes = "".join(names[i] for i in kept)
@@ -131,7 +102,7 @@ def read(
         raise InputError(
             f'{path.name} has axes "{axes}": labels of one image (yx) or of a stack are wanted.'
         )
-    return of_others(
+    return foreign_labels(
         values.reshape([values.shape[i] for i in kept]),
         _classes(attributes.get("image-label"), path.name),
         where=path.name,
@@ -142,7 +113,7 @@ def read(
 
 
 def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
-    """Write a pyramid of halved levels; gives the factor of each."""
+    """Write a pyramid of halved levels; return the factor of each."""
     factors = [1]
     while max(array.shape[-2:]) // factors[-1] > _SMALLEST_LEVEL * 4:
         factors.append(factors[-1] * 2)
@@ -161,7 +132,7 @@ def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]
 
 
 def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Average blocks of a channel-first picture; what does not fill a block is left out."""
+    """Average blocks of a channel-first picture; incomplete blocks are dropped."""
     if factor == 1:
         return array
     height, width = (n // factor * factor for n in array.shape[-2:])
@@ -173,7 +144,7 @@ def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False) -> dict[str, Any]:
-    """Describe a pyramid; of a smooth one, a picture's, a pixel is the mean of a block."""
+    """Return the metadata of a pyramid; ``smooth`` if its pixels are block means."""
     unit = {} if labels.units == "pixel" else {"unit": labels.units}
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []
     for axis in labels.axes:
@@ -182,7 +153,7 @@ def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False)
     for number, factor in enumerate(factors):
         factor_of = [1] * (len(labels.axes) - 2) + [factor] * 2
         scale = [s * f for s, f in zip(labels.scale, factor_of, strict=True)]
-        # The middle of a block of pixels lies between them; a picked pixel is where it was.
+        # The mean of a block is centred on the block; a picked pixel keeps its position.
         middle = [s * (f - 1) / 2 * smooth for s, f in zip(labels.scale, factor_of, strict=True)]
         place = [t + m for t, m in zip(labels.translate, middle, strict=True)]
         steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * smooth + scale}]
@@ -202,14 +173,7 @@ def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
 
 
 def label_names(path: Path) -> list[str]:
-    """Return the names of the label images in a folder.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of an image with labels, or of its ``labels``; that of one label image, and
-        any other, has none.
-    """
+    """Return the names of the label images in a folder; empty if it is itself a label image."""
     return _listed(path)[1]
 
 
@@ -226,7 +190,7 @@ def _listed(path: Path) -> tuple[Path, list[str]]:
 
 
 def _label_folder(path: Path, label: str | None) -> Path:
-    """Find the folder of the label image that is wanted, at or below a path."""
+    """Return the folder of the chosen label image, at or below a path."""
     folder, names = _listed(path)
     if label is None and len(names) > 1:
         raise InputError(
@@ -245,7 +209,7 @@ def _quoted(names: list[str]) -> str:
 
 
 def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
-    """Read ``image-label``: colours, and names from properties called class or name."""
+    """Read classes from ``image-label``; names are in the property "class" or "name"."""
     if not isinstance(entries, dict):
         return ()
     names: dict[int, str] = {}
@@ -275,7 +239,7 @@ def _classes(entries: object, where: str) -> tuple[ClassInfo, ...]:
 
 
 def _axes(level: dict[str, Any], ndim: int, where: str) -> list[str]:
-    """Names of the axes; labels of NGFF before 0.3 have t, c, z, y and x without saying so."""
+    """Return the names of the axes; before NGFF 0.3 they are t, c, z, y, x and not declared."""
     entries = level.get("axes")
     if entries is None:
         return list("tczyx"[-ndim:])
@@ -288,8 +252,8 @@ def _axes(level: dict[str, Any], ndim: int, where: str) -> list[str]:
 def _place(
     level: dict[str, Any], dataset: dict[str, Any], kept: list[int], names: list[str]
 ) -> dict[str, Any]:
-    """Scale, place and unit of the axes kept; nothing where they are not told plainly."""
-    found = place_of(level, dataset, len(names))
+    """Return scale, translation and unit of the kept axes; empty if there is no usable scale."""
+    found = scale_and_translation(level, dataset, len(names))
     if found is None:
         return {}
     scale, move = ([values[i] for i in kept] for values in found)
@@ -303,4 +267,6 @@ def _place(
     }
 
 
-FORMAT = Format("ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True, masks=True)
+OME_ZARR_FORMAT = Format(
+    "ome-zarr", "OME-Zarr labels", (".zarr",), read, write, stacks=True, masks=True
+)

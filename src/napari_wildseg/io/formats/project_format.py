@@ -1,4 +1,4 @@
-"""A project file as a label file: its result, names and corrections."""
+"""Project files as a label format: labels, classes and corrections."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage
-from napari_wildseg.io.project import SUFFIX, Project, load_project, save_project
+from napari_wildseg.io.project import PROJECT_SUFFIX, Project, load_project, save_project
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write a project of labels alone, without pseudo-labels."""
+    """Write a project that holds labels only, without pseudo-labels."""
     return [save_project(path, Project(labels), overwrite=overwrite)]
 
 
@@ -19,4 +19,6 @@ def read(path: Path) -> LabelImage:
     return load_project(path).labels
 
 
-FORMAT = Format("project", "Project of napari-wildseg", (SUFFIX,), read, write, stacks=True)
+PROJECT_FORMAT = Format(
+    "project", "Project of napari-wildseg", (PROJECT_SUFFIX,), read, write, stacks=True
+)

@@ -1,4 +1,4 @@
-"""TIFF as ImageJ reads it, OME-TIFF, and the TIFFs of other programs."""
+"""TIFF for ImageJ, OME-TIFF, and reading of TIFFs of other programs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_readable, reason
 from napari_wildseg.engine.pictures.tiff_planes import check_compression
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
-from napari_wildseg.io.description import described
+from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
-from napari_wildseg.io.masks.foreign import of_others, refuse_meaning, turned
+from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255, upright_labels
 from napari_wildseg.io.safety.bombs import deflate_within
 from napari_wildseg.io.safety.sizes import check_stack
 
@@ -44,38 +44,23 @@ _TO_MICROMETRES = {
 _OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 _NAMESPACE = "napari-wildseg"
 _DEFLATE = (8, 32946)
-# ImageJ's and OME's letters for the axes of ours; plain TIFFs of several pages have Q or I.
+# Axes of ImageJ and OME to our axes; plain TIFFs of several pages have Q or I.
 _AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "IYX": "zyx"}
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an 8-bit ImageJ TIFF with a lookup table.
-
-    Parameters
-    ----------
-    path : Path
-        The TIFF.
-    labels : LabelImage
-        What to write, with all that is known in ImageJ's ``Info`` field.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write an 8-bit ImageJ TIFF with a lookup table; metadata are in the ``Info`` field."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
     height, width = labels.scale[-2:]
-    # All of ImageJ's axes are spelled out: with fewer, tifffile guesses, wrongly for an axis of 1.
+    # All axes of ImageJ are given: tifffile guesses missing ones wrongly if a length is 1.
     times = labels.labels.shape[0] if "t" in labels.axes else 1
     metadata: dict[str, Any] = {
         "axes": "TZCYXS",
         "unit": labels.units,
         "LUTs": [np.ascontiguousarray(labels.palette.T)],
-        # Resolutions are fractions of 32-bit numbers; the exact pixel size is in here.
+        # TIFF resolutions are 32-bit fractions; "Info" holds the exact pixel size.
         "Info": dump_json(labels.about()).decode("utf-8"),
     }
     if "z" in labels.axes:
@@ -97,23 +82,8 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     return [path]
 
 
-def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
-    """Write an OME-TIFF: indexed colours, physical sizes, and all else as an annotation.
-
-    Parameters
-    ----------
-    path : Path
-        The TIFF, ending in ``.ome.tif``.
-    labels : LabelImage
-        What to write.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
+    """Write an OME-TIFF with a colour map and physical sizes; other metadata are an annotation."""
     import tifffile
 
     refuse_existing([path], overwrite=overwrite)
@@ -122,7 +92,7 @@ def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> lis
         "axes": labels.axes.upper(),
         "Name": labels.image.encode("utf-8", "backslashreplace").decode() or "labels",
         "CommentAnnotation": {"Namespace": _NAMESPACE, "Value": about.decode("utf-8")},
-        # OME wants a name of its own for each file; the same content has the same one.
+        # OME requires a UUID per file; derived from the content, so that it is reproducible.
         "UUID": str(uuid.UUID(bytes=_digest(about, labels.labels)[:16])),
     }
     for axis, size in zip(labels.axes.upper(), labels.scale, strict=True):
@@ -146,26 +116,9 @@ def write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> lis
 
 
 def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read a TIFF of ours, of ImageJ, an OME-TIFF or a plain one; several planes are a stack.
+    """Read a TIFF written by this package, by ImageJ, an OME-TIFF or a plain TIFF.
 
-    Parameters
-    ----------
-    path : Path
-        The TIFF.
-    value_255 : str, optional
-        See `napari_wildseg.io.read_labels`.
-    turn : bool
-        Whether the orientation in the file is undone.
-
-    Returns
-    -------
-    LabelImage
-        Of other programs' files, the pixel size is kept, and classes are called ``class N``.
-
-    Raises
-    ------
-    InputError
-        If it is damaged, too large, holds colours or channels, or no labels.
+    Several planes are read as a stack. Of other programs, the pixel size is kept.
     """
     import tifffile
 
@@ -180,26 +133,26 @@ def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> Labe
             orientation = page.tags.valueof("Orientation", 1) if turn else 1
     except InputError:
         raise
-    except Exception as error:  # tifffile raises what the damage happens to run into
+    except Exception as error:  # tifffile raises many types for a damaged file
         raise InputError(
             f"{path.name} is not a TIFF that can be read ({reason(error)})."
         ) from error
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
-        refuse_meaning(value_255, path.name)
+        refuse_value_255(value_255, path.name)
         about = parse_json(info.encode("utf-8", "replace"), path.name)
-        return turned(described(values, about, path.name), orientation)
+        return upright_labels(labels_with_description(values, about, path.name), orientation)
     if ome and (comment := _comment(ome)) is not None:
-        refuse_meaning(value_255, path.name)
+        refuse_value_255(value_255, path.name)
         about = parse_json(comment, path.name)
-        return turned(described(values, about, path.name), orientation)
+        return upright_labels(labels_with_description(values, about, path.name), orientation)
     scale = (
         _ome_scale(ome, axes)
         if ome
         else _scale(resolution, imagej.get("unit"), imagej.get("spacing"), axes)
     )
-    known = of_others(values, where=path.name, value_255=value_255, axes=axes, **scale)
-    return turned(known, orientation)
+    known = foreign_labels(values, where=path.name, value_255=value_255, axes=axes, **scale)
+    return upright_labels(known, orientation)
 
 
 def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
@@ -209,7 +162,7 @@ def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
 
 
 def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
-    """Read the only series of a file, its sizes checked before anything is unpacked."""
+    """Read the only series of a file; sizes are checked before decompression."""
     page, series = file.pages.first, file.series[0]
     letters = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX"]
     axes = _AXES.get("".join(letter for letter, _ in letters))
@@ -223,13 +176,13 @@ def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
     for each in series.pages:
         _check_segments(file, page if each is None else each, where)
     values = np.asarray(series.asarray()).reshape(shape)
-    if page.photometric == 0 and page.bitspersample == 1:  # white is zero
+    if page.photometric == 0 and page.bitspersample == 1:  # WhiteIsZero
         values = ~values.astype(bool)
     return values, axes
 
 
 def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
-    """Refuse strips and tiles that unpack to far more than they should."""
+    """Raise `InputError` if a strip or tile decompresses to far more than it declares."""
     check_compression(file, page, where)
     page = page.aspage()
     if page.compression not in _DEFLATE:
@@ -244,7 +197,7 @@ def _check_segments(file: tifffile.TiffFile, page: Any, where: str) -> None:
 def _scale(
     resolution: tuple[float, float], unit: object, spacing: object, axes: str
 ) -> dict[str, Any]:
-    """Pixel size from pixels per unit; nothing where no unit of length is told."""
+    """Return scale and units from pixels per unit; empty if the file has no unit of length."""
     per_x, per_y = resolution
     name = {"\\u00B5m": "µm", "micron": "µm"}.get(str(unit), str(unit))
     if name not in _TO_MICROMETRES or not (0 < per_x < 1e9 and 0 < per_y < 1e9):
@@ -256,7 +209,7 @@ def _scale(
 
 
 def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
-    """Pixel size from OME-XML, in micrometres."""
+    """Return scale (in micrometres) and units from OME-XML; empty if it has no pixel size."""
     import re
 
     sizes = []
@@ -275,10 +228,10 @@ def _ome_scale(xml: str, axes: str) -> dict[str, Any]:
 
 
 def _comment(xml: str) -> bytes | None:
-    """Return the description that `write_ome` puts into OME-XML, None if there is none."""
+    """Return the description that `_write_ome` puts into OME-XML; None if there is none."""
     from xml.etree import ElementTree
 
-    if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # no entities, no document types
+    if f'Namespace="{_NAMESPACE}"' not in xml or "<!" in xml:  # refuses entities and document types
         return None
     schema = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
     try:
@@ -292,7 +245,9 @@ def _comment(xml: str) -> bytes | None:
     return None
 
 
-OME = Format(
-    "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, write_ome, stacks=True, masks=True
+OME_TIFF_FORMAT = Format(
+    "ome-tiff", "OME-TIFF", (".ome.tif", ".ome.tiff"), read, _write_ome, stacks=True, masks=True
 )
-FORMAT = Format("tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True, masks=True)
+TIFF_FORMAT = Format(
+    "tif", "TIFF for ImageJ", (".tif", ".tiff"), read, write, stacks=True, masks=True
+)

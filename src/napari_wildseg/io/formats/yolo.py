@@ -1,4 +1,4 @@
-"""YOLO segmentation text: a line per polygon, with a JSON sidecar for what it cannot hold."""
+"""YOLO segmentation text: one line per polygon, with a JSON sidecar for all else."""
 
 from __future__ import annotations
 
@@ -18,31 +18,17 @@ from napari_wildseg.engine.pictures.picture_files import (
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.formats.png import ignored, is_sidecar, read_json, sidecar_of
+from napari_wildseg.io.formats.png import foreign_sidecar_notice, is_sidecar, read_json, sidecar_of
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
-from napari_wildseg.io.safety.owners import check_owner, owned_by
+from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
     """Write ``path`` and the sidecar ``<stem>.json`` beside it.
 
-    Parameters
-    ----------
-    path : Path
-        The text file.
-    labels : LabelImage
-        What to write. Class numbers are ids less one, as YOLO counts from 0. A region with
-        holes becomes several polygons. The format has no unlabelled pixels: 255 is left out
-        (`write_labels` asks what shall become of them).
-    overwrite : bool
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    list of Path
-        The two files.
+    Class numbers are ids minus 1. A region with holes becomes several polygons.
     """
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
@@ -54,43 +40,25 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         for top, left, part in components(labels.labels == info.id):
             for piece in mask_to_polygons(part):
                 polygon = piece + np.array([left, top])
-                # Eight digits tell pixel edges apart in any picture that is read.
+                # Eight digits distinguish pixel edges in every picture of an allowed size.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
     with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
         text.write_bytes("".join(lines).encode("ascii"))
-        about.write_bytes(dump_json(owned_by(labels.about(), path)))
+        about.write_bytes(dump_json(with_owner(labels.about(), path)))
     return [path, sidecar]
 
 
 def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
-    """Read a YOLO segmentation file.
+    """Read a YOLO segmentation file; later lines are painted over earlier ones.
 
-    Parameters
-    ----------
-    path : Path
-        The text file.
-    size : tuple of int, optional
-        Height and width of the picture, which the file does not tell. By default from the
-        sidecar, or from a picture of the same name beside the file or in ``images`` in place
-        of ``labels``.
-
-    Returns
-    -------
-    LabelImage
-        Later lines are painted over earlier ones. Without a sidecar, names are those of
-        ``data.yaml`` or ``classes.txt`` beside it or in the two folders above.
-
-    Raises
-    ------
-    InputError
-        If a line is not a class and a polygon, or the size is not known.
+    ``size`` is the height and width of the picture, by default from the sidecar or the picture.
     """
     return read_together(path, sidecar_of(path), partial(_read, size=size))
 
 
 def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
-    check_readable_text(path)
+    _check_readable_text(path)
     about: dict[str, Any] = {}
     parsed = read_json(sidecar) if is_sidecar(sidecar) else None
     if isinstance(parsed, dict) and size is None:
@@ -106,7 +74,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
         about = about_from_json(parsed, sidecar.name, (height, width))
         del about["shape"]
     else:
-        about = {"classes": classes_beside(path), "notices": ignored(sidecar)}
+        about = {"classes": classes_beside(path), "notices": foreign_sidecar_notice(sidecar)}
     labels = np.zeros((height, width), np.uint8)
     for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
         fields = line.split()
@@ -123,7 +91,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
                 f"{path.name}, line {number}: a class from 0 to {MAX_CLASSES - 1} and at least "
                 "three corners from 0 to 1 are wanted."
             )
-        # Only as much is filled as the polygon spans.
+        # Fill only the bounding box of the polygon.
         points = corners * np.array([width, height])
         low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, [width, height])
         high = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, [width, height])
@@ -134,14 +102,8 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
     return LabelImage.from_array(labels, **about)
 
 
-def check_readable_text(path: Path) -> None:
-    """Raise `InputError` unless a text file of bounded length can be read; it may be empty.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+def _check_readable_text(path: Path) -> None:
+    """Raise `InputError` if a text file cannot be read or is too long; it may be empty."""
     try:
         empty = path.is_file() and path.stat().st_size == 0
         too_long = path.is_file() and path.stat().st_size > MAX_JSON
@@ -154,7 +116,7 @@ def check_readable_text(path: Path) -> None:
 
 
 def _size_of_picture(path: Path) -> tuple[int, int]:
-    """Look for the picture and take its size, upright as it is read."""
+    """Return height and width of the picture that belongs to a label file, after EXIF rotation."""
     picture = picture_of(path)
     if picture is None:
         raise InputError(
@@ -167,7 +129,7 @@ def _size_of_picture(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-FORMAT = Format(
+YOLO_FORMAT = Format(
     "yolo",
     "YOLO segmentation text with a JSON sidecar",
     (".txt",),

@@ -1,4 +1,4 @@
-"""Names of YOLO's classes, and the pictures of its labels: where other programs keep them."""
+"""Class names and pictures of YOLO label files, in the places where other programs put them."""
 
 from __future__ import annotations
 
@@ -11,45 +11,26 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import PICTURE_SUFFIXES
 
 NAMES_FILE = "data.yaml"
-"""What a batch calls its list of names."""
+"""File name of the class list that a batch writes."""
 
 _LISTS = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 _LONGEST = 1_000_000
 
 
 def names_bytes(classes: Iterable[ClassInfo]) -> bytes:
-    """Return a ``data.yaml`` with the names of classes, numbered from 0 as YOLO does.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        All classes of the set.
-    """
+    """Encode a ``data.yaml`` with the class names, numbered from 0."""
     import json
 
     lines = ["path: .", "names:"]
-    # JSON texts are YAML texts, whatever letters are in them.
+    # A JSON string is also a YAML string, with any characters.
     lines += [f"  {info.id - 1}: {json.dumps(info.name, ensure_ascii=False)}" for info in classes]
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 def classes_beside(path: Path) -> tuple[ClassInfo, ...]:
-    """Read the names of classes from a list beside a label file, or in the folders above.
+    """Read class names from a list beside a label file or in the two folders above.
 
-    Parameters
-    ----------
-    path : Path
-        The label file, for example ``labels/train/photo.txt``.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        Empty if there is no list.
-
-    Raises
-    ------
-    InputError
-        If a list is there, but it is none.
+    Returns no classes if there is no list.
     """
     for folder in path.absolute().parents[:3]:
         for name in _LISTS:
@@ -65,17 +46,11 @@ def classes_beside(path: Path) -> tuple[ClassInfo, ...]:
 
 
 def picture_of(path: Path) -> Path | None:
-    """Find the picture of a label file: beside it, or in ``images`` in place of ``labels``.
-
-    Parameters
-    ----------
-    path : Path
-        The label file.
-    """
+    """Return the picture of a label file: beside it, or in ``images`` instead of ``labels``."""
     path = path.absolute()
     folders = [path.parent, path.parent.parent / "images"]
     parts = list(path.parent.parts)
-    if "labels" in parts:  # the last one, as in images/train/p.jpg - labels/train/p.txt
+    if "labels" in parts:  # the last "labels": images/train/p.jpg belongs to labels/train/p.txt
         parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
         folders.append(Path(*parts))
     for folder in folders:
@@ -88,7 +63,7 @@ def picture_of(path: Path) -> Path | None:
 
 
 def _read(path: Path) -> dict[int, str]:
-    """Read a list of names, by number."""
+    """Read class names from a list or YAML file, by number."""
     with path.open("rb") as file:
         data = file.read(_LONGEST + 1)
     wrong = InputError(f"{path} is not a list of class names.")

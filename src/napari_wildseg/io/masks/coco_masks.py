@@ -1,4 +1,4 @@
-"""COCO segmentations of untrusted files as run lengths; the work is bounded before it begins."""
+"""COCO segmentations of untrusted files to run lengths; sizes are checked before decoding."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_OUTLINE = 4_000_000
-"""Longest outline of one segmentation, in pixels: the mask library makes five points a pixel."""
+_MAX_OUTLINE = 4_000_000
+"""Longest outline of one segmentation, in pixels; pycocotools makes five points per pixel."""
 
 MAX_OUTLINES = 40_000_000
-"""Longest outline of all segmentations of an image, in pixels: half a minute."""
+"""Longest outline of all segmentations of an image, in pixels; takes half a minute."""
 
 
 class SegmentationError(ValueError):
-    """A segmentation that is none; says what is wrong with it, as part of a sentence."""
+    """A segmentation cannot be read; the message is part of a sentence."""
 
 
 class Region(NamedTuple):
     """Pixels of a segmentation."""
 
-    # ``(N,)`` int64: off, on, off, ... down the columns; they add up to the image.
+    # ``(N,)`` int64 run lengths, off, on, off, ... down the columns; the sum is the image's size.
     runs: NDArray[np.int64]
-    left_out: int = 0  # how many of its polygons have fewer than three corners, and so no pixel
+    left_out: int = 0  # number of polygons with fewer than three corners
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Unpack the runs.
+        """Convert the runs to a mask.
 
         Returns ``(H, W)`` bool.
         """
@@ -35,7 +35,7 @@ class Region(NamedTuple):
 
 
 def region_of(segmentation: object, height: int, width: int) -> Region:
-    """Turn a segmentation of any of COCO's kinds into run lengths; all of it is checked."""
+    """Convert a COCO segmentation (polygons or run lengths) to a `Region`; all of it is checked."""
     if isinstance(segmentation, list):
         return _of_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict):
@@ -58,7 +58,7 @@ def region_of(segmentation: object, height: int, width: int) -> Region:
 
 
 def outline_of(segmentation: object) -> float:
-    """Measure how long the outline of polygons is, in pixels, before it is drawn."""
+    """Return the total outline length of polygons, in pixels; 0 for run lengths."""
     total = 0.0
     for polygon in segmentation if isinstance(segmentation, list) else ():
         usable = isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
@@ -73,7 +73,7 @@ def _of_polygons(polygons: list[Any], height: int, width: int) -> Region:
 
     if not polygons:
         raise SegmentationError("its segmentation is empty (a box alone?)")
-    # Beyond this, five points a pixel would no longer fit into the library's 32 bits.
+    # Longer outlines, at five points per pixel, overflow the 32 bits of pycocotools.
     limit = min(4 * max(height, width) + 16, 400_000_000)
     good = []
     for polygon in polygons:
@@ -85,27 +85,28 @@ def _of_polygons(polygons: list[Any], height: int, width: int) -> Region:
         if len(polygon) >= 6 and len(polygon) % 2 == 0:
             good.append(polygon)
     outline = outline_of(good)
-    if outline > MAX_OUTLINE:
+    if outline > _MAX_OUTLINE:
         raise SegmentationError(
-            f"its outline is {outline:.1e} pixels long, and at most {MAX_OUTLINE:.0e} are drawn"
+            f"its outline is {outline:.1e} pixels long, and at most {_MAX_OUTLINE:.0e} are drawn"
         )
     if not good:
         raise SegmentationError("no polygon of it has three points")
-    # The library takes a polygon of four numbers for a box; these have six at least.
+    # pycocotools reads a polygon of four numbers as a box; these have at least six.
     codes = coco.frPyObjects(good, height, width)
-    while len(codes) > 1:  # in a tree: one by one, the time would grow with the square
+    while len(codes) > 1:  # merged in groups: one by one takes quadratic time
         codes = [coco.merge(codes[i : i + 64]) for i in range(0, len(codes), 64)]
     text: Any = codes[0]["counts"]
     runs = _unpacked(text if isinstance(text, str) else text.decode("ascii"))
-    assert runs is not None  # the library's own
+    assert runs is not None  # written by pycocotools, always valid
     return Region(runs, len(polygons) - len(good))
 
 
 def _unpacked(counts: str) -> NDArray[np.int64] | None:
-    """Unpack COCO's compressed run lengths; done here, since C code would trust them.
+    """Decode COCO's compressed run lengths; None if they are malformed.
 
-    Each number is in groups of five bits, lowest first, in letters from "0"; bit 5 says that
-    more follows, and from the fourth on the difference to the number two before is stored.
+    The C code of pycocotools does not check them. Each number is stored in groups of five bits,
+    lowest first, as characters from "0". Bit 5 marks that another group follows. From the fourth
+    number on, the difference to the number two before it is stored.
     """
     letters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
     last = (letters & 32) == 0

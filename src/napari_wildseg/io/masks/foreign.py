@@ -1,4 +1,4 @@
-"""Label files of other programs: what 255 means in them, and turned ones made upright."""
+"""Label files of other programs: the meaning of 255, and rotation to upright."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import upright
 from napari_wildseg.io.label_image import LabelImage
 
-VALUE_255 = ("unlabelled", "class")
-"""What 255 can mean in a file of another program."""
+_VALUE_255 = ("unlabelled", "class")
+"""Meanings of 255 in a file of another program."""
 
 
-def of_others(
+def foreign_labels(
     values: NDArray[Any],
     classes: Iterable[ClassInfo] = (),
     *,
@@ -26,12 +26,12 @@ def of_others(
     value_255: str | None = None,
     **about: Any,
 ) -> LabelImage:
-    """Take the pixels of another program's label file.
+    """Make a label image from the pixel values of another program's file.
 
     `values`: ``(H, W)`` or a stack, bool or integers.
     """
-    if value_255 not in (None, "guess", *VALUE_255):
-        raise InputError(f'255 can mean {" or ".join(VALUE_255)}, not "{value_255}".')
+    if value_255 not in (None, "guess", *_VALUE_255):
+        raise InputError(f'255 can mean {" or ".join(_VALUE_255)}, not "{value_255}".')
     classes = tuple(classes)
     top = int(values.max(initial=0)) if values.dtype.kind in "ui" else 0
     if top in (UNLABELLED, 65535):
@@ -58,8 +58,8 @@ def of_others(
     return LabelImage.from_array(values, classes, **about)
 
 
-def turned(labels: LabelImage, orientation: int) -> LabelImage:
-    """Turn labels and corrections upright, as their picture is."""
+def upright_labels(labels: LabelImage, orientation: int) -> LabelImage:
+    """Rotate labels and corrections upright by an EXIF orientation (1 to 8)."""
     if orientation not in range(2, 9):
         return labels
 
@@ -80,7 +80,7 @@ def turned(labels: LabelImage, orientation: int) -> LabelImage:
     )
 
 
-def refuse_meaning(value_255: str | None, where: str) -> None:
-    """Raise `InputError` if 255 shall be a class in a file that says itself what it is."""
+def refuse_value_255(value_255: str | None, where: str) -> None:
+    """Raise `InputError` if ``value_255`` is ``"class"`` for a file that defines 255 itself."""
     if value_255 == "class":
         raise InputError(f"{where} says that 255 is unlabelled: it cannot be read as a class.")

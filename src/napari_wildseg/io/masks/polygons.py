@@ -1,4 +1,4 @@
-"""Regions to polygons along pixel edges and back, without a pixel lost."""
+"""Lossless conversion of regions to polygons along pixel edges, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 def components(
     mask: NDArray[np.bool_], connectivity: int = 2, min_size: int = 0
 ) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
-    """Split a mask into its connected regions, in reading order.
+    """Yield the connected regions of a mask in reading order: top row, left column and mask.
+
+    Regions of fewer than ``min_size`` pixels are merged into the nearest larger one.
 
     `mask`: ``(H, W)`` bool.
     """
@@ -40,7 +42,7 @@ def components(
 
 
 def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    """Cover a mask by polygons without holes that together are exactly its pixels.
+    """Convert a mask to polygons without holes that together cover exactly its pixels.
 
     `mask`: ``(H, W)`` bool; returns ``(N, 2)`` corners as (x, y); the pixel in row 0 and column 0
     spans 0..1.
@@ -59,7 +61,7 @@ def mask_to_polygons(mask: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
 def polygon_to_mask(
     corners: Sequence[Sequence[float]] | NDArray[np.floating], shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Fill a polygon: the pixels whose centres are inside.
+    """Return the mask of the pixels whose centres are inside a polygon.
 
     `corners`: ``(N, 2)`` as (x, y).
     """
@@ -73,18 +75,18 @@ def polygon_to_mask(
 
 
 def _without_holes(region: NDArray[np.bool_], top: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Cut an edge-connected region at rows through its holes; gives first rows and pieces."""
+    """Split a 4-connected region along rows through its holes; yield first rows and pieces."""
     from scipy import ndimage
 
     waiting = [(top, region)]
     while waiting:
         top, piece = waiting.pop()
-        # The region is connected over edges, so its ground is connected over corners too.
+        # The region is 4-connected, so its background is 8-connected.
         ground, count = ndimage.label(~np.pad(piece, 1), structure=np.ones((3, 3)))
         if count <= 1:
             yield top, piece
             continue
-        # One row through the middle of every hole, cut out as a piece of its own.
+        # One row through the middle of every hole becomes a separate piece.
         cuts = {
             (rows.start + rows.stop - 1) // 2 - 1 for rows, _ in ndimage.find_objects(ground)[1:]
         }
@@ -95,18 +97,17 @@ def _without_holes(region: NDArray[np.bool_], top: int) -> Iterator[tuple[int, N
 
 
 def _outline(region: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Walk round an edge-connected region without holes, along its pixels' edges."""
+    """Trace the outline of a 4-connected region without holes; returns ``(N, 2)`` (x, y)."""
     padded = np.pad(region, 1)
     row, column = (int(i) for i in np.argwhere(region)[0])
-    start = (row, column, 0)  # at the upper left corner of its first pixel, heading right
+    start = (row, column, 0)  # upper left corner of the first pixel, heading right
     corners = []
     heading = 0
     y, x = row, column
     while True:
         y, x = y + _STEPS[heading][0], x + _STEPS[heading][1]
-        # The four pixels round this corner, in padded coordinates.
         ahead_left, ahead_right = _ahead(padded, y, x, heading)
-        # Region on the right hand; where two pixels meet at a corner only, keep to the right.
+        # The region is on the right; where two pixels meet at a corner only, turn right.
         if not ahead_right:
             turned = (heading + 1) % 4
         elif ahead_left:

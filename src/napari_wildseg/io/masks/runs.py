@@ -1,4 +1,4 @@
-"""Sparse label arrays as text: run lengths of each value, row by row."""
+"""Correction arrays as text: run lengths of each value in row-major order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_wildseg.engine.errors import InputError
 
 
 def runs_of(corrections: NDArray[np.int16]) -> dict[str, str]:
-    """Describe corrections by run lengths, for formats that have no array to spare for them.
+    """Encode corrections as run lengths, for formats without an array for them.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def runs_of(corrections: NDArray[np.int16]) -> dict[str, str]:
 
 
 def corrections_of_runs(runs: object, shape: tuple[int, ...], where: str) -> NDArray[np.int16]:
-    """Turn run lengths of an untrusted file back into corrections."""
+    """Decode run lengths of an untrusted file to corrections; ``shape`` int16."""
     wrong = InputError(f"{where}: its corrections are not run lengths of labels of this size.")
     if not isinstance(runs, dict) or len(runs) > MAX_CLASSES + 1:
         raise wrong
@@ -51,12 +51,12 @@ def corrections_of_runs(runs: object, shape: tuple[int, ...], where: str) -> NDA
 
 
 def _numbers(text: Any) -> NDArray[np.int64] | None:
-    """Read numbers that are not negative and small enough to be added up."""
+    """Parse non-negative integers whose sum does not overflow; None if they are malformed."""
     if not isinstance(text, str):
         return None
     fields = text.split()
     if not fields or not all(len(f) <= 12 and f.isascii() and f.isdigit() for f in fields):
         return None
     numbers = np.array(fields, dtype=np.int64)
-    # A sum of lengths beyond any picture must not wrap round to one that fits.
+    # The integer sum must not overflow to a value that fits.
     return numbers if float(numbers.astype(float).sum()) < 1e15 else None

@@ -1,4 +1,4 @@
-"""What becomes of pixels that have no label, for readers that know no such pixels."""
+"""Replacement of unlabelled pixels (255), for formats that have no such value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CHOICES = {
     "background": "make them background",
     "nearest": "give them the nearest label",
 }
-"""What can be done, with words for menus."""
+"""Choices, with texts for menus."""
 
 
 def fill_unlabelled(labels: LabelImage, how: str) -> LabelImage:
-    """Give unlabelled pixels a label.
+    """Replace unlabelled pixels by one of `CHOICES`.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def fill_unlabelled(labels: LabelImage, how: str) -> LabelImage:
 
 
 def _fill(plane: NDArray[np.uint8], *, nearest: bool) -> None:
-    """Fill one plane in place."""
+    """Replace the unlabelled pixels of one plane in place."""
     from scipy import ndimage
 
     missing = plane == UNLABELLED

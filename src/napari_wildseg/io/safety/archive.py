@@ -1,4 +1,4 @@
-"""Arrays and a description in one zip file: NPZ without pickle, and nothing trusted on reading."""
+"""NPZ archives without pickle: arrays and a JSON description; every value is checked."""
 
 from __future__ import annotations
 
@@ -16,70 +16,68 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
 from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
-from napari_wildseg.io.safety.sizes import MAX_BYTES
+from napari_wildseg.io.safety.sizes import MAX_STACK_BYTES
 
-ABOUT = "about.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+_ABOUT = "about.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed time stamp: the same content gives the same bytes
 
 
 class ArraySpec(NamedTuple):
-    """What an array of an archive may be."""
+    """Allowed dtype and size of an array in an archive."""
 
-    kinds: str  # numPy's letters for the kinds of types allowed
-    dimensions: tuple[int, int]  # how many axes at least and at most
-    limit: int = MAX_BYTES  # how many bytes at most, unpacked
+    kinds: str  # allowed ``dtype.kind`` letters
+    dimensions: tuple[int, int]  # smallest and largest number of axes
+    limit: int = MAX_STACK_BYTES  # largest size in bytes, decompressed
 
 
-def write_archive(
+def write_npz(
     path: Path,
     arrays: Mapping[str, NDArray[Any]],
     about: Mapping[str, Any],
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and a description, whole or not at all."""
+    """Write arrays and a description, atomically."""
     with (
         atomic_path(path, overwrite=overwrite) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        archive.writestr(_member(ABOUT), dump_json(dict(about)))
+        archive.writestr(_member(_ABOUT), dump_json(dict(about)))
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(_member(f"{name}.npy"), buffer.getbuffer())
 
 
-def read_archive(
-    path: Path, allowed: Mapping[str, ArraySpec]
-) -> tuple[dict[str, NDArray[Any]], Any]:
-    """Read arrays and the description from an untrusted file."""
+def read_npz(path: Path, allowed: Mapping[str, ArraySpec]) -> tuple[dict[str, NDArray[Any]], Any]:
+    """Read allowed arrays and the description from an untrusted file."""
     check_readable(path)
     arrays: dict[str, NDArray[Any]] = {}
     about = None
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()[:1000]}
-            if ABOUT in members:
-                if members[ABOUT].file_size > MAX_JSON:
+            if _ABOUT in members:
+                if members[_ABOUT].file_size > MAX_JSON:
                     raise InputError(f"{path.name}: its description is too long.")
-                about = parse_json(archive.read(members[ABOUT]), path.name)
+                about = parse_json(archive.read(members[_ABOUT]), path.name)
             for name, spec in allowed.items():
                 info = members.get(f"{name}.npy")
                 if info is not None:
                     arrays[name] = _array(archive, info, spec, path.name)
     except InputError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy raise what the damage runs into
+    except Exception as error:  # many types for a damaged file
         raise InputError(
             f"{path.name} is damaged, or not of this format ({reason(error)})."
         ) from error
     return arrays, about
 
 
-def corrections_from(
+def checked_corrections_of(
     arrays: dict[str, NDArray[Any]], where: str, name: str = "corrections"
 ) -> NDArray[np.int16] | None:
-    """Check and return the corrections of an archive, if it has any."""
+    """Return the corrections of an archive as int16, checked; None if it has none."""
     corrections = arrays.get(name)
     if corrections is None:
         return None
@@ -91,7 +89,7 @@ def corrections_from(
 def _array(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: ArraySpec, where: str
 ) -> NDArray[Any]:
-    """Read one array, its header first."""
+    """Read one array; the header is checked before the data are decompressed."""
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         read_header = {

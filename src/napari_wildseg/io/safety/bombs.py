@@ -1,30 +1,30 @@
-"""Compressed pieces of untrusted files: does one unpack to more than it may?
+"""Detection of decompression bombs in untrusted files.
 
-Libraries unpack a piece whole and look at its length afterwards. A piece of a megabyte can unpack
-to a gigabyte (deflate) or to forty (zstd), whatever size the file declares.
+Libraries decompress a chunk completely before they check its length. A chunk of one megabyte can
+decompress to 1 GB (deflate) or 40 GB (zstd), whatever size the file declares.
 """
 
 from __future__ import annotations
 
 import zlib
 
-HARMLESS = 64_000_000
-"""Pieces that cannot unpack to more bytes than this are not looked into."""
-_DEFLATE = 1032  # the most that deflate can grow
+MAX_UNCHECKED_BYTES = 64_000_000
+"""Chunks that cannot decompress to more bytes are not checked."""
+_DEFLATE = 1032  # largest compression ratio of deflate
 
 
 def deflate_within(data: bytes, limit: int) -> bool:
-    """Whether deflated data (zlib or gzip) unpack to at most ``limit`` bytes, or harmless ones.
+    """Whether zlib or gzip data decompress to at most ``limit`` or `MAX_UNCHECKED_BYTES` bytes.
 
     Examples
     --------
     >>> deflate_within(zlib.compress(bytes(200_000_000)), 1_000_000)
     False
     """
-    allowed = max(limit, HARMLESS)
+    allowed = max(limit, MAX_UNCHECKED_BYTES)
     if len(data) * _DEFLATE <= allowed:
         return True
-    unpack = zlib.decompressobj(wbits=47)  # finds out which of the two headers it has
+    unpack = zlib.decompressobj(wbits=47)  # detects zlib and gzip headers
     total = 0
     try:
         while data and total <= allowed:
@@ -36,8 +36,8 @@ def deflate_within(data: bytes, limit: int) -> bool:
 
 
 def declared_within(codec: str, header: bytes, limit: int) -> bool:
-    """Whether the header of a compressed piece declares at most ``limit`` bytes."""
-    allowed = max(limit, HARMLESS)
+    """Whether the header of a chunk declares at most ``limit`` or `MAX_UNCHECKED_BYTES` bytes."""
+    allowed = max(limit, MAX_UNCHECKED_BYTES)
     if codec == "blosc":
         return int.from_bytes(header[4:8], "little") <= allowed
     if codec == "lz4":
@@ -47,7 +47,7 @@ def declared_within(codec: str, header: bytes, limit: int) -> bool:
 
 
 def _zstd_size(header: bytes) -> int | None:
-    """Content size of a zstd frame (RFC 8878, 3.1.1), None where the frame does not tell."""
+    """Return the content size of a zstd frame (RFC 8878, 3.1.1); None if it is not declared."""
     if header[:4] != b"\x28\xb5\x2f\xfd" or len(header) < 6:
         return 0 if len(header) < 6 else None
     flags = header[4]

@@ -1,4 +1,4 @@
-"""Names that files give to other files: none of them leads out of its folder."""
+"""Checks of file names from untrusted files: none may lead out of its folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FORBIDDEN = frozenset('/\\\n\r\0:*?"<>|')
 
 
 def usable_name(name: str) -> bool:
-    """Whether a name can be that of a file in a folder, on every system.
+    """Whether a name is a valid file name on every operating system.
 
     Examples
     --------
@@ -19,12 +19,12 @@ def usable_name(name: str) -> bool:
         return False
     try:
         return len(name.encode("utf-8")) <= 255
-    except UnicodeEncodeError:  # bytes that are no UTF-8
+    except UnicodeEncodeError:  # not valid UTF-8
         return False
 
 
 def stays_inside(file: str) -> bool:
-    """Whether a path from one file to another stays in the folder.
+    """Whether a relative path stays inside its folder.
 
     Examples
     --------

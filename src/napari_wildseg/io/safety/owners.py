@@ -1,6 +1,6 @@
-"""Files that are never replaced, also where `overwrite` is set.
+"""Files that are never replaced, even with ``overwrite``.
 
-These are what was read, and what belongs to another label file.
+These are input files, and the sidecars of other label files.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.label_image import MAX_JSON, SIDECAR_FORMAT, parse_json
 
 _WITH_SIDECAR = (".png", ".txt")
-"""Endings of label files that have a description beside them."""
+"""Endings of label files with a JSON sidecar."""
 
 _OWNER = "labels_file"
 
 
-def owned_by(about: dict[str, Any], labels: Path) -> dict[str, Any]:
-    """Return a description that says which label file it belongs to."""
+def with_owner(about: dict[str, Any], labels: Path) -> dict[str, Any]:
+    """Return a description with the name of the label file that it belongs to."""
     return {**about, _OWNER: labels.name}
 
 
 def check_owner(path: Path, labels: Path | None = None) -> None:
-    """Refuse to replace a JSON file that is not the writer's to replace."""
+    """Raise `InputError` if a JSON file is the sidecar of another label file than ``labels``."""
     if not path.is_file():
         return
     owner = _owner(path, labels)
@@ -52,12 +52,12 @@ def _owner(path: Path, labels: Path | None) -> str | None:
     if isinstance(told, str) and any(told == other.name and other.is_file() for other in others):
         return None if labels is not None and told == labels.name else told
     if labels is not None and labels.is_file():
-        return None  # written by version 0.1, which did not tell
+        return None  # version 0.1 did not write the owner
     return next((other.name for other in others if other.is_file()), None)
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path], what_to_do: str) -> None:
-    """Raise `InputError` if a file that is read would be replaced."""
+    """Raise `InputError` if an output file or folder would replace an input file."""
     read = [Path(name) for name in inputs]
     for output in outputs:
         for file in read:

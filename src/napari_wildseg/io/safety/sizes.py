@@ -1,4 +1,4 @@
-"""How large a stack of labels may be, checked before anything is read."""
+"""Size limit of label stacks, checked before pixels are read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import math
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import check_size
 
-MAX_BYTES = 2_000_000_000
-"""The largest stack taken, in bytes as it is stored, unpacked."""
+MAX_STACK_BYTES = 2_000_000_000
+"""Largest label stack, in bytes, decompressed."""
 
 
 def check_stack(name: str, shape: tuple[int, ...], itemsize: int = 1) -> None:
-    """Raise `InputError` if planes or a whole stack declare more than is taken.
+    """Raise `InputError` if a plane or a stack is larger than the limits.
 
-    `shape`: ``(H, W)`` or with axes before them.
+    `shape`: ``(..., H, W)``.
     """
     check_size(name, shape[-1], shape[-2])
     total = math.prod(shape) * itemsize
-    if len(shape) > 2 and total > MAX_BYTES:
+    if len(shape) > 2 and total > MAX_STACK_BYTES:
         raise InputError(
-            f"{name} declares {total / 1e9:.1f} GB of labels; at most {MAX_BYTES / 1e9:.0f} GB are "
-            "taken at once: split the stack."
+            f"{name} declares {total / 1e9:.1f} GB of labels; at most "
+            f"{MAX_STACK_BYTES / 1e9:.0f} GB are taken at once: split the stack."
         )

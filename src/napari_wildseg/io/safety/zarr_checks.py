@@ -1,4 +1,4 @@
-"""What a zarr array of an untrusted file declares, checked before zarr looks at it."""
+"""Checks of zarr metadata and chunks from untrusted files, before zarr opens them."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS
 from napari_wildseg.io.formats.png import read_json
-from napari_wildseg.io.safety.bombs import HARMLESS, declared_within, deflate_within
+from napari_wildseg.io.safety.bombs import MAX_UNCHECKED_BYTES, declared_within, deflate_within
 from napari_wildseg.io.safety.sizes import check_stack
 
-# Decoding these runs no code of the file's. Others (pickle among them) are refused.
+# Decoding these executes no code of the file. Other codecs, such as pickle, are refused.
 _PACKED = {"blosc", "zstd", "lz4", "gzip", "zlib"}
 _CODECS = _PACKED | {"bytes", "crc32c", "transpose", None}
 _BITS = (8, 16, 32, 64)
 _TYPES = {f"{sign}int{bits}" for sign in ("", "u") for bits in _BITS} | {"bool"}
 _FLOATS = {"float16", "float32", "float64"}
 _METADATA = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
-MAX_CHUNKS = 1_000_000
-"""Most chunks of an array: as many files would be opened, one by one."""
+_MAX_CHUNKS = 1_000_000
+"""Largest number of chunks; each may be a file that is opened."""
 
 
 @dataclass(frozen=True)
 class _Array:
-    """What an array declares."""
+    """Metadata of an array."""
 
     shape: tuple[int, ...]
-    chunks: tuple[int, ...]  # of the pieces that are unpacked one by one
+    chunks: tuple[int, ...]  # shape of the pieces that are decompressed one by one
     codecs: set[str | None]
     itemsize: int
-    shard: tuple[int, ...] | None = None  # of a file that holds several such pieces
+    shard: tuple[int, ...] | None = None  # shape of a file that holds several chunks
     index_first: bool = False
-    checksum: int = 0  # bytes behind the index
+    checksum: int = 0  # bytes after the index
 
 
 def check_array(folder: Path, where: str, *, picture: bool = False) -> None:
-    """Raise `InputError` unless an array is plain numbers of a size that can be taken."""
+    """Raise `InputError` unless an array has an allowed dtype, codec and size."""
     wanted = "picture that can be opened" if picture else "labels"
     wrong = InputError(f"{where} holds no {wanted}, or unusual ones.")
     if (folder / ".zarray").is_file():
@@ -59,10 +59,10 @@ def check_array(folder: Path, where: str, *, picture: bool = False) -> None:
     if math.prod(found.shard or found.chunks) * itemsize > 4 * MAX_PIXELS:
         raise wrong
     pieces = math.prod(-(-n // c) for n, c in zip(found.shape, found.chunks, strict=True))
-    if pieces > MAX_CHUNKS:
+    if pieces > _MAX_CHUNKS:
         raise InputError(
             f"{where} is cut into {pieces:,} pieces of {' x '.join(map(str, found.chunks))}: save "
-            f"it in larger ones, at most {MAX_CHUNKS:,}."
+            f"it in larger ones, at most {_MAX_CHUNKS:,}."
         )
     _check_chunks(folder, found, math.prod(found.chunks) * itemsize, where)
 
@@ -112,7 +112,7 @@ def _version_3(meta: object, wrong: InputError) -> _Array:
 
 
 def _whole(numbers: object, wrong: InputError) -> tuple[int, ...]:
-    """Check the lengths of two to five axes."""
+    """Return the lengths of two to five axes; raise ``wrong`` if they are not positive integers."""
     usable = isinstance(numbers, list) and 2 <= len(numbers) <= 5
     if not usable or not all(type(n) is int and n > 0 for n in numbers):  # type: ignore[attr-defined]
         raise wrong
@@ -120,13 +120,13 @@ def _whole(numbers: object, wrong: InputError) -> tuple[int, ...]:
 
 
 def _check_chunks(folder: Path, array: _Array, limit: int, where: str) -> None:
-    """Refuse what is no file, and chunks that unpack to far more than a chunk has."""
+    """Raise `InputError` for entries that are not files, and for decompression bombs."""
     bomb = InputError(f"{where} unpacks to far more than it declares: it is not read.")
     packed = array.codecs & _PACKED
     for file in folder.rglob("*"):
         if file.is_dir() or file.name in _METADATA:
             continue
-        if not file.is_file():  # a pipe would be waited for, for ever
+        if not file.is_file():  # reading a pipe would block
             raise InputError(f"{where}: {file.name} in it is no file.")
         if not packed:
             continue
@@ -136,7 +136,7 @@ def _check_chunks(folder: Path, array: _Array, limit: int, where: str) -> None:
                 stream.seek(start)
                 for codec in packed:
                     if codec in ("gzip", "zlib"):
-                        small = length * 1032 <= HARMLESS
+                        small = length * 1032 <= MAX_UNCHECKED_BYTES
                         fine = small or deflate_within(stream.read(length), 2 * limit)
                     else:
                         fine = declared_within(str(codec), stream.read(min(length, 18)), 2 * limit)
@@ -145,7 +145,7 @@ def _check_chunks(folder: Path, array: _Array, limit: int, where: str) -> None:
 
 
 def _pieces(stream: BinaryIO, size: int, array: _Array) -> list[tuple[int, int]]:
-    """Return where the compressed pieces of a chunk file are: offsets and lengths."""
+    """Return offsets and lengths of the compressed chunks in a file."""
     if array.shard is None:
         return [(0, size)]
     count = math.prod(s // c for s, c in zip(array.shard, array.chunks, strict=True))

@@ -1,1 +1,1 @@
-"""Weights in files: found, downloaded, identified and read."""
+"""Model weights: search, download, identification and safe reading."""

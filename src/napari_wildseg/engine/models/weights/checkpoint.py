@@ -1,4 +1,4 @@
-"""Checkpoints: from a file to a network, without executing anything that is in the file."""
+"""Reading of checkpoints into a network, without executing anything in the file."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from torch import Tensor, nn
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.weights.torchscript_archive import (
     NotReadableError,
-    is_archive,
-    read_archive,
+    is_torchscript,
+    read_torchscript,
 )
 
-PREFERRED = (
+_PREFERRED = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
     "model.safetensors",
     "pytorch_model.bin",
 )
-"""Names of checkpoint files in a directory, the best first (open_clip's own order)."""
+"""Names of checkpoint files in a directory, in open_clip's order of preference."""
 
 
-_NESTED = ("state_dict", "model_state_dict", "model")
-"""Where checkpoints of a training run keep the weights among other things."""
+_WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training checkpoints store the weights."""
 
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
-"""Entries that OpenAI's state dicts have beside the weights, and no others have all three of."""
+"""Entries beside the weights that only OpenAI's state dicts have, all three together."""
 
-_NO_WEIGHTS = ("attn_mask", "position_ids")
-"""Last parts of names of buffers that are made anew, and that older files hold all the same."""
+_DROPPED_BUFFERS = ("attn_mask", "position_ids")
+"""Name suffixes of buffers that older files contain and that are recomputed."""
 
 
 def checkpoint_in(folder: Path) -> Path:
-    """Find the checkpoint of a directory, safetensors before anything else."""
-    for name in PREFERRED:
+    """Find the checkpoint in a directory; prefer safetensors."""
+    for name in _PREFERRED:
         if (folder / name).is_file():
             return folder / name
     for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt"):
@@ -52,20 +52,20 @@ def checkpoint_in(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Weights:
-    """What a checkpoint holds."""
+    """The contents of a checkpoint."""
 
     tensors: dict[str, Tensor]  # by name
-    # Whether the network computes with QuickGELU, where the file says so: a TorchScript archive
-    # does by its code, a state dict by OpenAI's three extra entries.
+    # Whether the network uses QuickGELU, if the file tells: a TorchScript archive by its code, a
+    # state dict by OpenAI's three extra entries.
     quick_gelu: bool | None = None
 
 
 def read_weights(path: Path) -> Weights:
     """Read the tensors of a checkpoint.
 
-    ``.safetensors`` holds nothing else; TorchScript archives are read without their code; other
-    files are read by torch with ``weights_only``, which refuses whatever is not tensors and plain
-    containers.
+    ``.safetensors`` files contain nothing else. TorchScript archives are read without their code.
+    Other files are read by torch with ``weights_only``, which refuses everything except tensors
+    and plain containers.
     """
     quick_gelu: bool | None = None
     try:
@@ -73,13 +73,13 @@ def read_weights(path: Path) -> Weights:
             from safetensors.torch import load_file
 
             state: object = load_file(path)
-        elif is_archive(path):
-            state, quick_gelu = read_archive(path)
+        elif is_torchscript(path):
+            state, quick_gelu = read_torchscript(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WildsegError(_why_unreadable(path, error)) from error
-    for key in _NESTED:
+    for key in _WEIGHTS_KEYS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state:
@@ -94,7 +94,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def _plain_name(key: str) -> str:
-    """Name of a weight without what wrappers of training and of the compiler put before it."""
+    """Strip the name prefixes of training wrappers and of the compiler."""
     return key.removeprefix("module.").removeprefix("_orig_mod.")
 
 
@@ -119,15 +119,15 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file that `read_weights` has accepted."""
+    """Return the metadata of a safetensors file that `read_weights` accepted."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     return dict(header.get("__metadata__", {}))
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
-    """Put weights into a network, as open_clip does: older layouts converted, sizes adapted."""
+def load_weights(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> None:
+    """Load weights into a network as open_clip does: convert old layouts, resize embeddings."""
     from open_clip import factory
 
     try:
@@ -139,7 +139,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> 
             key: value
             for key, value in state.items()
             if key in own
-            or not (key.split(".")[-1] in _NO_WEIGHTS or key.startswith("text_decoder."))
+            or not (key.split(".")[-1] in _DROPPED_BUFFERS or key.startswith("text_decoder."))
         }
         for key in ("logit_scale", "logit_bias"):
             if key in state and key in own:
@@ -155,9 +155,9 @@ def fill(network: nn.Module, state: dict[str, Tensor], name: str, file: str) -> 
 
 
 def fingerprint(network: nn.Module, configuration: object = None) -> str:
-    """Identify a model by its configuration and about a thousand values of every tensor.
+    """Return a hash of a model's configuration and of about 1000 values of every tensor.
 
-    The same on every device.
+    The hash is the same on every device.
     """
     digest = hashlib.sha256(repr(configuration).encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(network.state_dict().items()):

@@ -1,8 +1,8 @@
-"""Downloads from the Hugging Face Hub: only when asked, resumable, checked.
+"""Downloads from the Hugging Face Hub: on request only, resumable, verified.
 
-A file is written as ``<name>.part`` and renamed when its size and, where the Hub gives one, its
-SHA-256 are right, so a file under its own name is always whole. Models that other programs have
-put into the Hub's own cache are found and used; nothing is written there.
+A file is written as ``<name>.part``. It is renamed when its size and, if the Hub provides one, its
+SHA-256 are correct, so a file under its final name is always complete. Models in the Hub's own
+cache are found and used; nothing is written there.
 """
 
 from __future__ import annotations
@@ -22,20 +22,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.models.architecture import Architecture, built_in, from_json, unsupported
+from napari_wildseg.engine.models.architecture import (
+    Architecture,
+    architecture_from_json,
+    builtin_architecture,
+    unsupported,
+)
 from napari_wildseg.engine.models.spec import Spec, parse_spec
 from napari_wildseg.engine.models.tokenizers import TOKENIZER_FILES, has_tokenizer, uses_files
 from napari_wildseg.engine.models.weights import transformers_folder
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
-CONFIG = "open_clip_config.json"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?")
 _CHUNK = 2**18
 _TIMEOUT = 20.0
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Folder that downloads go to: the argument, ``WILDSEG_CACHE``, or the user's cache folder."""
+    """Return the folder of downloads: the argument, ``WILDSEG_CACHE``, or the user's cache."""
     chosen = cache_dir or os.environ.get("WILDSEG_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -48,15 +53,15 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a model on this machine."""
+    """The local files of a model."""
 
-    architecture: Architecture  # what the weights are of
+    architecture: Architecture
     weights: Path  # the checkpoint
-    tokenizer: Path | None  # directory with the files of the tokenizer, if it needs any
+    tokenizer: Path | None  # directory of the tokenizer's files, if the model needs them
 
 
 def find_files(spec: Spec, cache_dir: str | os.PathLike[str] | None = None) -> Files | None:
-    """Look for the files of a model of the Hub on this machine; None if any is missing."""
+    """Find the local files of a model of the Hub; None if any is missing."""
     architecture = architecture_of(spec, cache_dir)
     if architecture is None or spec.repository is None:
         return None
@@ -78,9 +83,9 @@ def find_files(spec: Spec, cache_dir: str | os.PathLike[str] | None = None) -> F
 def architecture_of(
     spec: Spec, cache_dir: str | os.PathLike[str] | None = None
 ) -> Architecture | None:
-    """Architecture of a model of the Hub; None if its configuration is not on this machine."""
+    """Return the architecture of a Hub model; None if its configuration is not on this machine."""
     if spec.kind == "tag" and spec.architecture is not None:
-        architecture = built_in(spec.architecture)
+        architecture = builtin_architecture(spec.architecture)
         architecture.name = spec.text
         if spec.mean is not None and spec.std is not None:
             architecture.mean, architecture.std = spec.mean, spec.std
@@ -88,12 +93,12 @@ def architecture_of(
             architecture.config["quick_gelu"] = True
         return architecture
     repository = spec.repository or ""
-    path = _local(repository, CONFIG, cache_dir)
+    path = _local(repository, OPEN_CLIP_CONFIG, cache_dir)
     if path is not None:
-        architecture = from_json(path.read_text(encoding="utf-8"), spec.text)
+        architecture = architecture_from_json(path.read_text(encoding="utf-8"), spec.text)
         architecture.folder = path.parent
         return architecture
-    path = _local(repository, transformers_folder.CONFIG, cache_dir)
+    path = _local(repository, transformers_folder.TRANSFORMERS_CONFIG, cache_dir)
     if path is None:
         return None
     architecture = transformers_folder.architecture_of_folder(path.parent, spec.text)
@@ -103,15 +108,15 @@ def architecture_of(
 
 
 def _weight_names(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
-    """Names of the checkpoint to look for, after the form that the configuration has."""
+    """Return the checkpoint names to search for, which depend on the configuration's format."""
     repository = spec.repository or ""
-    if spec.kind == "hub" and _local(repository, CONFIG, cache_dir) is None:
-        return transformers_folder.WEIGHTS
+    if spec.kind == "hub" and _local(repository, OPEN_CLIP_CONFIG, cache_dir) is None:
+        return transformers_folder.TRANSFORMERS_WEIGHTS
     return spec.weights
 
 
 def _tokenizer_of(architecture: Architecture) -> str:
-    """Repository of the tokenizer, checked: the name was written by anybody."""
+    """Return the tokenizer's repository; raise `WildsegError` unless it is a valid name."""
     source = architecture.config["text_cfg"]["hf_tokenizer_name"]
     if not isinstance(source, str) or not _REPOSITORY.fullmatch(source):
         raise WildsegError(
@@ -121,13 +126,13 @@ def _tokenizer_of(architecture: Architecture) -> str:
 
 
 def is_cached(model: str, cache_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Whether a model string can be loaded without a network."""
+    """Return whether a model can be loaded without a network."""
     spec = parse_spec(model)
     return spec.kind not in ("tag", "hub") or find_files(spec, cache_dir) is not None
 
 
 def is_downloadable(model: str, cache_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Whether a download would help: the model is not here, and would work if it were."""
+    """Return whether a model is missing here and would be supported after a download."""
     spec = parse_spec(model)
     if spec.kind not in ("tag", "hub") or find_files(spec, cache_dir) is not None:
         return False
@@ -136,27 +141,26 @@ def is_downloadable(model: str, cache_dir: str | os.PathLike[str] | None = None)
 
 
 def download_size(model: str) -> int:
-    """Bytes that `download_steps` would get for the weights, as the Hub says."""
+    """Return the size of a model's weights on the Hub, in bytes."""
     spec = parse_spec(model)
     if spec.repository is None:
         return 0
     names = spec.weights
     if spec.kind == "hub":
-        names = (*names, *transformers_folder.WEIGHTS)
+        names = (*names, *transformers_folder.TRANSFORMERS_WEIGHTS)
     _, found = _first_on_hub(spec.repository, names)
     return int(found.size or 0)
 
 
 def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = None) -> Steps[Path]:
-    """Download a model, in steps of a quarter of a megabyte.
+    """Download a model, yielding every quarter of a megabyte.
 
-    Closing the generator cancels; what has arrived is kept, and the next download goes on from
-    there.
+    Closing the generator cancels. The partial file is kept, and the next download resumes it.
     """
     spec = parse_spec(model)
     if spec.repository is None:
         return spec.path or cache_folder(cache_dir)
-    with _in_words(spec):
+    with _errors_translated(spec):
         if architecture_of(spec, cache_dir) is None:
             yield from _fetch_configuration(spec, cache_dir)
         architecture = architecture_of(spec, cache_dir)
@@ -176,19 +180,19 @@ def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = Non
 
 
 def download(model: str, *, cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Download a model and wait for it; see `download_steps`."""
+    """Download a model and return its path; see `download_steps`."""
     return drain(download_steps(model, cache_dir=cache_dir))
 
 
-# -- files on this machine ---------------------------------------------------------------------
+# -- local files -------------------------------------------------------------------------------
 
 
-def _store(repository: str, cache_dir: str | os.PathLike[str] | None) -> Path:
+def _repository_folder(repository: str, cache_dir: str | os.PathLike[str] | None) -> Path:
     return cache_folder(cache_dir) / repository.replace("/", "--")
 
 
 def _local(repository: str, name: str, cache_dir: str | os.PathLike[str] | None) -> Path | None:
-    own = _store(repository, cache_dir) / name
+    own = _repository_folder(repository, cache_dir) / name
     if own.is_file():
         return own
     from huggingface_hub import try_to_load_from_cache
@@ -198,7 +202,7 @@ def _local(repository: str, name: str, cache_dir: str | os.PathLike[str] | None)
 
 
 def _tokenizer_folder(source: str, cache_dir: str | os.PathLike[str] | None) -> Path | None:
-    own = _store(source, cache_dir)
+    own = _repository_folder(source, cache_dir)
     if has_tokenizer(own):
         return own
     for name in TOKENIZER_FILES:
@@ -212,10 +216,10 @@ def _tokenizer_folder(source: str, cache_dir: str | os.PathLike[str] | None) -> 
 
 
 def _metadata(repository: str, name: str) -> Any:
-    """What the Hub says of a file: size, etag (SHA-256 of a large file), location."""
+    """Return the Hub's metadata of a file: size, etag (SHA-256 of a large file), location."""
     import huggingface_hub
 
-    endpoint = os.environ.get("HF_ENDPOINT")  # read here, not at import: it may be set later
+    endpoint = os.environ.get("HF_ENDPOINT")  # read at call time: it may be set after import
     url = huggingface_hub.hf_hub_url(repository, name, endpoint=endpoint)
     return huggingface_hub.get_hf_file_metadata(url, timeout=_TIMEOUT)
 
@@ -246,28 +250,30 @@ def _fetch_tokenizer(
 
 
 def _fetch_configuration(spec: Spec, cache_dir: str | os.PathLike[str] | None) -> Steps[None]:
-    """Get open_clip's configuration, or else that of the transformers library."""
+    """Fetch open_clip's configuration, or else that of the transformers library."""
     from huggingface_hub.errors import EntryNotFoundError
 
     assert spec.repository is not None
     try:
-        yield from _fetch(spec.repository, CONFIG, cache_dir, spec.text)
+        yield from _fetch(spec.repository, OPEN_CLIP_CONFIG, cache_dir, spec.text)
     except EntryNotFoundError:
-        yield from _fetch(spec.repository, transformers_folder.CONFIG, cache_dir, spec.text)
+        yield from _fetch(
+            spec.repository, transformers_folder.TRANSFORMERS_CONFIG, cache_dir, spec.text
+        )
         try:
             yield from _fetch(
                 spec.repository, transformers_folder.PREPROCESSOR, cache_dir, spec.text
             )
         except EntryNotFoundError:
-            return  # pictures are scaled as usual then
+            return  # the default normalisation is used then
 
 
 def _fetch(
     repository: str, name: str, cache_dir: str | os.PathLike[str] | None, title: str
 ) -> Steps[Path]:
-    """Download one file, going on from a part that is already there."""
+    """Download one file, resuming a partial one."""
     found = _metadata(repository, name)
-    target = _store(repository, cache_dir) / name
+    target = _repository_folder(repository, cache_dir) / name
     part = target.with_name(f"{target.name}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
@@ -309,7 +315,7 @@ def _fetch(
 
 
 def _open(url: str, start: int) -> Any:
-    """Open an address from a byte on; the user's Hub token goes to the Hub only."""
+    """Open a URL at a byte offset; send the user's Hub token to the Hub only."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers
 
@@ -321,7 +327,7 @@ def _open(url: str, start: int) -> Any:
     context = None
     if url.startswith("https:"):
         context = ssl.create_default_context()
-        if not context.get_ca_certs():  # a Python without the system's certificates
+        if not context.get_ca_certs():  # Python without the system's certificates
             import certifi
 
             context = ssl.create_default_context(cafile=certifi.where())
@@ -330,8 +336,8 @@ def _open(url: str, start: int) -> Any:
 
 
 @contextmanager
-def _in_words(spec: Spec) -> Iterator[None]:
-    """Turn what can go wrong on the way into one sentence each."""
+def _errors_translated(spec: Spec) -> Iterator[None]:
+    """Translate exceptions of a download into `WildsegError`."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -352,7 +358,8 @@ def _in_words(spec: Spec) -> Iterator[None]:
     except EntryNotFoundError as error:
         raise WildsegError(
             f"{spec.repository} on the Hugging Face Hub is not an open_clip model, nor one of the "
-            f"transformers library: it has no {CONFIG} and no {transformers_folder.CONFIG}."
+            f"transformers library: it has no {OPEN_CLIP_CONFIG} and no "
+            f"{transformers_folder.TRANSFORMERS_CONFIG}."
         ) from error
     except WildsegError:
         raise

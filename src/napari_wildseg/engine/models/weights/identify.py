@@ -1,9 +1,9 @@
-"""What a checkpoint is of: its architecture, and which GELU it needs.
+"""Identification of a checkpoint: its architecture and its activation (GELU or QuickGELU).
 
-The shapes of tensors tell the architecture, but not the activation. OpenAI's weights, MetaCLIP's
-and DFN's were trained with QuickGELU, others with the plain one; with the wrong one a network still
-answers, but worse. What the file says is used; a known name of a file comes next; anything else is
-an assumption. Unless the file says it, a notice tells what was assumed.
+The tensor shapes determine the architecture, but not the activation. OpenAI's, MetaCLIP's and
+DFN's weights were trained with QuickGELU, most others with GELU. With the wrong activation a
+network still works, but less accurately. The activation is taken from the file, else from a known
+file name, else assumed. Unless the file states it, a notice reports the assumption.
 """
 
 from __future__ import annotations
@@ -15,54 +15,59 @@ from urllib.parse import urlsplit
 from torch import Tensor
 
 from napari_wildseg.engine.errors import InputError, WildsegError
-from napari_wildseg.engine.models.architecture import Architecture, beside, deduce, from_json
+from napari_wildseg.engine.models.architecture import (
+    Architecture,
+    architecture_from_json,
+    architecture_from_shapes,
+    config_beside,
+)
 from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.weights.checkpoint import metadata
 from napari_wildseg.engine.models.weights.transformers_folder import (
-    KINDS,
+    MODEL_TYPES,
     architecture_of_folder,
     is_converted,
     kind_of,
 )
 
-OPEN_CLIP_CONFIG = "open_clip_config.json"
+_OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 
 def architecture_in(folder: Path) -> Architecture:
-    """Architecture of a model folder in open_clip's form or the transformers library's."""
-    config = folder / OPEN_CLIP_CONFIG
+    """Read the architecture of a model folder in open_clip's or the transformers format."""
+    config = folder / _OPEN_CLIP_CONFIG
     if config.is_file():
-        found = from_json(config.read_text(encoding="utf-8"), folder.name)
+        found = architecture_from_json(config.read_text(encoding="utf-8"), folder.name)
         return replace(found, folder=folder)
     if kind_of(folder) is not None:
         return architecture_of_folder(folder, folder.name)
     raise InputError(
-        f"{folder} has no {OPEN_CLIP_CONFIG} and no config.json that names a model_type, so it is "
+        f"{folder} has no {_OPEN_CLIP_CONFIG} and no config.json that names a model_type, so it is "
         "neither an open_clip model nor one of the transformers library."
     )
 
 
-def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
-    """Find out which architecture a checkpoint file is of.
+def identify_checkpoint(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
+    """Identify the architecture of a checkpoint file; return also whether it is an assumption.
 
-    In this order: ``open_clip_config`` in the metadata of a safetensors file, ``<file>.json`` or
-    ``open_clip_config.json`` beside it, ``config.json`` of the transformers library beside it, the
-    shapes of its tensors.
+    Sources, in this order: ``open_clip_config`` in the metadata of a safetensors file,
+    ``<file>.json`` or ``open_clip_config.json`` beside it, ``config.json`` of the transformers
+    library beside it, the shapes of its tensors.
     """
     if path.suffix.lower() == ".safetensors":
         config = metadata(path).get("open_clip_config")
         if config:
-            return from_json(config, path.name), False
+            return architecture_from_json(config, path.name), False
     if is_converted(state):
-        if kind_of(path.parent) in KINDS:
+        if kind_of(path.parent) in MODEL_TYPES:
             return architecture_of_folder(path.parent, path.name), False
         raise WildsegError(
             f"{path.name} holds a model of the transformers library: put its config.json beside it."
         )
-    found = beside(path)
+    found = config_beside(path)
     if found is not None:
         return replace(found, folder=path.parent), False
-    found = deduce(state, path.name)
+    found = architecture_from_shapes(state, path.name)
     if found is None:
         raise WildsegError(
             f"{path.name} has the tensors of no architecture known here; say which it is, "
@@ -71,16 +76,16 @@ def describe(path: Path, state: dict[str, Tensor]) -> tuple[Architecture, bool]:
     return found, True
 
 
-def settle_activation(
+def choose_activation(
     architecture: Architecture, path: Path, said: bool | None, *, assumed: bool
 ) -> str | None:
-    """Decide between GELU and QuickGELU, in the configuration of an architecture."""
+    """Choose GELU or QuickGELU in an architecture's configuration; return a notice or None."""
     if said is not None:
         architecture.config["quick_gelu"] = said
         return None
     if not assumed:
         return None
-    by_name = known_by_name(path.name)
+    by_name = _quick_gelu_by_name(path.name)
     quick = bool(by_name)
     architecture.config["quick_gelu"] = quick
     used, other = ("QuickGELU", "plain GELU") if quick else ("plain GELU", "QuickGELU")
@@ -97,8 +102,8 @@ def settle_activation(
     )
 
 
-def known_by_name(file: str) -> bool | None:
-    """Whether a published checkpoint of this file name needs QuickGELU; None if none is known."""
+def _quick_gelu_by_name(file: str) -> bool | None:
+    """Return whether a published checkpoint of this name needs QuickGELU; None if unknown."""
     import_open_clip()
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 

@@ -1,10 +1,10 @@
-"""TorchScript archives, read without executing anything that is in them.
+"""Reading of TorchScript archives without executing anything in them.
 
-OpenAI's checkpoints (``ViT-B-16.pt``) are such archives: a zip file with the code of the network,
-one record for each storage of numbers, and ``data.pkl``, a pickle that says which tensor of which
-module lies in which storage. The code is never compiled. The pickle is read by an unpickler that
-knows tensors, lists and modules, and makes of a module a plain holder of its attributes. The layout
-is the same in the archives of PyTorch 1.4 (2020) and of today.
+OpenAI's checkpoints (``ViT-B-16.pt``) are TorchScript archives: zip files with the network's code,
+one record per tensor storage, and ``data.pkl``, a pickle that maps the tensors of each module to
+storages. The code is never compiled. The pickle is read by a restricted unpickler that accepts
+tensors, lists and modules, and replaces each module by a container of its attributes. The layout
+is the same in archives of PyTorch 1.4 (2020) and of current versions.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _NUMBER_TYPES = {
 }
 _LISTS = ("build_intlist", "build_tensorlist", "build_doublelist", "build_boollist")
 
-_MOST_PICKLE = 2**26
-"""Bytes of ``data.pkl``; that of a ViT-L takes less than a megabyte."""
+_MAX_PICKLE_BYTES = 2**26
+"""Size limit of ``data.pkl``, in bytes; that of a ViT-L takes less than a megabyte."""
 
 
 class NotReadableError(ValueError):
-    """The archive holds something other than modules and tensors, or is damaged."""
+    """The archive is damaged or contains something other than modules and tensors."""
 
 
 class _Module:
@@ -57,8 +57,8 @@ class _Module:
         self.__dict__["attributes"] = state
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file is a TorchScript archive; one that `torch.save` wrote has no constants."""
+def is_torchscript(path: Path) -> bool:
+    """Return whether a file is a TorchScript archive, and not a file of `torch.save`."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -66,8 +66,8 @@ def is_archive(path: Path) -> bool:
     return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
 
 
-def read_archive(path: Path) -> tuple[dict[str, Tensor], bool | None]:
-    """Read the tensors of a TorchScript archive."""
+def read_torchscript(path: Path) -> tuple[dict[str, Tensor], bool | None]:
+    """Read an archive; return its tensors and whether it uses QuickGELU (None if unknown)."""
     try:
         with zipfile.ZipFile(path) as archive:
             reader = _Reader(archive)
@@ -89,7 +89,7 @@ def read_archive(path: Path) -> tuple[dict[str, Tensor], bool | None]:
 
 
 def _code(archive: zipfile.ZipFile) -> str:
-    """Text of the archive's code, at most 16 MB of it."""
+    """Return the archive's code as text, at most 16 MB."""
     parts, left = [], 2**24
     for info in archive.infolist():
         if "/code/" in info.filename and info.filename.endswith(".py") and left > 0:
@@ -110,7 +110,7 @@ def _tensors(module: _Module, prefix: str = "", depth: int = 0) -> Iterator[tupl
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler of ``data.pkl``: tensors, lists and holders of attributes, and nothing else."""
+    """Restricted unpickler of ``data.pkl``: tensors, lists and attribute containers only."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         (name,) = [n for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]
@@ -118,14 +118,14 @@ class _Reader(pickle.Unpickler):
         self._root = name.removesuffix("data.pkl")
         self._storages: dict[str, Tensor] = {}
         self.kinds: set[str] = set()
-        if archive.getinfo(name).file_size > _MOST_PICKLE:
+        if archive.getinfo(name).file_size > _MAX_PICKLE_BYTES:
             raise NotReadableError("its list of tensors is too long")
         super().__init__(io.BytesIO(archive.read(name)))
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a name stands for; no name leads to anything that is imported.
+        """Resolve a global name of the pickle; nothing is imported.
 
-        Functions are methods of this reader: the pickle cannot set attributes of those.
+        Functions are bound methods of this reader, since a pickle cannot set their attributes.
         """
         if module.split(".")[0] == "__torch__":
             kind = f"{module}.{name}"
@@ -146,7 +146,7 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
     def persistent_load(self, identifier: Any) -> Tensor:
-        """Return the storage that a tensor lies in, as a flat tensor."""
+        """Return a tensor storage as a flat tensor."""
         _, kind, key, _, count = identifier
         if key not in self._storages:
             number_type = _NUMBER_TYPES[kind]
@@ -163,7 +163,7 @@ class _Reader(pickle.Unpickler):
         return self._storages[key]
 
     def _rebuild(self, storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-        """Take a tensor out of its storage; torch refuses what lies outside of it."""
+        """Return a strided view of a storage, copied; out-of-range views are refused by torch."""
         if math.prod(size) > storage.numel():
             raise NotReadableError("a tensor is larger than its storage")
         return storage.as_strided(tuple(size), tuple(stride), offset).clone()

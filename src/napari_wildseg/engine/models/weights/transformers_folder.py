@@ -1,9 +1,8 @@
-"""Models in the form of the transformers library: ``config.json`` and ``model.safetensors``.
+"""Models in the format of the transformers library: ``config.json`` and ``model.safetensors``.
 
-``CLIPModel``, ``SiglipModel`` and ``Siglip2Model`` are converted to open_clip's towers on loading:
-the same numbers under other names. Nothing of the transformers library is used for it, and of
-``config.json`` only sizes and names of activations are read, so no code that a folder brings
-(``auto_map``) can run.
+``CLIPModel``, ``SiglipModel`` and ``Siglip2Model`` are converted to open_clip's towers on loading,
+by renaming their tensors. The transformers library is not used. Only sizes and names of
+activations are read from ``config.json``, so code in a folder (``auto_map``) is never executed.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from torch import Tensor
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.architecture import OPENAI_MEAN, OPENAI_STD, Architecture
 
-CONFIG = "config.json"
+TRANSFORMERS_CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-KINDS = ("clip", "siglip", "siglip2")
+TRANSFORMERS_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+MODEL_TYPES = ("clip", "siglip", "siglip2")
 
 _CLIP_VOCABULARY = 49408
 _PATCHES = 256
 _ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
-"""Names of activations: the transformers library's and timm's."""
+"""Names of activations in the transformers library and in timm."""
 
 _CLIP_VISION = {
     "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
@@ -47,12 +46,12 @@ _SIGLIP_TEXT = {
     "max_position_embeddings": 64, "vocab_size": 32000, "hidden_act": "gelu_pytorch_tanh",
     "layer_norm_eps": 1e-6,
 }  # fmt: skip
-"""What the library takes where ``config.json`` leaves a setting out."""
+"""The library's defaults for settings that ``config.json`` omits."""
 
 
 def kind_of(folder: Path) -> str | None:
-    """Kind of model that ``config.json`` of a folder names; None if there is none."""
-    path = folder / CONFIG
+    """Return the model type in a folder's ``config.json``; None if there is none."""
+    path = folder / TRANSFORMERS_CONFIG
     if not path.is_file():
         return None
     found = _read(path).get("model_type")
@@ -60,15 +59,15 @@ def kind_of(folder: Path) -> str | None:
 
 
 def architecture_of_folder(folder: Path, name: str) -> Architecture:
-    """Architecture in open_clip's terms from the ``config.json`` of a folder."""
+    """Convert the ``config.json`` of a folder to open_clip's configuration."""
     kind = kind_of(folder)
-    if kind not in KINDS:
+    if kind not in MODEL_TYPES:
         raise WildsegError(
             f"{name} is a model of the kind {kind!r:.40}; of the transformers library's models, "
             "CLIPModel, SiglipModel and Siglip2Model can be used."
         )
     try:
-        found = _read(folder / CONFIG)
+        found = _read(folder / TRANSFORMERS_CONFIG)
         make = _clip if kind == "clip" else partial(_siglip, any_aspect=kind == "siglip2")
         architecture = make(found, name)
         scaling = _read(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
@@ -77,7 +76,9 @@ def architecture_of_folder(folder: Path, name: str) -> Architecture:
                 r, g, b = (float(value) for value in scaling[theirs])
                 setattr(architecture, ours, (r, g, b))
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise WildsegError(f"The {CONFIG} of {name} is not valid ({error!r:.80}).") from error
+        raise WildsegError(
+            f"The {TRANSFORMERS_CONFIG} of {name} is not valid ({error!r:.80})."
+        ) from error
     return architecture
 
 
@@ -90,7 +91,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _settings(found: dict[str, Any], part: str, usual: dict[str, Any]) -> dict[str, Any]:
-    """Settings of one tower; older files keep them under another name."""
+    """Return the settings of one tower; older files store them under another key."""
     given = found.get(part) or found.get(f"{part}_dict") or {}
     return {**usual, **{key: value for key, value in given.items() if value is not None}}
 
@@ -105,7 +106,7 @@ def _clip(found: dict[str, Any], name: str) -> Architecture:
             "only quick_gelu or gelu in both towers is supported."
         )
     end = text["eos_token_id"]
-    by_number = end in (2, text["vocab_size"] - 1)  # 2: written before the library knew the end
+    by_number = end in (2, text["vocab_size"] - 1)  # 2: from before the library stored the end id
     config: dict[str, Any] = {
         "embed_dim": found.get("projection_dim") or 512,
         "quick_gelu": activation == "quick_gelu",
@@ -180,7 +181,7 @@ def _siglip(found: dict[str, Any], name: str, any_aspect: bool) -> Architecture:
 
 
 def _transformer(tower: dict[str, Any]) -> dict[str, Any]:
-    """Settings that both of open_clip's transformers have."""
+    """Return the settings that open_clip's two transformers have in common."""
     return {
         "width": tower["hidden_size"],
         "layers": tower["num_hidden_layers"],
@@ -193,7 +194,7 @@ def _transformer(tower: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_converted(state: dict[str, Tensor]) -> bool:
-    """Whether weights have the transformers library's names."""
+    """Return whether the tensors have the transformers library's names."""
     return any(name.startswith("vision_model.") for name in state)
 
 
@@ -232,7 +233,7 @@ _TIMM_PARTS = {
 
 
 def converted(state: dict[str, Tensor], architecture: Architecture) -> dict[str, Tensor]:
-    """Give weights of the transformers library open_clip's names and shapes."""
+    """Convert the transformers library's tensor names and shapes to open_clip's."""
     siglip = architecture.trunk is not None
     state = dict(state)
     out: dict[str, Tensor] = {}
@@ -264,7 +265,7 @@ def _renamed(name: str, value: Tensor, siglip: bool) -> dict[str, Tensor]:
     if timm and ours.endswith("pos_embed"):
         value = value[None]
     if timm and ours.endswith("patch_embed.proj.weight") and value.ndim == 2:
-        side = round((value.shape[1] / 3) ** 0.5)  # one row a patch, colours last
+        side = round((value.shape[1] / 3) ** 0.5)  # one row per patch, channels last
         value = value.reshape(-1, side, side, 3).permute(0, 3, 1, 2)
     return {ours: value.contiguous()}
 

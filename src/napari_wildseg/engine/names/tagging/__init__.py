@@ -1,8 +1,8 @@
-"""Image-level labels: which names of a vocabulary are in the image.
+"""Image-level tagging: which names of a vocabulary are in the image.
 
-After TagCLIP (Lin et al., AAAI 2024): the evidence is local, then looked at again. See `places`
-for what is seen at each place, `scores` for how names compete, `again` for the second look at
-vision transformers' encodings.
+The method follows TagCLIP (Lin et al., AAAI 2024): local evidence, then a second score of each
+name's region. `places` computes local embeddings, `scores` lets names compete, `rescore_regions`
+scores regions again with the encodings of vision transformers.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.relevance.hyponyms import reach
 
 DUPLICATE, RELATED, TOGETHER = 0.85, 0.5, 0.7
-"""Text similarity from which two names are one; from which they are one if that share of their
-best places is the same. The better scored is kept."""
+"""Text similarity from which two names are duplicates; text similarity, and shared fraction of
+their best positions, from which they are also duplicates. The better scored name is kept."""
 
 CANDIDATES = 200
-"""Names of a long vocabulary that are looked at closely."""
+"""Number of names of a long vocabulary that are scored in detail."""
 
 
 def everyday_rivals(background: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that every name competes with: COCO's everyday things, and these words."""
+    """Return the rivals of every name: COCO's classes and the background words."""
     return tuple(dict.fromkeys((*load_vocabulary("coco"), *background)))
 
 
@@ -51,7 +51,7 @@ def tag(
     *,
     merge_duplicates: bool = True,
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary."""
+    """Score the names of a vocabulary in an image; return them best first."""
     text = list_rows(model, names).cpu()
     picture = place_embeddings(encoding, model)
     places = picture.flatten(1)
@@ -71,13 +71,13 @@ def tag(
 
 
 _RIVAL_CANDIDATES = 100
-"""The vocabulary's own best names compete as well, up to this number."""
+"""Number of the vocabulary's best names that also compete as rivals."""
 
 
 def _candidates(text: Tensor, places: Tensor, model: CLIPModel) -> Tensor:
-    """Indices of the names with the strongest answer anywhere, strongest first."""
+    """Return the indices of the names with the strongest local evidence, strongest first."""
     coarse = places
-    if len(text) > CANDIDATES:  # neighbours together: a quarter of the products
+    if len(text) > CANDIDATES:  # average 4 neighbours, for a quarter of the products
         coarse = F.avg_pool1d(places[None], 4, ceil_mode=True)[0]
     strongest = (text @ coarse).amax(1)
     if model.concepts is not None:
@@ -89,17 +89,17 @@ def _candidates(text: Tensor, places: Tensor, model: CLIPModel) -> Tensor:
 def tag_whole(
     encoding: ImageEncoding, model: CLIPModel, names: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Score names by the whole image at once, the plain way that `tag` is measured against."""
+    """Score names by the cosine with the global image embedding, as a baseline for `tag`."""
     cosines = list_rows(model, names).cpu() @ encoding.encodings[0].embedding.float().cpu()
     order = cosines.argsort(descending=True, stable=True)
     return [(names[i], float(cosines[i])) for i in order.tolist()]
 
 
 def distinct(rows: Tensor, shares: Tensor, usual: float) -> list[int]:
-    """Return the positions of names that do not nearly repeat a better one.
+    """Return the indices of the names that are no duplicates of a better one.
 
-    `rows`: ``(K, D)`` text rows, the best name first; `shares`: ``(K, N)``, what each has at each
-    place.
+    `rows`: ``(K, D)`` text rows, best name first; `shares`: ``(K, N)``, their scores at each
+    position.
     """
     alike = similarity(rows, rows, usual)
     count = max(1, round(BEST_PLACES * shares.shape[1]))

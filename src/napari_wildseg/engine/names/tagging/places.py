@@ -1,16 +1,15 @@
-"""What the model sees at each place of an image, comparable with any text.
+"""Local image embeddings that are comparable with text vectors.
 
-A class score of a whole image misses what is small. Here each place is read out by itself:
+A class score of the whole image misses small objects. Here each position is read out singly:
 
-* a convolutional tower whose score is an average over places (the starter): its features;
-* another convolutional tower: its head applied to each place alone;
-* a vision transformer: the last block with values only, in which a token keeps to what it is,
-  as TagCLIP does (Lin et al., *TagCLIP: A Local-to-Global Framework to Enhance Open-Vocabulary
-  Multi-Label Classification of CLIP Without Training*, AAAI 2024, arXiv 2312.12828). Spreading
-  them along the tower's attention, as TagCLIP does with its scores, made them worse (see docs)
-  and is left out.
+* a convolutional tower whose score is a spatial average (the starter): its features;
+* another convolutional tower: its head, applied at each position;
+* a vision transformer: the last block with values only, which keeps each token's own content, as
+  in TagCLIP (Lin et al., *TagCLIP: A Local-to-Global Framework to Enhance Open-Vocabulary
+  Multi-Label Classification of CLIP Without Training*, AAAI 2024, arXiv 2312.12828). TagCLIP's
+  propagation of scores along attention made the results worse here (see docs) and is left out.
 
-No forward pass is run: all of it comes from the encodings that segmentation uses.
+No forward pass is run: everything is computed from the encodings of the segmentation.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance import ViewEncoding
 
 GRID = 16
-"""Geometric mean of the sides of the grid on which places are looked at, in cells."""
+"""Geometric mean of the sides of the grid of local embeddings, in cells."""
 
 
 @torch.no_grad()
 def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
-    """Embed the places of an image, averaged over its views; worked out once an image.
+    """Compute local embeddings averaged over the views; cached in the encoding.
 
     Returns ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
     """
@@ -41,10 +40,10 @@ def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
 
 
 def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
-    """Embed the places of one view.
+    """Compute the local embeddings of one view.
 
-    Returns ``(D, h, w)`` float32; unit vectors, save where the model's score is itself an average
-    of products with them.
+    Returns ``(D, h, w)`` float32; unit vectors, except for towers whose score is the mean of
+    products with the features.
     """
     kept = view.tensors
     if "last" in kept:

@@ -1,9 +1,8 @@
-"""The second look: each surviving name is read out again from its own region.
+"""Second score of the best names, each from its own region.
 
-TagCLIP crops the region of each surviving class and runs the tower on the crop. Here the class
-token of the last block reads the tokens of that region alone, from the encoding that is there: a
-crop's answer without a crop's forward pass. Towers that end in another pooling average the
-region's places.
+TagCLIP crops the region of each candidate and runs the tower on the crop. Here the class token of
+the last block attends only to the tokens of the region, in the existing encoding, which needs no
+forward pass. Towers without a class token average the region's local embeddings.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.relevance import ViewEncoding
 
 SURVIVORS = 12
-"""How many names are looked at again, the best ones."""
+"""Number of best names that are scored again."""
 
 REGION = 0.5
-"""A name's region: places with at least this part of its highest share."""
+"""A name's region: positions with at least this fraction of its highest share."""
 
 
 @torch.no_grad()
@@ -39,10 +38,10 @@ def second_look(
     rivals: Tensor,
     scores: Tensor,
 ) -> Tensor:
-    """Average the best names' scores with those of their regions.
+    """Average the best names' scores with the scores of their regions.
 
-    `places`: ``(D, h, w)``; `shares`: ``(K, h * w)``, each name's share at each place; `text`,
-    `rivals`: ``(K, D)`` and ``(R, D)`` unit rows; `scores`: ``(K,)``, the first look's; returns
+    `places`: ``(D, h, w)``; `shares`: ``(K, h * w)``, each name's share at each position; `text`,
+    `rivals`: ``(K, D)`` and ``(R, D)`` unit rows; `scores`: ``(K,)``, the first scores. Returns
     ``(K,)`` in [0, 1].
     """
     chosen = scores.argsort(descending=True, stable=True)[:SURVIVORS]
@@ -58,9 +57,9 @@ def second_look(
 def read_regions(
     encoding: ImageEncoding, model: CLIPModel, places: Tensor, regions: Tensor
 ) -> Tensor:
-    """Embed regions of the image.
+    """Compute embeddings of regions.
 
-    `regions`: ``(K, h, w)`` bool; none is empty; returns ``(K, D)`` float32 unit rows on the CPU.
+    `regions`: ``(K, h, w)`` bool, none empty. Returns ``(K, D)`` float32 unit rows on the CPU.
     """
     inside = regions.flatten(1).float()
     mean = (inside @ places.flatten(1).T) / inside.sum(1, keepdim=True)
@@ -77,14 +76,14 @@ def read_regions(
         visible = there.any(1)
         if bool(visible.any()):
             total[visible] += _read_with_token(model, kept, there[visible]).cpu()
-    # A region smaller than a patch of every view falls between the patches' centres.
+    # A region smaller than a patch may contain no patch centre of any view.
     missed = total.abs().sum(1) == 0
     total[missed] = mean[missed]
     return F.normalize(total, dim=-1)
 
 
 def _in_view(regions: Tensor, view: View, shape: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """Which patches of a view lie in each region: ``(K, h * w)`` bool."""
+    """Return the patches of a view that lie in each region: ``(K, h * w)`` bool."""
     y = view.top + (torch.arange(grid[0]) + 0.5) / grid[0] * (view.bottom - view.top)
     across = (torch.arange(grid[1]) + 0.5) / grid[1]
     x = view.left + (1 - across if view.flip else across) * (view.right - view.left)
@@ -94,7 +93,7 @@ def _in_view(regions: Tensor, view: View, shape: tuple[int, int], grid: tuple[in
 
 
 def _read_with_token(model: CLIPModel, kept: ViewEncoding, there: Tensor) -> Tensor:
-    """Let the class token see itself and some patches only: ``(K, n) -> (K, D)`` unit rows."""
+    """Let the class token attend to itself and chosen patches only: ``(K, n) -> (K, D)``."""
     from napari_wildseg.engine.relevance.vit import require_tower
 
     tower = require_tower(model)
@@ -107,6 +106,6 @@ def _read_with_token(model: CLIPModel, kept: ViewEncoding, there: Tensor) -> Ten
     weights = logits[None].masked_fill(hidden[:, None, None], -torch.inf).softmax(-1)
     token = stream[:1].expand(len(there), 1, -1)
     ends = block.finish(token, weights @ values)
-    # The head reads the class token; what stands in the patches' places does not matter.
+    # The head reads only the class token, so the patch tokens are arbitrary.
     padded = torch.cat([ends, stream[1:].expand(len(there), -1, -1)], dim=1)
     return F.normalize(tower.head(padded).float(), dim=-1)

@@ -1,9 +1,8 @@
-"""How surely a name wins at its best places, against everyday rivals.
+"""Scores of names at their best positions, in competition with everyday rivals.
 
-At every place a name competes in a softmax with a fixed set of rivals: everyday things and the
-background words. Rivals that mean the same as the name do not count (a "sofa" is no evidence
-against a "couch"). A fixed set makes a score independent of how long the vocabulary is, so one
-cut serves all of them.
+At every position a name competes in a softmax with a fixed set of rivals: everyday objects and the
+background words. Synonyms of the name are excluded from its rivals ("sofa" for "couch"). Since the
+set is fixed, a score does not depend on the length of the vocabulary, and one cut fits all.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance.hyponyms import reach
 
 BEST_PLACES = 0.05
-"""Share of the image on which a name's evidence is averaged."""
+"""Fraction of the image over which a name's best evidence is averaged."""
 
 SHARPNESS = 1.25
-"""Softmax weight of one standard deviation of the rivals' evidence, for towers whose scores have
-no scale of their own."""
+"""Softmax weight of one standard deviation of the rivals' evidence, for towers without a logit
+scale."""
 
 ALIKE, SAME = 0.5, 0.8
-"""Text similarities from which a rival counts less, and from which it does not count."""
+"""Text similarities from which a rival has less weight, and from which it has none."""
 
 
 def scores_at(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) -> Tensor:
-    """Compute the share that each name has at each place.
+    """Return the share of each name at each position.
 
-    `places`: ``(D, N)`` place embeddings; `text`: ``(K, D)`` unit rows of the names; `rivals`:
-    ``(R, D)`` unit rows; returns ``(K, N)`` float32 in [0, 1].
+    `places`: ``(D, N)`` local embeddings; `text`: ``(K, D)`` unit rows of the names; `rivals`:
+    ``(R, D)`` unit rows. Returns ``(K, N)`` float32 in [0, 1].
     """
     return shares_of(text @ places, rivals @ places, text, rivals, model)
 
@@ -37,9 +36,9 @@ def scores_at(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) ->
 def shares_of(
     names: Tensor, others: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel
 ) -> Tensor:
-    """As `scores_at`, from what texts get at each place.
+    """Return the shares as `scores_at` does, from the texts' evidence.
 
-    `names`, `others`: ``(K, N)`` and ``(R, N)``, products of rows and place embeddings.
+    `names`, `others`: ``(K, N)`` and ``(R, N)``, products of text rows and local embeddings.
     """
     if model.concepts is None:
         scale = model.logit_scale
@@ -55,22 +54,22 @@ def shares_of(
 
 
 def best(shares: Tensor) -> Tensor:
-    """Average each name's share over its best places: ``(K, N) -> (K,)``."""
+    """Average each name's share over its best positions: ``(K, N) -> (K,)``."""
     count = max(1, round(BEST_PLACES * shares.shape[1]))
     return shares.topk(count, dim=1).values.mean(1)
 
 
 def similarity(first: Tensor, second: Tensor, usual: float) -> Tensor:
-    """Text similarity: the cosine, the usual one of unrelated names taken off.
+    """Return the text similarity: the cosine, rescaled by the mean cosine of unrelated names.
 
-    `first`, `second`: ``(K, D)`` and ``(L, D)`` unit rows; returns ``(K, L)``; about 0 for
-    unrelated names, 1 for the same.
+    `first`, `second`: ``(K, D)`` and ``(L, D)`` unit rows. Returns ``(K, L)``: about 0 for
+    unrelated names, 1 for the same name.
     """
     return (first @ second.T - usual) / (1 - usual)
 
 
 def usual_cosine(rows: Tensor) -> float:
-    """Mean cosine of unrelated names: near 0 in the starter, high in towers trained on captions.
+    """Return the mean cosine of unrelated names: near 0 for the starter, high for caption towers.
 
     `rows`: ``(R, D)`` unit rows of many names, few of them related.
     """

@@ -1,8 +1,8 @@
-"""Name lists to choose class names from: ready ones, and the annotator's own files.
+"""Vocabularies: lists of class names, bundled or from the annotator's files.
 
-Only names are shipped, no image and no annotation; the nouns of ImageNet-22k are read from timm,
-which is installed anyway. Names are lower case unless they are proper names, and no list holds a
-name twice. `VOCABULARIES` states source and licence of each list.
+Only names are shipped, no image and no annotation. The nouns of ImageNet-22k are read from timm.
+Names are lower case unless they are proper names, and no list contains a name twice.
+`VOCABULARIES` states source and licence of each list.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from napari_wildseg.engine.errors import InputError, WildsegError
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What is known of a ready list."""
+    """Description of a bundled vocabulary."""
 
-    name: str  # what `load_vocabulary` calls it
-    count: int  # how many names
-    title: str  # what it is
-    source: str  # where it is from
-    licence: str  # under which terms the list may be used
+    name: str  # name for `load_vocabulary`
+    count: int  # number of names
+    title: str
+    source: str  # publication
+    licence: str  # licence of the list
 
 
 VOCABULARIES = {
@@ -76,14 +76,14 @@ VOCABULARIES = {
         ),
     )
 }
-"""The ready lists by name, short ones first."""
+"""The bundled vocabularies by name, shortest first."""
 
 BUNDLED = tuple(VOCABULARIES)
 _HEADERS = {"name", "names", "class", "class_name", "label", "labels"}
 
 
 def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
-    """Read a list of class names.
+    """Load a vocabulary by name, or from a text or CSV file.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
 
 
 def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of a list that is given by name, by file, or as it is."""
+    """Return the names of a vocabulary given by name, by file, or as a list."""
     require(vocabulary, (str, Iterable), "vocabulary", "its name, a file or a list of names")
     names = load_vocabulary(vocabulary) if isinstance(vocabulary, str) else tuple(vocabulary)
     for name in names:
@@ -129,7 +129,7 @@ def names_of(vocabulary: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def search_names(names: Iterable[str], query: str, limit: int = 50) -> list[str]:
-    """Find names by what is typed; case, accents' form and width do not matter.
+    """Find names that contain the typed words; case, composition and width are ignored.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def _ready(name: str) -> tuple[str, ...]:
 
 
 def _nouns_of_timm() -> tuple[str, ...]:
-    """The first name of each of the 21,841 classes; different classes may share one."""
+    """Return the first name of each of the 21,841 classes, without duplicates."""
     try:
         from timm.data import ImageNetInfo
 
@@ -177,12 +177,12 @@ def _nouns_of_timm() -> tuple[str, ...]:
 
 
 def _parse_lines(text: str) -> tuple[str, ...]:
-    """One name a line; blank lines and comment lines are skipped."""
+    """Parse one name per line; skip blank lines and comments."""
     return _tidy(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def _parse_csv(text: str) -> tuple[str, ...]:
-    """The named column if the first row is a header, else the first column."""
+    """Parse the column named in the header, or the first column if there is no header."""
     rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
     if not rows:
         return ()
@@ -194,6 +194,6 @@ def _parse_csv(text: str) -> tuple[str, ...]:
 
 
 def _tidy(names: Iterable[str]) -> tuple[str, ...]:
-    """Collapse white space, drop blanks and repeats."""
+    """Collapse white space; drop blank names and duplicates."""
     clean = (" ".join(name.split()) for name in names)
     return tuple(dict.fromkeys(name for name in clean if name))

@@ -1,7 +1,4 @@
-"""Large planes in the widget: `LargeSegmenter`, asked as the widget asks a `Segmenter`.
-
-Only the worker thread uses this.
-"""
+"""Large planes in the engine process: `LargeSegmenter`, asked as a `Segmenter` is asked."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from napari_wildseg.engine.result import Result
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.stacks.propagation import Look
-    from napari_wildseg.gui.layers.display import PlaneSource
+    from napari_wildseg.process.server import Reader
 
 _PIECE = 1024
 
@@ -29,17 +26,27 @@ MAP_SIDE = 1024
 handed 400 MB for 10,000 x 10,000; nor has it to interpolate, which takes long in software."""
 
 
-class _Shown:
-    """A plane as it is shown, sliced like an array; only what is asked for is read."""
+class RemotePlane:
+    """A plane that stays in the window, sliced like an array; only what is asked for is read.
 
-    def __init__(self, source: PlaneSource) -> None:
-        self._source = source
-        self.shape = (*source.size, 3)
-        # RGB layers give the pixels as they are, of any type; the range must be known before.
-        self.dtype = source.dtype
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(H, W, 3)``.
+    dtype : dtype
+        Of the pixels; the range must be known before they are read.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.reader: Reader | None = None
+        """Reads from the window, for the call under way."""
 
     def __getitem__(self, key: tuple[slice, slice]) -> NDArray[Any]:
-        return self._source.read(key)[..., :3]
+        assert self.reader is not None
+        rows, columns = key
+        box = [*rows.indices(self.shape[0]), *columns.indices(self.shape[1])]
+        return np.asarray(self.reader(box))[..., :3]
 
 
 class _RelevanceMaps:
@@ -79,15 +86,16 @@ class WindowedSegmenter:
         self.threshold = threshold
         self.result: Result | None = None
         self._seeds: tuple[float, NDArray[np.uint8]] | None = None
+        self.plane: RemotePlane | None = None
 
     @property
     def model(self) -> CLIPModel:
         """The model, loaded when first asked for."""
         return self._large.model
 
-    def set_image_steps(self, source: PlaneSource) -> Steps[None]:
-        """Encode the plane and its windows."""
-        yield from self._large.set_image_steps(LargeImage(_Shown(source)))
+    def set_image_steps(self, plane: Any) -> Steps[None]:
+        """Encode a plane, ``(H, W, 3)``, and its windows."""
+        yield from self._large.set_image_steps(LargeImage(plane))
         self.result = self._seeds = None
 
     def segment_steps(

@@ -1,0 +1,132 @@
+"""The child's side: carries out the calls of the window, one at a time.
+
+A thread reads what the window sends, so that a cancel and the end of the window are noticed while
+a step runs. When the window is gone, however it ended, the process ends at once.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
+from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.process.messages import Stream, receive, send
+
+Reader = Callable[[list[int]], Any]
+"""Returns the pixels of a box ``[top, bottom, left, right]`` of the plane of the present call."""
+
+
+_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory")
+
+
+class _Cancelled(Exception):  # noqa: N818 - no error
+    """The window does not want the call any more."""
+
+
+class Server:
+    """Reads calls from one stream and answers on another.
+
+    Parameters
+    ----------
+    source, target : Stream
+        The pipes of the window.
+    """
+
+    def __init__(self, source: Stream, target: Stream) -> None:
+        self._source, self._target = source, target
+        self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._later: deque[dict[str, Any]] = deque()
+        """Calls that came while a box was waited for."""
+        self._cancelled: set[int] = set()
+        self._current = 0
+        self._sending = threading.Lock()
+
+    def run(self, make_calls: Callable[[], Any]) -> None:
+        """Serve until the window is gone.
+
+        Parameters
+        ----------
+        make_calls : callable
+            Returns the object whose methods are called, such as `Calls`; may take its time.
+        """
+        threading.Thread(target=self._listen, daemon=True).start()
+        calls = make_calls()
+        self._send({"ready": True})
+        while True:
+            message = self._later.popleft() if self._later else self._inbox.get()
+            if "method" in message:
+                self._carry_out(calls, message)
+
+    def _listen(self) -> None:
+        try:
+            while (message := receive(self._source)) is not None:
+                if "cancel" in message:
+                    self._cancelled.add(message["cancel"])
+                    if message["cancel"] != self._current:  # it waits for the call before it
+                        self._send({"call": message["cancel"], "cancelled": True})
+                self._inbox.put(message)
+        finally:
+            os._exit(0)  # nothing here is worth more than the time a step may take
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with self._sending:
+            send(self._target, message)
+
+    def _carry_out(self, calls: Any, message: dict[str, Any]) -> None:
+        number = self._current = message["call"]
+
+        def answer(**content: Any) -> None:
+            self._send({"call": number, **content})
+
+        def read(box: list[int]) -> Any:
+            answer(read=box)
+            while True:
+                reply = self._inbox.get()
+                if number in self._cancelled or reply.get("failed") == number:
+                    raise _Cancelled
+                if reply.get("box") == number:
+                    return reply["pixels"]
+                if "method" in reply:
+                    self._later.append(reply)
+
+        try:
+            if number in self._cancelled:
+                raise _Cancelled
+            steps: Steps[Any] = getattr(calls, message["method"])(read, **message["arguments"])
+            while True:
+                try:
+                    progress: Progress = next(steps)
+                except StopIteration as stop:
+                    answer(result=stop.value)
+                    return
+                if number in self._cancelled:
+                    steps.close()
+                    raise _Cancelled
+                answer(progress=[progress.done, progress.total, progress.stage])
+        except _Cancelled:
+            answer(cancelled=True)
+        except Exception as error:  # the process must outlive every call
+            kind = _kind(error)
+            about = [error.model, error.megabytes] if isinstance(error, NotDownloadedError) else []
+            answer(error=kind, text=str(error), about=about)
+            if kind == "other":
+                traceback.print_exc()
+        finally:
+            self._cancelled.discard(number)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, WildsegError):
+        if isinstance(error, NotDownloadedError):
+            return "missing"
+        return "input" if isinstance(error, InputError) else "wildseg"
+    # PyTorch has no class of its own for it on a CPU.
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return "memory"
+    return "other"

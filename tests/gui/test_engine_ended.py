@@ -1,0 +1,43 @@
+"""The engine process is killed while it works: its run is lost, nothing of the annotator's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from napari_wildseg.gui.jobs import runner
+
+from .annotator import NAMES, paint, wrong_spot
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signal is one of POSIX")
+def test_a_killed_engine_costs_its_run_only(desk, photo, qtbot, engine, monkeypatch):
+    monkeypatch.setattr(runner, "PACE", 0)  # moments are told by steps, not by the clock
+    moments = int(os.environ.get("WILDSEG_KILLS", "3"))
+    rng = np.random.default_rng(0)
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    painted = paint(labels, wrong_spot(labels, 2), 2)
+    for _ in range(moments):
+        before = labels.data.copy()
+        seen: list[object] = []
+        d.controller.runner.status.connect(seen.append)
+        d.click("refine" if rng.random() < 0.5 else "auto_segment")
+        steps = int(rng.integers(1, 6))
+        qtbot.waitUntil(lambda n=steps, s=seen: len(s) >= n or not d.controller.working)
+        d.controller.runner.status.disconnect(seen.append)
+        if d.controller.runner.running and engine.alive:
+            os.kill(engine.pid, signal.SIGKILL)
+            d.wait()
+            if "was killed" in d.status:
+                assert "labels and corrections are as they were" in d.status
+                assert (labels.data == before).all()
+        assert (labels.data[painted] == 2).all()
+    d.run("refine")
+    assert "Refined" in d.status
+    assert (labels.data[painted] == 2).all()
