@@ -62,7 +62,8 @@ def test_keyboard(desk, photo):
     keys["Alt+9"].activated.emit()
     assert labels.selected_label == 0, "there is no ninth class"
     keys["Alt+2"].activated.emit()
-    held = labels.keymap["Q"](labels)
+    hold = next(act for key, act in labels.keymap.items() if str(key) == "Q")
+    held = hold(labels)
     next(held)
     assert (labels.selected_label, labels.mode) == (0, "paint")
     next(held, None)
