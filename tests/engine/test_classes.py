@@ -34,6 +34,8 @@ def test_names_prompts_and_ids():
         ("cat\ndog\r\nbird", ["cat", "dog", "bird"]),
         ("cat,\ndog,\n", ["cat", "dog"]),
         ("cat,dog,,", ["cat", "dog"]),
+        ("cat,,dog", ["cat", "dog"]),
+        (" , ,cat, ,\n,\n, dog", ["cat", "dog"]),
         ("\n  \ncat\n\n", ["cat"]),
         ("traffic   light", ["traffic light"]),
         ('"salt, pepper", road', ["salt, pepper", "road"]),
@@ -85,7 +87,7 @@ def test_no_names_are_refused(labels):
 
 
 @pytest.mark.parametrize(
-    "labels", ["cat,,dog", ",cat", ["cat", ""], ["  "], "cat=", "=cat", "cat=a||b", ["\u200b"]]
+    "labels", [["cat", "", "dog"], ["cat", ""], ["  "], "cat=", "=cat", "cat=a||b", ["\u200b"]]
 )
 def test_blank_names_and_prompts_are_refused(labels):
     with pytest.raises(InputError, match=r"Class \d has a blank name or prompt"):

@@ -118,7 +118,7 @@ def test_progress_counts_the_views():
     seen = []
     drain(encode_steps(constant((40, 60)), MODEL, PixelMethod(), "default"), seen.append)
     assert [(p.done, p.total) for p in seen] == [(0, 6), (2, 6), (4, 6), (6, 6)]
-    assert seen[1].stage == "Encoding view 3 of 6"
+    assert seen[1].stage == "Looking at the image, view 3 of 6"
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (30, 150)], ids=str)

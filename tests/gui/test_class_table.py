@@ -28,7 +28,11 @@ def cell(table, row, column, role=Qt.ItemDataRole.DisplayRole):
 
 def test_rows_show_name_area_and_prompts(table):
     table.classes.show_areas({0: 0.5, 1: 0.4996, 2: 0.0004})
-    assert table.model().rowCount() == 2
+    assert table.model().rowCount() == 3
+    assert cell(table, 2, NAME) == "background"
+    assert cell(table, 2, AREA) == "50.0 %"
+    assert table.model().flags(table.model().index(2, NAME)) & Qt.ItemFlag.ItemIsSelectable
+    assert not table.model().flags(table.model().index(2, NAME)) & Qt.ItemFlag.ItemIsEditable
     assert cell(table, 1, NAME) == "cup of coffee"
     assert cell(table, 1, NAME, Qt.ItemDataRole.EditRole) == "cup of coffee=cup|mug"
     assert cell(table, 0, AREA) == "50.0 %"
@@ -76,6 +80,11 @@ def test_delete_key_asks_for_removal_and_return_picks(table, qtbot):
     with qtbot.waitSignal(table.picked) as picked:
         qtbot.keyClick(table, Qt.Key.Key_Return)
     assert picked.args == [2]
+    table.select_class(0)
+    with qtbot.waitSignal(table.picked) as picked, qtbot.assertNotEmitted(table.removal_asked):
+        qtbot.keyClick(table, Qt.Key.Key_Delete)
+        qtbot.keyClick(table, Qt.Key.Key_Return)
+    assert picked.args == [0]
 
 
 def test_swatch_has_the_colour(qtbot):
@@ -110,7 +119,7 @@ def test_ids_stay_with_their_class():
     assert class_list.recoloured(four, 4, (1, 2, 3))[2].colour == (1, 2, 3)
 
 
-@pytest.mark.parametrize("text", ["cat", "", "  ,", "dog, dog"])
+@pytest.mark.parametrize("text", ["", "  ,", "dog, =cat"])
 def test_names_that_cannot_be_added(text):
     with pytest.raises(InputError):
         class_list.added(parse_classes("cat"), text)

@@ -125,13 +125,52 @@ def test_a_label_of_no_class_is_pointed_out(desk, photo):
     assert (labels.data[painted] == 9).all(), "nothing was lost"
 
 
-@pytest.mark.parametrize("text", ["cat, cat", '"cat'])
+@pytest.mark.parametrize("text", ["cat=", '"cat'])
 def test_names_that_cannot_be_used_are_explained(desk, photo, text):
     d = desk(photo)
     d.type_names(text)
-    assert d.control("classes").model().rowCount() == 0
+    assert d.control("classes").model().rowCount() == 1
     assert d.control("new_class").text() == text, "what was typed is not lost"
     assert d.status.endswith(".")
+
+
+def test_names_that_are_there_are_told_and_the_others_added(desk, photo):
+    d = desk(photo, "cat")
+    d.type_names("Cat,, dog, dog")
+    assert [c.name for c in d.controller.classes] == ["cat", "dog"]
+    assert d.status == "Added dog; Cat is in the table already."
+    assert d.control("new_class").text() == ""
+    d.type_names("dog=puppy")
+    assert d.status == "dog is in the table already."
+    assert d.controller.classes[1].prompts == ("dog",)
+
+
+def test_background_is_painted_as_a_class_is(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    labels = d.layer()
+    assert labels.selected_label == 1
+    table = d.control("classes")
+    table.picked.emit(table.classes.label_at(3))
+    assert (labels.selected_label, labels.mode) == (0, "paint")
+    spot = tuple(int(i) for i in np.argwhere(labels.data != 0)[0])
+    labels.paint(spot, 0)
+    assert labels.data[spot] == 0
+    assert d.controller.session.corrections(d.controller.plane)[spot] == 0
+    d.run("refine")
+    assert labels.selected_label == 0, "the annotator goes on with what was picked"
+    assert table.selected_label() == 0
+
+
+def test_outlines_only(desk, photo):
+    d = desk(photo, NAMES)
+    d.run("auto_segment")
+    outlines = next(a for a in d.widget.edit.menu_actions if a.objectName() == "outlines")
+    outlines.trigger()
+    assert d.layer().contour > 0
+    assert not d.controller.session.corrections(d.controller.plane) is not None
+    outlines.trigger()
+    assert d.layer().contour == 0
 
 
 def test_typed_but_not_entered_names_are_meant(desk, photo):
@@ -158,7 +197,7 @@ def test_suggested_names_are_added_with_a_click(desk, photo, qtbot):
     buttons = [b for b in bar.findChildren(QWidget) if hasattr(b, "click")]
     assert buttons
     buttons[0].click()
-    assert d.control("classes").model().rowCount() == 1
+    assert d.control("classes").model().rowCount() == 2
     assert not buttons[0].isEnabled()
     d.controller.remove_class(1)
     assert buttons[0].isEnabled()

@@ -40,10 +40,8 @@ def answers(monkeypatch):
 
 
 def act(d, name):
-    """Trigger an entry of the menu behind the three dots."""
-    (action,) = (a for a in d.widget.export.menu_actions if a.objectName() == name)
-    action.trigger()
-    d.wait()
+    """Press one of the buttons of project files."""
+    d.run(name)
 
 
 def labelled(d, number=1):

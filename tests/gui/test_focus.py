@@ -8,10 +8,8 @@ from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QWid
 
 from napari_wildseg.gui.controls.focus import FocusMark
 
-LOOP = """image model new_class suggest suggestion suggestion classes auto_segment threshold
-refine_at_once refine near_strokes show_changes confirm_region more memory memory_more done_next
-export
-fold_vocabulary_section
+LOOP = """image model new_class suggest classes suggestion suggestion auto_segment
+refine_at_once more memory memory_more open_project fold_tools fold_vocabulary_section
 fold_stack carry_to_previous carry_to_next carry_to_first carry_to_last fold_batch fold_review"""
 
 
@@ -38,6 +36,7 @@ def test_tab_goes_through_the_controls_as_they_are_laid_out(shown, qtbot):
     d = shown
     d.controller.session.suggestions = [("dog", 0.5), ("cat", 0.4)]
     d.controller.classes_changed.emit()
+    d.control("fold_tools").setChecked(True)
     d.control("fold_stack").setChecked(True)
     d.control("image").setFocus(Qt.FocusReason.TabFocusReason)
     seen = []
@@ -57,6 +56,8 @@ def test_tab_goes_through_the_controls_as_they_are_laid_out(shown, qtbot):
 
 def test_the_mark_is_seen_in_both_themes(shown):
     d = shown
+    d.wait()
+    d.widget.run.offer(True)
     for name in ("auto_segment", "classes", "more", "threshold"):
         control = d.control(name)
         control.setFocus(Qt.FocusReason.TabFocusReason)

@@ -53,10 +53,10 @@ def test_two_images_do_not_mix(desk, photo):
     two = d.layer()
     assert two is not one
     d.widget.image.image.value = d.viewer.layers["one"]
-    assert d.control("classes").model().rowCount() == 3
+    assert d.control("classes").model().rowCount() == 4
     d.run("refine")
     assert (one.data[painted] == 1).all()
-    assert d.control("classes").model().rowCount() == 3
+    assert d.control("classes").model().rowCount() == 4
 
 
 def test_labels_follow_an_image_that_is_calibrated_later(desk, photo):
@@ -92,7 +92,7 @@ def test_two_viewers_do_not_mix(desk, photo, make_napari_viewer):
     first.run("auto_segment")
     assert len(first.viewer.layers) == 3
     assert len(second.viewer.layers) == 1
-    assert second.control("classes").model().rowCount() == 1
+    assert second.control("classes").model().rowCount() == 2
     second.run("auto_segment")
     paint(second.layer(), (20, 20), 1)
     assert first.controller.session.decided_pixels(first.controller.plane) == 0

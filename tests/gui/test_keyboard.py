@@ -17,7 +17,7 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
     d = desk(viewer=make_napari_viewer(show=True))
     ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
-    assert len(ours) == 6
+    assert len(ours) == 16
     taken = [str(key) for keys in default_shortcuts.values() for key in keys]
     for keymap in (d.viewer.keymap, Labels.class_keymap, Layer.class_keymap, Image.class_keymap):
         taken += [str(key) for key in keymap]
@@ -45,7 +45,7 @@ def test_keyboard(desk, photo):
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}
-    assert set(keys) == ours
+    assert set(keys) == ours | {f"Alt+{number}" for number in range(10)}
     keys[AUTO_SEGMENT_KEY].activated.emit()
     d.wait()
     labels = d.layer()
@@ -55,6 +55,19 @@ def test_keyboard(desk, photo):
     keys[REFINE_KEY].activated.emit()
     d.wait()
     assert "Refined" in d.status
+    keys["Alt+2"].activated.emit()
+    assert (labels.selected_label, labels.mode) == (2, "paint")
+    keys["Alt+0"].activated.emit()
+    assert labels.selected_label == 0
+    keys["Alt+9"].activated.emit()
+    assert labels.selected_label == 0, "there is no ninth class"
+    keys["Alt+2"].activated.emit()
+    hold = next(act for key, act in labels.keymap.items() if str(key) == "Q")
+    held = hold(labels)
+    next(held)
+    assert (labels.selected_label, labels.mode) == (0, "paint")
+    next(held, None)
+    assert labels.selected_label == 2
 
 
 def test_keys_are_heard_on_the_canvas(make_napari_viewer, desk, photo, qtbot):

@@ -291,7 +291,7 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
     assert second.control("left_over").isVisibleTo(second.widget)
     second.click("restore")
     assert (second.layer().data == painted).all()
-    assert second.control("classes").model().rowCount() == 2
+    assert second.control("classes").model().rowCount() == 3
     assert not second.control("left_over").isVisibleTo(second.widget)
     assert "restored" in second.status
     second.wait()

@@ -38,7 +38,7 @@ def test_the_state_line_says_what_to_do_first(desk, photo):
     assert "Type what is in the image" in d.status
     d.type_names(NAMES)
     assert "press Auto-segment" in d.status
-    assert d.control("classes").model().rowCount() == 3
+    assert d.control("classes").model().rowCount() == 4
 
 
 def test_the_whole_job(desk, photo, tmp_path, monkeypatch):

@@ -74,7 +74,7 @@ def parse_classes(labels: str | Iterable[str | ClassInfo]) -> tuple[ClassInfo, .
     """
     entries: Sequence[str | ClassInfo]
     try:
-        entries = _split(labels) if isinstance(labels, str) else list(labels)
+        entries = split_names(labels) if isinstance(labels, str) else list(labels)
     except TypeError:
         raise InputError(
             f'The class names are {labels!r}: give names such as "cat, dog".'
@@ -133,15 +133,12 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _split(text: str) -> list[str]:
-    """Split at commas and line breaks outside double quotes."""
+def split_names(text: str) -> list[str]:
+    """Split at commas and line ends, minding double quotes."""
     entries: list[str] = []
     for line in text.splitlines():
-        parts = _split_line(line)
-        # A trailing comma is not a blank name.
-        while parts and not parts[-1].strip():
-            parts.pop()
-        entries += parts
+        # A comma too many is a slip, not a blank name.
+        entries += [part for part in _split_line(line) if part.strip()]
     return entries
 
 

@@ -102,7 +102,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
             "hidden": sorted(session.hidden),
             "locked": sorted(session.locked),
             "used_ids": sorted(session.used_ids),
-            "selected_class": controller.selected_class,
+            "selected_class": max(controller.selected_class, 0),
             "model": controller.model,
             "threshold": controller.threshold,
             "views": controller.settings.views,
@@ -257,8 +257,9 @@ def _settings(controller: Controller, session: ImageSession, state: Any) -> None
         controller.settings = replace(controller.settings, views=state["views"])
     if isinstance(state.get("refine_at_once"), bool):
         controller.refine_at_once = state["refine_at_once"]
-    if type(state.get("selected_class")) is int:
-        controller.selected_class = state["selected_class"]
+    chosen = state.get("selected_class")
+    if type(chosen) is int and chosen > 0:
+        controller.selected_class = chosen
 
 
 def _ids(values: object) -> list[int]:

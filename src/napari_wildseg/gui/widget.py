@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
+from napari_wildseg.gui.export import has_labels
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.edit_section import EditSection
 from napari_wildseg.gui.sections.export_section import ExportSection
@@ -19,7 +20,7 @@ from napari_wildseg.gui.sections.image_section import ImageSection
 from napari_wildseg.gui.sections.memory_section import MemorySection
 from napari_wildseg.gui.sections.names_section import NamesSection
 from napari_wildseg.gui.sections.run_section import RunSection
-from napari_wildseg.gui.sections.section import Folded, Section, timer
+from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, timer
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -80,6 +81,7 @@ class WildsegWidget(QWidget):
 
         self.reset_choices()
         controller.classes_changed.emit()
+        self._offer_next_steps()
         controller.say_what_next()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -131,8 +133,10 @@ class WildsegWidget(QWidget):
         inner.setSpacing(6)
         for section in loop:
             inner.addWidget(section, 1 if section is self.names else 0)
+        tools = ToolGroup(self.controller, sections)
         for extra in self.extra:
-            inner.addWidget(Folded(extra, sections))
+            tools.add(extra)
+        inner.addWidget(Folded(tools, sections))
         # Where the window is low, the sections scroll; the state line is always in view.
         scroll = QScrollArea(self)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -162,6 +166,15 @@ class WildsegWidget(QWidget):
     def _settled(self) -> None:
         self.controller.safekeeping.write()
         self.names.show_areas()
+        self._offer_next_steps()
+
+    def _offer_next_steps(self) -> None:
+        """Show the controls that need labels once there are some."""
+        controller = self.controller
+        labelled = any(has_labels(session) for session in controller.sessions)
+        labelled = labelled or controller.opened.found() is not None
+        for section in (self.run, self.edit, self.export):
+            section.offer(labelled)
 
     def _show_status(self, message: str) -> None:
         self.status.setText(message)

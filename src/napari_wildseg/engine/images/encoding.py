@@ -214,9 +214,8 @@ def _encode_views(
     for size, group in groupby(views, key=lambda v: (v.height, v.width)):
         pending = list(group)
         while pending:
-            yield Progress(
-                len(encodings), len(views), f"Encoding view {len(encodings) + 1} of {len(views)}"
-            )
+            number = f"view {len(encodings) + 1} of {len(views)}"
+            yield Progress(len(encodings), len(views), f"Looking at the image, {number}")
             count = max(1, limit // (size[0] * size[1]))
             pixels = []
             for view in pending[:count]:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 
+NONE = -1
+"""The selected class while none was picked; 0 is the background."""
+
+
 class Workspace:
     """What one annotator works on in one viewer.
 
@@ -57,7 +61,7 @@ class Workspace:
         self.viewer = viewer
         self.settings = preferences.load()
         self.refine_at_once = bool(self.settings.refine_at_once)
-        self.selected_class = 0
+        self.selected_class = NONE
         self.same_classes = False
         """Whether one class list is kept for all images, so that label values mean the same."""
         self.sessions = SessionStore()
@@ -112,6 +116,8 @@ class Workspace:
         if image is self._image:
             return
         before = self.classes
+        if self.selected_class == 0:
+            self.selected_class = NONE  # nobody begins the next image with erasing
         self._image = image
         if image is None:
             self._pending = before
@@ -219,11 +225,19 @@ class Workspace:
         if self.same_classes:
             used = used.union(*(each.used_ids for each in self.sessions))
         try:
-            self.set_classes(class_list.added(self.classes, text, used))
+            new, known = class_list.told_apart(self.classes, text)
+            if new:
+                self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
             self.tell(str(error))
             return False
-        self.say_what_next(added=True)
+        if known:
+            are = "is" if len(known) == 1 else "are"
+            told = f"{notices.listed(known)} {are} in the table already"
+            names = notices.listed([info.name for info in new])
+            self.status.emit(f"Added {names}; {told}." if new else f"{told}.")
+        else:
+            self.say_what_next(added=True)
         return True
 
     def rename_class(self, class_id: int, text: str) -> bool:
@@ -256,6 +270,8 @@ class Workspace:
             for layer in session.label_layers():
                 if layer.selected_label == class_id:  # or the next stroke would bring it back
                     layer.selected_label = left[0].id if left else 0
+        if not left:
+            self.selected_class = NONE
         self.set_classes(left)
         self.say_what_next()
 

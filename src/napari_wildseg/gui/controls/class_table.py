@@ -22,8 +22,11 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.layers.class_list import as_typed
 
 NAME, AREA, LOCK = range(3)
+BACKGROUND = "background"
 _INVALID = QModelIndex()
 _SWATCH = QSize(14, 14)
+_GREY = "#8c8c8c"
+"""Can be seen on the dark theme and the light one."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -83,19 +86,27 @@ class ClassTableModel(QAbstractTableModel):
         """Return the class of a row."""
         return self._classes[row] if 0 <= row < len(self._classes) else None
 
+    def label_at(self, row: int) -> int | None:
+        """Return the label value of a row; the last row is the background, label 0."""
+        if row == len(self._classes):
+            return 0
+        info = self.class_at(row)
+        return None if info is None else info.id
+
     def row_of(self, class_id: int) -> int:
         """Return the row of a class, -1 if it has none."""
+        if class_id == 0:
+            return len(self._classes)
         return next((row for row, c in enumerate(self._classes) if c.id == class_id), -1)
 
     def _all_changed(self) -> None:
-        if self._classes:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self._classes) - 1, LOCK))
+        self.dataChanged.emit(self.index(0, 0), self.index(len(self._classes), LOCK))
 
     # Qt calls these; the names are its own.
 
     def rowCount(self, parent: Index = _INVALID) -> int:  # noqa: N802
-        """Return the number of classes."""
-        return 0 if parent.isValid() else len(self._classes)
+        """Return the number of classes, and one for the background."""
+        return 0 if parent.isValid() else len(self._classes) + 1
 
     def columnCount(self, parent: Index = _INVALID) -> int:  # noqa: N802
         """Return the number of columns."""
@@ -112,10 +123,10 @@ class ClassTableModel(QAbstractTableModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
         info = self.class_at(index.row())
-        if info is None:
-            return None
-        if index.column() == AREA:
+        if index.column() == AREA and self.label_at(index.row()) is not None:
             return self._area_data(info, role)
+        if info is None:
+            return self._background_data(index, role)
         if index.column() == LOCK:
             return self._lock_data(info, role)
         if role == Qt.ItemDataRole.DisplayRole:
@@ -123,7 +134,7 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.EditRole:
             return as_typed(info)
         if role == Qt.ItemDataRole.DecorationRole:
-            return swatch(info.colour)
+            return swatch(info.colour, str(index.row() + 1) if index.row() < 9 else "")
         if role == Qt.ItemDataRole.CheckStateRole:
             shown = info.id not in self._hidden
             return Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked
@@ -134,6 +145,21 @@ class ClassTableModel(QAbstractTableModel):
                 f"{notice}\n\n".lstrip() + f"{info.name}: label {info.id}, asked for as {asked}.\n"
                 "Click to paint with it, double-click to rename, Delete to remove;\n"
                 "the box shows or hides it, the padlock (or L) locks it."
+                + (f"\nAlt+{index.row() + 1} picks it." if index.row() < 9 else "")
+            )
+        return None
+
+    def _background_data(self, index: Index, role: int) -> Any:
+        if index.row() != len(self._classes) or index.column() != NAME:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return BACKGROUND
+        if role == Qt.ItemDataRole.DecorationRole:
+            return swatch(None, "0")
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return (
+                "What is none of the classes: label 0, not drawn.\n"
+                "Click (or Alt+0) to paint with it, which erases; hold Q to do so for a moment."
             )
         return None
 
@@ -152,8 +178,9 @@ class ClassTableModel(QAbstractTableModel):
             return f"{info.name} {what}." if locked else f"Click to lock {info.name}."
         return None
 
-    def _area_data(self, info: ClassInfo, role: int) -> Any:
-        share = self._areas.get(info.id, 0.0 if self._areas else None)
+    def _area_data(self, info: ClassInfo | None, role: int) -> Any:
+        number, name = (0, BACKGROUND) if info is None else (info.id, info.name)
+        share = self._areas.get(number, 0.0 if self._areas else None)
         if role == Qt.ItemDataRole.DisplayRole:
             if share is None:
                 return ""
@@ -161,7 +188,7 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
-            return plain(f"The share of the image labelled {info.name}.")
+            return plain(f"The share of the image labelled {name}.")
         return None
 
     def setData(  # noqa: N802
@@ -183,12 +210,12 @@ class ClassTableModel(QAbstractTableModel):
     def flags(self, index: Index) -> Qt.ItemFlag:
         """Return what can be done with a cell."""
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-        if index.column() == NAME:
+        if index.column() == NAME and self.class_at(index.row()) is not None:
             flags |= Qt.ItemFlag.ItemIsEditable | Qt.ItemFlag.ItemIsUserCheckable
         return flags
 
 
-def swatch(colour: tuple[int, int, int], size: QSize = _SWATCH) -> QIcon:
+def swatch(colour: tuple[int, int, int] | None, key: str = "", size: QSize = _SWATCH) -> QIcon:
     """Return a rounded square of one colour.
 
     Parameters
@@ -198,13 +225,36 @@ def swatch(colour: tuple[int, int, int], size: QSize = _SWATCH) -> QIcon:
     size : QSize
         Its size in logical pixels; it is drawn sharp on dense screens.
     """
+    fill = QColor(_GREY) if colour is None else QColor(*colour)
+    ink = QColor(_GREY) if colour is None else ink_on(*fill.getRgb()[:3])
 
     def draw(painter: QPainter) -> None:
-        painter.setBrush(QColor(*colour))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.drawRoundedRect(0, 0, size.width(), size.height(), 3, 3)
+        inside = QRectF(0.5, 0.5, size.width() - 1, size.height() - 1)
+        if colour is None:
+            painter.setPen(QPen(fill, 1))
+        else:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(fill)
+        painter.drawRoundedRect(inside, 3, 3)
+        if key:
+            font = painter.font()
+            font.setPixelSize(round(size.height() * 0.75))
+            font.setBold(True)
+            painter.setFont(font)
+            painter.setPen(ink)
+            painter.drawText(QRectF(inside), Qt.AlignmentFlag.AlignCenter, key)
 
     return _icon(size, draw)
+
+
+def ink_on(red: int, green: int, blue: int) -> QColor:
+    """Return black or white, whichever has the higher contrast on a colour (WCAG 2)."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (red / 255, green / 255, blue / 255)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return QColor("black" if luminance > 0.179 else "white")
 
 
 def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
@@ -220,7 +270,7 @@ def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
 
     def draw(painter: QPainter) -> None:
         # Amber can be seen on the dark theme and the light one, grey too.
-        colour = QColor("#d98e04" if locked else "#8c8c8c")
+        colour = QColor("#d98e04" if locked else _GREY)
         painter.setOpacity(1.0 if locked else 0.6)
         painter.setPen(QPen(colour, 1.6))
         left = 4.0 if locked else 7.5
@@ -307,16 +357,20 @@ class ClassTable(QTableView):
         """Return the least size: the table takes what the other controls leave, and scrolls."""
         return QSize(super().sizeHint().width(), self.minimumHeight())
 
+    def selected_label(self) -> int | None:
+        """Return the label value of the current row, None if there is none."""
+        return self.classes.label_at(self.currentIndex().row())
+
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the rows, or what to do while there is none."""
         super().paintEvent(event)
         viewport = self.viewport()
-        if self.classes.rowCount() or viewport is None:
+        if self.classes.rowCount() > 1 or viewport is None:
             return
         painter = QPainter(viewport)
         painter.setOpacity(0.6)
         painter.drawText(
-            viewport.rect().adjusted(12, 0, -12, 0),
+            viewport.rect().adjusted(12, self.rowHeight(0), -12, 0),
             Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap,
             "No classes yet.\nType their names above and press Enter.",
         )
@@ -325,6 +379,11 @@ class ClassTable(QTableView):
         """Remove the current class with Delete, pick it with Return, lock it with L."""
         info = self.current_class()
         editing = self.state() == QAbstractItemView.State.EditingState
+        label = self.selected_label()
+        enter = event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and label is not None and not editing:
+            self.picked.emit(label)
+            return
         if event is not None and info is not None and not editing:
             if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
                 self.removal_asked.emit(info.id)
@@ -332,14 +391,11 @@ class ClassTable(QTableView):
             if event.key() == Qt.Key.Key_L:
                 self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
                 return
-            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-                self.picked.emit(info.id)
-                return
         super().keyPressEvent(event)
 
     def _on_clicked(self, index: QModelIndex) -> None:
         info = self.classes.class_at(index.row())
         if info is not None and index.column() == LOCK:
             self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
-        elif info is not None:
-            self.picked.emit(info.id)
+        elif (label := self.classes.label_at(index.row())) is not None:
+            self.picked.emit(label)

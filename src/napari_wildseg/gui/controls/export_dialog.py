@@ -91,7 +91,9 @@ class ExportDialog(QDialog):
             "export_all_planes", f"All {planes} planes of a stack", choice.all_planes, planes > 1
         )
         self.unlabelled = self._combo("export_unlabelled", CHOICES, choice.unlabelled)
-        self.unlabelled.setToolTip("What becomes of pixels that are grey in the pseudo-labels.")
+        self.unlabelled.setToolTip(
+            "What becomes of pixels that are grey (not sure) in the first guess."
+        )
         self.instances = self._combo("export_instances", INSTANCES, choice.instances)
         self.instances.setToolTip("What one annotation of COCO is.")
         self.min_size = QSpinBox(self)

@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour, fold, parse_classes
+from napari_wildseg.engine.classes import (
+    MAX_CLASSES,
+    ClassInfo,
+    class_colour,
+    fold,
+    parse_classes,
+    split_names,
+)
 from napari_wildseg.engine.errors import InputError
 
 
@@ -29,14 +36,14 @@ def added(
     Returns
     -------
     tuple of ClassInfo
-        The longer list.
+        The longer list; names that are there already are not added again.
 
     Raises
     ------
     InputError
-        If a name is blank or there already, or the list gets too long.
+        If a name is blank, or the list gets too long.
     """
-    new = parse_classes(text)
+    new, _ = told_apart(classes, text)
     if len(classes) + len(new) > MAX_CLASSES:
         raise InputError(
             f"{len(classes) + len(new)} classes are too many; "
@@ -50,6 +57,19 @@ def added(
         taken.add(number)
         result.append(replace(info, id=number, colour=class_colour(number)))
     return parse_classes(result)
+
+
+def told_apart(
+    classes: Sequence[ClassInfo], text: str
+) -> tuple[tuple[ClassInfo, ...], tuple[str, ...]]:
+    """Return the classes of a typed text that are new, and the names that are there already."""
+    entries: dict[str, str] = {}
+    for entry in split_names(text):
+        entries.setdefault(fold(" ".join(entry.partition("=")[0].split())), entry)
+    typed = parse_classes(list(entries.values()))
+    there = {fold(info.name) for info in classes}
+    new = tuple(info for info in typed if fold(info.name) not in there)
+    return new, tuple(info.name for info in typed if fold(info.name) in there)
 
 
 def renamed(classes: Sequence[ClassInfo], class_id: int, text: str) -> tuple[ClassInfo, ...]:

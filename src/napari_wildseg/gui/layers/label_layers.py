@@ -40,6 +40,12 @@ SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 FILL = {LABELS: 0, PSEUDO: 0}
 """What a new label layer holds. Zeros take no memory before something else is written."""
 
+OUTLINE = 2
+"""Width of outlines in pixels of the image."""
+
+HELD_KEY = "Q"
+"""Paints background while it is held; free in napari."""
+
 SCANNED = 1_000_000_000
 """Bytes of a label layer that is looked through after each stroke, in the background."""
 
@@ -70,6 +76,8 @@ class LabelLayers:
     def __init__(self, viewer: Viewer, sessions: SessionStore) -> None:
         self._viewer = viewer
         self._sessions = sessions
+        self.contour = 0
+        """Width of outlines in pixels, 0 for filled areas; see `napari.layers.Labels.contour`."""
 
     def there(self, layer: Layer | None) -> bool:
         """Whether a layer is in the viewer."""
@@ -185,7 +193,7 @@ class LabelLayers:
         select(self._viewer, layer)
         ids = [info.id for info in session.classes]
         if ids:
-            layer.selected_label = label if label in ids else ids[0]
+            layer.selected_label = label if label in (0, *ids) else ids[0]
 
     @staticmethod
     def _new(
@@ -227,8 +235,21 @@ class LabelLayers:
         provenance.array = layer.data
         return tracked
 
-    @staticmethod
-    def _prepare(layer: Labels, *, visible: bool = True) -> None:
+    def show_outlines(self, only: bool) -> None:
+        """Show only the outlines of the labels, or filled areas, in every label layer."""
+        self.contour = OUTLINE if only else 0
+        for session in self._sessions:
+            for tracked in session.tracked.values():
+                if tracked.layer is not None:
+                    # Drawing it another way is no edit.
+                    tracked.writing = True
+                    try:
+                        tracked.layer.contour = self.contour
+                    finally:
+                        tracked.writing = False
+
+    def _prepare(self, layer: Labels, *, visible: bool = True) -> None:
+        layer.contour = self.contour
         # napari slices no hidden layer, and its thumbnail would show nothing.
         layer.refresh()
         set_visible(layer, visible)
@@ -240,8 +261,17 @@ class LabelLayers:
         layer.events.set_data.connect(self._on_refresh)
         layer.events.selected_label.connect(self._on_label_selected)
         layer.events.data.connect(self._on_data)
+        layer.bind_key(HELD_KEY, self._while_held, overwrite=True)
         # Before napari's own: a stroke begins on whole results.
         layer.mouse_drag_callbacks.insert(0, self._on_drag)
+
+    @staticmethod
+    def _while_held(layer: Labels) -> Iterator[None]:
+        """Paint background until the key is released."""
+        label, mode = layer.selected_label, layer.mode
+        layer.selected_label, layer.mode = 0, "paint"
+        yield
+        layer.selected_label, layer.mode = label, mode
 
     def resume(self, session: ImageSession) -> bool:
         """Go on with the label layers that a closed widget left in the viewer.

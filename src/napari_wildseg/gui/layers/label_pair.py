@@ -18,6 +18,9 @@ from napari_wildseg.gui.layers.display import Plane, level_shape, serving_level,
 PSEUDO_SUFFIX = " pseudo-labels"
 LABELS_SUFFIX = " labels"
 
+OPACITY = 0.5
+"""Of new label layers: the edges of the image can be seen through them. napari's own is 0.7."""
+
 _NEUTRAL = (0.5, 0.5, 0.5, 1.0)
 _HIDDEN = (0.0, 0.0, 0.0, 0.0)
 
@@ -94,7 +97,14 @@ def make_labels(
         # zeros takes memory only where something is written: long stacks cost what was segmented.
         data = np.zeros(shape, np.uint8)
     colours, features = colours_and_features(classes, hidden)
-    return Labels(data, name=name, colormap=colours, features=features, **place_of(image))
+    return Labels(
+        data,
+        name=name,
+        colormap=colours,
+        features=features,
+        opacity=OPACITY,
+        **place_of(image),
+    )
 
 
 def why_no_labels(image: Image) -> str:

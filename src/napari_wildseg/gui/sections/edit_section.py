@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton
 
@@ -41,9 +42,9 @@ class EditSection(Section):
         self.shortcut(NEAR_KEY, controller.refine_near)
         self.confirm_region = self.button(
             "confirm_region",
-            "Confirm",
-            "Keep the selected class as it is: Refine will not change its pixels.\n"
-            f"{CONFIRM_KEY} confirms only the region under the mouse cursor.",
+            "Keep as it is",
+            "Tell Refine that the selected class is right where it is, for example a cat whose\n"
+            f"outline fits. {CONFIRM_KEY} does so for the region under the mouse cursor only.",
             controller.confirm_class,
         )
         self.shortcut(CONFIRM_KEY, controller.confirm_at_cursor)
@@ -60,7 +61,7 @@ class EditSection(Section):
         self.more.setMenu(self.menu)
         self.menu_action(
             "confirm_at_cursor",
-            f"Confirm region under the cursor ({CONFIRM_KEY})",
+            f"Keep the region under the cursor ({CONFIRM_KEY})",
             "Keep the connected region under the mouse cursor as it is.",
             controller.confirm_at_cursor,
         )
@@ -70,6 +71,13 @@ class EditSection(Section):
             "Let the next Refine decide every pixel again.",
             controller.release_corrections,
         )
+        outlines = self.menu_action(
+            "outlines",
+            "Outlines only",
+            "Draw the outlines of the labels and leave the image free inside them.",
+            lambda: controller.layers.show_outlines(outlines.isChecked()),
+        )
+        outlines.setCheckable(True)
         self.show_changes = self.button(
             "show_changes",
             "Show changes",
@@ -88,7 +96,12 @@ class EditSection(Section):
             for control in controls:
                 row.addWidget(control, 1)
             self.column.addLayout(row)
-        row.addWidget(self.more)
+        row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignRight)
+
+    def offer(self, labelled: bool) -> None:
+        """Show what can be done with labels once there are some."""
+        for control in (self.refine, self.near_strokes, self.show_changes, self.confirm_region):
+            control.setVisible(labelled)
 
     def fill_menu(self, groups: Iterable[Iterable[QAction]]) -> None:
         """Put the actions of all sections into the menu, a line between two groups."""

@@ -66,19 +66,30 @@ class ExportSection(Section):
         row.addWidget(self.done_next_button, 1)
         row.addWidget(self.export, 1)
         self.column.addLayout(row)
-        self.menu_action(
-            "save_project",
-            "Save project ...",
-            "Save classes, prompts, settings, pseudo-labels, corrections and labels of this image\n"
-            "in one file, to go on another day or on another machine.",
-            self.save_project,
-        )
-        self.menu_action(
+        self.open_button = self.button(
             "open_project",
-            "Open project or labels ...",
-            "Go on with a project on this image; any label file will do.",
+            "Open project ...",
+            "Go on with a project file on this image, for example yesterday's cat.wildseg;\n"
+            "any label file will do.",
             self.open_project,
         )
+        self.save_button = self.button(
+            "save_project",
+            "Save project ...",
+            "Save classes, settings, first guess, corrections and labels of this image in one\n"
+            "file, to go on another day or on another machine.",
+            self.save_project,
+        )
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.open_button, 1)
+        row.addWidget(self.save_button, 1)
+        self.column.addLayout(row)
+
+    def offer(self, labelled: bool) -> None:
+        """Show what writes labels once there are some."""
+        for control in (self.done_next_button, self.export, self.save_button):
+            control.setVisible(labelled)
 
     # ------------------------------------------------------------------ export
 

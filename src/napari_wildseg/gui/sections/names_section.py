@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout
 
@@ -47,6 +49,8 @@ class NamesSection(Section):
         self.table.classes.visibility_asked.connect(controller.show_class)
         self.table.classes.lock_asked.connect(controller.lock_class)
         controller.class_picked.connect(self.table.select_class)
+        for number in range(10):
+            self.shortcut(f"Alt+{number}", partial(self._pick, number))
         controller.classes_changed.connect(self._show_classes)
 
         self.same_classes = QCheckBox("Same classes for all images", self)
@@ -62,8 +66,8 @@ class NamesSection(Section):
         line.addWidget(self.new_class, 1)
         line.addWidget(self.suggest)
         self.column.addLayout(line)
-        self.column.addWidget(self.suggestions)
         self.column.addWidget(self.table, 1)
+        self.column.addWidget(self.suggestions)  # below: the table stays where it is
         self.column.addWidget(self.same_classes)
         self._add_menu_actions()
 
@@ -86,6 +90,14 @@ class NamesSection(Section):
             "Take the selected class out; its pixels become background.",
             self._remove_class,
         )
+
+    def _pick(self, number: int) -> None:
+        """Paint with the class of a row, counted from 1; 0 is the background."""
+        row = number - 1 if number else len(self.controller.classes)
+        label = self.table.classes.label_at(row) if number <= len(self.controller.classes) else None
+        if label is not None:
+            self.controller.pick_class(label)
+            self.table.select_class(label)
 
     def enter(self) -> bool:
         """Add the names in the line.

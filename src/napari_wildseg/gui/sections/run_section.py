@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout
+from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QWidget
 
 from napari_wildseg.gui.controls.slider import Slider
 from napari_wildseg.gui.sections.section import Section, timer
@@ -23,7 +23,8 @@ class RunSection(Section):
         self.auto_segment = self.button(
             "auto_segment",
             "Auto-segment",
-            f"Find the classes in the image ({AUTO_SEGMENT_KEY}). Corrections are kept.",
+            f"Find the classes of the table in the image ({AUTO_SEGMENT_KEY}), for example\n"
+            "every cat. What you painted is kept.",
             self.auto_segment_asked.emit,
         )
         self.shortcut(AUTO_SEGMENT_KEY, self.auto_segment_asked.emit)
@@ -34,6 +35,7 @@ class RunSection(Section):
             lambda: controller.cancel(),
             enabled=False,
         )
+        self.cancel.hide()
         controller.runner.busy.connect(self._show_busy)
         self.menu_action(
             "auto_segment_planes",
@@ -55,18 +57,19 @@ class RunSection(Section):
         self.threshold.setDecimals(2)
         self.threshold.setValue(controller.threshold)
         self.threshold.setToolTip(
-            "How sure the model must be of a pixel. Lower labels more pixels,\n"
-            "higher leaves more of them to the refinement."
+            "How sure a pixel of the first guess must be. Lower labels more of the image,\n"
+            "for example when half of a cat is missing; higher leaves more of it open."
         )
         self.threshold.valueChanged.connect(self._on_threshold)
         self._settle = timer(self, 250, controller.settle_threshold)
 
-        self.refine_at_once = QCheckBox("Refine at once", self)
+        self.refine_at_once = QCheckBox("Go straight to finished labels", self)
         self.refine_at_once.setObjectName("refine_at_once")
         self.refine_at_once.setChecked(controller.refine_at_once)
         self.refine_at_once.setToolTip(
-            "Go on to refined labels directly. Off: the rough pseudo-labels are shown first, "
-            "to be corrected before Refine; grey pixels are not sure."
+            "On: Auto-segment draws outlines along the edges of the image at once.\n"
+            "Off: it stops at the first guess, where grey is not sure. Paint in it, for example\n"
+            "the handle of a cup that is grey, and press Refine."
         )
         self.refine_at_once.toggled.connect(self._on_refine_at_once)
 
@@ -76,15 +79,22 @@ class RunSection(Section):
         row.setSpacing(4)
         row.addWidget(self.auto_segment, 2)
         row.addWidget(self.cancel, 1)
-        level = QFormLayout()
+        self.level = QWidget(self)
+        level = QFormLayout(self.level)
         level.setContentsMargins(0, 0, 0, 0)
         level.addRow("Threshold", self.threshold)
         self.column.addLayout(row)
-        self.column.addLayout(level)
+        self.column.addWidget(self.level)
+        self.level.hide()
         self.column.addWidget(self.refine_at_once)
+
+    def offer(self, labelled: bool) -> None:
+        """Show the threshold once there is something that it changes."""
+        self.level.setVisible(labelled)
 
     def _show_busy(self, busy: bool) -> None:
         self.cancel.setEnabled(busy)
+        self.cancel.setVisible(busy)
 
     def _show_settings(self) -> None:
         for control in (self.threshold, self.refine_at_once):

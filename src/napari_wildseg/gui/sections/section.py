@@ -175,6 +175,23 @@ class Folded(QWidget):
             above.ensureWidgetVisible(self.section)
 
 
+class ToolGroup(Section):
+    """Folded sections under one heading, so that few controls are in view at first."""
+
+    title: ClassVar[str] = "More tools"
+    about: ClassVar[str] = "Show or hide the tools for name lists, stacks, batches and review."
+
+    def build(self) -> None:
+        """Make nothing yet; see `add`."""
+        self.setObjectName("tools")
+        self.column.setContentsMargins(10, 0, 0, 0)
+
+    def add(self, section: Section) -> None:
+        """Add a section, folded."""
+        self.column.addWidget(Folded(section, self))
+        section.unfold_asked.connect(self.unfold_asked)
+
+
 def timer(parent: QWidget, milliseconds: int, slot: Callable[[], object]) -> QTimer:
     """Return a timer that fires once after the last of several starts."""
     timer = QTimer(parent)
