@@ -10,7 +10,7 @@ import pytest
 
 from napari_wildseg.batch import Batch, ReviewQueue, batch_steps
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.likeness import REVIEW_GROUPS, look_of_image, review_order
+from napari_wildseg.batch.likeness import REVIEW_GROUPS, image_descriptor, review_order
 from napari_wildseg.batch.memory_in_use import ENCODINGS, MEMORY
 from napari_wildseg.batch.remember_images import spread_planes
 from napari_wildseg.engine.errors import InputError
@@ -212,7 +212,7 @@ def test_looks_tell_colours_and_textures_apart():
     grey = np.full((300, 200, 3), 90, np.uint8)
     pink = np.broadcast_to(np.uint8([200, 120, 160]), grey.shape)
     noise = np.random.default_rng(0).integers(0, 180, (300, 200, 1)).astype(np.uint8).repeat(3, 2)
-    looks = [np.array(look_of_image(image)) for image in (grey, pink, noise, grey[:, ::-1])]
+    looks = [np.array(image_descriptor(image)) for image in (grey, pink, noise, grey[:, ::-1])]
     assert np.array_equal(looks[0], looks[3])
     assert np.linalg.norm(looks[0] - looks[1]) > 10
     assert np.linalg.norm(looks[0] - looks[2]) > 10

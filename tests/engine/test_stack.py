@@ -9,7 +9,7 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.stacks.propagation import look_of, propagate
+from napari_wildseg.engine.stacks.propagation import plane_features_of, propagate
 from napari_wildseg.engine.stacks.segment_stack import plane_order, segment_stack_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -39,13 +39,15 @@ def segmenter(small_model):
 
 def test_labels_follow_by_looks():
     (first, second), (there, moved) = movie(2)
-    seeds = propagate([(look_of(first, ()), there.astype(int))], look_of(second, ()), 1)
+    seeds = propagate(
+        [(plane_features_of(first, ()), there.astype(int))], plane_features_of(second, ()), 1
+    )
     sure = seeds != 255
     assert sure.mean() > 0.7
     assert (seeds[sure] == moved[sure]).mean() > 0.98
     # What nobody knows does not vote.
     unknown = np.where(there, 1, 255)
-    seeds = propagate([(look_of(first, ()), unknown)], look_of(second, ()), 1)
+    seeds = propagate([(plane_features_of(first, ()), unknown)], plane_features_of(second, ()), 1)
     assert set(np.unique(seeds)) == {1}
 
 
@@ -53,8 +55,8 @@ def test_own_corrections_win_over_seeds():
     (first, second), (there, _) = movie(2)
     fixed = np.full(SHAPE, -1, np.int16)
     fixed[30:36, 28:40] = 0
-    known = [(look_of(first, ()), there.astype(int))]
-    seeds = propagate(known, look_of(second, ()), 1, fixed)
+    known = [(plane_features_of(first, ()), there.astype(int))]
+    seeds = propagate(known, plane_features_of(second, ()), 1, fixed)
     assert (seeds[fixed == 0] == 0).all()
 
 

@@ -297,7 +297,7 @@ def test_strokes_painted_while_next_writes_are_written_too(desk, done):
     wait_for_item(at, 1)
     kept = ReviewQueue(done).open(0).labels
     assert all(kept.corrections[place] == value for place, value in values.items())
-    store = at.controller.safekeeping.store
+    store = at.controller.autosave.store
     store.flush()
     assert list(store.folder.glob("*.npz")) == []
 

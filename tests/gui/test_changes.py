@@ -11,7 +11,7 @@ from scipy import ndimage
 from napari_wildseg.engine.changes import changes_between
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.gui.annotation.correction_history import Tracker
-from napari_wildseg.gui.annotation.decisions import LABELS, PSEUDO, Patch, Standings
+from napari_wildseg.gui.annotation.decisions import LABELS, PSEUDO, Patch, PlaneSnapshots
 from napari_wildseg.gui.jobs.engine_jobs import Difference
 from napari_wildseg.gui.layers.change_overlay import refined_sentence
 from napari_wildseg.gui.widget import WARNING_COLOURS
@@ -43,7 +43,7 @@ def test_the_sentence_names_changes_and_warns():
 
 def accept(tracker, data, automatic):
     """Write an automatic result as an undo step; returns what the layer holds then."""
-    plan = tracker.standing(data.copy()).plan(automatic)
+    plan = tracker.snapshot(data.copy()).plan(automatic)
     tracker.accept(plan)
     return plan.baseline.copy()
 
@@ -52,20 +52,20 @@ def test_what_was_painted_since_the_last_result_through_undo_and_redo():
     data = np.zeros((4, 5), np.uint8)
     tracker = Tracker(data.copy())
     data = accept(tracker, data, np.ones((4, 5), np.uint8))
-    assert not tracker.standing(data).painted().any()
+    assert not tracker.snapshot(data).painted().any()
     data[0, 0] = 2
     tracker.confirm(np.eye(4, 5, dtype=bool), data)  # where it is right already
     expected = np.eye(4, 5, dtype=bool)
-    np.testing.assert_array_equal(tracker.standing(data).painted(), expected)
+    np.testing.assert_array_equal(tracker.snapshot(data).painted(), expected)
     painted = data.copy()
     refined = accept(tracker, data, np.full((4, 5), 2, np.uint8))
-    assert not tracker.standing(refined).painted().any()
+    assert not tracker.snapshot(refined).painted().any()
     assert tracker.follow_history(painted)  # undo
-    np.testing.assert_array_equal(tracker.standing(painted).painted(), expected)
+    np.testing.assert_array_equal(tracker.snapshot(painted).painted(), expected)
     assert tracker.follow_history(refined)  # redo
-    assert not tracker.standing(refined).painted().any()
+    assert not tracker.snapshot(refined).painted().any()
     refined[3, 4] = 1
-    assert tracker.standing(refined).painted().sum() == 1
+    assert tracker.snapshot(refined).painted().sum() == 1
 
 
 def test_strokes_in_the_pseudo_labels_are_new_until_a_result_has_them():
@@ -75,13 +75,13 @@ def test_strokes_in_the_pseudo_labels_are_new_until_a_result_has_them():
     stroke[1, 1] = 1
 
     def painted(shown):
-        layers = {PSEUDO: pseudo.standing(stroke), LABELS: labels.standing(shown)}
-        return Standings(layers).painted()
+        layers = {PSEUDO: pseudo.snapshot(stroke), LABELS: labels.snapshot(shown)}
+        return PlaneSnapshots(layers).painted()
 
     np.testing.assert_array_equal(painted(blank), stroke == 1)
     shown = accept(labels, blank, stroke)
     assert painted(shown) is None
-    assert Standings({}).painted() is None
+    assert PlaneSnapshots({}).painted() is None
 
 
 @pytest.fixture

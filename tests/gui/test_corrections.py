@@ -13,7 +13,7 @@ from napari_wildseg.gui.annotation.correction_history import Tracker
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     Patch,
-    Standings,
+    PlaneSnapshots,
     as_corrections,
     as_decided,
     merge,
@@ -209,7 +209,7 @@ def test_what_is_no_label_stays_and_is_told(value):
     layer.data_setitem((np.array([0, 1]), np.array([0, 0])), np.array([value, 1]))
     assert decided(ours) == [[UNLABELLED, UNLABELLED], [1, UNLABELLED]]
     with pytest.raises(InputError, match=f"Label {value} is in the layer"):
-        Standings({"labels": ours.standing(PLANE)}).corrections([1])
+        PlaneSnapshots({"labels": ours.snapshot(PLANE)}).corrections([1])
     ours.write(PLANE, np.full((2, 2), 2, np.uint8))
     assert layer.data.tolist() == [[value, 2], [1, 2]]
     layer.undo()

@@ -36,17 +36,17 @@ def paint(layer, place, label=1, size=5):
 
 def settled(d):
     """Wait until all that is to be kept was written, or could not be."""
-    safekeeping = d.controller.safekeeping
+    autosave = d.controller.autosave
     d.qtbot.waitUntil(lambda: not d.widget._count.isActive())
-    safekeeping.write()
-    d.qtbot.waitUntil(lambda: bool(safekeeping.trouble) or not safekeeping.step())
+    autosave.write()
+    d.qtbot.waitUntil(lambda: bool(autosave.trouble) or not autosave.step())
 
 
 def on_disk(d, shape=PHOTO.shape, key=""):
     """How many pixels each record of the chosen image holds."""
     settled(d)
     key = key or d.controller.session.recovery_key
-    found = RecoveryStore(d.controller.safekeeping.store.folder).find(key, shape)
+    found = RecoveryStore(d.controller.autosave.store.folder).find(key, shape)
     return [int((saved.corrections >= 0).sum()) for saved in found]
 
 
@@ -182,7 +182,7 @@ def test_a_plane_is_followed_from_the_first_pixel(desk, tool):
     settled(d)
     painted = {i: n for i in range(4) if (n := int((layer.data[i] == 2).sum()))}
     key = d.controller.session.recovery_key
-    found = RecoveryStore(d.controller.safekeeping.store.folder).find(key, STACK.shape)
+    found = RecoveryStore(d.controller.autosave.store.folder).find(key, STACK.shape)
     kept = {saved.plane.index[0]: int((saved.corrections == 2).sum()) for saved in found}
     assert kept == painted
     corrections = state.take_down(d.controller, d.controller.session).labels.corrections
@@ -224,7 +224,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
     assert on_disk(d) == [int((layer.data > 0).sum())]
     viewer.window.remove_dock_widget(d.widget)
     d.controller.shut_down()  # as when Qt deletes the widget
-    d.controller.safekeeping.store.flush()  # its records are let go of in the background
+    d.controller.autosave.store.flush()  # its records are let go of in the background
     viewer.layers.remove(layer)
     d = desk(viewer=viewer)
     assert offered(d) == [int((layer.data > 0).sum())]
@@ -234,7 +234,7 @@ def test_the_window_says_that_corrections_cannot_be_kept(desk, tmp_path, monkeyp
     monkeypatch.setattr("napari_wildseg.gui.annotation.autosave.AGAIN", 0.0)
     (tmp_path / "file").write_text("in the way")
     d = desk()
-    d.controller.safekeeping.store = RecoveryStore(tmp_path / "file" / "records")
+    d.controller.autosave.store = RecoveryStore(tmp_path / "file" / "records")
     d.viewer.add_image(PHOTO, name="photo")
     d.type_names("cat")
     bar = d.control("not_kept")

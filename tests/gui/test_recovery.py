@@ -285,7 +285,7 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
     labels.paint((20, 30), 2)
     painted = labels.data.copy()
     controller.shut_down()
-    controller.safekeeping.store.flush()
+    controller.autosave.store.flush()
 
     second = desk(photo, name="coffee")
     assert second.control("left_over").isVisibleTo(second.widget)
@@ -295,16 +295,16 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
     assert not second.control("left_over").isVisibleTo(second.widget)
     assert "restored" in second.status
     second.wait()
-    second.controller.safekeeping.store.flush()
+    second.controller.autosave.store.flush()
     assert len(list(default_folder().glob("*.npz"))) == 1
 
     third = desk(photo, name="coffee")
     assert not third.control("left_over").isVisibleTo(third.widget), "the second is at work on it"
     second.controller.shut_down()
-    second.controller.safekeeping.store.flush()
+    second.controller.autosave.store.flush()
     third = desk(photo, name="coffee")
     third.click("discard")
-    third.controller.safekeeping.store.flush()
+    third.controller.autosave.store.flush()
     assert not third.control("left_over").isVisibleTo(third.widget)
     assert list(default_folder().glob("*.npz")) == []
 
@@ -337,7 +337,7 @@ if sys.argv[1] == "paint":
     poll.timeout.connect(lambda: widget._count.isActive() or loop.quit())
     poll.start(20)
     loop.exec()
-    controller.safekeeping.store.flush()
+    controller.autosave.store.flush()
     print("painted", flush=True)
     loop.exec()
     time.sleep(600)

@@ -76,7 +76,7 @@ def test_the_window_does_not_wait_for_the_disk(desk, photo, monkeypatch):
     d.run("auto_segment")
     d.layer().paint((30, 40), 2)
     d.run("refine")
-    d.controller.safekeeping.store.flush()
+    d.controller.autosave.store.flush()
     assert at, "what was painted was kept safe"
     assert threading.main_thread() not in at
 

@@ -45,7 +45,7 @@ def test_channels_are_named_that_are_looked_at_as_one_picture(desk, photo):
     d.widget.image.image.value = d.viewer.layers["red"]
     assert d.status == "Ready: press Auto-segment. Channels red and green are taken together."
     d.viewer.layers["green"].visible = False
-    d.controller.say_what_next()
+    d.controller.show_next_step()
     assert d.status == "Ready: press Auto-segment."
 
 
@@ -60,7 +60,7 @@ def test_what_to_do_next(desk, photo):
     assert d.status.startswith("Done in ")
     d.type_names("spoon")
     assert d.status.startswith("Added: press Auto-segment to look for it")
-    d.controller.say_what_next()
+    d.controller.show_next_step()
     assert d.status == "Pick a class and paint what is wrong, then press Refine."
 
 

@@ -30,8 +30,8 @@ def half_written(qapp, monkeypatch):
     layer.events.paint.connect(lambda event: ours.note_paint())
     layer.events.set_data.connect(lambda event: ours.note_refresh())
     ended = []
-    standing = ours.standing(PLANE)
-    ours.carry_out(PLANE, standing.plan(np.ones((20, 20), np.uint8)), ended.append)
+    snapshot = ours.snapshot(PLANE)
+    ours.carry_out(PLANE, snapshot.plan(np.ones((20, 20), np.uint8)), ended.append)
     assert (layer.data == 1).sum() == 100
     assert not ended
     return ours, layer, ended
@@ -56,7 +56,7 @@ def test_an_undo_half_way_takes_the_result_back(qapp, monkeypatch, qtbot):
     ours, ended = TrackedLayer(layer), []
     ours.write(PLANE, np.full((20, 20), 3, np.uint8))
     assert (layer.data == 3).all()
-    plan = ours.standing(PLANE).plan(np.ones((20, 20), np.uint8))
+    plan = ours.snapshot(PLANE).plan(np.ones((20, 20), np.uint8))
     ours.carry_out(PLANE, plan, ended.append)
     layer.undo()
     qtbot.waitUntil(lambda: bool(ended))
@@ -133,7 +133,7 @@ def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property):
     side = 4096
     d = desk(np.zeros((side, side), np.uint8), "a, b")
     controller = d.controller
-    controller.safekeeping.store = None
+    controller.autosave.store = None
     session, plane = controller.session, controller.plane
     rng = np.random.default_rng(0)
     done: list[object] = []
@@ -164,9 +164,9 @@ def test_a_run_that_nobody_disturbs_notes_the_plane_once(desk, photo, monkeypatc
     """Of a large plane, each note is a copy of many megabytes on the GUI thread."""
     d = desk(photo, "cup of coffee, table")
     d.run("auto_segment")
-    noted, note = [], ImageSession.standings
+    noted, note = [], ImageSession.snapshots
     monkeypatch.setattr(
-        ImageSession, "standings", lambda self, plane: noted.append(plane) or note(self, plane)
+        ImageSession, "snapshots", lambda self, plane: noted.append(plane) or note(self, plane)
     )
     d.run("refine")
     assert len(noted) == 1

@@ -17,7 +17,7 @@ _SIDE = 256
 _ROUNDS = 20
 
 
-def look_of_image(rgb: NDArray[np.uint8]) -> tuple[float, ...]:
+def image_descriptor(rgb: NDArray[np.uint8]) -> tuple[float, ...]:
     """Return a descriptor of the colours and the texture of an image.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The class memory that a batch is done with: kept beside its journal, known by its digest."""
+"""The class memory of a batch: kept beside the journal and identified by its digest."""
 
 from __future__ import annotations
 
@@ -20,41 +20,30 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
 
 MEMORY = f"{FOLDER}/memory.wildmemory"
-"""The memory that a batch is done with, inside the output folder."""
+"""File of the class memory of a batch, in the output folder."""
 
 ENCODINGS = f"{FOLDER}/encodings"
-"""Where encodings are kept for an update, inside the output folder; it may be deleted."""
+"""Folder of encodings for an update, in the output folder; it may be deleted."""
 
 ENCODING_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True)
 class MemoryFile:
-    """A memory that whoever does images of a batch reads from its file.
+    """A file of a class memory, read by the lanes or workers of a batch."""
 
-    Attributes
-    ----------
-    path : str
-        The file.
-    digest : str
-        `ClassMemory.digest` of what it held when the batch was started.
-    """
-
-    path: str
-    digest: str
+    path: str  # the file
+    digest: str  # `ClassMemory.digest` of what it held when the batch was started
 
     @property
     def short(self) -> str:
-        """What records of images say of it."""
+        """Short digest, as in records of images."""
         return self.digest[:16]
 
     def load(self) -> ClassMemory:
-        """Return the memory, ready to use; read once in a process.
+        """Return the memory, ready to use; it is read once per process.
 
-        Raises
-        ------
-        InputError
-            If the file is gone, damaged, or holds something else now.
+        Raises `InputError` if the file is missing, damaged or has changed.
         """
         return _loaded(self.path, self.digest)
 
@@ -71,15 +60,7 @@ def _loaded(path: str, digest: str) -> ClassMemory:
 
 
 def keep_memory(folder: Path, memory: ClassMemory | None) -> MemoryFile | None:
-    """Write the memory of a batch beside its journal.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    memory : ClassMemory or None
-        The memory; None or an empty one removes what is there.
-    """
+    """Write the memory of a batch beside its journal; None or an empty one deletes the file."""
     path = folder / MEMORY
     if memory is None or not len(memory):
         path.unlink(missing_ok=True)
@@ -91,22 +72,7 @@ def keep_memory(folder: Path, memory: ClassMemory | None) -> MemoryFile | None:
 def memory_to_resume(
     folder: Path, header: Mapping[str, Any], given: ClassMemory | None
 ) -> ClassMemory | None:
-    """Return the memory that a batch goes on with.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    header : mapping
-        Of its journal.
-    given : ClassMemory or None
-        What the annotator named now.
-
-    Raises
-    ------
-    InputError
-        If that is another memory, or the one it was done with is lost.
-    """
+    """Return the memory of a resumed batch; raise `InputError` if it is not the original one."""
     before = str(header.get("memory", ""))
     if given is not None and given.digest != before:
         was = "another class memory" if before else "no class memory"
@@ -130,24 +96,7 @@ def memory_to_resume(
 def updated_memory_steps(
     folder: Path, settings: BatchSettings, given: ClassMemory | None, cache_dir: str | None
 ) -> Steps[tuple[ClassMemory, dict[str, str]]]:
-    """Return a memory with the reviewed images of a batch added, and why others were left out.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    settings : BatchSettings
-        How its images are segmented.
-    given : ClassMemory or None
-        What the annotator named; by default what the batch was done with before.
-    cache_dir : str or None
-        Where encodings are kept.
-
-    Raises
-    ------
-    InputError
-        If nothing was reviewed and no memory is given.
-    """
+    """Return a memory with the reviewed images of a batch added, and why others were left out."""
     import torch
 
     from napari_wildseg.engine.memory import ClassMemory
@@ -166,7 +115,7 @@ def updated_memory_steps(
     segmenter.memory = memory
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)  # sums have the same bits as in the lanes of a batch
+        torch.set_num_threads(1)  # one thread, as in a lane: bit-identical sums
         left_out = yield from remember_steps(segmenter, sources)
     finally:
         torch.set_num_threads(threads)
@@ -176,23 +125,11 @@ def updated_memory_steps(
 def new_segmenter(
     settings: BatchSettings, folder: Path, cache_dir: str | None, model: Any = None
 ) -> Segmenter:
-    """Return a segmenter for the images of a batch.
-
-    Parameters
-    ----------
-    settings : BatchSettings
-        How they are segmented.
-    folder : Path
-        The output folder.
-    cache_dir : str or None
-        Where encodings are kept. What is kept in the output folder is kept until it is full.
-    model : CLIPModel, optional
-        The model, if it is loaded already.
-    """
+    """Return a segmenter for a batch; encodings in the output folder are never evicted."""
     from napari_wildseg.engine.images.disk_cache import EncodingCache
     from napari_wildseg.engine.segmenter import Segmenter
 
-    cache = EncodingCache(0, folder=cache_dir)  # no image comes twice in a run
+    cache = EncodingCache(0, folder=cache_dir)  # no image is used twice in a run
     if cache_dir is not None and Path(cache_dir) == (folder / ENCODINGS).absolute():
         cache.disk_bytes, cache.evict = ENCODING_BYTES, False
     return Segmenter(

@@ -19,7 +19,7 @@ from napari_wildseg.batch.job import (
 )
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.large_image import run_large
-from napari_wildseg.batch.likeness import look_of_image
+from napari_wildseg.batch.likeness import image_descriptor
 from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.maps.uncertainty import CERTAIN
@@ -77,7 +77,7 @@ def _run(
             _write_objects(job, item.name, rgb, labels)
     counts = np.bincount(labels.labels.ravel(), minlength=256)
     size = (rgb.shape[0], rgb.shape[1])
-    return record_of(job, item, size, counts, labels.classes, doubt, notices, look_of_image(rgb))
+    return record_of(job, item, size, counts, labels.classes, doubt, notices, image_descriptor(rgb))
 
 
 def _write_objects(job: BatchJob, name: str, rgb: NDArray[np.uint8], labels: LabelImage) -> None:

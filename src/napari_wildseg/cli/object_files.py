@@ -17,17 +17,7 @@ if TYPE_CHECKING:
 
 
 def object_paths(folder: Path, stem: str, suffix: str = "png") -> dict[str, Path]:
-    """Return where the ids and the table of an image go.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    stem : str
-        Name of the image.
-    suffix : str
-        Ending of the file of ids, without a point.
-    """
+    """Return where the ids and the table of an image go."""
     return {
         "objects": folder / f"{stem}.objects.{suffix}",
         "table": folder / f"{stem}.objects.csv",
@@ -35,17 +25,7 @@ def object_paths(folder: Path, stem: str, suffix: str = "png") -> dict[str, Path
 
 
 def refuse(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: bool) -> None:
-    """Raise `InputError` before any work if a file is in the way.
-
-    Parameters
-    ----------
-    paths : dict
-        What `object_paths` returned.
-    inputs : sequence of str or Path
-        Files that are read; they are not replaced whatever ``overwrite`` says.
-    overwrite : bool
-        Whether existing files may be replaced.
-    """
+    """Raise `InputError` before any work if a file is in the way."""
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io.safety.owners import refuse_inputs
 
@@ -66,16 +46,7 @@ def objects_in(
 ) -> ObjectImage:
     """Split the labels of an image or a stack into objects.
 
-    Parameters
-    ----------
-    labels : LabelImage
-        The labels.
-    picture : ndarray, optional
-        ``(H, W, 3)`` uint8; of one plane only.
-    names : collection of str, optional
-        Classes to split; by default all.
-    **options
-        As of `napari_wildseg.engine.instances.split`.
+    `picture`: ``(H, W, 3)`` uint8; of one plane only.
     """
     from napari_wildseg.engine.instances import split, split_stack, thing_ids
     from napari_wildseg.io.objects import ObjectImage
@@ -87,17 +58,7 @@ def objects_in(
 
 
 def write(paths: dict[str, Path], objects: ObjectImage, *, overwrite: bool) -> None:
-    """Write ids and table.
-
-    Parameters
-    ----------
-    paths : dict
-        What `object_paths` returned.
-    objects : ObjectImage
-        What to write.
-    overwrite : bool
-        Whether existing files may be replaced.
-    """
+    """Write ids and table."""
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.objects import table_csv, write_objects
 
@@ -108,15 +69,7 @@ def write(paths: dict[str, Path], objects: ObjectImage, *, overwrite: bool) -> N
 
 
 def summary(objects: ObjectImage, paths: dict[str, Path]) -> dict[str, Any]:
-    """Return what --json prints: objects a class, and the files.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        The objects.
-    paths : dict
-        What `object_paths` returned.
-    """
+    """Return what --json prints: objects a class, and the files."""
     return {
         "objects": len(objects.class_of),
         "classes": [
@@ -127,15 +80,7 @@ def summary(objects: ObjectImage, paths: dict[str, Path]) -> dict[str, Any]:
 
 
 def print_summary(objects: ObjectImage, paths: dict[str, Path]) -> None:
-    """Print how many objects each class has, and the files.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        The objects.
-    paths : dict
-        What `object_paths` returned.
-    """
+    """Print how many objects each class has, and the files."""
     for info, count in _counts(objects):
         print_line(f"{info.name}: {count} {'object' if count == 1 else 'objects'}")
     for path in paths.values():

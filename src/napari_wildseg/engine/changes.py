@@ -22,13 +22,11 @@ class Change:
 
     Attributes
     ----------
-    label : int
-        The class.
     before, lost, gained : int
         Its pixels before, those that are of another class now, and those that were of another.
     """
 
-    label: int
+    label: int  # the class
     before: int
     lost: int
     gained: int
@@ -49,15 +47,7 @@ def changes_between(
 ) -> list[Change]:
     """Count changed pixels class by class.
 
-    Parameters
-    ----------
-    before, after : ndarray
-        ``(H, W)`` labels from 0 to 255.
-
-    Returns
-    -------
-    list of Change
-        Of the labels that lost or gained pixels, in order.
+    `before`, `after`: ``(H, W)`` labels from 0 to 255.
     """
     changed = before != after
     counts = np.bincount(before.ravel(), minlength=256)
@@ -70,15 +60,7 @@ def changes_between(
 
 
 def alarming(changes: Collection[Change], painted: Collection[int]) -> list[Change]:
-    """Return the changes of classes that were not painted and lost more than a third.
-
-    Parameters
-    ----------
-    changes : collection of Change
-        From `changes_between`.
-    painted : collection of int
-        Labels that were painted since the refinement before.
-    """
+    """Return the changes of classes that were not painted and lost more than a third."""
     return [c for c in changes if c.label not in painted and c.lost_share > ALARMING]
 
 
@@ -86,20 +68,6 @@ def describe(
     changes: Collection[Change], names: Mapping[int, str], painted: Collection[int] = ()
 ) -> str:
     """Name the largest changes, the alarming ones first.
-
-    Parameters
-    ----------
-    changes : collection of Change
-        From `changes_between`.
-    names : mapping of int to str
-        Names of the labels; 0 is the background, and labels without a name are left out.
-    painted : collection of int
-        As for `alarming`.
-
-    Returns
-    -------
-    str
-        For example ``"sky +12 %, elephant -80 %"``; empty if no class changed by 1 % or more.
 
     Examples
     --------

@@ -20,40 +20,18 @@ LIMIT_SETTINGS = ("near", "locked")
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one refinement.
+    """Limits of one refinement."""
 
-    Attributes
-    ----------
-    near : float or None
-        Pixels farther than this from every painted pixel stay as they were, in pixels between
-        their centres.
-    locked : tuple of int
-        Labels that lose no pixel and get none.
-    """
-
+    # Pixels farther than this from every painted pixel stay as they were, in pixels between their
+    # centres.
     near: float | None = None
-    locked: tuple[int, ...] = ()
+    locked: tuple[int, ...] = ()  # labels that lose no pixel and get none
 
     @classmethod
     def checked(
         cls, near: float | None, locked: Iterable[int | str], classes: Sequence[ClassInfo]
     ) -> Limits:
-        """Check what a caller asks for.
-
-        Parameters
-        ----------
-        near : float or None
-            In pixels.
-        locked : iterable of int or str
-            Names or ids of classes; 0 and ``"background"`` mean the background.
-        classes : sequence of ClassInfo
-            The classes there are.
-
-        Raises
-        ------
-        InputError
-            If the distance is no number from 0, or there is no such class.
-        """
+        """Check what a caller asks for."""
         if near is not None:
             number = isinstance(near, (int, float, np.number)) and not isinstance(near, bool)
             if not number or not 0 <= near < math.inf:
@@ -75,21 +53,10 @@ class Limits:
     ) -> NDArray[np.uint8]:
         """Take back what a refinement may not change.
 
-        Parameters
-        ----------
-        before, after : ndarray
-            ``(H, W)`` labels before and after the refinement.
-        painted : ndarray or None
-            ``(H, W)`` bool, what was painted since the labels ``before`` were made; None for
-            nothing.
-        corrections : ndarray, optional
-            ``(H, W)`` int16, -1 = not corrected: pixels that the annotator decided. No limit
-            holds for them.
-
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` uint8; ``after`` itself if there is no limit.
+        `before`, `after`: ``(H, W)`` labels before and after the refinement; `painted`: ``(H, W)``
+        bool, what was painted since the labels ``before`` were made; None for nothing;
+        `corrections`: ``(H, W)`` int16, -1 = not corrected: pixels that the annotator decided;
+        returns ``(H, W)`` uint8; ``after`` itself if there is no limit.
         """
         if not self:
             return after
@@ -111,17 +78,7 @@ class Limits:
 def within(painted: NDArray[np.bool_], near: float) -> NDArray[np.bool_]:
     """Mark the pixels that are at most a distance from painted ones.
 
-    Parameters
-    ----------
-    painted : ndarray
-        ``(H, W)`` bool.
-    near : float
-        The distance, in pixels between centres.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` bool.
+    `painted`: ``(H, W)`` bool; returns ``(H, W)`` bool.
     """
     from scipy import ndimage
 
@@ -143,15 +100,8 @@ def new_strokes(
 ) -> NDArray[np.bool_] | None:
     """Mark the pixels that were painted, or released, since an earlier refinement.
 
-    Parameters
-    ----------
-    corrections, earlier : ndarray or None
-        ``(H, W)`` int16, -1 = not corrected; None for no correction at all.
-
-    Returns
-    -------
-    ndarray or None
-        ``(H, W)`` bool; None if there never was a correction.
+    `corrections`, `earlier`: ``(H, W)`` int16, -1 = not corrected; None for no correction at all;
+    returns ``(H, W)`` bool; None if there never was a correction.
     """
     if corrections is None or earlier is None:
         one = earlier if corrections is None else corrections

@@ -23,7 +23,7 @@ from napari_wildseg.engine.maps.class_maps import Segmentation, to_pixels
 from napari_wildseg.engine.maps.presence import PresenceTest, Rivals
 from napari_wildseg.engine.maps.pseudo_labels import decide, normalise
 from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, look_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
@@ -38,7 +38,7 @@ from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.refine.default import DefaultRefinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
-from napari_wildseg.engine.stacks.propagation import Look, look_of
+from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
 from napari_wildseg.engine.turns import Turns, one_thread
 
 _NO_LIMITS = Limits()
@@ -357,16 +357,16 @@ class Segmenter:
         assert self.result is not None
         _, encoding = self._require_image()
         text, background = text_rows(self.model, state.classes, self.background)
-        grid = look_grid(encoding.shape)
-        looks = encoding.relevance_by_look(self.model, text, background, grid)
+        grid = view_grid(encoding.shape)
+        looks = encoding.relevance_by_view(self.model, text, background, grid)
         return estimate_uncertainty(
             self.result.labels, self.result.pseudo_labels, state.relevance, looks
         )
 
-    def look(self) -> Look:
+    def plane_features(self) -> PlaneFeatures:
         """Describe what the image's places look like, for carrying labels to another plane."""
         image, encoding = self._require_image()
-        return look_of(image, encoding.features())
+        return plane_features_of(image, encoding.features())
 
     def familiarity(self, labels: str | Iterable[str | ClassInfo]) -> dict[str, Familiarity] | None:
         """Say how well the model knows names; needs no image.

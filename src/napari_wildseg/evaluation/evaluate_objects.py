@@ -23,36 +23,7 @@ def evaluate_objects_steps(
     clicks: int = 0,
     limit: int | None = None,
 ) -> Steps[dict[str, Any]]:
-    """Measure objects: those of the true class masks, and of the segmenter's labels.
-
-    Parameters
-    ----------
-    segmenter : Segmenter or None
-        What is measured end to end; None to split the true masks alone.
-    data : EvaluationSet
-        Images whose true objects are in ``instances/<stem>.png``, 16 bits, 0 for none; others
-        are left out.
-    clicks : int
-        Cuts and merges of the simulated annotator on each image.
-    limit : int, optional
-        Take at most this many images, evenly spread over the set.
-
-    Yields
-    ------
-    Progress
-        One an image.
-
-    Returns
-    -------
-    dict
-        ``images``, and for ``masks`` and ``end_to_end`` the means over the images of
-        `object_scores`; with clicks, also ``pq_after``, the panoptic quality after 0, 1, ...
-
-    Raises
-    ------
-    InputError
-        If no image has true objects, or a file of them does not fit.
-    """
+    """Measure objects: those of the true class masks, and of the segmenter's labels."""
     items = [item for item in spread_evenly(data.items, limit) if _path(item).is_file()]
     if not items:
         raise InputError(
@@ -84,18 +55,7 @@ def evaluate_objects_steps(
 
 
 def true_objects(item: EvaluationItem) -> NDArray[np.int32]:
-    """Read the true objects of an image: ``(H, W)`` int32.
-
-    Parameters
-    ----------
-    item : EvaluationItem
-        The image.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
+    """Read the true objects of an image: ``(H, W)`` int32."""
     path = _path(item)
     with open_picture(path) as picture:
         if picture.mode not in ("I;16", "I;16B", "I", "L", "P"):

@@ -17,17 +17,8 @@ def overlap(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the ids of found and of true objects, and the pixels that each pair shares.
 
-    Parameters
-    ----------
-    found, true : ndarray
-        ``(H, W)`` int32, 0 for none.
-
-    Returns
-    -------
-    found_ids, true_ids : ndarray
-        ``(F,)`` and ``(T,)``.
-    shared : ndarray
-        ``(F + 1, T + 1)``; the last row and column are pixels of no object.
+    `found`, `true`: ``(H, W)`` int32, 0 for none; returns ``(F,)`` and ``(T,)``; returns ``(F + 1,
+    T + 1)``; the last row and column are pixels of no object.
     """
     one, a = np.unique(found, return_inverse=True)
     other, b = np.unique(true, return_inverse=True)
@@ -49,20 +40,8 @@ def object_scores(
 ) -> dict[str, float]:
     """Compare the objects of an image with the true ones.
 
-    Parameters
-    ----------
-    found, true : ndarray
-        ``(H, W)`` int32. Pixels that are 255 in ``true_labels`` are left out.
-    found_labels, true_labels : ndarray
-        ``(H, W)`` uint8: classes; objects of different classes never match.
-
-    Returns
-    -------
-    dict of str to float
-        ``pq`` (sum of IoU above 0.5, over the mean number of objects), ``f1_50`` and ``f1_75``,
-        ``ap``, the mean over IoU limits 0.5, 0.55, ..., 0.95 of TP / (TP + FP + FN), ``splits``,
-        true objects of which several found ones each cover a fifth, and ``merges``, found objects
-        that cover half of several true ones.
+    `found`, `true`: ``(H, W)`` int32; `found_labels`, `true_labels`: ``(H, W)`` uint8: classes;
+    objects of different classes never match.
     """
     found, true = (np.where(true_labels == 255, 0, each).astype(np.int32) for each in (found, true))
     found_ids, true_ids, shared = overlap(found, true)
@@ -100,21 +79,8 @@ def corrected_scores(
     the edge of one of them, or found objects that lie in one true object are merged by a stroke
     over both.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8.
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    true, true_labels : ndarray
-        ``(H, W)`` int32 and uint8.
-    clicks : int
-        How many corrections.
-
-    Returns
-    -------
-    list of dict
-        `object_scores`, ``clicks + 1`` of them.
+    `labels`: ``(H, W)`` uint8; `image`: ``(H, W, 3)`` uint8; `true`, `true_labels`: ``(H, W)``
+    int32 and uint8.
     """
     objects = split(labels, None, image)
     strokes = np.full(labels.shape, -1, np.int32)
@@ -178,13 +144,7 @@ def _middle(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_scores(scores: list[dict[str, float]]) -> dict[str, Any]:
-    """Average scores over images; splits and merges are summed.
-
-    Parameters
-    ----------
-    scores : list of dict
-        One an image.
-    """
+    """Average scores over images; splits and merges are summed."""
     return {
         key: (
             int(sum(s[key] for s in scores))

@@ -1,4 +1,4 @@
-"""`series`: images in an order, each remembered before the next; with the memory and without."""
+"""`series`: images in sequence, each added to the class memory before the next one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from napari_wildseg.evaluation.forest import PixelForest, pixel_features
 from napari_wildseg.evaluation.metrics import mean_iou
 
 PLACES = (1, 2, 3, 5, 10)
-"""Places in a series that the summary shows, beside the last."""
+"""Places in a series that the summary shows, in addition to the last."""
 
 WORSE = 0.05
-"""An image is worse with the memory if it loses more mean IoU than this, before any dab."""
+"""Loss of mean IoU, before any dab, above which an image counts as worse with the memory."""
 
 
 class Remembering(Segmenting, Protocol):
-    """What a series needs of a `napari_wildseg.Segmenter`."""
+    """The part of the interface of `napari_wildseg.Segmenter` that a series uses."""
 
     memory: Any
 
@@ -42,16 +42,13 @@ class Place:
     ----------
     order, place : int
         Which order, from 0, and which place in it, from 1.
-    image : str
-        Its stem.
-    curves : dict of str to list of float
-        By ``"without"``, ``"with"`` and, if it was compared, ``"forest"``: mean IoU after 0, 1,
-        ... dabs.
     """
 
     order: int
     place: int
-    image: str
+    image: str  # its stem
+    # By ``"without"``, ``"with"`` and, if it was compared, ``"forest"``: mean IoU after 0, 1, ...
+    # dabs.
     curves: dict[str, list[float]]
 
     def to_json(self) -> dict[str, Any]:
@@ -61,17 +58,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Series:
-    """Figures of `series_steps`.
+    """Figures of `series_steps`."""
 
-    Attributes
-    ----------
-    places : tuple of Place
-        All images of all orders.
-    drops : dict of str to Drops
-        By the names of `Place.curves`: how often refinements made images worse.
-    """
-
-    places: tuple[Place, ...]
+    places: tuple[Place, ...]  # all images of all orders
+    # By the names of `Place.curves`: how often refinements made images worse.
     drops: dict[str, Drops]
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +85,7 @@ class Series:
         }
 
     def _means(self, first: int, last: int) -> dict[str, list[float]]:
-        """Mean curves over places."""
+        """Return the mean curves over a range of places."""
         chosen = [one.curves for one in self.places if first <= one.place <= last]
         return {
             name: np.mean([curves[name] for curves in chosen], axis=0).tolist()
@@ -103,7 +93,7 @@ class Series:
         }
 
     def _worse(self, first: int) -> float | None:
-        """Share of images from a place on that the memory makes worse by more than `WORSE`."""
+        """Return the share of images, from a place on, that are worse with the memory."""
         worse = [
             one.curves["without"][0] - one.curves["with"][0] > WORSE
             for one in self.places
@@ -112,7 +102,7 @@ class Series:
         return float(np.mean(worse)) if worse else None
 
     def _dabs(self, first: int) -> dict[str, float] | None:
-        """Mean dabs to 85 % from a place on."""
+        """Return the mean number of dabs to 85 %, from a place on."""
         chosen = [one.curves for one in self.places if one.place >= first]
         if not chosen:
             return None
@@ -133,46 +123,7 @@ def series_steps(
     forest: bool = False,
     limit: int | None = None,
 ) -> Steps[Series]:
-    """Measure what remembered images do for the next ones.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        What is measured; its memory is replaced.
-    data : EvaluationSet
-        What it is measured on. Images without a known class are left out.
-    new_memory : callable
-        Returns the memory that an order starts with.
-    clicks : int
-        How often the simulated annotator paints on each image.
-    annotator : str
-        As for `evaluate_steps`.
-    orders : int
-        In how many orders; order n is a permutation seeded by n.
-    finish : bool
-        Whether each image is remembered as its true mask; else as the annotator left it.
-    forest : bool
-        Also measure a `PixelForest`, which learns from the true masks, or from the pixels that
-        were painted. Before its first image it gives background alone.
-    limit : int, optional
-        Take at most this many images, evenly spread.
-
-    Yields
-    ------
-    Progress
-        One an image and order.
-
-    Returns
-    -------
-    Series
-        The mean IoU over an image's known classes, background included unless each image has
-        names of its own.
-
-    Raises
-    ------
-    InputError
-        If an option is not as described or no image is left.
-    """
+    """Measure the effect of remembered images on later ones."""
     check_annotator(annotator)
     items = [item for item in spread_evenly(data.items, limit) if item.known(item.mask())]
     if not items:
@@ -211,7 +162,7 @@ def series_steps(
 
 @dataclass(frozen=True)
 class _Runner:
-    """The part of the protocol that is the same with and without a memory."""
+    """The steps that are the same with and without a memory."""
 
     segmenter: Remembering
     data: EvaluationSet
@@ -233,7 +184,7 @@ class _Runner:
         refine: Callable[[NDArray[np.int16]], NDArray[np.uint8]],
         drops: Drops,
     ) -> tuple[list[float], NDArray[np.int16]]:
-        """Let the annotator paint; return the mean IoU after each dab, and what was painted."""
+        """Simulate the annotator; return the mean IoU after each dab, and the corrections."""
         scored = case.values if self.data.per_image else [0, *case.values]
         painted = np.full(case.truth.shape, -1, np.int16)
         curve = [mean_iou(case.truth, labels, scored)]
@@ -258,7 +209,7 @@ class _Runner:
     def annotate_forest(
         self, case: Case, forest: PixelForest, drops: Drops, finish: bool
     ) -> list[float]:
-        """Let the annotator paint on the forest's labels; then the forest learns the image."""
+        """Simulate the annotator on the forest's labels, then train the forest on the image."""
         features = pixel_features(case.item.image())
         names = {info.id: info.name for info in case.known}
 

@@ -33,15 +33,7 @@ class _Bar(cancelable_progress):  # type: ignore[misc]
 
 
 class Activity:
-    """Shows one job.
-
-    Parameters
-    ----------
-    title : str
-        What the job is.
-    cancel : callable
-        Called when the annotator presses the bar's own cancel button.
-    """
+    """Shows one job."""
 
     def __init__(self, title: str, cancel: Callable[[], object]) -> None:
         self._title = title

@@ -17,13 +17,7 @@ Command = tuple[Any, ...]
 
 
 def install(viewer: Viewer) -> None:
-    """Install all guards in a viewer; more than once is harmless.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer itself, no proxy.
-    """
+    """Install all guards in a viewer; more than once is harmless."""
     hide_box_of_brush_circle(viewer)
     delete_programs_after_draw(viewer)
 
@@ -82,22 +76,7 @@ def delete_programs_after_draw(viewer: Viewer) -> None:
 def deletions_after_draw(
     commands: Iterable[Command], held: list[Command], is_program: Callable[[Any], bool]
 ) -> list[Command]:
-    """Move deletions of programs behind the next drawing.
-
-    Parameters
-    ----------
-    commands : iterable of tuple
-        vispy's GLIR commands: the verb, the id of the object, arguments.
-    held : list of tuple
-        Deletions that still wait for a drawing; changed in place.
-    is_program : callable
-        Whether an id is that of a program.
-
-    Returns
-    -------
-    list of tuple
-        The commands to carry out now, every other one in the order given.
-    """
+    """Move deletions of programs behind the next drawing."""
     now: list[Command] = []
     for command in commands:
         if command[0] == "DELETE" and is_program(command[1]):

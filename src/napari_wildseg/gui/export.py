@@ -42,63 +42,29 @@ MIN_INSTANCE = 20
 
 @dataclass(frozen=True)
 class Choice:
-    """What the annotator chose in the dialog.
+    """What the annotator chose in the dialog."""
 
-    Attributes
-    ----------
-    format : str
-        Short name of a label format, or a key of `DATA_SETS`.
-    folder : Path
-        Where to.
-    pattern : str
-        File name without ending: ``{image}`` and ``{plane}`` are replaced.
-    all_images : bool
-        Every image that has labels, or the chosen one.
-    all_planes : bool
-        Of stacks, every plane that has labels, or the one in view.
-    unlabelled : str
-        See `napari_wildseg.io.write_labels`.
-    instances : str
-        COCO: see `napari_wildseg.io.formats.coco.write`.
-    min_size : int
-        COCO: regions of fewer pixels join the nearest instance of their class.
-    """
-
-    format: str
-    folder: Path
-    pattern: str = PATTERN
-    all_images: bool = False
-    all_planes: bool = False
-    unlabelled: str = "keep"
-    instances: str = "component"
+    format: str  # short name of a label format, or a key of `DATA_SETS`
+    folder: Path  # where to
+    pattern: str = PATTERN  # file name without ending: ``{image}`` and ``{plane}`` are replaced
+    all_images: bool = False  # every image that has labels, or the chosen one
+    all_planes: bool = False  # of stacks, every plane that has labels, or the one in view
+    unlabelled: str = "keep"  # see `napari_wildseg.io.write_labels`
+    instances: str = "component"  # COCO: see `napari_wildseg.io.formats.coco.write`
+    # COCO: regions of fewer pixels join the nearest instance of their class.
     min_size: int = MIN_INSTANCE
 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One file, or one image of a data set, to write.
+    """One file, or one image of a data set, to write."""
 
-    Attributes
-    ----------
-    session : ImageSession
-        Whose labels.
-    planes : tuple of Plane
-        The planes that are in it.
-    path : Path
-        The file; of a data set, its folder with the image's name.
-    labels : LabelImage
-        A copy.
-    source : PlaneSource or None
-        The picture, for data sets.
-    edits : mapping
-        How often the label layers had been changed, if all that was done is in the file.
-    """
-
-    session: ImageSession
-    planes: tuple[Plane, ...]
-    path: Path
-    labels: LabelImage
-    source: PlaneSource | None = None
+    session: ImageSession  # whose labels
+    planes: tuple[Plane, ...]  # the planes that are in it
+    path: Path  # the file; of a data set, its folder with the image's name
+    labels: LabelImage  # A copy
+    source: PlaneSource | None = None  # the picture, for data sets
+    # How often the label layers had been changed, if all that was done is in the file.
     edits: Mapping[TrackedLayer, int] = field(default_factory=dict)
 
     def kept(self, plane: Plane) -> NDArray[np.int16] | None:
@@ -132,24 +98,7 @@ def has_labels(session: ImageSession) -> bool:
 def plan(
     choice: Choice, sessions: Iterable[ImageSession], plane: Plane | None, others: Iterable[Any]
 ) -> list[Item]:
-    """Return what has to be written; labels are copied, nothing is written yet.
-
-    Parameters
-    ----------
-    choice : Choice
-        What was chosen.
-    sessions : iterable of ImageSession
-        The images.
-    plane : Plane or None
-        The plane in view, for the chosen image.
-    others : iterable of layers
-        Layers of the viewer, for pictures of several channels.
-
-    Raises
-    ------
-    InputError
-        If nothing is there, two files would have one name, or the pattern cannot be used.
-    """
+    """Return what has to be written; labels are copied, nothing is written yet."""
     others = list(others)
     items: list[Item] = []
     for session in sessions:
@@ -215,37 +164,14 @@ def ending_of(format: str) -> str:
 
 
 def files_of(format: str, path: Path) -> list[Path]:
-    """Return the files that one label image is written to.
-
-    Parameters
-    ----------
-    format : str
-        Short name of a label format.
-    path : Path
-        The label file.
-    """
+    """Return the files that one label image is written to."""
     from napari_wildseg.io import format_of
 
     return format_of("", format).files(path)
 
 
 def name_of(choice: Choice, session: ImageSession, plane: Plane | None = None) -> str:
-    """Return a file name without ending.
-
-    Parameters
-    ----------
-    choice : Choice
-        With the pattern.
-    session : ImageSession
-        The image.
-    plane : Plane, optional
-        The plane, where it is one of several.
-
-    Raises
-    ------
-    InputError
-        If the pattern holds what cannot be in a name.
-    """
+    """Return a file name without ending."""
     image = session.image
     stem = re.sub(r"[^\w.-]+", "_", image.name if image is not None else "").strip("._") or "image"
     index = () if plane is None else plane.index
@@ -260,20 +186,7 @@ def name_of(choice: Choice, session: ImageSession, plane: Plane | None = None) -
 
 
 def label_image(session: ImageSession, plane: Plane) -> LabelImage:
-    """Return the labels of a plane with all that is known about them; copied.
-
-    Parameters
-    ----------
-    session : ImageSession
-        The image.
-    plane : Plane
-        Which plane of it.
-
-    Raises
-    ------
-    InputError
-        If there are no labels yet.
-    """
+    """Return the labels of a plane with all that is known about them; copied."""
     from napari_wildseg.io import LabelImage
 
     session.settle()
@@ -309,22 +222,7 @@ def _file_name(session: ImageSession, otherwise: str) -> str:
 
 
 def check_rows(pixels: NDArray[np.integer], session: ImageSession, name: str) -> None:
-    """Refuse labels that belong to no class of the table.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Labels of any shape.
-    session : ImageSession
-        With the table.
-    name : str
-        The layer's, for the message.
-
-    Raises
-    ------
-    InputError
-        If there is such a label.
-    """
+    """Refuse labels that belong to no class of the table."""
     strays = labels_in(label_values(pixels)) - {0, UNLABELLED, *session.ids}
     if strays:
         raise InputError(
@@ -348,22 +246,7 @@ def existing(choice: Choice, items: list[Item]) -> list[Path]:
 
 
 def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[list[Path]]:
-    """Write what was planned, a file a step; what is written stays if a later one fails.
-
-    Parameters
-    ----------
-    choice : Choice
-        What was chosen.
-    items : list of Item
-        From `plan`.
-    overwrite : bool
-        Whether the annotator allowed files to be replaced.
-
-    Returns
-    -------
-    list of Path
-        Every file written.
-    """
+    """Write what was planned, a file a step; what is written stays if a later one fails."""
     from napari_wildseg.engine.images.rgb import as_rgb
     from napari_wildseg.io import COCODataSet, VOCDataSet, write_labels
     from napari_wildseg.io.masks.unlabelled import fill_unlabelled

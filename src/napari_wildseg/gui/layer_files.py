@@ -21,27 +21,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a label layer in the format that the file name's ending says.
-
-    Parameters
-    ----------
-    path : str
-        Where; napari has asked whether this file may be replaced.
-    data : array_like
-        The labels.
-    meta : dict
-        The layer's attributes.
-
-    Returns
-    -------
-    list of str
-        The files written.
-
-    Raises
-    ------
-    InputError
-        If the format cannot hold the labels, or a sidecar would replace a file that is none.
-    """
+    """Write a label layer in the format that the file name's ending says."""
     from napari_wildseg.io import format_of, write_labels
     from napari_wildseg.io.formats.png import is_sidecar, sidecar_of
 
@@ -57,15 +37,7 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def layer_labels(data: Any, meta: dict[str, Any]) -> Any:
-    """Return a label layer as a `LabelImage`.
-
-    Parameters
-    ----------
-    data : array_like
-        Its pixels.
-    meta : dict
-        Its attributes, as napari hands them to writers.
-    """
+    """Return a label layer as a `LabelImage`."""
     from napari_wildseg.io import LabelImage
 
     values = np.asarray(data)
@@ -89,15 +61,7 @@ def layer_labels(data: Any, meta: dict[str, Any]) -> Any:
 
 
 def place_in_file(meta: dict[str, Any], ndim: int) -> dict[str, Any]:
-    """Return scale, place and unit of a layer as attributes of `LabelImage`.
-
-    Parameters
-    ----------
-    meta : dict
-        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine`` and ``units`` of the layer.
-    ndim : int
-        How many axes it has.
-    """
+    """Return scale, place and unit of a layer as attributes of `LabelImage`."""
     from napari.utils.transforms import Affine
 
     scale = np.asarray(meta.get("scale", np.ones(ndim)), float)
@@ -127,13 +91,7 @@ def place_in_file(meta: dict[str, Any], ndim: int) -> dict[str, Any]:
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return a reader for a label file; None for files that are none of ours.
-
-    Parameters
-    ----------
-    path : str or list of str
-        What was dropped or opened.
-    """
+    """Return a reader for a label file; None for files that are none of ours."""
     if isinstance(path, list):
         return None
     file = Path(path)
@@ -145,13 +103,7 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
 
 
 def read_labels_layer(path: str) -> list[LayerData]:
-    """Read a label file, or the one a sidecar belongs to, as a label layer.
-
-    Parameters
-    ----------
-    path : str
-        The file. Of a project, the pseudo-labels come along, hidden.
-    """
+    """Read a label file, or the one a sidecar belongs to, as a label layer."""
     from napari_wildseg.gui.layers.label_pair import LABELS_SUFFIX, PSEUDO_SUFFIX
     from napari_wildseg.gui.notices import warn
     from napari_wildseg.io import load_project
@@ -183,13 +135,6 @@ def read_as_shown(path: Path, **options: Any) -> LabelImage:
     """Read a label file as it lies over its picture in the window.
 
     napari shows pictures as they are stored, whatever their orientation says; so are labels here.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    **options
-        The format's own.
     """
     from napari_wildseg.io import read_labels
 
@@ -218,13 +163,7 @@ def _layer(labels: Any, name: str, *, visible: bool = True) -> LayerData:
 
 
 def labels_of_sidecar(path: Path) -> Path | None:
-    """Return the label file that a sidecar describes, None if it is no sidecar of one.
-
-    Parameters
-    ----------
-    path : Path
-        Any file.
-    """
+    """Return the label file that a sidecar describes, None if it is no sidecar of one."""
     from napari_wildseg.io.formats.png import is_sidecar
 
     if path.suffix.lower() != ".json" or not path.is_file() or not is_sidecar(path):

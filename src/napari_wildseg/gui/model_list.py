@@ -6,13 +6,7 @@ OFFERED = ("starter", "ViT-B-16/openai", "ViT-B-32/openai", "RN50/openai")
 
 
 def choices(preferred: str) -> list[str]:
-    """Return what the model box lists.
-
-    Parameters
-    ----------
-    preferred : str
-        The annotator's own choice from the preferences, listed too if it is none of ours.
-    """
+    """Return what the model box lists."""
     return list(dict.fromkeys([*OFFERED, preferred]))
 
 

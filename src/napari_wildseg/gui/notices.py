@@ -28,20 +28,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
 
 
 def sentence(error: BaseException, doing: str) -> str:
-    """Return what to tell the annotator about an error.
-
-    Parameters
-    ----------
-    error : BaseException
-        What was raised.
-    doing : str
-        What was being done, for example "Auto-segment".
-
-    Returns
-    -------
-    str
-        The message of a `WildsegError`; of anything else, what failed and where to look.
-    """
+    """Return what to tell the annotator about an error."""
     if isinstance(error, WildsegError):
         return str(error)
     if isinstance(error, MemoryError):
@@ -60,17 +47,7 @@ def warn(message: str) -> None:
 
 
 def offer(message: str, button: str, act: Callable[[], object]) -> None:
-    """Show a sentence with a button that helps.
-
-    Parameters
-    ----------
-    message : str
-        The sentence.
-    button : str
-        What the button says.
-    act : callable
-        What it does.
-    """
+    """Show a sentence with a button that helps."""
 
     def pressed(notification: Any) -> None:
         notification.close()

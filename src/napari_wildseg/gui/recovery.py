@@ -47,33 +47,15 @@ Find = Callable[[], NDArray[np.int16] | None]
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """Corrections found in a record, or taken from a label layer that was deleted.
+    """Corrections found in a record, or taken from a label layer that was deleted."""
 
-    Attributes
-    ----------
-    plane : Plane
-        Which plane of the image.
-    corrections : ndarray
-        ``(H, W)`` int16, -1 where there are none.
-    classes : tuple of ClassInfo
-        What the labels mean.
-    saved_at : float
-        Seconds since 1970.
-    path : Path or None
-        The record; None where none is kept.
-    pseudo : bool
-        They were painted in pseudo-labels; those of the labels win.
-    in_use : bool
-        The image is open in a window that holds the record.
-    """
-
-    plane: Plane
-    corrections: NDArray[np.int16]
-    classes: tuple[ClassInfo, ...]
-    saved_at: float
-    path: Path | None
-    pseudo: bool = False
-    in_use: bool = False
+    plane: Plane  # which plane of the image
+    corrections: NDArray[np.int16]  # ``(H, W)`` int16, -1 where there are none
+    classes: tuple[ClassInfo, ...]  # what the labels mean
+    saved_at: float  # seconds since 1970
+    path: Path | None  # the record; None where none is kept
+    pseudo: bool = False  # they were painted in pseudo-labels; those of the labels win
+    in_use: bool = False  # the image is open in a window that holds the record
 
 
 def default_folder() -> Path:
@@ -87,13 +69,7 @@ _Order = tuple[Callable[[], bytes | None], list[Callable[[], object]]]
 
 
 class RecoveryStore:
-    """The records in a folder. They are written in the background, in the order asked for.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Where; default: `default_folder`.
-    """
+    """The records in a folder. They are written in the background, in the order asked for."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = default_folder() if folder is None else folder
@@ -120,16 +96,6 @@ class RecoveryStore:
         """Return the records of an image, oldest first; damaged ones are passed over.
 
         Records that a window holds are among them, marked as `Saved.in_use`.
-
-        Parameters
-        ----------
-        keys : str or iterable of str
-            From `image_key`, or several such keys.
-        shape : tuple of int
-            Shape of the label layer they must fit.
-        source : str
-            The image's file, if known. A record of another file that is still there belongs to
-            that one, even if the pixels are the same.
         """
         found, held = [], {}
         for key in dict.fromkeys([keys] if isinstance(keys, str) else keys):
@@ -178,17 +144,7 @@ class RecoveryStore:
         make: Callable[[], bytes | None],
         then: Sequence[Callable[[], object]] = (),
     ) -> None:
-        """Write a record in the background; of several requests for a path the latest counts.
-
-        Parameters
-        ----------
-        path : Path
-            The record.
-        make : callable
-            Returns its bytes, or None, which removes it. Called on the writing thread.
-        then : sequence of callable
-            Called on the writing thread once that is done, and not before.
-        """
+        """Write a record in the background; of several requests for a path the latest counts."""
         with self._lock:
             waits = path in self._waiting
             earlier = [self._failed.pop(path, None), self._waiting.get(path)]
@@ -241,13 +197,7 @@ class RecoveryStore:
                 self._trouble = ""
 
     def remove(self, path: Path) -> None:
-        """Remove a record unless a window holds it; on the writing thread.
-
-        Parameters
-        ----------
-        path : Path
-            The record.
-        """
+        """Remove a record unless a window holds it; on the writing thread."""
         with self._lock:
             self._failed.pop(path, None)
         self._see_whether_over()
@@ -268,17 +218,7 @@ def shared_store() -> RecoveryStore:
 
 
 class Claim:
-    """The records of one image in one window, which nobody else writes or removes.
-
-    Parameters
-    ----------
-    store : RecoveryStore
-        Where they are.
-    key : str
-        Of the image.
-    source : str
-        Its file, if it has one.
-    """
+    """The records of one image in one window, which nobody else writes or removes."""
 
     def __init__(self, store: RecoveryStore, key: str, source: str = "") -> None:
         self.store, self.key, self.source = store, key, source
@@ -309,36 +249,14 @@ class Claim:
         pseudo: bool = False,
         instead_of: Iterable[Path] = (),
     ) -> None:
-        """Write the corrections of a plane; none, or exported ones, need no record.
-
-        Parameters
-        ----------
-        plane : Plane
-            Which plane.
-        find : callable
-            See `Find`.
-        classes : sequence of ClassInfo
-            What the labels mean.
-        pseudo : bool
-            All of them were painted in pseudo-labels.
-        instead_of : iterable of Path
-            Records whose corrections are among these: removed once these are written.
-        """
+        """Write the corrections of a plane; none, or exported ones, need no record."""
         path, classes = self.path(plane), tuple(classes)
         make = partial(self._record, path, self._token, plane, find, classes, pseudo)
         no_more = [partial(self.store.remove, old) for old in instead_of]
         self.store.put(path, make, [partial(self._note_written, path), *no_more])
 
     def exported(self, plane: Plane, find: Find) -> None:
-        """Note what of a plane is in a file of the annotator's; the next `save` looks at it.
-
-        Parameters
-        ----------
-        plane : Plane
-            Which plane.
-        find : callable
-            See `Find`.
-        """
+        """Note what of a plane is in a file of the annotator's; the next `save` looks at it."""
         self._exports[plane] = find
 
     def renew(self) -> None:

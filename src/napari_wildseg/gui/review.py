@@ -35,11 +35,6 @@ class Reviewer:
 
     Leaving an image takes it as reviewed; if anything was painted, it is first written into the
     data set.
-
-    Parameters
-    ----------
-    controller : Controller
-        What runs jobs and knows the layers.
     """
 
     moved = Signal()
@@ -81,13 +76,7 @@ class Reviewer:
             self.controller.runner.run("Review", None, steps, self._reopened)
 
     def go(self, by: int) -> None:
-        """Leave the image for another.
-
-        Parameters
-        ----------
-        by : int
-            1 for the next, -1 for the one before, 0 to write this one and stay.
-        """
+        """Leave the image for another."""
         queue, item = self.queue, self.item
         if queue is None or item is None:
             return
@@ -143,8 +132,8 @@ class Reviewer:
                 return
             session.note_saved(edits)
             for plane in list(session.planes):
-                controller.safekeeping.exported(session, plane, lambda: written.corrections)
-            controller.safekeeping.write()
+                controller.autosave.exported(session, plane, lambda: written.corrections)
+            controller.autosave.write()
         self._moved(message, found)
 
     def _moved(self, message: str, found: tuple[int, ReviewItem, str]) -> None:

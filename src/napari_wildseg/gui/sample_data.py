@@ -8,13 +8,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def open_sample(name: str) -> list[LayerData]:
-    """Return a sample photograph as layer data, with class names that suit it.
-
-    Parameters
-    ----------
-    name : str
-        One of the names in `napari_wildseg.engine.pictures.samples.SAMPLE_PICTURES`.
-    """
+    """Return a sample photograph as layer data, with class names that suit it."""
     from napari_wildseg.engine.pictures.samples import SAMPLE_PICTURES, load_sample
 
     about = {"name": name, "metadata": {"wildseg": {"classes": SAMPLE_PICTURES[name].labels}}}

@@ -30,18 +30,7 @@ if TYPE_CHECKING:
 
 
 def whole(session: ImageSession) -> LabelImage:
-    """Return the labels of all planes with all that is known about them; copied.
-
-    Parameters
-    ----------
-    session : ImageSession
-        The image.
-
-    Raises
-    ------
-    InputError
-        If there are no labels yet.
-    """
+    """Return the labels of all planes with all that is known about them; copied."""
     from napari_wildseg.io import LabelImage
 
     session.settle()
@@ -63,15 +52,7 @@ def whole(session: ImageSession) -> LabelImage:
 
 
 def take_down(controller: Controller, session: ImageSession) -> Project:
-    """Return everything that is needed to go on another day; a copy, safe to write on a thread.
-
-    Parameters
-    ----------
-    controller : Controller
-        With the settings in use.
-    session : ImageSession
-        The image.
-    """
+    """Return everything that is needed to go on another day; a copy, safe to write on a thread."""
     from dataclasses import replace
 
     from napari_wildseg.io import Project
@@ -129,22 +110,7 @@ def is_of_another_image(project: Project, image: Image) -> bool:
 
 
 def put_back(controller: Controller, session: ImageSession, project: Project) -> None:
-    """Bring a project back into the viewer; what was there can be had again by undo.
-
-    Parameters
-    ----------
-    controller : Controller
-        The widget's.
-    session : ImageSession
-        Of the chosen image.
-    project : Project
-        What was read.
-
-    Raises
-    ------
-    InputError
-        If it is of an image of another size, before anything is changed.
-    """
+    """Bring a project back into the viewer; what was there can be had again by undo."""
     image = session.image
     assert image is not None
     saved, state = project.labels, project.state
@@ -211,7 +177,7 @@ def _put_plane(
         uncorrected = (pixels[plane.slices] != 0) & (decided == UNLABELLED)
         if kind == LABELS and uncorrected.any():
             session.plane_state(plane).prior = pixels[plane.slices].copy()
-        controller.safekeeping.note(session, plane)
+        controller.autosave.note(session, plane)
 
 
 def _worth_it(image: Image, project: Project, done: dict[Plane, Any]) -> list[Plane]:

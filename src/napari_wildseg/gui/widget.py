@@ -34,13 +34,7 @@ _WIDGETS: weakref.WeakSet[WildsegWidget] = weakref.WeakSet()
 
 
 class WildsegWidget(QWidget):
-    """Type class names, get editable masks.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        The viewer the widget is docked in.
-    """
+    """Type class names, get editable masks."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
@@ -82,7 +76,7 @@ class WildsegWidget(QWidget):
         self.reset_choices()
         controller.classes_changed.emit()
         self._offer_next_steps()
-        controller.say_what_next()
+        controller.show_next_step()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Start the engine process, so that the first run finds it ready."""
@@ -164,7 +158,7 @@ class WildsegWidget(QWidget):
             self._count.start()
 
     def _settled(self) -> None:
-        self.controller.safekeeping.write()
+        self.controller.autosave.write()
         self.names.show_areas()
         self._offer_next_steps()
 

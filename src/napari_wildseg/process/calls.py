@@ -147,7 +147,7 @@ class Calls:
         corrections: NDArray[np.int16] | None,
     ) -> Steps[dict[str, Any]]:
         """Label a plane by planes whose labels are known: pairs of a plane and its labels."""
-        looks = [(self._segmenters[other].look(), labels) for other, labels in known]
+        looks = [(self._segmenters[other].plane_features(), labels) for other, labels in known]
         segmenter = self._ready(plane, read)
         result = yield from carried_steps(
             cast("Segmenter", segmenter), looks, _classes(classes), corrections

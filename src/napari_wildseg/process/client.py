@@ -89,13 +89,7 @@ class _Child:
             send(stdin, message)
 
     def next(self, seconds: float) -> dict[str, Any] | None:
-        """Return the next message, None if there is none in time.
-
-        Raises
-        ------
-        EngineEndedError
-            If the process is gone.
-        """
+        """Return the next message, None if there is none in time."""
         try:
             message = self.inbox.get(timeout=seconds)
         except queue.Empty:
@@ -115,15 +109,7 @@ class _Child:
 
 
 class Engine:
-    """The engine process, started when it is needed, and started anew after it ended.
-
-    Parameters
-    ----------
-    threads : int
-        How many threads PyTorch uses; 0 for its default.
-    command : sequence of str, optional
-        What to start instead, for tests.
-    """
+    """The engine process, started when it is needed, and started anew after it ended."""
 
     def __init__(self, threads: int = 0, *, command: Sequence[str] = ()) -> None:
         module = "napari_wildseg.process"
@@ -190,30 +176,7 @@ class Engine:
             child.memory = number
 
     def call(self, method: str, read: ReadBox | None = None, /, **arguments: Any) -> Steps[Any]:
-        """Have a method of `napari_wildseg.process.calls.Calls` carried out.
-
-        Parameters
-        ----------
-        method : str
-            Its name.
-        read : callable, optional
-            Returns a box of the plane that the call works on, given rows and columns.
-        **arguments : Any
-            What `messages.send` can send.
-
-        Returns
-        -------
-        Any
-            What the method returns. The generator also yields while it waits, always the same
-            `Progress`. Closing it cancels the call; if the process does not answer, it is ended.
-
-        Raises
-        ------
-        EngineEndedError
-            If the process ended meanwhile.
-        WildsegError, MemoryError, EngineError
-            What the method raised.
-        """
+        """Have a method of `napari_wildseg.process.calls.Calls` carried out."""
         child = self.start()
         if self._warming:
             child.send({"cancel": self._warming})

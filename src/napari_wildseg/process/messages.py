@@ -30,15 +30,7 @@ class Stream(Protocol):
 
 
 def send(stream: Stream, message: dict[str, Any]) -> None:
-    """Write a message.
-
-    Raises
-    ------
-    OSError
-        If the other side is gone.
-    TypeError
-        If the message holds what cannot be sent.
-    """
+    """Write a message."""
     buffers: list[NDArray[np.uint8]] = []
     header = json.dumps(_encoded(message, buffers)).encode()
     sizes = np.array([buffer.size for buffer in buffers], "<u8")
@@ -48,13 +40,7 @@ def send(stream: Stream, message: dict[str, Any]) -> None:
 
 
 def receive(stream: Stream) -> dict[str, Any] | None:
-    """Read a message; None at the end of the stream, also in the middle of a message.
-
-    Raises
-    ------
-    ValueError
-        If it is no message.
-    """
+    """Read a message; None at the end of the stream, also in the middle of a message."""
     try:
         mark, length, count = _LEAD.unpack(_read(stream, _LEAD.size).tobytes())
         if mark != _MARK:

@@ -57,15 +57,7 @@ class Found:
 
 
 class RemoteSegmenter:
-    """A segmenter in the engine process; its methods are generators of `Progress`.
-
-    Parameters
-    ----------
-    engine : Engine
-        The process.
-    windowed : bool
-        Whether the plane is large: read box by box, labelled tile by tile.
-    """
+    """A segmenter in the engine process; its methods are generators of `Progress`."""
 
     def __init__(self, engine: Engine, *, windowed: bool) -> None:
         engine.start()

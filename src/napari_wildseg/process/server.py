@@ -30,13 +30,7 @@ class _Cancelled(Exception):  # noqa: N818 - no error
 
 
 class Server:
-    """Reads calls from one stream and answers on another.
-
-    Parameters
-    ----------
-    source, target : Stream
-        The pipes of the window.
-    """
+    """Reads calls from one stream and answers on another."""
 
     def __init__(self, source: Stream, target: Stream) -> None:
         self._source, self._target = source, target
@@ -48,13 +42,7 @@ class Server:
         self._sending = threading.Lock()
 
     def run(self, make_calls: Callable[[], Any]) -> None:
-        """Serve until the window is gone.
-
-        Parameters
-        ----------
-        make_calls : callable
-            Returns the object whose methods are called, such as `Calls`; may take its time.
-        """
+        """Serve until the window is gone."""
         threading.Thread(target=self._listen, daemon=True).start()
         calls = make_calls()
         self._send({"ready": True})

@@ -16,7 +16,7 @@ from napari_wildseg.engine.result import Result
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
-    from napari_wildseg.engine.stacks.propagation import Look
+    from napari_wildseg.engine.stacks.propagation import PlaneFeatures
     from napari_wildseg.process.server import Reader
 
 _PIECE = 1024
@@ -29,12 +29,7 @@ handed 400 MB for 10,000 x 10,000; nor has it to interpolate, which takes long i
 class RemotePlane:
     """A plane that stays in the window, sliced like an array; only what is asked for is read.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(H, W, 3)``.
-    dtype : dtype
-        Of the pixels; the range must be known before they are read.
+    `shape`: ``(H, W, 3)``.
     """
 
     def __init__(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
@@ -69,17 +64,7 @@ class _RelevanceMaps:
 
 
 class WindowedSegmenter:
-    """Segments one large plane by windows and tiles.
-
-    Parameters
-    ----------
-    model : str or CLIPModel
-        As for `napari_wildseg.Segmenter`.
-    threshold : float
-        In [0, 1].
-    **options : Any
-        As for `napari_wildseg.LargeSegmenter`: what both kinds of segmenter take.
-    """
+    """Segments one large plane by windows and tiles."""
 
     def __init__(self, model: str | CLIPModel, *, threshold: float, **options: Any) -> None:
         self._large = LargeSegmenter(model, threshold=threshold, **options)
@@ -134,9 +119,9 @@ class WindowedSegmenter:
         """Name what the plane as a whole may show."""
         return self._large.suggest(vocabulary, top)
 
-    def look(self) -> Look:
+    def plane_features(self) -> PlaneFeatures:
         """Describe the plane's places, for carrying labels to another plane."""
-        return self._large.look()
+        return self._large.plane_features()
 
     def _result_steps(self, found: LargeResult, *, refined: bool) -> Steps[Result]:
         pseudo = yield from self._pseudo_steps(self.threshold)

@@ -18,7 +18,7 @@ from napari_wildseg.batch.job import (
     record_of,
 )
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.likeness import look_of_image
+from napari_wildseg.batch.likeness import image_descriptor
 from napari_wildseg.batch.one_image import run_image
 from napari_wildseg.batch.plan.corrected import Corrected
 from napari_wildseg.batch.plan.worklist import WorkItem
@@ -192,6 +192,6 @@ class _Stack:
                 labels.classes,
                 doubt,
                 result.notices,
-                look_of_image(self.rgb),
+                image_descriptor(self.rgb),
             )
         )

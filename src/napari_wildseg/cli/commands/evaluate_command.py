@@ -158,17 +158,7 @@ def run(args: argparse.Namespace) -> int:
 def measure_objects(
     args: argparse.Namespace, segmenter: Segmenter | None, data: EvaluationSet
 ) -> int:
-    """Measure objects and print the figures.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    segmenter : Segmenter or None
-        None to split the true masks alone.
-    data : EvaluationSet
-        The set.
-    """
+    """Measure objects and print the figures."""
     from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
     from napari_wildseg.evaluation.evaluate_objects import evaluate_objects_steps
 

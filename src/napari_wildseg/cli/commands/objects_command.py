@@ -11,13 +11,7 @@ HELP = "split the classes of a label image into objects, with an id each and a t
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument("labels", type=Path, metavar="LABELS", help="a label file")
     parser.add_argument(
         "--image",
@@ -56,13 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Split one label image.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Split one label image."""
     from napari_wildseg.cli import object_files
     from napari_wildseg.cli.console import print_json
     from napari_wildseg.engine.errors import InputError

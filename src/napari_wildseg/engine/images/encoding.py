@@ -73,7 +73,7 @@ class ImageEncoding:
         ]
         return combine_scales(torch.stack(sizes))
 
-    def relevance_by_look(
+    def relevance_by_view(
         self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
     ) -> list[Tensor]:
         """Return the relevance maps of each group of views, to measure how far they agree.

@@ -13,19 +13,9 @@ def bridged(
 ) -> NDArray[np.int32]:
     """Join objects of different connected regions that a thin gap separates.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32: objects of one class.
-    gap : int
-        The widest gap that is crossed, in pixels.
-    closed : ndarray or None
-        ``(H, W)`` bool: strokes that no object crosses.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32: objects that were joined have the least of their numbers.
+    `parts`: ``(H, W)`` int32: objects of one class; `closed`: ``(H, W)`` bool: strokes that no
+    object crosses; returns ``(H, W)`` int32: objects that were joined have the least of their
+    numbers.
     """
     from scipy import ndimage
 

@@ -16,22 +16,8 @@ def with_ids(
 ) -> NDArray[np.int32]:
     """Give objects their ids: those of strokes, then those they had, then new ones.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32, 0 for none.
-    previous : ndarray, optional
-        ``(H, W)`` int32: ids before. An object keeps the id of the one that it shares most pixels
-        with, if these are more than half of either; each id goes to one object.
-    fixed : collection of int
-        Numbers in ``parts`` that stay as they are.
-    first_new : int
-        The least id for an object that has none yet.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32. New objects are numbered in the order in which rows meet them.
+    `parts`: ``(H, W)`` int32, 0 for none; `previous`: ``(H, W)`` int32: ids before; returns ``(H,
+    W)`` int32.
     """
     size = int(parts.max(initial=0)) + 1
     ids = np.zeros(size, np.int64)

@@ -54,19 +54,9 @@ def joined(
 ) -> NDArray[np.int32]:
     """Join parts that are one object.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32, by `parts_of`.
-    depth : ndarray
-        ``(H, W)`` float32, by `depth_of`.
-    image : ndarray or None
-        ``(H, W, 3)`` uint8; without it the shape decides alone.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32, numbered from 1 in the order in which rows meet them.
+    `parts`: ``(H, W)`` int32, by `parts_of`; `depth`: ``(H, W)`` float32, by `depth_of`; `image`:
+    ``(H, W, 3)`` uint8; without it the shape decides alone; returns ``(H, W)`` int32, numbered from
+    1 in the order in which rows meet them.
     """
     contacts = contacts_of(parts)
     if not contacts.first.size:
@@ -213,17 +203,7 @@ def _corners(inside: NDArray[np.bool_], top: int, left: int) -> NDArray[np.float
 def hull_of(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the convex hull of points and the area that a convex part with it would have.
 
-    Parameters
-    ----------
-    points : ndarray
-        ``(N, 2)``, corners of pixels; not all on one line.
-
-    Returns
-    -------
-    hull : ndarray
-        ``(M, 2)``.
-    area : float
-        In square pixels: the hull's area, less what it has beyond a round part's pixels.
+    `points`: ``(N, 2)``, corners of pixels; not all on one line; returns ``(M, 2)``.
     """
     from scipy.spatial import ConvexHull
 

@@ -15,18 +15,11 @@ from napari_wildseg.engine.instances.table import classes_of, table_of
 
 
 class Objects(NamedTuple):
-    """Objects of an image.
+    """Objects of an image."""
 
-    Attributes
-    ----------
-    ids : ndarray
-        ``(H, W)`` int32: 0 for no object, else its id.
-    table : dict of str to ndarray
-        A column each: id, class_id, class, area, centroid, box and perimeter, in pixels; a row an
-        object in the order of ids. ``pandas.DataFrame(table)`` takes it.
-    """
-
-    ids: NDArray[np.int32]
+    ids: NDArray[np.int32]  # ``(H, W)`` int32: 0 for no object, else its id
+    # A column each: id, class_id, class, area, centroid, box and perimeter, in pixels; a row an
+    # object in the order of ids. ``pandas.DataFrame(table)`` takes it.
     table: dict[str, NDArray[Any]]
 
 
@@ -40,18 +33,7 @@ def objects_of(
 ) -> Objects:
     """Split labels into objects and measure them.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8.
-    classes : sequence of ClassInfo
-        Their classes.
-    image : ndarray, optional
-        ``(H, W, 3)`` uint8.
-    things : collection of str or int, optional
-        Names or ids of the classes that are split; each other class is one object.
-    **options
-        As of `split`.
+    `labels`: ``(H, W)`` uint8; `image`: ``(H, W, 3)`` uint8.
     """
     ids = split(labels, thing_ids(things, classes), image, **options)
     return Objects(ids, table_of(ids, classes_of(ids, labels), classes))
@@ -60,20 +42,7 @@ def objects_of(
 def thing_ids(
     things: Collection[str | int] | None, classes: Sequence[ClassInfo]
 ) -> frozenset[int] | None:
-    """Return the ids of classes that are given by name or id; None stays None.
-
-    Parameters
-    ----------
-    things : collection of str or int, optional
-        Names or ids.
-    classes : sequence of ClassInfo
-        The classes there are.
-
-    Raises
-    ------
-    InputError
-        If there is no such class.
-    """
+    """Return the ids of classes that are given by name or id; None stays None."""
     if things is None:
         return None
     known: dict[str | int, int] = {info.id: info.id for info in classes}

@@ -36,10 +36,7 @@ class Contacts:
 def depth_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the smoothed distance to the mask's edge, in pixels; 0 outside the mask.
 
-    Parameters
-    ----------
-    mask : ndarray
-        ``(H, W)`` bool. An object that the image's border cuts goes on beyond it.
+    `mask`: ``(H, W)`` bool.
     """
     from scipy import ndimage
 
@@ -54,17 +51,8 @@ def depth_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 def parts_of(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return the parts of a mask, numbered from 1.
 
-    Parameters
-    ----------
-    mask : ndarray
-        ``(H, W)`` bool.
-    depth : ndarray
-        ``(H, W)`` float32, by `depth_of`.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32, 0 outside the mask. Pixels of a part are connected over edges.
+    `mask`: ``(H, W)`` bool; `depth`: ``(H, W)`` float32, by `depth_of`; returns ``(H, W)`` int32, 0
+    outside the mask.
     """
     from scipy import ndimage
     from skimage.morphology import local_maxima
@@ -97,15 +85,7 @@ def parts_of(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.
 
 
 def find(root: list[int], number: int) -> int:
-    """Return what a number was joined to, shortening the way for the next time.
-
-    Parameters
-    ----------
-    root : list of int
-        What each number was joined to; itself if to nothing.
-    number : int
-        The number.
-    """
+    """Return what a number was joined to, shortening the way for the next time."""
     while root[number] != number:
         root[number] = root[root[number]]
         number = root[number]
@@ -115,10 +95,7 @@ def find(root: list[int], number: int) -> int:
 def contacts_of(parts: NDArray[np.int32]) -> Contacts:
     """Return the pairs of edge-connected pixels of different parts, the smaller part first.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32, 0 for none.
+    `parts`: ``(H, W)`` int32, 0 for none.
     """
     places = np.arange(parts.size).reshape(parts.shape)
     found = []
@@ -135,17 +112,7 @@ def contacts_of(parts: NDArray[np.int32]) -> Contacts:
 def peaks_of(parts: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the greatest depth of each part.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32.
-    depth : ndarray
-        ``(H, W)`` float32.
-
-    Returns
-    -------
-    ndarray
-        ``(n + 1,)`` float32.
+    `parts`: ``(H, W)`` int32; `depth`: ``(H, W)`` float32; returns ``(n + 1,)`` float32.
     """
     peaks = np.zeros(int(parts.max()) + 1, np.float32)
     np.maximum.at(peaks, parts.ravel(), depth.ravel())
@@ -153,13 +120,7 @@ def peaks_of(parts: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np
 
 
 def renumbered(parts: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Number parts from 1 in the order in which rows meet them; 0 stays.
-
-    Parameters
-    ----------
-    parts : ndarray
-        Integers, any shape.
-    """
+    """Number parts from 1 in the order in which rows meet them; 0 stays."""
     flat = parts.ravel()
     first = np.full(int(flat.max(initial=0)) + 1, flat.size)
     first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)

@@ -32,43 +32,13 @@ def split(
 ) -> NDArray[np.int32]:
     """Split class labels into objects.
 
-    Connected regions of a class are split where their shape narrows and, given the image, where
-    it has an edge. The same input gives the same bytes.
+    Connected regions of a class are split where their shape narrows and, given the image, where it
+    has an edge. The same input gives the same bytes.
 
-    Parameters
-    ----------
-    labels : array_like
-        ``(H, W)`` uint8: 0 background, else class ids, 255 unlabelled (no object).
-    classes : collection of int, optional
-        Classes of things, which are split. Each other class is one object ("stuff", such as
-        sky). By default all classes are things.
-    image : array_like, optional
-        ``(H, W, 3)`` uint8. Without it the shape decides alone.
-    min_size : int
-        Things of fewer pixels are dropped, unless a stroke is in them.
-    join_gap : int
-        Things of one class that are at most this many pixels apart are one, unless they touch
-        or a stroke separates them. 0: none.
-    strokes : array_like, optional
-        ``(H, W)`` integers, the annotator's corrections, which the result always keeps: -1 none;
-        0 no object here; -2 a cut, the pixel going to the object on one side; else an id. All
-        objects under strokes of one id are merged into it; an object under strokes of several
-        ids is divided among them.
-    drawn : collection of int
-        Ids of strokes that are objects by themselves: exactly the painted pixels.
-    previous : ndarray, optional
-        ``(H, W)`` int32: objects before; those still there keep their ids.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32: 0 for none, else ids; new ones from 1 (from above those of
-        ``previous``) in the order in which rows meet them.
-
-    Raises
-    ------
-    InputError
-        If an array has another shape or type, or a number is negative.
+    `labels`: ``(H, W)`` uint8: 0 background, else class ids, 255 unlabelled (no object); `image`:
+    ``(H, W, 3)`` uint8; `previous`: ``(H, W)`` int32: objects before; those still there keep their
+    ids; returns ``(H, W)`` int32: 0 for none, else ids; new ones from 1 (from above those of
+    ``previous``) in the order in which rows meet them.
 
     Examples
     --------
@@ -123,22 +93,10 @@ def update(
 ) -> NDArray[np.int32]:
     """Split again what a change of labels or strokes touched, and nothing else.
 
-    Parameters
-    ----------
-    objects : ndarray
-        ``(H, W)`` int32: the objects before.
-    labels : array_like
-        ``(H, W)`` uint8.
-    changed : ndarray
-        ``(H, W)`` bool: where labels or strokes are not what they were.
-    classes, image, **options
-        As of `split`; ``previous`` is ``objects``.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int32: what `split` gives with ``previous=objects``, as long as no stroke merges
-        a touched region with one that is not.
+    `objects`: ``(H, W)`` int32: the objects before; `labels`: ``(H, W)`` uint8; `changed`: ``(H,
+    W)`` bool: where labels or strokes are not what they were; returns ``(H, W)`` int32: what
+    `split` gives with ``previous=objects``, as long as no stroke merges a touched region with one
+    that is not.
     """
     from scipy import ndimage
 
@@ -206,23 +164,8 @@ def split_stack(
 ) -> NDArray[np.int32]:
     """Split each plane of a stack; ids go on from plane to plane by overlap.
 
-    Parameters
-    ----------
-    labels : array_like
-        ``(Z, H, W)`` uint8.
-    classes : collection of int, optional
-        As of `split`.
-    images : iterable of array_like, optional
-        ``(H, W, 3)`` uint8 each, one a plane.
-    strokes : array_like, optional
-        ``(Z, H, W)`` integers.
-    **options
-        ``min_size``, ``join_gap`` and ``drawn``, as of `split`.
-
-    Returns
-    -------
-    ndarray
-        ``(Z, H, W)`` int32.
+    `labels`: ``(Z, H, W)`` uint8; `images`: ``(H, W, 3)`` uint8 each, one a plane; `strokes`: ``(Z,
+    H, W)`` integers; returns ``(Z, H, W)`` int32.
     """
     array = np.asarray(labels)
     if array.ndim != 3:

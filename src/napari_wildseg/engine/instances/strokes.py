@@ -21,15 +21,7 @@ CUT = -2
 
 
 def checked_strokes(strokes: object, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Return strokes as int32, or raise `InputError`.
-
-    Parameters
-    ----------
-    strokes : array_like
-        Integers of the labels' shape, -2 or more.
-    shape : tuple of int
-        The labels' shape.
-    """
+    """Return strokes as int32, or raise `InputError`."""
     array = np.asarray(strokes)
     if array.shape != shape or array.dtype.kind not in "iu":
         raise InputError(
@@ -43,12 +35,7 @@ def checked_strokes(strokes: object, shape: tuple[int, ...]) -> NDArray[np.int32
 def barriers(strokes: NDArray[np.int32], drawn: Collection[int]) -> NDArray[np.bool_]:
     """Return the pixels that the automatic split does not see.
 
-    Parameters
-    ----------
-    strokes : ndarray
-        ``(H, W)`` int32.
-    drawn : collection of int
-        Ids of objects that are exactly what was painted.
+    `strokes`: ``(H, W)`` int32.
     """
     closed = (strokes == ERASED) | (strokes == CUT)
     if drawn:
@@ -64,23 +51,9 @@ def apply_strokes(
 ) -> tuple[NDArray[np.int32], frozenset[int]]:
     """Merge, divide and overwrite objects as the strokes say.
 
-    Parameters
-    ----------
-    parts : ndarray
-        ``(H, W)`` int32: automatic objects, 0 in `barriers`.
-    mask : ndarray
-        ``(H, W)`` bool: pixels of a class.
-    strokes : ndarray
-        ``(H, W)`` int32.
-    drawn : collection of int
-        Ids of objects that are exactly what was painted.
-
-    Returns
-    -------
-    parts : ndarray
-        ``(H, W)`` int32; ids of strokes as they are, other objects numbered above them.
-    fixed : frozenset of int
-        The ids of strokes.
+    `parts`: ``(H, W)`` int32: automatic objects, 0 in `barriers`; `mask`: ``(H, W)`` bool: pixels
+    of a class; `strokes`: ``(H, W)`` int32; returns ``(H, W)`` int32; ids of strokes as they are,
+    other objects numbered above them.
     """
     fixed = frozenset(np.unique(strokes[strokes > 0]).tolist())
     above = max(fixed, default=0)

@@ -28,16 +28,7 @@ COLUMNS = (
 
 
 def classes_of(ids: NDArray[np.int32], labels: NDArray[np.uint8]) -> dict[int, int]:
-    """Return the class of each object: the one most of its pixels have.
-
-    Parameters
-    ----------
-    ids : ndarray
-        int32, 0 for no object.
-    labels : ndarray
-        The same shape, uint8. Background and unlabelled pixels do not count; an object without
-        any other pixel has class 0.
-    """
+    """Return the class of each object: the one most of its pixels have."""
     numbers = np.unique(ids[ids > 0])
     place = np.searchsorted(numbers, ids[ids > 0])
     counts = np.bincount(place * 256 + labels[ids > 0], minlength=256 * len(numbers))
@@ -55,23 +46,7 @@ def table_of(
 ) -> dict[str, NDArray[Any]]:
     """Measure the objects of a plane.
 
-    Parameters
-    ----------
-    ids : ndarray
-        ``(H, W)`` int32.
-    class_of : mapping of int to int
-        The class of each id.
-    classes : sequence of ClassInfo
-        Their names.
-    scale : sequence of float
-        Height and width of a pixel. Lengths are in its unit, areas in its square.
-
-    Returns
-    -------
-    dict of str to ndarray
-        `COLUMNS`, a row an object in the order of ids. A box ends before ``box_bottom`` and
-        ``box_right``, counted like it from the outer corner of the first pixel; a centroid is
-        counted from that pixel's centre.
+    `ids`: ``(H, W)`` int32.
     """
     from skimage.measure import regionprops_table
 

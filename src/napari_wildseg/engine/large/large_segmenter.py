@@ -25,7 +25,7 @@ from napari_wildseg.engine.large.tile_corrections import LargeCorrections, chang
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, look_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
@@ -35,7 +35,7 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import no_pixels_notice
-from napari_wildseg.engine.stacks.propagation import Look, look_of
+from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
 from napari_wildseg.engine.turns import Turns, one_thread
 
 _TILE_SIDE = 1024
@@ -362,8 +362,8 @@ class LargeSegmenter:
         assert self._encoding is not None
         text, background = text_rows(self.model, run.classes, self.background)
         overview = self._encoding.overview
-        grid = look_grid(overview.shape)
-        looks = overview.relevance_by_look(self.model, text, background, grid)
+        grid = view_grid(overview.shape)
+        looks = overview.relevance_by_view(self.model, text, background, grid)
         relevance = (run.relevance**GAMMA).numpy()
         shape = (relevance.shape[1], relevance.shape[2])
         pseudo = Evidence(relevance).pseudo_labels(run.threshold)
@@ -389,12 +389,12 @@ class LargeSegmenter:
         height, width = (max(1, round(n / factor)) for n in reduced.shape[:2])
         return shrink(reduced, (height, width))
 
-    def look(self) -> Look:
-        """Return features and colours of the image; see `napari_wildseg.Segmenter.look`."""
+    def plane_features(self) -> PlaneFeatures:
+        """Return features and colours; see `napari_wildseg.Segmenter.plane_features`."""
         if self._encoding is None or self._image is None:
             raise InputError("There is no image yet: call set_image first.")
         return replace(
-            look_of(self.overview(1024), self._encoding.overview.features()),
+            plane_features_of(self.overview(1024), self._encoding.overview.features()),
             shape=self._image.shape,
         )
 

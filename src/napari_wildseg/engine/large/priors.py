@@ -70,14 +70,7 @@ class _Change:
 class WindowPriors:
     """Prior probabilities of all cells for one list of classes.
 
-    Parameters
-    ----------
-    encoding : LargeEncoding
-        The image.
-    relevance : torch.Tensor
-        ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image.
-    options : DefaultOptions
-        Settings of the refiner; the number of superpixels and pixels is set per window.
+    `relevance`: ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image.
     """
 
     def __init__(self, encoding: LargeEncoding, relevance: Tensor, options: DefaultOptions) -> None:
@@ -117,13 +110,7 @@ class WindowPriors:
     def prepare_steps(
         self, box: Box, threshold: float, corrections: LargeCorrections | None
     ) -> Steps[None]:
-        """Compute the windows of a box one by one, so that `blend` returns at once.
-
-        Parameters
-        ----------
-        box, threshold, corrections
-            As for `blend`.
-        """
+        """Compute the windows of a box one by one, so that `blend` returns at once."""
         todo = [index for index, window in enumerate(self.boxes) if window.meets(box)]
         for number, index in enumerate(todo):
             yield Progress(number, len(todo), "Letting like places agree")
@@ -134,20 +121,7 @@ class WindowPriors:
     ) -> Tensor:
         """Return the probabilities of one window.
 
-        Parameters
-        ----------
-        index : int
-            Index of the window.
-        threshold : float
-            In [0, 1].
-        corrections : LargeCorrections or None
-            All corrections; those in the window are used.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(K + 1, h, w)`` float32, background first, on cells that tile the window. The grid is
-            coarser where one label leads everywhere.
+        Returns ``(K + 1, h, w)`` float32, background first, on cells that tile the window.
         """
         change = self._kept_change(index, threshold, corrections)
         prior = self._prior(index, threshold)
@@ -162,19 +136,7 @@ class WindowPriors:
     ) -> Tensor:
         """Return the probabilities of the cells of a box.
 
-        Parameters
-        ----------
-        box : Box
-            In image pixels; its sides are multiples of ``step``; it may exceed the image.
-        step : int
-            Side of a cell, in pixels.
-        threshold, corrections
-            As for `probabilities`.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(K + 1, rows, columns)`` float32, summing to 1.
+        Returns ``(K + 1, rows, columns)`` float32, summing to 1.
         """
         shape = self.encoding.shape
         y = box.top + (torch.arange(box.shape[0] // step) + 0.5) * step

@@ -58,7 +58,7 @@ class Presence:
         return self.scores < ABSENT
 
     @property
-    def say(self) -> Tensor:
+    def weight(self) -> Tensor:
         """``(K,)`` float32 in (0, 1]: weight of each class in the competition."""
         sure = ((self.scores - ABSENT) / (_FULL_WEIGHT_SCORE - ABSENT)).clamp(0, 1)
         return MIN_WEIGHT + (1 - MIN_WEIGHT) * sure

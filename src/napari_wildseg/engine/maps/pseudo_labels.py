@@ -54,7 +54,7 @@ def normalise(maps: Tensor, *, places: int = 1, presence: Presence | None = None
         ``(K, h, w)`` float32 in [0, 1]; all 0 for a class without positive evidence.
     """
     presence = presence or Presence.unknown(len(maps))
-    peak, say = presence.peak[:, None, None], presence.say[:, None, None]
+    peak, say = presence.peak[:, None, None], presence.weight[:, None, None]
     scaled = _to_peak(maps, places)
     if len(scaled) == 1:
         return scaled * peak

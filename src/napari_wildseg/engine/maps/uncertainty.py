@@ -69,7 +69,7 @@ def estimate_uncertainty(
     return Uncertainty(score, **reasons)
 
 
-def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
+def view_grid(shape: tuple[int, int]) -> tuple[int, int]:
     """Return the grid on which the maps of the views are compared.
 
     `shape`: ``(H, W)`` of the image.

@@ -15,43 +15,21 @@ from napari_wildseg.engine.memory.records import ARRAYS, ImageRecord, Source, na
 
 @dataclass(frozen=True)
 class RememberedImage:
-    """An image of a memory.
+    """An image of a memory."""
 
-    Attributes
-    ----------
-    digest : str
-        64 hexadecimal digits, the key to `ClassMemory.forget`.
-    name : str
-        What the annotator knows it by; may be empty.
-    finished : bool
-        Whether all its labels were right, or only some pixels corrected.
-    classes : tuple of str
-        The names it was segmented into.
-    """
-
-    digest: str
-    name: str
-    finished: bool
-    classes: tuple[str, ...]
+    digest: str  # 64 hexadecimal digits, the key to `ClassMemory.forget`
+    name: str  # what the annotator knows it by; may be empty
+    finished: bool  # whether all its labels were right, or only some pixels corrected
+    classes: tuple[str, ...]  # the names it was segmented into
 
 
 @dataclass(frozen=True)
 class RememberedClass:
-    """A class of a memory.
+    """A class of a memory."""
 
-    Attributes
-    ----------
-    name : str
-        Its name, as it was first written.
-    images : int
-        How many images were segmented into it.
-    finished : int
-        How many of them are finished.
-    """
-
-    name: str
-    images: int
-    finished: int
+    name: str  # its name, as it was first written
+    images: int  # how many images were segmented into it
+    finished: int  # how many of them are finished
 
 
 class ClassMemory:

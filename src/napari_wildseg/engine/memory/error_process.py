@@ -53,13 +53,11 @@ class Moments(NamedTuple):
     ----------
     gram, pull : torch.Tensor
         ``(RANK, RANK)`` and ``(RANK,)`` float64: the normal equations.
-    images : int
-        How many images they are of.
     """
 
     gram: Tensor
     pull: Tensor
-    images: int
+    images: int  # how many images they are of
 
     @classmethod
     def zero(cls) -> Moments:
@@ -74,13 +72,7 @@ class Moments(NamedTuple):
 
 
 class ErrorProcess:
-    """Predicts the residual of one class.
-
-    Parameters
-    ----------
-    moments : Moments
-        Of the images to learn from.
-    """
+    """Predicts the residual of one class."""
 
     def __init__(self, moments: Moments) -> None:
         precision = moments.gram + torch.eye(RANK, dtype=torch.float64)
@@ -95,15 +87,7 @@ class ErrorProcess:
 def moments_by_group(
     records: Sequence[ImageRecord], groups: Sequence[int]
 ) -> dict[str, dict[int, Moments]]:
-    """Return the moments of each class, by `name_key`, and of each group of records.
-
-    Parameters
-    ----------
-    records : sequence of ImageRecord
-        In a fixed order.
-    groups : sequence of int
-        The group of each.
-    """
+    """Return the moments of each class, by `name_key`, and of each group of records."""
     most = max(1, LEARNED_PIECES // max(1, len(records)))
     found: dict[str, dict[int, Moments]] = {}
     for record, group in zip(records, groups, strict=True):
@@ -141,12 +125,7 @@ def balanced(weights: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArra
 def phases_of(looks: Tensor, colours: Tensor) -> Tensor:
     """Return what all classes share of the random Fourier features, ``(n, RANK)`` float32.
 
-    Parameters
-    ----------
-    looks : torch.Tensor
-        ``(n, C)`` unit rows.
-    colours : torch.Tensor
-        ``(n, 3)`` relative colours.
+    `looks`: ``(n, C)`` unit rows; `colours`: ``(n, 3)`` relative colours.
     """
     shift, _, of_colours, of_looks = _directions(looks.shape[1])
     return colours @ of_colours + looks @ of_looks + shift
@@ -155,12 +134,7 @@ def phases_of(looks: Tensor, colours: Tensor) -> Tensor:
 def fourier(phases: Tensor, said: Tensor) -> Tensor:
     """Return random Fourier features of superpixels for one class, ``(n, RANK)`` float32.
 
-    Parameters
-    ----------
-    phases : torch.Tensor
-        ``(n, RANK)``, see `phases_of`.
-    said : torch.Tensor
-        ``(n, 3)``, see `said_of`.
+    `phases`: ``(n, RANK)``, see `phases_of`; `said`: ``(n, 3)``, see `said_of`.
     """
     _, of_said, _, _ = _directions(0)
     return torch.cos(said @ of_said + phases) * float(np.sqrt(2 / RANK))

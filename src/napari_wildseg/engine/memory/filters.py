@@ -20,17 +20,7 @@ FILTERS = 14 * len(SIGMAS)
 def filter_bank(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """Filter an image at all scales.
 
-    Parameters
-    ----------
-    lab : ndarray
-        ``(3, h, w)`` float32 CIE Lab divided by 100.
-
-    Returns
-    -------
-    ndarray
-        ``(FILTERS, h, w)`` float32. For each scale: smoothed colours as they are and relative to
-        the image's mean and spread; of lightness the gradient, both eigenvalues of the Hessian
-        and the local standard deviation; of both other channels gradient and deviation.
+    `lab`: ``(3, h, w)`` float32 CIE Lab divided by 100; returns ``(FILTERS, h, w)`` float32.
     """
     mean = lab.mean((1, 2), keepdims=True)
     spread = np.sqrt(np.square(lab - mean).sum(0).mean()) + 0.01

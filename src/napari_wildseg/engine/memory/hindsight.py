@@ -38,36 +38,16 @@ FOLDS = 4
 
 @dataclass(frozen=True)
 class Learned:
-    """What a memory learned from its records.
+    """What a memory learned from its records."""
 
-    Attributes
-    ----------
-    hindsight : dict of str to Hindsight
-        By `name_key`: how much of it is used.
-    processes : dict of str to ErrorProcess
-        By `name_key`, of the classes for which it is used.
-    classifier : PixelClassifier or None
-        None where it is used for no class.
-    detail : float
-        `detail_of` the records.
-    """
-
-    hindsight: dict[str, Hindsight]
-    processes: dict[str, ErrorProcess]
-    classifier: PixelClassifier | None
-    detail: float
+    hindsight: dict[str, Hindsight]  # by `name_key`: how much of it is used
+    processes: dict[str, ErrorProcess]  # by `name_key`, of the classes for which it is used
+    classifier: PixelClassifier | None  # none where it is used for no class
+    detail: float  # `detail_of` the records
 
 
 def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
-    """Learn all classes of a memory, and choose their mixtures.
-
-    Parameters
-    ----------
-    records : sequence of ImageRecord
-        All of them, in a fixed order.
-    alike : bool
-        Whether the annotator says that the images are alike: one is then enough to learn from.
-    """
+    """Learn all classes of a memory, and choose their mixtures."""
     finished = [record.digest for record in records if record.finished]
     folds = min(FOLDS, len(finished))
     # Unfinished images are in a fold that is never left out: they cannot be judged.
@@ -118,19 +98,7 @@ def _judge(
 
 
 def detail_of(records: Sequence[ImageRecord]) -> float:
-    """Return how much of the labels is finer than superpixels, from 0 to 1.
-
-    Parameters
-    ----------
-    records : sequence of ImageRecord
-        Remembered images.
-
-    Returns
-    -------
-    float
-        0 where the labels that most of each superpixel has would reach a mean IoU of
-        `WHOLE`, 1 where they would reach `FINE` or less.
-    """
+    """Return how much of the labels is finer than superpixels, from 0 to 1."""
     reached = []
     for record in records:
         shares, weights = record.shares.astype(np.float64), record.weights

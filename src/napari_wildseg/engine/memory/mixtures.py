@@ -48,20 +48,16 @@ class Hindsight:
     ----------
     alpha, beta : float
         The mixture that is used (`MIXTURES`); both 0 where the memory is not.
-    gain : float
-        Factor on the odds of the class: 1 / IoU. A pixel is best given to a class where its odds
-        exceed the IoU that is reached (Nowozin, *Optimal decisions from probabilistic models: the
-        intersection-over-union case*, CVPR 2014).
-    as_met : bool
-        Of `PixelClassifier.probabilities`; the same for all classes.
-    ious : dict of str to (float, float)
-        By digest of the image: IoU of the maps alone, and of the mixtures.
     """
 
     alpha: float = 0.0
     beta: float = 0.0
+    # Factor on the odds of the class: 1 / IoU. A pixel is best given to a class where its odds
+    # exceed the IoU that is reached (Nowozin, *Optimal decisions from probabilistic models: the
+    # intersection-over-union case*, CVPR 2014).
     gain: float = 1.0
-    as_met: bool = True
+    as_met: bool = True  # of `PixelClassifier.probabilities`; the same for all classes
+    # By digest of the image: IoU of the maps alone, and of the mixtures.
     ious: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -80,23 +76,10 @@ def mix(
 ) -> NDArray[np.float32]:
     """Mix the predictions of the three experts.
 
-    Parameters
-    ----------
-    said : ndarray
-        ``(K + 1, ...)`` probabilities from the maps, background first.
-    residual : ndarray
-        ``(K, ...)`` predicted errors of the maps.
-    classified : ndarray
-        ``(K, ...)`` probabilities from the pixel classifier.
-    alpha, beta : ndarray
-        ``(K,)`` shares of both.
-    gain : ndarray
-        ``(K,)`` factors on the odds of the classes, see `Hindsight`.
-
-    Returns
-    -------
-    ndarray
-        ``(K + 1, ...)`` float32 probabilities of sum 1.
+    `said`: ``(K + 1, ...)`` probabilities from the maps, background first; `residual`: ``(K, ...)``
+    predicted errors of the maps; `classified`: ``(K, ...)`` probabilities from the pixel
+    classifier; `alpha`, `beta`: ``(K,)`` shares of both; `gain`: ``(K,)`` factors on the odds of
+    the classes, see `Hindsight`; returns ``(K + 1, ...)`` float32 probabilities of sum 1.
     """
     width = (-1, *(1,) * (said.ndim - 1))
     alpha, beta = alpha.reshape(width), beta.reshape(width)
@@ -113,28 +96,18 @@ class Trial:
 
     Attributes
     ----------
-    digest : str
-        Of the image.
-    keys : tuple of str
-        Its K classes.
-    known : ndarray
-        ``(K,)`` bool: whether another image was asked for the class.
     said, residual, classified : ndarray
         As for `mix`, of ``m`` sampled pixels.
-    truth : ndarray
-        ``(m,)`` places of their labels.
-    weights : ndarray
-        ``(m,)`` float64, share of the image that each stands for.
     """
 
-    digest: str
-    keys: tuple[str, ...]
-    known: NDArray[np.bool_]
+    digest: str  # of the image
+    keys: tuple[str, ...]  # its K classes
+    known: NDArray[np.bool_]  # ``(K,)`` bool: whether another image was asked for the class
     said: NDArray[np.float32]
     residual: NDArray[np.float32]
     classified: NDArray[np.float32]
-    truth: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    truth: NDArray[np.int64]  # ``(m,)`` places of their labels
+    weights: NDArray[np.float64]  # ``(m,)`` float64, share of the image that each stands for
 
     @classmethod
     def of(

@@ -37,15 +37,8 @@ class PixelClassifier:
     """Predicts probabilities of all remembered classes.
 
     An image says of its background only that it is none of the classes it was asked for. So
-    background is one label for each list of classes that was asked, and a class is weighed
-    against those labels alone that exclude it.
-
-    Parameters
-    ----------
-    records : sequence of ImageRecord
-        What to learn from.
-    samples, networks, epochs : int
-        Pixels to fit to, at most, networks, and rounds over the pixels; fewer are quicker.
+    background is one label for each list of classes that was asked, and a class is weighed against
+    those labels alone that exclude it.
     """
 
     def __init__(
@@ -95,24 +88,9 @@ class PixelClassifier:
     ) -> NDArray[np.float32]:
         """Predict the classes of pixels.
 
-        Parameters
-        ----------
-        names : sequence of str
-            K names.
-        looks : ndarray
-            ``(n, C)`` float32 features of the superpixels.
-        filters : ndarray
-            ``(m, FILTERS)`` float32 of the pixels.
-        index : ndarray
-            ``(m,)`` the superpixel of each pixel.
-        as_met : bool
-            Whether labels are as frequent as in the images, or as in the samples, of which half
-            are evenly of all labels.
-
-        Returns
-        -------
-        ndarray
-            ``(m, K)`` float32; NaN for a name that no label speaks of.
+        `looks`: ``(n, C)`` float32 features of the superpixels; `filters`: ``(m, FILTERS)`` float32
+        of the pixels; `index`: ``(m,)`` the superpixel of each pixel; returns ``(m, K)`` float32;
+        NaN for a name that no label speaks of.
         """
         found = np.full((len(filters), len(names)), np.nan, np.float32)
         if not self._networks:

@@ -24,46 +24,26 @@ BELIEF = 8.0
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a memory makes of an image.
+    """What a memory makes of an image."""
 
-    Attributes
-    ----------
-    scores : torch.Tensor or None
-        ``(K, h, w)`` float32 in [0, 1], to replace `DefaultRefinement.scores`; None where the
-        memory is not used for any class.
-    notices : tuple of str
-        A sentence for each class that the memory knows.
-    used : dict of str to dict
-        By class name: shares of the process over the maps' errors and of the pixel classifier.
-    fine : float
-        How far the scores are to be kept pixel by pixel: the largest share of the pixel
-        classifier, times how much of the labels is finer than superpixels.
-    belief : float
-        How far corrections must go to overrule the scores, 1 for the maps alone: the better the
-        memory was on images that were left out, the farther.
-    """
-
+    # ``(K, h, w)`` float32 in [0, 1], to replace `DefaultRefinement.scores`; None where the memory
+    # is not used for any class.
     scores: Tensor | None
-    notices: tuple[str, ...]
+    notices: tuple[str, ...]  # A sentence for each class that the memory knows
+    # By class name: shares of the process over the maps' errors and of the pixel classifier.
     used: dict[str, dict[str, float]]
+    # How far the scores are to be kept pixel by pixel: the largest share of the pixel classifier,
+    # times how much of the labels is finer than superpixels.
     fine: float = 0.0
+    # How far corrections must go to overrule the scores, 1 for the maps alone: the better the
+    # memory was on images that were left out, the farther.
     belief: float = 1.0
 
 
 def recall(
     memory: ClassMemory, classes: Sequence[ClassInfo], refinement: DefaultRefinement
 ) -> Recalled:
-    """Ask a memory about an image.
-
-    Parameters
-    ----------
-    memory : ClassMemory
-        The memory; what it has not learned yet is learned now.
-    classes : sequence of ClassInfo
-        The K classes.
-    refinement : DefaultRefinement
-        Of the image, for these classes; corrections are not looked at.
-    """
+    """Ask a memory about an image."""
     learned, scene = memory.learned(), refinement.scene
     names = [info.name for info in classes]
     judged = [learned.hindsight.get(name_key(name)) for name in names]

@@ -47,72 +47,38 @@ ARRAYS = {
 
 @dataclass(frozen=True)
 class Source:
-    """What features and maps depend on; a memory holds records of one source.
+    """What features and maps depend on; a memory holds records of one source."""
 
-    Attributes
-    ----------
-    model : str
-        The model string, for messages.
-    fingerprint : str
-        `CLIPModel.fingerprint`, which identifies the weights.
-    method : str
-        Name of the relevance method.
-    views : str
-        Preset of test-time augmentation.
-    """
-
-    model: str
-    fingerprint: str
-    method: str
-    views: str
+    model: str  # the model string, for messages
+    fingerprint: str  # `CLIPModel.fingerprint`, which identifies the weights
+    method: str  # name of the relevance method
+    views: str  # preset of test-time augmentation
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
-    """Samples of one image.
+    """Samples of one image."""
 
-    Attributes
-    ----------
-    digest : str
-        `image_digest` of the image: the key of the record.
-    name : str
-        What the annotator knows the image by; may be empty.
-    finished : bool
-        Whether all its labels are right; else only corrected pixels are known.
-    classes : tuple of str
-        The K names that the image was segmented into. It teaches nothing of others.
-    looks : ndarray
-        ``(n, C)`` float16 unit rows: the network's features of each superpixel.
-    colours : ndarray
-        ``(n, 3)`` float16 CIE Lab, relative to the image's mean and spread.
-    said : ndarray
-        ``(n, K + 1)`` float16 probabilities from the relevance maps, background first.
-    shares : ndarray
-        ``(n, K + 1)`` float16: share of each label among the superpixel's labelled pixels.
-    weights : ndarray
-        ``(n,)`` float32 of sum 1: share of the image that each superpixel stands for.
-    filters : ndarray
-        ``(m, FILTERS)`` float16, see `filters.filter_bank`, of sampled pixels in random order.
-    pixel_pieces : ndarray
-        ``(m,)`` uint16: which of the n superpixels each pixel is in.
-    pixel_labels : ndarray
-        ``(m,)`` uint8: the place of its label, 0 for background.
-    pixel_weights : ndarray
-        ``(m,)`` float32 of sum 1: share of the image that it stands for.
-    """
-
-    digest: str
-    name: str
-    finished: bool
+    digest: str  # `image_digest` of the image: the key of the record
+    name: str  # what the annotator knows the image by; may be empty
+    finished: bool  # whether all its labels are right; else only corrected pixels are known
+    # The K names that the image was segmented into. It teaches nothing of others.
     classes: tuple[str, ...]
+    # ``(n, C)`` float16 unit rows: the network's features of each superpixel.
     looks: NDArray[np.float16]
+    # ``(n, 3)`` float16 CIE Lab, relative to the image's mean and spread.
     colours: NDArray[np.float16]
+    # ``(n, K + 1)`` float16 probabilities from the relevance maps, background first.
     said: NDArray[np.float16]
+    # ``(n, K + 1)`` float16: share of each label among the superpixel's labelled pixels.
     shares: NDArray[np.float16]
+    # ``(n,)`` float32 of sum 1: share of the image that each superpixel stands for.
     weights: NDArray[np.float32]
+    # ``(m, FILTERS)`` float16, see `filters.filter_bank`, of sampled pixels in random order.
     filters: NDArray[np.float16]
-    pixel_pieces: NDArray[np.uint16]
-    pixel_labels: NDArray[np.uint8]
+    pixel_pieces: NDArray[np.uint16]  # ``(m,)`` uint16: which of the n superpixels each pixel is in
+    pixel_labels: NDArray[np.uint8]  # ``(m,)`` uint8: the place of its label, 0 for background
+    # ``(m,)`` float32 of sum 1: share of the image that it stands for.
     pixel_weights: NDArray[np.float32]
 
     def without(self, name: str) -> ImageRecord:
@@ -155,10 +121,7 @@ def name_key(name: str) -> str:
 def image_digest(image: NDArray[np.uint8]) -> str:
     """Return a signature of an image, 64 hexadecimal digits.
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8.
+    `image`: ``(H, W, 3)`` uint8.
     """
     digest = hashlib.sha256(f"{image.shape}\n".encode())
     digest.update(np.ascontiguousarray(image).data)
@@ -187,22 +150,9 @@ def make_record(
 ) -> ImageRecord:
     """Sample a labelled image.
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    classes : tuple of str
-        The K names that were asked.
-    reader : DefaultRefinement
-        Of the image, for these classes.
-    labels : ndarray
-        ``(H, W)`` uint8 places in the list of classes, 0 background, 255 not known.
-    corrections : ndarray or None
-        ``(H, W)`` int16 places, -1 where nothing is corrected.
-    name : str
-        What the annotator knows it by.
-    finished : bool
-        Whether all labels are right. If not, labels that are no corrections count `GUESS`.
+    `image`: ``(H, W, 3)`` uint8; `labels`: ``(H, W)`` uint8 places in the list of classes, 0
+    background, 255 not known; `corrections`: ``(H, W)`` int16 places, -1 where nothing is
+    corrected.
     """
     scene, digest = reader.scene, image_digest(image)
     pieces, n_labels = scene.pieces, len(classes) + 1

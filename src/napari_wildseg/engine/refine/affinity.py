@@ -14,18 +14,8 @@ from napari_wildseg.engine.images.pixels import resize
 def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
     """Describe every cell of a grid by unit vectors, one group a map.
 
-    Parameters
-    ----------
-    maps : sequence of torch.Tensor
-        Each ``(C, h, w)`` float32. Each is centred over the image and scaled to unit length per
-        cell, so that groups count alike and the image's mean look does not tie all cells together.
-    grid : tuple of int
-        ``(gh, gw)``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(gh * gw, sum of C)`` float32; the dot product of two rows is their mean cosine.
+    `grid`: ``(gh, gw)``; returns ``(gh * gw, sum of C)`` float32; the dot product of two rows is
+    their mean cosine.
     """
     return unit_rows([resize(values, grid).flatten(1).T for values in maps])
 
@@ -33,15 +23,8 @@ def node_features(maps: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
 def unit_rows(groups: Sequence[Tensor]) -> Tensor:
     """Centre and scale groups of features, so that every group counts alike.
 
-    Parameters
-    ----------
-    groups : sequence of torch.Tensor
-        Each ``(N, C)`` float32.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(N, sum of C)`` float32; the dot product of two rows is the mean of their groups' cosines.
+    Returns ``(N, sum of C)`` float32; the dot product of two rows is the mean of their groups'
+    cosines.
     """
     unit = [F.normalize(rows - rows.mean(0), dim=1) for rows in groups]
     scale: float = len(groups) ** 0.5
@@ -51,19 +34,8 @@ def unit_rows(groups: Sequence[Tensor]) -> Tensor:
 def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tensor:
     """Return ``nodes @ nodes.T / temperature - colour distance``, to be put through a softmax.
 
-    Parameters
-    ----------
-    nodes : torch.Tensor
-        ``(N, C)`` from `node_features`.
-    temperature : float
-        Lower ties a cell to fewer others.
-    colours : torch.Tensor
-        ``(N, 3)`` float32, in units of the difference that weighs ``1 / e``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(N, N)`` float32.
+    `nodes`: ``(N, C)`` from `node_features`; `colours`: ``(N, 3)`` float32, in units of the
+    difference that weighs ``1 / e``; returns ``(N, N)`` float32.
     """
     distance: Tensor = torch.cdist(colours, colours)
     # One pass over the (N, N) numbers instead of three.
@@ -73,20 +45,7 @@ def affinity_logits(nodes: Tensor, temperature: float, colours: Tensor) -> Tenso
 def spread(affinity: Callable[[Tensor], Tensor], maps: Tensor, rounds: int) -> Tensor:
     """Average every map over similar places, again and again.
 
-    Parameters
-    ----------
-    affinity : callable
-        Multiplies rows by the transposed ``(N, N)`` affinity, whose rows sum to 1
-        (`models.packed.PackedMatrix`).
-    maps : torch.Tensor
-        ``(K, h, w)`` with ``h * w = N``.
-    rounds : int
-        How often.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, h, w)`` float32.
+    `maps`: ``(K, h, w)`` with ``h * w = N``; returns ``(K, h, w)`` float32.
     """
     # Maps as rows: with places as rows, the few columns make each product three times slower.
     values = maps.flatten(1)

@@ -30,40 +30,19 @@ _FAINTEST = 0.05
 
 @dataclass(frozen=True)
 class Agreement:
-    """Settings, chosen by measurement (docs/method.md).
+    """Settings, chosen by measurement (docs/method.md)."""
 
-    Attributes
-    ----------
-    weight : float
-        How much the opinion of all others weighs, in units of log-probability.
-    alike : float
-        Length scale over unit feature vectors.
-    colour : float
-        Length scale in CIE Lab.
-    near : float
-        Length scale over the image, in units of its longer side.
-    rounds : int
-        Mean-field updates.
-    """
-
-    weight: float = 2.5
-    alike: float = 0.8
-    colour: float = 5.0
-    near: float = 0.1
-    rounds: int = 5
+    weight: float = 2.5  # how much the opinion of all others weighs, in units of log-probability
+    alike: float = 0.8  # length scale over unit feature vectors
+    colour: float = 5.0  # length scale in CIE Lab
+    near: float = 0.1  # length scale over the image, in units of its longer side
+    rounds: int = 5  # mean-field updates
 
 
 class DenseCRF:
     """Lets the pieces of one image agree.
 
-    Parameters
-    ----------
-    pieces : Superpixels
-        Of the image.
-    looks : torch.Tensor
-        ``(n, C)`` float32 unit rows (`Superpixels.looks`).
-    options : Agreement, optional
-        Settings.
+    `looks`: ``(n, C)`` float32 unit rows (`Superpixels.looks`).
     """
 
     def __init__(
@@ -79,16 +58,8 @@ class DenseCRF:
     def __call__(self, probabilities: Tensor) -> Tensor:
         """Return what the pieces hold after hearing each other.
 
-        Parameters
-        ----------
-        probabilities : torch.Tensor
-            ``(n, K + 1)`` float32, what each holds alone; rows need not sum to 1, and values may
-            be below 0.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, K + 1)`` float32, rows sum to 1.
+        `probabilities`: ``(n, K + 1)`` float32, what each holds alone; rows need not sum to 1, and
+        values may be below 0; returns ``(n, K + 1)`` float32, rows sum to 1.
         """
         alone = probabilities.clamp(min=_LEAST)
         # Labels by pieces: products with few rows are several times as fast as with few columns.

@@ -19,10 +19,7 @@ class Checkerboard:
     Rows are given an odd length, so that the colours are the even and the odd places of the image
     read as one line: to each link from pixel to neighbour belong two shifted pieces of memory.
 
-    Parameters
-    ----------
-    down, right : torch.Tensor
-        ``(H - 1, W)`` and ``(H, W - 1)`` float32, what ties neighbours.
+    `down`, `right`: ``(H - 1, W)`` and ``(H, W - 1)`` float32, what ties neighbours.
     """
 
     def __init__(self, down: Tensor, right: Tensor) -> None:

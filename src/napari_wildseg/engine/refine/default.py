@@ -44,21 +44,8 @@ _TIE = 1e-5
 class DefaultRefinement:
     """Refines one image again and again; what depends on it alone is computed once (`Scene`).
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    n_classes : int
-        K, background not counted.
-    features : sequence of ndarray
-        The network's local features, each ``(C, h, w)`` float32, the most abstract last. Colour
-        stands in for them where there are none.
-    relevance : ndarray or None
-        ``(K, gh, gw)`` float32 in [0, 1]; None to work from the seeds alone.
-    options : DefaultOptions, optional
-        Settings.
-    scene : Scene, optional
-        Of the image, its features and these settings; made here if not given.
+    `image`: ``(H, W, 3)`` uint8; `relevance`: ``(K, gh, gw)`` float32 in [0, 1]; None to work from
+    the seeds alone.
 
     Attributes
     ----------
@@ -171,12 +158,7 @@ class DefaultRefinement:
     def scores_of(self, probabilities: Tensor, threshold: float) -> Tensor:
         """Return the scores that step 1 turns into given probabilities, ``(K, h, w)`` in [0, 1].
 
-        Parameters
-        ----------
-        probabilities : torch.Tensor
-            ``(K + 1, h, w)`` float32, background first, none of them 0.
-        threshold : float
-            At which they hold.
+        `probabilities`: ``(K + 1, h, w)`` float32, background first, none of them 0.
         """
         odds = (probabilities[1:] / probabilities[:1]).log() / self.options.sharpness
         scores = odds + threshold + self.options.bias

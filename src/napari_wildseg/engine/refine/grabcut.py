@@ -21,15 +21,9 @@ from napari_wildseg.engine.refine.learning.observe import as_corrections
 
 @dataclass(frozen=True)
 class GrabCutOptions:
-    """Settings.
+    """Settings."""
 
-    Attributes
-    ----------
-    rounds : int
-        How often mixtures and cut take turns.
-    """
-
-    rounds: int = 5
+    rounds: int = 5  # how often mixtures and cut take turns
 
 
 class GrabCutRefinement:

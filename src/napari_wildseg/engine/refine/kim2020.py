@@ -36,29 +36,21 @@ class KimOptions:
 
     Attributes
     ----------
-    iterations : int
-        Steps of gradient descent at most.
-    channels : int
-        Width of the network and number of clusters it starts with.
-    convolutions : int
-        3 x 3 layers.
     learning_rate, momentum : float
         Of the gradient descent.
     similarity, scribble, continuity : float
         Weights of the three losses.
-    seed : int
-        Of the initialisation.
     """
 
-    iterations: int = 1000
-    channels: int = 100
-    convolutions: int = 2
+    iterations: int = 1000  # steps of gradient descent at most
+    channels: int = 100  # width of the network and number of clusters it starts with
+    convolutions: int = 2  # 3 x 3 layers
     learning_rate: float = 0.1
     momentum: float = 0.9
     similarity: float = 1.0
     scribble: float = 0.5
     continuity: float = 1.0
-    seed: int = 0
+    seed: int = 0  # of the initialisation
 
 
 class KimRefinement:

@@ -27,18 +27,10 @@ from napari_wildseg.engine.refine.upsample import to_full_resolution
 
 @dataclass(frozen=True)
 class RandomWalkerOptions:
-    """Settings.
+    """Settings."""
 
-    Attributes
-    ----------
-    beta : float
-        Contrast, as scikit-image's.
-    work_pixels : int
-        Size at which the walk is solved.
-    """
-
-    beta: float = 130.0
-    work_pixels: int = 90_000
+    beta: float = 130.0  # contrast, as scikit-image's
+    work_pixels: int = 90_000  # size at which the walk is solved
 
 
 class RandomWalkerRefinement:

@@ -28,14 +28,7 @@ from napari_wildseg.engine.refine.walk import edge_weights
 class Scene:
     """Colours, edges, superpixels and affinities of one image.
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    features : sequence of ndarray
-        The network's local features, each ``(C, h, w)`` float32, the most abstract last.
-    options : DefaultOptions
-        Settings.
+    `image`: ``(H, W, 3)`` uint8.
 
     Attributes
     ----------

@@ -23,30 +23,15 @@ from napari_wildseg.engine.refine.superpixels import Superpixels
 
 @dataclass(frozen=True)
 class Seeding:
-    """Settings, chosen by measurement (docs/method.md).
+    """Settings, chosen by measurement (docs/method.md)."""
 
-    Attributes
-    ----------
-    colour : float
-        Length scale in CIE Lab.
-    texture : float
-        Length scale of the mean difference between neighbouring pixels, in CIE L.
-    near : float
-        Length scale over the image, in units of its longer side.
-    alike : float
-        Length scale over unit feature vectors of the network.
-    noise : float
-        Variance of seeds that cover their piece.
-    window : int
-        Side of the square on which texture is averaged, in pixels.
-    """
-
-    colour: float = 8.0
+    colour: float = 8.0  # length scale in CIE Lab
+    # Length scale of the mean difference between neighbouring pixels, in CIE L.
     texture: float = 3.0
-    near: float = 1.5
-    alike: float = 1.0
-    noise: float = 0.05
-    window: int = 7
+    near: float = 1.5  # length scale over the image, in units of its longer side
+    alike: float = 1.0  # length scale over unit feature vectors of the network
+    noise: float = 0.05  # variance of seeds that cover their piece
+    window: int = 7  # side of the square on which texture is averaged, in pixels
 
 
 def spread_seeds(
@@ -59,26 +44,10 @@ def spread_seeds(
 ) -> Tensor:
     """Give every piece probabilities from the seeds.
 
-    Parameters
-    ----------
-    seeds : ndarray
-        ``(H, W)`` int16 over the image: -1 no seed, else 0..K.
-    n_classes : int
-        K.
-    pieces : Superpixels
-        Of the image.
-    lab : torch.Tensor
-        ``(3, h, w)`` float32 CIE Lab on the pixels that the pieces are made of.
-    looks : torch.Tensor, optional
-        ``(n, C)`` float32 unit rows of the network's features (`Superpixels.looks`).
-    options : Seeding, optional
-        Settings.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, K + 1)`` float32, above 0, rows sum to 1; labels without a seed share what the others
-        leave.
+    `seeds`: ``(H, W)`` int16 over the image: -1 no seed, else 0..K; `lab`: ``(3, h, w)`` float32
+    CIE Lab on the pixels that the pieces are made of; `looks`: ``(n, C)`` float32 unit rows of the
+    network's features (`Superpixels.looks`); returns ``(n, K + 1)`` float32, above 0, rows sum to
+    1; labels without a seed share what the others leave.
     """
     options = options or Seeding()
     shares, covered = observe_pieces(seeds, pieces.index, pieces.sizes, n_classes + 1)
@@ -104,19 +73,8 @@ def spread_seeds(
 def texture_of(lab: Tensor, pieces: Superpixels, window: int) -> Tensor:
     """Describe how rough the pieces are.
 
-    Parameters
-    ----------
-    lab : torch.Tensor
-        ``(3, h, w)`` float32 CIE Lab.
-    pieces : Superpixels
-        Of the same pixels.
-    window : int
-        Side of the square on which differences are averaged, in pixels.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, 2)`` float32: mean difference between vertical and horizontal neighbours, in CIE L.
+    `lab`: ``(3, h, w)`` float32 CIE Lab; returns ``(n, 2)`` float32: mean difference between
+    vertical and horizontal neighbours, in CIE L.
     """
     light = lab[0]
     down = F.pad((light[1:] - light[:-1]).abs(), (0, 0, 0, 1))

@@ -24,12 +24,7 @@ CONTRAST = 0.8
 class Spreading:
     """Spreads maps over one image.
 
-    Parameters
-    ----------
-    similarity : torch.Tensor
-        ``(N, N)`` logits of the affinity.
-    rounds : int
-        How often values are handed on.
+    `similarity`: ``(N, N)`` logits of the affinity.
     """
 
     def __init__(self, similarity: Tensor, rounds: int) -> None:
@@ -46,16 +41,8 @@ class Spreading:
     ) -> Spreading:
         """Tie the places of a grid to those that look alike.
 
-        Parameters
-        ----------
-        lab : torch.Tensor
-            ``(3, h, w)`` float32 CIE Lab divided by 100.
-        features : sequence of torch.Tensor
-            Of the network, the most abstract last, which is used; colours where there are none.
-        grid : tuple of int
-            ``(gh, gw)``, of the maps to be spread.
-        options : DefaultOptions
-            Settings.
+        `lab`: ``(3, h, w)`` float32 CIE Lab divided by 100; `grid`: ``(gh, gw)``, of the maps to be
+        spread.
         """
         nodes = node_features(features[-1:] or [lab], grid)
         colours = resize(lab, grid).flatten(1).T * (100 / options.colour)
@@ -64,18 +51,10 @@ class Spreading:
     def __call__(self, start: Tensor) -> Tensor:
         """Spread maps, each until it would lose its contrast.
 
-        A map of something large keeps its contrast for all rounds; one of something small would
-        end as an even haze over everything.
+        A map of something large keeps its contrast for all rounds; one of something small would end
+        as an even haze over everything.
 
-        Parameters
-        ----------
-        start : torch.Tensor
-            ``(C, h, w)`` float32, ``h * w = N``.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(C, h, w)`` float32.
+        `start`: ``(C, h, w)`` float32, ``h * w = N``; returns ``(C, h, w)`` float32.
         """
         values = settled = start
         rounds = 0

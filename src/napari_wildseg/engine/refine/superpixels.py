@@ -21,35 +21,18 @@ _COMPACTNESS = 20.0
 
 @dataclass(frozen=True, eq=False)
 class Superpixels:
-    """Pieces of an image and how they look.
+    """Pieces of an image and how they look."""
 
-    Attributes
-    ----------
-    index : ndarray
-        ``(h, w)`` int64: the piece of every pixel, 0..n-1.
-    sizes : ndarray
-        ``(n,)`` float32, in pixels.
-    colours : torch.Tensor
-        ``(n, 3)`` float32 mean CIE Lab.
-    places : torch.Tensor
-        ``(n, 2)`` float32 centres, in units of the image's longer side.
-    """
-
-    index: NDArray[np.int64]
-    sizes: NDArray[np.float32]
-    colours: Tensor
-    places: Tensor
+    index: NDArray[np.int64]  # ``(h, w)`` int64: the piece of every pixel, 0..n-1
+    sizes: NDArray[np.float32]  # ``(n,)`` float32, in pixels
+    colours: Tensor  # ``(n, 3)`` float32 mean CIE Lab
+    places: Tensor  # ``(n, 2)`` float32 centres, in units of the image's longer side
 
     @classmethod
     def of(cls, lab: Tensor, count: int) -> Superpixels:
         """Cut an image (Achanta et al., *SLIC superpixels*, TPAMI 2012).
 
-        Parameters
-        ----------
-        lab : torch.Tensor
-            ``(3, h, w)`` float32 CIE Lab.
-        count : int
-            About how many pieces; each pixel is one where there are no more pixels than that.
+        `lab`: ``(3, h, w)`` float32 CIE Lab.
         """
         height, width = lab.shape[1:]
         if height * width <= count:
@@ -80,15 +63,7 @@ class Superpixels:
     def looks(self, maps: Sequence[Tensor]) -> Tensor:
         """Describe the pieces by a network's features.
 
-        Parameters
-        ----------
-        maps : sequence of torch.Tensor
-            Each ``(C, gh, gw)`` float32 on any grid that tiles the image.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, sum of C)`` float32; the dot product of two rows is their mean cosine.
+        Returns ``(n, sum of C)`` float32; the dot product of two rows is their mean cosine.
         """
         if not maps:
             return torch.ones(len(self), 1)
@@ -97,21 +72,7 @@ class Superpixels:
     def points(self, looks: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
         """Place the pieces where a distance says how unlike they are, in units of length scales.
 
-        Parameters
-        ----------
-        looks : torch.Tensor
-            ``(n, C)`` float32 unit rows (`looks`).
-        alike : float
-            Length scale over them.
-        colour : float
-            Length scale in CIE Lab.
-        near : float
-            Length scale over the image, in units of its longer side.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, C + 5)`` float32.
+        `looks`: ``(n, C)`` float32 unit rows (`looks`); returns ``(n, C + 5)`` float32.
         """
         # Squared distances add up, so that one product of points serves all three.
         colours = self.colours - self.colours.mean(0)
@@ -120,15 +81,8 @@ class Superpixels:
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.
 
-        Parameters
-        ----------
-        maps : torch.Tensor
-            ``(C, gh, gw)`` float32 on any grid that tiles the image; read bilinearly.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, C)`` float32.
+        `maps`: ``(C, gh, gw)`` float32 on any grid that tiles the image; read bilinearly; returns
+        ``(n, C)`` float32.
         """
         grid = (maps.shape[1], maps.shape[2])
         if grid not in self._pools:

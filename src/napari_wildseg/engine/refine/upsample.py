@@ -20,17 +20,8 @@ def to_full_resolution(probabilities: Tensor, image: NDArray[np.uint8]) -> NDArr
     each pixel averages the probabilities of its 3 x 3 low-resolution neighbours, weighted by
     closeness in place and colour (joint bilateral upsampling, Kopf et al., SIGGRAPH 2007).
 
-    Parameters
-    ----------
-    probabilities : torch.Tensor
-        ``(K, h, w)`` float32.
-    image : ndarray
-        ``(H, W, 3)`` uint8, H >= h and W >= w.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` uint8.
+    `probabilities`: ``(K, h, w)`` float32; `image`: ``(H, W, 3)`` uint8, H >= h and W >= w; returns
+    ``(H, W)`` uint8.
     """
     small = _first_largest(probabilities.numpy())
     height, width = image.shape[:2]
@@ -69,15 +60,7 @@ def to_full_resolution(probabilities: Tensor, image: NDArray[np.uint8]) -> NDArr
 def _first_largest(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the index of the largest of K values; class by class, since `argmax` is slow there.
 
-    Parameters
-    ----------
-    values : ndarray
-        ``(K, ...)`` float32.
-
-    Returns
-    -------
-    ndarray
-        ``(...)`` uint8.
+    `values`: ``(K, ...)`` float32; returns ``(...)`` uint8.
     """
     largest = values[0].copy()
     found = np.zeros(largest.shape, np.uint8)

@@ -25,10 +25,7 @@ _LOOK_EVERY = 2
 def mean_contrast(guide: Tensor) -> float:
     """Return the mean squared difference between neighbouring pixels.
 
-    Parameters
-    ----------
-    guide : torch.Tensor
-        ``(C, H, W)`` float32.
+    `guide`: ``(C, H, W)`` float32.
     """
     down, right = _differences(guide)
     return float((down.sum() + right.sum()) / max(1, down.numel() + right.numel()))
@@ -45,21 +42,8 @@ def edge_weights(
 ) -> tuple[Tensor, Tensor]:
     """Weigh the edges between neighbouring pixels by how alike they look.
 
-    Parameters
-    ----------
-    guide : torch.Tensor
-        ``(C, H, W)`` float32, for example CIE Lab divided by 100.
-    beta : float
-        Contrast: an edge whose squared difference is the image's mean gets ``exp(-beta)``.
-    floor : float
-        Smallest weight, so that every pixel is reached.
-    contrast : float, optional
-        The mean to compare with, where ``guide`` is only part of the image (`mean_contrast`).
-
-    Returns
-    -------
-    down, right : torch.Tensor
-        ``(H - 1, W)`` and ``(H, W - 1)`` float32 in ``(floor, 1]``.
+    `guide`: ``(C, H, W)`` float32, for example CIE Lab divided by 100; returns ``(H - 1, W)`` and
+    ``(H, W - 1)`` float32 in ``(floor, 1]``.
     """
     down, right = _differences(guide)
     if contrast is None:
@@ -73,17 +57,7 @@ def edge_weights(
 def weaken(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
     """Weaken the edges of pixels that are to have little influence on their neighbours.
 
-    Parameters
-    ----------
-    edges : tuple of torch.Tensor
-        From `edge_weights`.
-    pull : torch.Tensor
-        ``(H, W)`` float32 in (0, 1]: an edge is multiplied by the lower one of its pixels.
-
-    Returns
-    -------
-    down, right : torch.Tensor
-        As from `edge_weights`.
+    `pull`: ``(H, W)`` float32 in (0, 1]: an edge is multiplied by the lower one of its pixels.
     """
     down, right = edges
     return (
@@ -95,15 +69,7 @@ def weaken(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
 def margin_of(probabilities: Tensor) -> Tensor:
     """Say how far the most likely label is ahead of the next.
 
-    Parameters
-    ----------
-    probabilities : torch.Tensor
-        ``(K, H, W)`` float32, of two labels at least.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(H, W)`` float32.
+    `probabilities`: ``(K, H, W)`` float32, of two labels at least; returns ``(H, W)`` float32.
     """
     first, other, *others = probabilities
     best, second = torch.maximum(first, other), torch.minimum(first, other)
@@ -116,12 +82,7 @@ def margin_of(probabilities: Tensor) -> Tensor:
 def degree_of(trust: Tensor, edges: tuple[Tensor, Tensor]) -> Tensor:
     """Return the diagonal of the system: the trust and the edges of every pixel, ``(H, W)``.
 
-    Parameters
-    ----------
-    trust : torch.Tensor
-        ``(H, W)`` float32, at least 0.
-    edges : tuple of torch.Tensor
-        From `edge_weights`.
+    `trust`: ``(H, W)`` float32, at least 0.
     """
     down, right = edges
     degree = trust.clone()
@@ -144,25 +105,9 @@ def random_walk(
 ) -> Tensor:
     """Solve for the probabilities of the module's text.
 
-    Parameters
-    ----------
-    prior : torch.Tensor
-        ``(K, H, W)`` float32; where ``fixed``, the value that is kept.
-    trust : torch.Tensor
-        ``(H, W)`` float32, at least 0.
-    edges : tuple of torch.Tensor
-        From `edge_weights`.
-    fixed : torch.Tensor, optional
-        ``(H, W)`` bool.
-    start : torch.Tensor, optional
-        ``(K, H, W)`` first guess; the prior if not given.
-    iterations, tolerance : int, float
-        Conjugate gradients stop at either; the tolerance is on the residual over the right side.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, H, W)`` float32.
+    `prior`: ``(K, H, W)`` float32; where ``fixed``, the value that is kept; `trust`: ``(H, W)``
+    float32, at least 0; `fixed`: ``(H, W)`` bool; `start`: ``(K, H, W)`` first guess; the prior if
+    not given; returns ``(K, H, W)`` float32.
     """
     x = prior if start is None else start
     system = Halved(x, prior, trust, edges, fixed)
@@ -194,12 +139,7 @@ class Halved:
     fixed pixels): Jacobi's preconditioner is then the identity. Of the change from a first guess,
     only its pixels on the white squares of a checkerboard are to be solved for.
 
-    Parameters
-    ----------
-    start : torch.Tensor
-        ``(K, H, W)`` float32 first guess.
-    prior, trust, edges, fixed
-        As for `random_walk`.
+    `start`: ``(K, H, W)`` float32 first guess.
 
     Attributes
     ----------

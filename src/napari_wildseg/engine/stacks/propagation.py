@@ -40,7 +40,7 @@ _MIN_VOTES = 0.9
 
 
 @dataclass(frozen=True)
-class Look:
+class PlaneFeatures:
     """Features and colours of the cells of one plane.
 
     Attributes
@@ -63,7 +63,9 @@ class Look:
         return (self.colours.shape[1], self.colours.shape[2])
 
 
-def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -> Look:
+def plane_features_of(
+    image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]
+) -> PlaneFeatures:
     """Compute the features and colours of a plane.
 
     Parameters
@@ -81,19 +83,21 @@ def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -
     for values in features:
         sized = F.interpolate(torch.from_numpy(values)[None], grid, mode="bilinear")[0]
         groups.append(sized / sized.square().sum(0).mean().sqrt().clamp(min=1e-6))
-    return Look(shape, torch.cat(groups), lab_of(small))
+    return PlaneFeatures(shape, torch.cat(groups), lab_of(small))
 
 
 def label_votes(
-    known: Sequence[tuple[Look, NDArray[np.integer]]], target: Look, n_classes: int
+    known: Sequence[tuple[PlaneFeatures, NDArray[np.integer]]],
+    target: PlaneFeatures,
+    n_classes: int,
 ) -> Tensor:
     """Let the cells of known planes vote on the labels of another plane's cells.
 
     Parameters
     ----------
-    known : sequence of (Look, ndarray)
+    known : sequence of (PlaneFeatures, ndarray)
         Planes with their labels: ``(H, W)`` 0..K; 255 and negative values do not vote.
-    target : Look
+    target : PlaneFeatures
         The plane to be labelled.
     n_classes : int
         K.
@@ -130,8 +134,8 @@ def label_votes(
 
 
 def propagate(
-    known: Sequence[tuple[Look, NDArray[np.integer]]],
-    target: Look,
+    known: Sequence[tuple[PlaneFeatures, NDArray[np.integer]]],
+    target: PlaneFeatures,
     n_classes: int,
     corrections: NDArray[np.int16] | None = None,
 ) -> NDArray[np.uint8]:
@@ -139,9 +143,9 @@ def propagate(
 
     Parameters
     ----------
-    known : sequence of (Look, ndarray)
+    known : sequence of (PlaneFeatures, ndarray)
         As for `label_votes`; usually the corrected plane and the neighbour of ``target``.
-    target : Look
+    target : PlaneFeatures
         The plane to be labelled.
     n_classes : int
         K.

@@ -14,7 +14,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.result import Result
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.engine.stacks.propagation import Look, propagate
+from napari_wildseg.engine.stacks.propagation import PlaneFeatures, propagate
 
 
 class Planes(Protocol):
@@ -132,7 +132,7 @@ def segment_stack_steps(
     if fixed and not 0 <= min(fixed) <= max(fixed) < len(planes):
         raise InputError(f"There are corrections for plane {max(fixed)} of {len(planes)}.")
     turns = list(plane_order(len(planes), fixed, range(len(planes)) if only is None else only))
-    known: dict[int, tuple[Look, NDArray[np.uint8]]] = {}
+    known: dict[int, tuple[PlaneFeatures, NDArray[np.uint8]]] = {}
     for number, turn in enumerate(turns):
         yield Progress(number, len(turns), f"Plane {number + 1} of {len(turns)}")
         result = yield from _plane_steps(
@@ -144,7 +144,7 @@ def segment_stack_steps(
             threshold,
         )
         if fixed:
-            known[turn.plane] = (segmenter.look(), result.labels)
+            known[turn.plane] = (segmenter.plane_features(), result.labels)
             for done in [p for p in known if p not in fixed and p != turn.plane]:
                 del known[done]
         write(turn.plane, result)
@@ -155,7 +155,7 @@ def _plane_steps(
     segmenter: Segmenter,
     image: Any,
     classes: Sequence[ClassInfo],
-    known: Sequence[tuple[Look, NDArray[np.uint8]]],
+    known: Sequence[tuple[PlaneFeatures, NDArray[np.uint8]]],
     corrections: NDArray[np.integer[Any]] | None,
     threshold: float | None,
 ) -> Steps[Result]:
@@ -171,7 +171,7 @@ def _plane_steps(
 
 def carried_steps(
     segmenter: Segmenter,
-    known: Sequence[tuple[Look, NDArray[np.uint8]]],
+    known: Sequence[tuple[PlaneFeatures, NDArray[np.uint8]]],
     classes: Sequence[ClassInfo],
     corrections: NDArray[np.integer[Any]] | None = None,
 ) -> Steps[Result]:
@@ -183,7 +183,7 @@ def carried_steps(
     ----------
     segmenter : Segmenter
         Its image is the plane, segmented into the same classes.
-    known : sequence of (Look, ndarray)
+    known : sequence of (PlaneFeatures, ndarray)
         Other planes and their labels, ``(H, W)``: 0, class ids, 255 for unknown.
     classes : sequence of ClassInfo
         The classes.
@@ -199,7 +199,7 @@ def carried_steps(
 
 def _carried_seeds(
     segmenter: Segmenter,
-    known: Sequence[tuple[Look, NDArray[np.uint8]]],
+    known: Sequence[tuple[PlaneFeatures, NDArray[np.uint8]]],
     classes: Sequence[ClassInfo],
     corrections: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.uint8]:
@@ -212,7 +212,7 @@ def _carried_seeds(
     to_id = np.full(256, 255, np.uint8)
     to_id[: len(classes) + 1] = [0, *(info.id for info in classes)]
     places = [(look, to_place[labels]) for look, labels in known]
-    seeds = to_id[propagate(places, segmenter.look(), len(classes))]
+    seeds = to_id[propagate(places, segmenter.plane_features(), len(classes))]
     if corrections is not None:
         np.copyto(seeds, corrections, where=corrections >= 0, casting="unsafe")
     return seeds

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 
 
 class AutoNames:
-    """Adds suggested names before a run, and takes those back that got no pixels.
-
-    Parameters
-    ----------
-    controller : Controller
-        What carries it out.
-    """
+    """Adds suggested names before a run, and takes those back that got no pixels."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -31,18 +25,7 @@ class AutoNames:
         self._added: dict[int, str] = {}
 
     def start(self, then: Callable[[], None]) -> bool:
-        """Look for names first, if the switch is on.
-
-        Parameters
-        ----------
-        then : callable
-            Starts the segmentation.
-
-        Returns
-        -------
-        bool
-            Whether ``then`` will be called later.
-        """
+        """Look for names first, if the switch is on."""
         controller = self._controller
         session, image, plane = controller.session, controller.image, controller.plane
         self._added = {}
@@ -78,20 +61,7 @@ class AutoNames:
             then()
 
     def finish(self, there: set[int], session: ImageSession) -> str:
-        """Take names back that were added for this run and got no pixels.
-
-        Parameters
-        ----------
-        there : set of int
-            Labels that were found or painted.
-        session : ImageSession
-            What was segmented.
-
-        Returns
-        -------
-        str
-            What to tell the annotator; empty if nothing was taken back.
-        """
+        """Take names back that were added for this run and got no pixels."""
         added, self._added = self._added, {}
         if not added or self._controller.session is not session:
             return ""

@@ -15,24 +15,11 @@ if TYPE_CHECKING:
 
 
 def save_classes(controller: Controller, path: str | Path) -> Path | None:
-    """Write the class list; the file dialog has asked before replacing.
-
-    Parameters
-    ----------
-    controller : Controller
-        Holds the list.
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    Path or None
-        Where it is; None if the annotator was told why not.
-    """
+    """Write the class list; the file dialog has asked before replacing."""
     try:
         written = write_class_set(path, controller.classes, overwrite=True)
     except WildsegError as error:
-        controller.tell(str(error))
+        controller.notify(str(error))
         return None
     kept = counted(len(controller.classes), "class", "classes")
     controller.status.emit(f"Kept {kept} in {written.name}.")
@@ -40,20 +27,7 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
 
 
 def load_classes(controller: Controller, path: str | Path) -> bool:
-    """Add the classes of a file to the list; a name that is there already stays as it is.
-
-    Parameters
-    ----------
-    controller : Controller
-        Holds the list.
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    bool
-        Whether they were added; if not, the annotator was told why.
-    """
+    """Add the classes of a file to the list; a name that is there already stays as it is."""
     session = controller.session
     used = session.used_ids if session is not None and session.tracked else set()
     before = controller.classes
@@ -61,7 +35,7 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
         saved = read_class_set(path)
         classes, _ = matched(before, saved, used)
     except WildsegError as error:
-        controller.tell(str(error))
+        controller.notify(str(error))
         return False
     controller.set_classes(classes)
     moved = [

@@ -54,13 +54,7 @@ _NOTHING_SUGGESTED = (
 
 
 class Controller(Workspace):
-    """Carries out what the annotator asks for.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer whose layers are used.
-    """
+    """Carries out what the annotator asks for."""
 
     suggested = Signal(object)
     batch_done = Signal(str)
@@ -119,10 +113,10 @@ class Controller(Workspace):
         if stopped:  # after what is said of the new image: nobody has asked for this
             self.status.emit("The image was changed, so the run was cancelled.")
 
-    def say_what_next(self, *, added: bool = False) -> None:
+    def show_next_step(self, *, added: bool = False) -> None:
         """Say what the annotator can do now, unless a run is saying what it does."""
         if not self.runner.running:
-            super().say_what_next(added=added)
+            super().show_next_step(added=added)
 
     # ------------------------------------------------------------------ asking
 
@@ -140,7 +134,7 @@ class Controller(Workspace):
         session, image, plane = ready
         refine = self.refine_at_once
         request = self.request(session, image, plane)
-        steps = partial(segment_steps, request, session.standings(plane), refine=refine)
+        steps = partial(segment_steps, request, session.snapshots(plane), refine=refine)
         take = partial(self.take_segmented, session, plane)
         self.runner.run("Auto-segment", image, steps, take)
 
@@ -162,7 +156,7 @@ class Controller(Workspace):
         self.planes_done = number - 1
         request = self.request(session, image, plane)
         steps = partial(
-            segment_steps, request, session.standings(plane), refine=self.refine_at_once
+            segment_steps, request, session.snapshots(plane), refine=self.refine_at_once
         )
         self.runner.run(
             f"Plane {number} of {self._planes_total}",
@@ -188,7 +182,7 @@ class Controller(Workspace):
     def release_model(self) -> None:
         """Give the memory of the model and of what it saw back; labels and corrections stay."""
         if not self.runner.is_free_for("Release"):
-            self.tell("The model is at work: wait for it, or cancel the run first.")
+            self.notify("The model is at work: wait for it, or cancel the run first.")
             return
         steps = partial(release_steps, self.pool, end=True)
         self.runner.run("Release", None, steps, self._take_release, quiet=True)
@@ -198,17 +192,11 @@ class Controller(Workspace):
         self.refine(near=float(self.settings.near_distance))
 
     def refine(self, *, near: float | None = None) -> None:
-        """Refine with the corrections painted so far.
-
-        Parameters
-        ----------
-        near : float, optional
-            Change nothing farther than this from what was painted since the last result.
-        """
+        """Refine with the corrections painted so far."""
         try:
             self.opened.take()
         except WildsegError as error:
-            self.tell(str(error))
+            self.notify(str(error))
             return
         ready = self.ready()
         if ready is None:
@@ -216,12 +204,12 @@ class Controller(Workspace):
         session, image, plane = ready
         state = session.plane_state(plane)
         if not state.segmented and state.prior is None:
-            self.tell("There is nothing to refine yet: press Auto-segment first.")
+            self.notify("There is nothing to refine yet: press Auto-segment first.")
             return
         if session.offered:
             self.adopt(session, session.unknown_labels(plane))
         request = self.request(session, image, plane, near=near)
-        steps = partial(refine_steps, request, session.standings(plane))
+        steps = partial(refine_steps, request, session.snapshots(plane))
         take = partial(self._take_refined, session, plane, near)
         self.runner.run("Refine", image, steps, take)
 
@@ -237,7 +225,7 @@ class Controller(Workspace):
     def suggest(self) -> None:
         """Look for names that fit the image."""
         if self._image is None:
-            self.say_what_next()
+            self.show_next_step()
             return
         plane = self.plane
         session = self.session
@@ -253,13 +241,7 @@ class Controller(Workspace):
         self.relevance_maps.show(class_id)
 
     def cancel(self, why: str = "") -> None:
-        """Stop the running job at its next step; planes of a stack that are done stay.
-
-        Parameters
-        ----------
-        why : str
-            What to say; by default, what the cancelling comes to.
-        """
+        """Stop the running job at its next step; planes of a stack that are done stay."""
         in_between, done = self.in_sequence, self.planes_done
         self._leave_sequence()
         self.live_threshold.forget()
@@ -280,19 +262,7 @@ class Controller(Workspace):
         outcome: Outcome,
         then: Callable[[], object] | None = None,
     ) -> None:
-        """Show a plane's labels; what the annotator decided stays.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image's session.
-        plane : Plane
-            Which plane.
-        outcome : Outcome
-            The result.
-        then : callable, optional
-            Called when they are shown.
-        """
+        """Show a plane's labels; what the annotator decided stays."""
         hide = outcome.labels is not None and self.refine_at_once
 
         def shown(taken: Taken) -> None:
@@ -345,7 +315,7 @@ class Controller(Workspace):
                 self.shown_changes.note(session, plane, outcome.difference)
                 told, alarm = refined_sentence(outcome.difference, session.classes)
                 self._after(outcome, f"Refined{kept}. {told}", alarm=alarm)
-            elif near is not None and outcome.standings and outcome.standings.painted() is None:
+            elif near is not None and outcome.snapshots and outcome.snapshots.painted() is None:
                 self._after(outcome, f"Nothing was painted since the last run. {_DONE}")
             else:
                 self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")
@@ -400,10 +370,10 @@ class Controller(Workspace):
         self._leave_sequence()
         session, plane = self.session, self.plane
         if self._image is None or session is None or plane is None or not session.classes:
-            self.say_what_next()
+            self.show_next_step()
             return None
         if not session.tracked and (too_large := why_no_labels(self._image)):
-            self.tell(too_large)
+            self.notify(too_large)
             return None
         return session, self._image, plane
 
@@ -435,14 +405,14 @@ class Controller(Workspace):
                 message, download_button(error.megabytes), partial(self.download_model, error.model)
             )
         else:
-            self.tell(message)
+            self.notify(message)
 
     def _on_plane_changed(self) -> None:
         session = self.session
         self.opened.note()
         if session is not None and session.planes:
             self.areas_changed.emit()
-            self.say_what_next()
+            self.show_next_step()
 
     def _on_pixels_replaced(self, image: Image) -> None:
         if image is self.runner.image:
@@ -457,7 +427,7 @@ class Controller(Workspace):
             self.classes_changed.emit()
             self.status.emit("The corrections of the deleted layer are kept: see Restore above.")
         elif isinstance(layer, Image) and (session := self.sessions.get(layer)) is not None:
-            self.safekeeping.close(session)
+            self.autosave.close(session)
         self.areas_changed.emit()
 
     def shut_down(self) -> None:

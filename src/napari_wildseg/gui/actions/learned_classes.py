@@ -55,31 +55,16 @@ def learning_worker() -> Worker:
 
 @dataclass(frozen=True)
 class Known:
-    """What a memory holds, for the window.
+    """What a memory holds, for the window."""
 
-    Attributes
-    ----------
-    images : int
-        How many.
-    classes : tuple of (str, int, bool)
-        Name, images, and whether what was learned is used.
-    alike : bool
-        The annotator's word that the images are alike.
-    """
-
-    images: int = 0
+    images: int = 0  # how many
+    # Name, images, and whether what was learned is used.
     classes: tuple[tuple[str, int, bool], ...] = ()
-    alike: bool = False
+    alike: bool = False  # the annotator's word that the images are alike
 
 
 class WindowMemory:
-    """The class memory of one widget.
-
-    Parameters
-    ----------
-    controller : Controller
-        Knows the images; tells the annotator.
-    """
+    """The class memory of one widget."""
 
     changed = Signal()
     """There is more or less in it, or it began or ended to learn."""
@@ -138,15 +123,7 @@ class WindowMemory:
     # ------------------------------------------------------------------ learning
 
     def finish(self, session: ImageSession | None, planes: tuple[Plane, ...] = ()) -> None:
-        """Remember an image whose labels are right.
-
-        Parameters
-        ----------
-        session : ImageSession or None
-            The image.
-        planes : tuple of Plane
-            Which planes; by default those that were segmented.
-        """
+        """Remember an image whose labels are right."""
         if session is None or not self.enabled:
             return
         wanted = planes or tuple(p for p, state in session.planes.items() if state.segmented)
@@ -250,7 +227,7 @@ class WindowMemory:
             self.controller.plane,
         )
         if session is None or image is None or plane is None:
-            self.controller.say_what_next()
+            self.controller.show_next_step()
             return
         source = self.controller.request(session, image, plane).source
         self._taught.get(session, {}).pop(plane, None)
@@ -330,7 +307,7 @@ class WindowMemory:
 
     def _failed(self, error: BaseException) -> None:
         if not self.closed:
-            self.controller.tell(notices.sentence(error, "Learning"))
+            self.controller.notify(notices.sentence(error, "Learning"))
 
 
 def _few(planes: tuple[Plane, ...]) -> list[Plane]:
@@ -340,13 +317,7 @@ def _few(planes: tuple[Plane, ...]) -> list[Plane]:
 
 
 def described(known: Known) -> str:
-    """Return what was learned of each class, a line each.
-
-    Parameters
-    ----------
-    known : Known
-        What the memory holds.
-    """
+    """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:
         told = f"{name}: {notices.counted(images, 'image', 'images')}"

@@ -32,11 +32,6 @@ class NextImage:
 
     Finished pictures are hidden. Those that were opened here are removed from the layer list once
     another one is finished, so that one can go back by one picture and layers do not pile up.
-
-    Parameters
-    ----------
-    controller : Controller
-        Knows the images and runs jobs.
     """
 
     def __init__(self, controller: Controller) -> None:
@@ -50,15 +45,7 @@ class NextImage:
         """How many pictures were finished."""
 
     def go(self, image: Image, written: str) -> None:
-        """Leave a picture whose labels are in a file for the next one.
-
-        Parameters
-        ----------
-        image : napari.layers.Image
-            The picture.
-        written : str
-            What was written, as a sentence for the state line.
-        """
+        """Leave a picture whose labels are in a file for the next one."""
         controller = self._controller
         if image not in self._done:
             self.count += 1
@@ -162,7 +149,7 @@ class NextImage:
         if session is not None:
             session.settle()
             labels = list(session.label_layers())
-            controller.safekeeping.close(session)
+            controller.autosave.close(session)
             # The labels are in a file: nothing is left that would have to be offered again.
             session.tracked, session.claim = {}, None
         for layer in [*labels, image]:
@@ -175,15 +162,7 @@ class NextImage:
 
 
 def pictures_after(path: Path, done: Collection[Path] = ()) -> list[Path]:
-    """Return the other pictures of a folder, those after a picture first.
-
-    Parameters
-    ----------
-    path : Path
-        The picture.
-    done : collection of Path
-        Pictures that are left out, as label files are.
-    """
+    """Return the other pictures of a folder, those after a picture first."""
     from napari_wildseg.io.formats.png import is_sidecar
     from napari_wildseg.io.image_files import is_picture
 
@@ -204,20 +183,7 @@ def pictures_after(path: Path, done: Collection[Path] = ()) -> list[Path]:
 def read_next(
     path: Path, done: Collection[Path] = ()
 ) -> Steps[tuple[Path, list[Any], list[str]] | None]:
-    """Read the next picture of a folder as napari's own reader does; on the worker.
-
-    Parameters
-    ----------
-    path : Path
-        The picture before it.
-    done : collection of Path
-        Pictures that are left out.
-
-    Returns
-    -------
-    (Path, list, list of str) or None
-        The file, its layer data, and the names of files before it that cannot be read.
-    """
+    """Read the next picture of a folder as napari's own reader does; on the worker."""
     from npe2 import read
 
     from napari_wildseg.engine.pictures.picture_files import open_picture

@@ -24,27 +24,13 @@ KEPT = 2
 
 
 class Propagator:
-    """Walks from the plane in view along the stack, one run a plane.
-
-    Parameters
-    ----------
-    controller : Controller
-        Runs the jobs and shows the labels.
-    """
+    """Walks from the plane in view along the stack, one run a plane."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
 
     def start(self, step: int, *, to_the_end: bool = False) -> None:
-        """Carry the labels in view to the next plane, and on.
-
-        Parameters
-        ----------
-        step : int
-            1 for the planes after, -1 for those before.
-        to_the_end : bool
-            Whether to go on to the stack's end.
-        """
+        """Carry the labels in view to the next plane, and on."""
         controller = self._controller
         ready = controller.ready()
         if ready is None:
@@ -52,16 +38,16 @@ class Propagator:
         session, image, plane = ready
         axis = self._axis(plane)
         if axis is None:
-            controller.tell("This image has one plane: there is nothing to carry labels to.")
+            controller.notify("This image has one plane: there is nothing to carry labels to.")
             return
         if not session.plane_state(plane).segmented or session.layer(LABELS) is None:
-            controller.tell(
+            controller.notify(
                 "This plane has no labels to carry: press Auto-segment and correct it first."
             )
             return
         unknown = session.unknown_labels(plane)
         if unknown:
-            controller.tell(
+            controller.notify(
                 f"Label {unknown[0]} was painted but belongs to no class: add a class for it, "
                 "or repaint it with a label of the table."
             )
@@ -74,7 +60,7 @@ class Propagator:
             for i in (ends if to_the_end else ends[:1])
         ]
         if not todo:
-            controller.tell(f"This is the {'last' if step > 0 else 'first'} plane.")
+            controller.notify(f"This is the {'last' if step > 0 else 'first'} plane.")
             return
         known = [self._known(session, image, plane)]
         self._next(session, image, known, todo, len(todo), axis)
@@ -110,7 +96,7 @@ class Propagator:
         controller.runner.run(
             title,
             image,
-            partial(carry_steps, tuple(known), request, session.standings(plane)),
+            partial(carry_steps, tuple(known), request, session.snapshots(plane)),
             partial(self._take, session, known, todo, total, axis),
         )
 

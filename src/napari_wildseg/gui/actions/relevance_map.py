@@ -24,13 +24,7 @@ COLOURS = "magma"
 
 
 class RelevanceMaps:
-    """Shows relevance maps; one that is there already is brought up to date.
-
-    Parameters
-    ----------
-    controller : Controller
-        Runs the jobs.
-    """
+    """Shows relevance maps; one that is there already is brought up to date."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller

@@ -34,13 +34,7 @@ REFINE = "Refine"
 
 
 class LiveThreshold:
-    """Carries out what the slider asks for.
-
-    Parameters
-    ----------
-    controller : Controller
-        Runs the jobs and shows the labels.
-    """
+    """Carries out what the slider asks for."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-    from napari_wildseg.gui.annotation.decisions import Standings
+    from napari_wildseg.gui.annotation.decisions import PlaneSnapshots
     from napari_wildseg.gui.annotation.session import ImageSession
     from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
     from napari_wildseg.gui.recovery import Find
@@ -38,14 +38,8 @@ AGAIN = 5.0
 """Seconds after which what could not be written is tried again."""
 
 
-class Safekeeping:
-    """Writes what was painted since the last time. Used on the GUI thread.
-
-    Parameters
-    ----------
-    enabled : bool
-        The annotator's preference; if not, nothing is written or found.
-    """
+class Autosave:
+    """Writes what was painted since the last time. Used on the GUI thread."""
 
     began = Signal()
     """Something is under way: `step` is to be called every now and then until it is over."""
@@ -145,17 +139,7 @@ class Safekeeping:
             self.began.emit()
 
     def look_for_planes(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
-        """Find planes that were painted and are not followed, in the background.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image.
-        tracked : TrackedLayer
-            One of its label layers.
-        plane : Plane
-            The planes lie like this one.
-        """
+        """Find planes that were painted and are not followed, in the background."""
         layer = tracked.layer
         if self.store is None or layer is None:
             return
@@ -169,15 +153,6 @@ class Safekeeping:
         """Take note that corrections are in a file of the annotator's.
 
         Their record is removed, unless the annotator has painted since.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image.
-        plane : Plane
-            Which plane.
-        find : callable
-            Returns the corrections in the file, None if any of them is not in its pixels.
         """
         if session.claim is not None:
             session.claim.exported(plane, find)
@@ -187,18 +162,6 @@ class Safekeeping:
         """Keep what was decided in a label layer that is being deleted, to be offered again.
 
         The records of before stay; what is decided from now on gets records of its own.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image. The layer is no longer one of its own when this returns.
-        kind : str
-            Which of the two.
-
-        Returns
-        -------
-        bool
-            Whether anything was decided in it.
         """
         claim, tracked = session.claim, session.tracked[kind]
         planes = tracked.touched()
@@ -254,12 +217,12 @@ class Safekeeping:
     def _save(self, session: ImageSession, plane: Plane, instead_of: Sequence[Path] = ()) -> None:
         if session.claim is None:
             return
-        standings = session.standings(plane, decided=True)
+        snapshots = session.snapshots(plane, decided=True)
         session.claim.save(
             plane,
-            partial(_corrections, standings),
+            partial(_corrections, snapshots),
             session.classes,
-            pseudo=LABELS not in standings.layers,
+            pseudo=LABELS not in snapshots.layers,
             instead_of=instead_of,
         )
 
@@ -319,6 +282,6 @@ class Safekeeping:
             self.note(here, plane)
 
 
-def _corrections(standings: Standings) -> NDArray[np.int16] | None:
+def _corrections(snapshots: PlaneSnapshots) -> NDArray[np.int16] | None:
     """Look through a plane; on the writing thread."""
-    return as_corrections(standings.decided())
+    return as_corrections(snapshots.decided())

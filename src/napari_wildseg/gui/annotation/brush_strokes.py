@@ -22,27 +22,6 @@ def brushed(
 ) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
     """Return the pixels that napari's brush covers along a path.
 
-    Parameters
-    ----------
-    shape : sequence of int
-        Shape of the label layer, n axes.
-    path : sequence of sequence of float
-        Where the mouse was, in pixels along each axis of the layer.
-    size : float
-        The layer's brush size.
-    scale : sequence of float
-        The layer's scale. The brush is round in the world, so an ellipse in pixels where the
-        painted axes differ.
-    axes : sequence of int
-        The axes that are painted along: the last `n_edit_dimensions` of the order of display.
-
-    Returns
-    -------
-    tuple of slice
-        The box of the layer that holds the covered pixels; empty if the brush missed the layer.
-    ndarray
-        Bool, of the box's shape.
-
     Examples
     --------
     >>> box, covered = brushed((3, 5), [(1, 1), (1, 3)], 1, (1, 1), (0, 1))

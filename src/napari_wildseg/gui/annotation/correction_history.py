@@ -12,16 +12,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, Plan, Standing, Step, label_values
+from napari_wildseg.gui.annotation.decisions import (
+    UNLABELLED,
+    Plan,
+    PlaneSnapshot,
+    Step,
+    label_values,
+)
 
 
 class Tracker:
     """The annotator's decisions in one plane of one label layer.
 
-    Parameters
-    ----------
-    automatic : ndarray
-        ``(H, W)`` uint8, the automatic result the layer starts with; not copied.
+    `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied.
     """
 
     def __init__(self, automatic: NDArray[np.uint8]) -> None:
@@ -35,24 +38,19 @@ class Tracker:
         self._painted_back = False
         self._stroke = False
 
-    def standing(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> Standing:
+    def snapshot(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> PlaneSnapshot:
         """Note how things stand.
 
-        Parameters
-        ----------
-        data : ndarray
-            ``(H, W)``, what the layer holds now; a copy, if the note is to be used later.
-        leaves_step : bool
-            Whether writing a result is to be an undo step.
+        `data`: ``(H, W)``, what the layer holds now; a copy, if the note is to be used later.
         """
-        return Standing(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
+        return PlaneSnapshot(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
-    def stands(self, standing: Standing, data: NDArray[np.integer]) -> bool:
+    def is_current(self, snapshot: PlaneSnapshot, data: NDArray[np.integer]) -> bool:
         """Whether things still stand as they did."""
         return (
-            self.baseline is standing.baseline
-            and self.kept is standing.kept
-            and np.array_equal(data, standing.data)
+            self.baseline is snapshot.baseline
+            and self.kept is snapshot.kept
+            and np.array_equal(data, snapshot.data)
         )
 
     def has_decisions(self, data: NDArray[np.integer]) -> bool:
@@ -60,29 +58,16 @@ class Tracker:
         return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Return what the annotator decided so far, see `Standing.decided`.
+        """Return what the annotator decided so far, see `PlaneSnapshot.decided`.
 
-        Parameters
-        ----------
-        data : ndarray
-            ``(H, W)``, what the layer holds now.
+        `data`: ``(H, W)``, what the layer holds now.
         """
-        return self.standing(data).decided()
+        return self.snapshot(data).decided()
 
     def confirm(self, region: NDArray[np.bool_], data: NDArray[np.integer]) -> int:
         """Keep pixels as they are from now on.
 
-        Parameters
-        ----------
-        region : ndarray
-            ``(H, W)`` bool.
-        data : ndarray
-            ``(H, W)``, what the layer holds now.
-
-        Returns
-        -------
-        int
-            How many pixels are newly kept.
+        `region`: ``(H, W)`` bool; `data`: ``(H, W)``, what the layer holds now.
         """
         values = label_values(data)
         keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
@@ -106,15 +91,7 @@ class Tracker:
     def follow_history(self, data: NDArray[np.integer]) -> int:
         """Notice that automatic writes were undone or redone.
 
-        Parameters
-        ----------
-        data : ndarray
-            ``(H, W)``, what the layer holds now.
-
-        Returns
-        -------
-        int
-            How many automatic writes were redone; negative if they were undone.
+        `data`: ``(H, W)``, what the layer holds now.
         """
         start = self._position
         if self._stroke:
@@ -166,26 +143,19 @@ class Tracker:
         if plan.step is not None and plan.changes:
             self._steps.pop()
         self._position = len(self._steps)
-        self.baseline, self.kept = plan.standing.baseline, plan.standing.kept
-        self._confirmed = plan.standing.confirmed
+        self.baseline, self.kept = plan.snapshot.baseline, plan.snapshot.kept
+        self._confirmed = plan.snapshot.confirmed
 
     def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
         """Plan to replace a label that is no longer a class, and to drop the decisions for it.
 
-        Parameters
-        ----------
-        data : ndarray
-            ``(H, W)``, what the layer holds now.
-        label : int
-            The label that goes.
-        instead : int
-            What its pixels become.
+        `data`: ``(H, W)``, what the layer holds now.
         """
-        standing = self.standing(data)
-        kept = standing.decided()
+        snapshot = self.snapshot(data)
+        kept = snapshot.decided()
         kept[kept == label] = UNLABELLED
         result = np.where(data == label, instead, label_values(data)).astype(np.uint8)
-        return standing.to(result, kept)
+        return snapshot.plan_change(result, kept)
 
     def release(self, data: NDArray[np.integer]) -> None:
         """Take every decision back; the pixels stay as they are."""

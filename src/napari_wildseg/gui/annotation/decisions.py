@@ -1,7 +1,7 @@
 """What the annotator decided in a plane, worked out on any thread.
 
 Looking through a plane takes as long as there are pixels, so nothing here is done on the GUI
-thread: that only notes how things stand (`Standing`), the worker makes a `Plan` of it, and the
+thread: that only notes how things stand (`PlaneSnapshot`), the worker makes a `Plan` of it, and the
 GUI thread carries the plan out if things still stand as they did.
 """
 
@@ -41,13 +41,7 @@ class Patch:
 
     @classmethod
     def between(cls, before: NDArray[np.integer], after: NDArray[np.integer]) -> Patch:
-        """Return what turns one array into the other.
-
-        Parameters
-        ----------
-        before, after : ndarray
-            Integer arrays of one shape.
-        """
+        """Return what turns one array into the other."""
         changed = before != after
         where: NDArray[np.integer] = np.flatnonzero(changed)
         if before.size < 2**32:
@@ -99,38 +93,26 @@ class Step:
     baseline: Patch
     kept: Patch
     confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
-    """What was confirmed since the result before, as in `Standing`."""
+    """What was confirmed since the result before, as in `PlaneSnapshot`."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a plane of a label layer stands at one moment. Nothing in it is ever written to.
+class PlaneSnapshot:
+    """How a plane of a label layer stands at one moment. Nothing in it is ever written to."""
 
-    Attributes
-    ----------
-    data : ndarray
-        ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
-    baseline : ndarray
-        ``(H, W)`` uint8: the last automatic result, decisions in place.
-    kept : ndarray
-        ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
-    leaves_step : bool
-        Whether writing a result is an undo step; not in a layer that nobody has seen.
-    there : bool
-        Whether there is such a layer yet.
-    confirmed : ndarray
-        Flat indices of the pixels that were confirmed since the last automatic result.
-    """
-
+    # ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
     data: NDArray[np.integer]
-    baseline: NDArray[np.uint8]
+    baseline: NDArray[np.uint8]  # ``(H, W)`` uint8: the last automatic result, decisions in place
+    # ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
     kept: NDArray[np.uint8]
+    # Whether writing a result is an undo step; not in a layer that nobody has seen.
     leaves_step: bool = True
-    there: bool = True
+    there: bool = True  # whether there is such a layer yet
+    # Flat indices of the pixels that were confirmed since the last automatic result.
     confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
 
     @classmethod
-    def blank(cls, shape: tuple[int, int], fill: int) -> Standing:
+    def blank(cls, shape: tuple[int, int], fill: int) -> PlaneSnapshot:
         """Return how a layer that is not there yet will stand."""
         empty = np.broadcast_to(np.uint8(fill), shape)
         return cls(empty, empty, np.broadcast_to(np.uint8(UNLABELLED), shape), False, False)
@@ -138,11 +120,7 @@ class Standing:
     def decided(self) -> NDArray[np.uint8]:
         """Return what the annotator decided so far.
 
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` uint8: a label where the annotator decided, 255 elsewhere. Painting 255
-            takes a decision back.
+        Returns ``(H, W)`` uint8: a label where the annotator decided, 255 elsewhere.
         """
         decided = self.kept.copy()
         changed = self.data != self.baseline
@@ -164,20 +142,15 @@ class Standing:
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
         """Work out how to show a new automatic result.
 
-        Parameters
-        ----------
-        automatic : ndarray
-            ``(H, W)`` uint8, the result.
-        decided : ndarray, optional
-            Decisions that the result must show, 255 where there are none. Default: this layer's.
+        `automatic`: ``(H, W)`` uint8, the result.
         """
         kept = self.decided()
         result = np.array(automatic, np.uint8)
         shown = kept if decided is None else decided
         np.copyto(result, shown, where=shown != UNLABELLED)
-        return self.to(result, kept)
+        return self.plan_change(result, kept)
 
-    def to(self, result: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Plan:
+    def plan_change(self, result: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Plan:
         """Work out how to come to a baseline and decisions."""
         if not self.leaves_step:
             # Which pixels differ is what takes time and memory; without a step nobody asks.
@@ -204,7 +177,7 @@ class Standing:
 class Plan:
     """How to show a result: the new baseline and decisions, and the step that leads there."""
 
-    standing: Standing
+    snapshot: PlaneSnapshot
     baseline: NDArray[np.uint8]
     kept: NDArray[np.uint8]
     step: Step | None
@@ -216,17 +189,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Standings:
+class PlaneSnapshots:
     """How a plane stands in each label layer of an image, the one that wins last."""
 
-    layers: Mapping[str, Standing] = field(default_factory=dict)
+    layers: Mapping[str, PlaneSnapshot] = field(default_factory=dict)
 
     def decided(self) -> NDArray[np.uint8] | None:
         """Return the decisions in all layers; None if there are none."""
-        return merge(*(standing.decided() for standing in self.layers.values()))
+        return merge(*(snapshot.decided() for snapshot in self.layers.values()))
 
     @property
-    def refined(self) -> Standing | None:
+    def refined(self) -> PlaneSnapshot | None:
         """How the refined labels stand; None if there are none yet."""
         found = self.layers.get(LABELS)
         return found if found is not None and found.there else None
@@ -243,19 +216,8 @@ class Standings:
         return found if found is not None and found.any() else None
 
     def corrections(self, known: Iterable[int]) -> NDArray[np.int16] | None:
-        """Return the decisions as the engine takes them: int16, -1 where there are none.
-
-        Parameters
-        ----------
-        known : iterable of int
-            Ids of the classes.
-
-        Raises
-        ------
-        InputError
-            If a label was painted that belongs to no class, or a layer holds what is no label.
-        """
-        strays = (standing.stray() for standing in self.layers.values())
+        """Return the decisions as the engine takes them: int16, -1 where there are none."""
+        strays = (snapshot.stray() for snapshot in self.layers.values())
         if (stray := next((s for s in strays if s is not None), None)) is not None:
             raise InputError(
                 f"Label {stray} is in the layer, but labels run from 0 to 254: repaint it with a "
@@ -282,13 +244,7 @@ def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
 
 
 def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Return the pixels of a layer of any type as label values, 255 for what is none.
-
-    Parameters
-    ----------
-    data : ndarray
-        Integers of any shape; not copied if they are uint8.
-    """
+    """Return the pixels of a layer of any type as label values, 255 for what is none."""
     if data.dtype == np.uint8:
         return data  # type: ignore[return-value]
     values = data.astype(np.uint8)
@@ -300,14 +256,7 @@ def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
 def only(labels: NDArray[np.uint8], ids: Iterable[int], instead: int) -> NDArray[np.uint8]:
     """Return labels without those of classes that are gone.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` uint8; not copied if nothing changes.
-    ids : iterable of int
-        The classes there are.
-    instead : int
-        What the pixels of the others become.
+    `labels`: ``(H, W)`` uint8; not copied if nothing changes.
     """
     gone = labels_in(labels) - {0, UNLABELLED, *ids}
     if not gone:
@@ -328,15 +277,8 @@ def labels_in(labels: NDArray[np.uint8]) -> set[int]:
 def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
     """Join decisions, the last argument winning.
 
-    Parameters
-    ----------
-    *decided : ndarray or None
-        ``(H, W)`` uint8 each, 255 where nothing was decided.
-
-    Returns
-    -------
-    ndarray or None
-        ``(H, W)`` uint8; None if nothing was decided at all.
+    `*decided`: ``(H, W)`` uint8 each, 255 where nothing was decided; returns ``(H, W)`` uint8; None
+    if nothing was decided at all.
 
     Examples
     --------

@@ -42,17 +42,6 @@ def image_key(image: Image) -> str:
     """Return what tells the pixels of an image apart from those of others.
 
     The layer's name and the file's path play no part. Any thread may call it.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image. In memory and up to `WHOLE` bytes every pixel counts, else the first, the
-        middle and the last plane are sampled.
-
-    Returns
-    -------
-    str
-        24 hexadecimal digits, the same in the next session.
     """
     array = level_array(image)
     digest = hashlib.blake2b(digest_size=12)
@@ -70,11 +59,6 @@ def old_key(image: Image) -> str:
 
     Records of 0.1 are found by it. It is also the first key of an image whose pixels are still
     being sampled.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image; a lazy one is not read.
     """
     array = level_array(image)
     digest = hashlib.sha256()

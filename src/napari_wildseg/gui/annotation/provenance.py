@@ -21,15 +21,7 @@ KEY = "wildseg_labels"
 
 
 class Provenance:
-    """Where the labels of a layer come from; looked up when they are saved.
-
-    Parameters
-    ----------
-    session : ImageSession
-        The image's session; held weakly.
-    tracked : TrackedLayer
-        The layer; held weakly.
-    """
+    """Where the labels of a layer come from; looked up when they are saved."""
 
     def __init__(self, session: ImageSession, tracked: TrackedLayer) -> None:
         self._session = weakref.ref(session)
@@ -60,15 +52,7 @@ class Provenance:
 
 
 class Loaded:
-    """What a file told beside the pixels, for a layer that a reader made.
-
-    Parameters
-    ----------
-    classes : tuple of ClassInfo
-        With their prompts.
-    more : dict
-        Image, model, settings and corrections.
-    """
+    """What a file told beside the pixels, for a layer that a reader made."""
 
     def __init__(self, classes: tuple[ClassInfo, ...], more: dict[str, Any]) -> None:
         self._known = {"classes": classes, **more}

@@ -9,17 +9,8 @@ from numpy.typing import NDArray
 def region_at(labels: NDArray[np.integer], spot: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the connected region of one label around a pixel.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` integers.
-    spot : tuple of int
-        Row and column.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` bool; pixels that touch at a corner are not connected.
+    `labels`: ``(H, W)`` integers; returns ``(H, W)`` bool; pixels that touch at a corner are not
+    connected.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from napari_wildseg.gui.annotation.decisions import (
     LABELS,
     PSEUDO,
     UNLABELLED,
-    Standings,
+    PlaneSnapshots,
     as_corrections,
     labels_in,
     merge,
@@ -44,15 +44,7 @@ class PlaneState:
 
 
 class ImageSession:
-    """Everything that belongs to one image layer.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image; held weakly.
-    classes : iterable of ClassInfo
-        The class list it starts with.
-    """
+    """Everything that belongs to one image layer."""
 
     def __init__(self, image: Image, classes: tuple[ClassInfo, ...] = ()) -> None:
         self._image: Callable[[], Image | None] = weakref.ref(image)
@@ -132,13 +124,7 @@ class ImageSession:
         return {tracked: tracked.edits for tracked in self.tracked.values()}
 
     def note_saved(self, edits: Mapping[TrackedLayer, int] | None = None) -> None:
-        """Take note that the labels are in a file of the annotator's, as they were then.
-
-        Parameters
-        ----------
-        edits : mapping, optional
-            From `edits`, when they were copied for the file; default: as they are now.
-        """
+        """Take note that the labels are in a file of the annotator's, as they were then."""
         for tracked, number in (self.edits() if edits is None else edits).items():
             tracked.exported = number
 
@@ -152,19 +138,11 @@ class ImageSession:
         for tracked in self.tracked.values():
             tracked.settle()
 
-    def standings(self, plane: Plane, *, decided: bool = False) -> Standings:
-        """Note how a plane stands in the label layers, for a worker to look at.
-
-        Parameters
-        ----------
-        plane : Plane
-            Which plane.
-        decided : bool
-            Leave out layers in which the annotator decided nothing.
-        """
-        return Standings(
+    def snapshots(self, plane: Plane, *, decided: bool = False) -> PlaneSnapshots:
+        """Note how a plane stands in the label layers, for a worker to look at."""
+        return PlaneSnapshots(
             {
-                kind: self.tracked[kind].standing(plane)
+                kind: self.tracked[kind].snapshot(plane)
                 for kind in (PSEUDO, LABELS)
                 if kind in self.tracked
                 and self.tracked[kind].layer is not None
@@ -175,15 +153,7 @@ class ImageSession:
     def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the annotator's decisions from both layers; the refined labels win.
 
-        Parameters
-        ----------
-        plane : Plane
-            Which plane.
-
-        Returns
-        -------
-        ndarray or None
-            ``(H, W)`` uint8, 255 where nothing was decided; None if nothing was.
+        Returns ``(H, W)`` uint8, 255 where nothing was decided; None if nothing was.
         """
         return merge(
             *(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_wildseg.gui.annotation.correction_history import Tracker
 from napari_wildseg.gui.annotation.decisions import (
     Plan,
-    Standing,
+    PlaneSnapshot,
     beyond,
     label_values,
 )
@@ -24,16 +24,7 @@ from napari_wildseg.gui.layers.long_write import LongWrite
 
 
 class TrackedLayer:
-    """A label layer of ours and the annotator's decisions in each of its planes.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The layer; held weakly, so that deleting it frees its memory.
-    fill : int, optional
-        What the layer holds where no automatic result was written yet: anything else in such a
-        plane was painted. What a plane holds when it is first looked at, if not given.
-    """
+    """A label layer of ours and the annotator's decisions in each of its planes."""
 
     def __init__(self, layer: Labels, fill: int | None = None) -> None:
         self.blank = fill
@@ -105,14 +96,7 @@ class TrackedLayer:
         return self.edits != self.exported
 
     def follow(self, plane: Plane) -> bool:
-        """Start to follow a plane of a layer of ours if it was painted.
-
-        Returns
-        -------
-        bool
-            Whether its pixels are accounted for. Those of a plane that crosses the followed
-            ones are decisions in those.
-        """
+        """Start to follow a plane of a layer of ours if it was painted."""
         layer = self.layer
         if plane in self.trackers or self.blank is None or layer is None:
             return True
@@ -140,7 +124,7 @@ class TrackedLayer:
         self._array = id(layer.data)
         return True
 
-    def standing(self, plane: Plane) -> Standing:
+    def snapshot(self, plane: Plane) -> PlaneSnapshot:
         """Note how a plane stands, for a worker to look at."""
         self.settle()
         layer = self.layer
@@ -149,16 +133,16 @@ class TrackedLayer:
         seen = layer.visible or self._has_history
         data = read_plane(layer, plane)
         noted = np.array(data) if seen else data
-        return self.tracker(plane).standing(noted, leaves_step=seen)
+        return self.tracker(plane).snapshot(noted, leaves_step=seen)
 
-    def stands(self, plane: Plane, standing: Standing) -> bool:
+    def is_current(self, plane: Plane, snapshot: PlaneSnapshot) -> bool:
         """Whether a plane still stands as noted."""
         layer = self.layer
         seen = layer is not None and (layer.visible or self._has_history)
-        if layer is None or seen != standing.leaves_step:
+        if layer is None or seen != snapshot.leaves_step:
             return False
         self.settle()
-        return self.tracker(plane).stands(standing, read_plane(layer, plane))
+        return self.tracker(plane).is_current(snapshot, read_plane(layer, plane))
 
     def carry_out(
         self,
@@ -168,21 +152,7 @@ class TrackedLayer:
         *,
         held: bool = False,
     ) -> None:
-        """Write what was planned, one undo step at most.
-
-        Parameters
-        ----------
-        plane : Plane
-            Which plane. It still stands as it did when the plan was made.
-        plan : Plan
-            From `Standing.plan`.
-        then : callable, optional
-            Called with None when all is written: at once, or some turns of the event loop later
-            where a great many pixels change (`settle` has it done now). Called with what went
-            wrong if nothing could be written; that is raised if nobody is to be called.
-        held : bool
-            The layer was made with the result in it.
-        """
+        """Write what was planned, one undo step at most."""
         self.settle()
         layer, tracker = self.layer, self.tracker(plane)
         if layer is None:
@@ -230,22 +200,7 @@ class TrackedLayer:
     ) -> bool:
         """Show a new automatic result, the decisions in place, as one undo step, now.
 
-        Parameters
-        ----------
-        plane : Plane
-            Which plane.
-        automatic : ndarray
-            ``(H, W)`` uint8.
-        decided : ndarray, optional
-            Decisions that the result must show; default: this layer's own.
-        preview : bool
-            The result replaces the preview before it, if nothing was painted since, so that
-            dragging a slider leaves one undo step.
-
-        Returns
-        -------
-        bool
-            Whether a pixel changed.
+        `automatic`: ``(H, W)`` uint8.
         """
         layer = self.layer
         if layer is None:
@@ -258,7 +213,7 @@ class TrackedLayer:
                 self.tracker(plane).follow_history(read_plane(layer, plane))
             finally:
                 self.writing = False
-        plan = self.standing(plane).plan(automatic, decided)
+        plan = self.snapshot(plane).plan(automatic, decided)
         self.carry_out(plane, plan)
         self.settle()
         self._previewed = plane if preview and plan.step is not None and plan.changes else None
@@ -281,8 +236,8 @@ class TrackedLayer:
     ) -> None:
         """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
         if self.layer is not None:
-            standing = replace(self.standing(plane), leaves_step=False)
-            self.carry_out(plane, standing.plan(automatic))
+            snapshot = replace(self.snapshot(plane), leaves_step=False)
+            self.carry_out(plane, snapshot.plan(automatic))
 
     def end_preview(self) -> None:
         """Let the next write be an undo step of its own."""
@@ -309,20 +264,7 @@ class TrackedLayer:
         return before == view
 
     def note_refresh(self, *, edited: bool = False) -> tuple[list[Plane], str]:
-        """Take note of a refresh of the layer: perhaps an undo or a redo.
-
-        Parameters
-        ----------
-        edited : bool
-            The viewer shows the same part of the layer, so that pixels probably changed.
-
-        Returns
-        -------
-        planes : list of Plane
-            Where an automatic write was undone or redone.
-        direction : str
-            ``"undo"`` or ``"redo"``, empty if there are no such planes.
-        """
+        """Take note of a refresh of the layer: perhaps an undo or a redo."""
         layer = self.layer
         if layer is None or self.writing:
             return [], ""
@@ -342,19 +284,7 @@ def holds_other(data: NDArray[np.integer], fill: int) -> bool:
 def changed_planes(
     data: NDArray[np.integer], fill: int | None, like: Plane, followed: Collection[Plane]
 ) -> list[Plane]:
-    """Return planes that hold anything but the fill value, on any thread.
-
-    Parameters
-    ----------
-    data : ndarray
-        All of a label layer.
-    fill : int or None
-        What an untouched plane holds; if None nothing is returned.
-    like : Plane
-        The planes lie like this one.
-    followed : collection of Plane
-        Planes that need not be looked at.
-    """
+    """Return planes that hold anything but the fill value, on any thread."""
     if fill is None:
         return []
     planes = (plane for plane in planes_of(data.shape, like) if plane not in followed)

@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import notices, preferences
-from napari_wildseg.gui.annotation.autosave import Safekeeping
+from napari_wildseg.gui.annotation.autosave import Autosave
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, as_decided, label_values, merge
 from napari_wildseg.gui.annotation.regions import region_at
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
@@ -37,13 +37,7 @@ NONE = -1
 
 
 class Workspace:
-    """What one annotator works on in one viewer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer whose layers are used.
-    """
+    """What one annotator works on in one viewer."""
 
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
@@ -70,10 +64,10 @@ class Workspace:
         self.layers.spread.connect(self._on_spread)
         self.layers.label_selected.connect(self._on_label_selected)
         self.layers.travelled.connect(self._on_travelled)
-        self.layers.told.connect(self.tell)
+        self.layers.told.connect(self.notify)
         self.layers.brought_back.connect(self._on_brought_back)
-        self.safekeeping = Safekeeping(enabled=bool(self.settings.keep_corrections))
-        self.safekeeping.found.connect(self._on_found)
+        self.autosave = Autosave(enabled=bool(self.settings.keep_corrections))
+        self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -85,7 +79,7 @@ class Workspace:
                 if not self.layers.resume(session) and session.claim is not None:
                     session.claim.renew()  # the records of a layer that is gone are offered
                 self.pixels.watch(image)
-                self.safekeeping.open(session, image)
+                self.autosave.open(session, image)
 
     # ------------------------------------------------------------------ image and classes
 
@@ -106,13 +100,7 @@ class Workspace:
         return self._pending if session is None else session.classes
 
     def choose_image(self, image: Image | None) -> None:
-        """Work on another image.
-
-        Parameters
-        ----------
-        image : napari.layers.Image or None
-            The image. One that is new here starts with the class list in use.
-        """
+        """Work on another image."""
         if image is self._image:
             return
         before = self.classes
@@ -128,7 +116,7 @@ class Workspace:
         self.opened.note()
         self.classes_changed.emit()
         self.areas_changed.emit()
-        self.say_what_next()
+        self.show_next_step()
 
     def keep_classes(self, same: bool) -> None:
         """Keep one class list for all images from now on, or a list for each image."""
@@ -148,7 +136,7 @@ class Workspace:
         session.used_ids.update(c.id for c in session.classes)
         self.layers.dress(session)
         if other and session.image is not None:
-            self.tell(
+            self.notify(
                 f"{session.image.name} was labelled with other numbers for "
                 f"{notices.listed(list(other))}: it keeps them."
             )
@@ -157,7 +145,7 @@ class Workspace:
         if isinstance(event.value, Labels):
             self.opened.note()
             if self.opened.found() is event.value:
-                self.say_what_next()
+                self.show_next_step()
 
     def _start_session(self, session: ImageSession, image: Image) -> None:
         """Look what is known of an image that is new here."""
@@ -168,7 +156,7 @@ class Workspace:
             except WildsegError:
                 suited = ()
             session.suggestions = [(info.name, None) for info in suited]
-        self.safekeeping.open(session, image)
+        self.autosave.open(session, image)
         self.pixels.watch(image)
 
     def set_classes(self, classes: Iterable[Any]) -> None:
@@ -188,20 +176,7 @@ class Workspace:
         self.areas_changed.emit()
 
     def adopt(self, session: ImageSession, values: Iterable[int]) -> list[int]:
-        """Take up classes of the image's data set that were painted by number.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The chosen image.
-        values : iterable of int
-            Labels that belong to no class of the table.
-
-        Returns
-        -------
-        list of int
-            Those that belong to no class of the data set either.
-        """
+        """Take up classes of the image's data set that were painted by number."""
         wanted = set(values)
         names = {info.name for info in session.classes}
         found = [c for c in session.offered if c.id in wanted and c.name not in names]
@@ -212,13 +187,7 @@ class Workspace:
         return sorted(wanted - {info.id for info in found})
 
     def add_classes(self, text: str) -> bool:
-        """Add classes as typed, for example ``"cat, cup of coffee=cup|mug"``.
-
-        Returns
-        -------
-        bool
-            Whether they were added; if not, the annotator was told why.
-        """
+        """Add classes as typed, for example ``"cat, cup of coffee=cup|mug"``."""
         session = self.session
         # A run that was asked for may still bring pixels of a class that was removed meanwhile.
         used = session.used_ids if session and (session.tracked or session.planes) else set()
@@ -229,7 +198,7 @@ class Workspace:
             if new:
                 self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
-            self.tell(str(error))
+            self.notify(str(error))
             return False
         if known:
             are = "is" if len(known) == 1 else "are"
@@ -237,7 +206,7 @@ class Workspace:
             names = notices.listed([info.name for info in new])
             self.status.emit(f"Added {names}; {told}." if new else f"{told}.")
         else:
-            self.say_what_next(added=True)
+            self.show_next_step(added=True)
         return True
 
     def rename_class(self, class_id: int, text: str) -> bool:
@@ -245,7 +214,7 @@ class Workspace:
         try:
             self.set_classes(class_list.renamed(self.classes, class_id, text))
         except WildsegError as error:
-            self.tell(str(error))
+            self.notify(str(error))
             self.classes_changed.emit()
             return False
         session = self.session
@@ -265,7 +234,7 @@ class Workspace:
             for kind, tracked in session.tracked.items():
                 tracked.remove_label(class_id, 255 if kind == PSEUDO else 0)
                 for plane in tracked.trackers:
-                    self.safekeeping.note(session, plane)
+                    self.autosave.note(session, plane)
             session.locked -= {class_id}
             for layer in session.label_layers():
                 if layer.selected_label == class_id:  # or the next stroke would bring it back
@@ -273,7 +242,7 @@ class Workspace:
         if not left:
             self.selected_class = NONE
         self.set_classes(left)
-        self.say_what_next()
+        self.show_next_step()
 
     def show_class(self, class_id: int, visible: bool) -> None:
         """Draw a class or hide it."""
@@ -288,7 +257,7 @@ class Workspace:
         """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
         session = self.session
         if session is None:
-            self.say_what_next()
+            self.show_next_step()
             return
         changed = set(session.locked)
         (changed.add if locked else changed.discard)(class_id)
@@ -315,13 +284,7 @@ class Workspace:
     # ------------------------------------------------------------------ decisions
 
     def confirm_class(self) -> int:
-        """Keep the pixels of the selected class as they are.
-
-        Returns
-        -------
-        int
-            How many pixels are newly kept.
-        """
+        """Keep the pixels of the selected class as they are."""
         found = self._paint_target()
         if found is None:
             return 0
@@ -339,7 +302,7 @@ class Workspace:
         spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
         data = read_plane(layer, plane)
         if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
-            self.tell("Move the cursor over the region that is right, then confirm.")
+            self.notify("Move the cursor over the region that is right, then confirm.")
             return 0
         label = int(data[tuple(spot)])
         return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
@@ -355,7 +318,7 @@ class Workspace:
             if layer is not None and plane in tracked.trackers:
                 tracked.trackers[plane].release(read_plane(layer, plane))
                 tracked.edits += 1
-        self.safekeeping.note(session, plane)
+        self.autosave.note(session, plane)
         self.status.emit("Corrections released: the next Refine decides every pixel again.")
 
     def _confirm(
@@ -363,16 +326,16 @@ class Workspace:
     ) -> int:
         name = self._name_of(label)
         if label == 255:
-            self.tell("Pixels that are not sure cannot be confirmed: paint them first.")
+            self.notify("Pixels that are not sure cannot be confirmed: paint them first.")
             return 0
         if not 0 <= label < 255:
-            self.tell(f"{label} is no label of a class: repaint it with a label of the table.")
+            self.notify(f"{label} is no label of a class: repaint it with a label of the table.")
             return 0
         count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
         tracked.edits += bool(count)
         session = self.session
         if session is not None:
-            self.safekeeping.note(session, plane)
+            self.autosave.note(session, plane)
         if count:
             pixels = notices.counted(count, "pixel", "pixels")
             self.status.emit(f"{pixels} of {name} confirmed: Refine leaves them as they are.")
@@ -405,7 +368,7 @@ class Workspace:
             tracker.restore(decided)
             tracked.write(plane, tracker.baseline)
             count += int((decided != UNLABELLED).sum())
-        self.safekeeping.restored(session)
+        self.autosave.restored(session)
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
@@ -413,22 +376,16 @@ class Workspace:
         self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
 
     def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
-        """Keep the decisions of a label layer that was deleted, to be offered again.
-
-        Returns
-        -------
-        bool
-            Whether there were any.
-        """
+        """Keep the decisions of a label layer that was deleted, to be offered again."""
         kind = next(kind for kind, each in session.tracked.items() if each is tracked)
-        return self.safekeeping.deleted(session, kind)
+        return self.autosave.deleted(session, kind)
 
     def discard_left_over(self) -> None:
         """Throw away what an earlier session left for the chosen image."""
         if (session := self.session) is not None:
-            self.safekeeping.discard(session)
+            self.autosave.discard(session)
         self.classes_changed.emit()
-        self.say_what_next()
+        self.show_next_step()
 
     # ------------------------------------------------------------------ read-outs
 
@@ -452,7 +409,7 @@ class Workspace:
         counts = np.bincount(label_values(pixels[::step, ::step]).ravel())
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
-    def say_what_next(self, *, added: bool = False) -> None:
+    def show_next_step(self, *, added: bool = False) -> None:
         """Say what the annotator can do now, perhaps having added a class."""
         if self._image is None:
             message = "Open an image first (File > Open, or File > Open Sample)."
@@ -492,7 +449,7 @@ class Workspace:
         layer = None if session is None else self.layers.to_paint(session)
         owner = None if layer is None else self.sessions.owner_of(layer)
         if owner is None or layer is None or plane is None:
-            self.tell("There is nothing to confirm yet: press Auto-segment first.")
+            self.notify("There is nothing to confirm yet: press Auto-segment first.")
             return None
         owner[1].settle()
         return (*owner, layer, plane)
@@ -513,11 +470,11 @@ class Workspace:
 
     def _on_edited(self, session: ImageSession, planes: Iterable[Plane]) -> None:
         for plane in planes:
-            self.safekeeping.note(session, plane)
+            self.autosave.note(session, plane)
         self.areas_changed.emit()
 
     def _on_spread(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
-        self.safekeeping.look_for_planes(session, tracked, plane)
+        self.autosave.look_for_planes(session, tracked, plane)
 
     def _on_found(self, session: ImageSession) -> None:
         if session is self.session:
@@ -552,7 +509,7 @@ class Workspace:
         names = notices.listed([info.name for _, info in found])
         self.status.emit(f"Undone: {names} is in the table again, with its pixels.")
 
-    def tell(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""
         self.status.emit(message)
         notices.warn(message)
@@ -566,5 +523,5 @@ class Workspace:
         self.pixels.close()
         self.layers.close()
         for session in self.sessions:
-            self.safekeeping.close(session)
+            self.autosave.close(session)
         self.sessions.leave_behind()

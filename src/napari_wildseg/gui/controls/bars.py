@@ -48,13 +48,7 @@ class SuggestionBar(QWidget):
         self.hide()
 
     def show_names(self, names: Sequence[tuple[str, float | None]]) -> None:
-        """Replace the names.
-
-        Parameters
-        ----------
-        names : sequence of (str, float or None)
-            Names and, where it is known, how well they fit; best first.
-        """
+        """Replace the names."""
         if list(names) == self._names:
             return
         self._names = list(names)
@@ -80,13 +74,7 @@ class SuggestionBar(QWidget):
         self.changed.emit()
 
     def mark(self, taken: Iterable[str]) -> None:
-        """Grey out the names that are classes already; hide the bar where all of them are.
-
-        Parameters
-        ----------
-        taken : iterable of str
-            Names of the classes.
-        """
+        """Grey out the names that are classes already; hide the bar where all of them are."""
         self._taken = frozenset(fold(name) for name in taken)
         for name, button in self._buttons.items():
             button.setEnabled(name not in self._taken)
@@ -122,14 +110,8 @@ class NotKeptBar(QLabel):
         )
         self.hide()
 
-    def tell(self, trouble: str) -> None:
-        """Show why; nothing hides the bar.
-
-        Parameters
-        ----------
-        trouble : str
-            A sentence of the store.
-        """
+    def notify(self, trouble: str) -> None:
+        """Show why; nothing hides the bar."""
         if trouble:
             self.setText(
                 f"Your corrections cannot be kept safe: {trouble} It is tried again every few "
@@ -163,13 +145,7 @@ class LeftOverBar(QWidget):
         self.hide()
 
     def offer(self, found: Sequence[Saved]) -> None:
-        """Show what was found.
-
-        Parameters
-        ----------
-        found : sequence of Saved
-            Corrections for the chosen image; none hides the bar.
-        """
+        """Show what was found."""
         if found:
             pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))

@@ -216,15 +216,7 @@ class ClassTableModel(QAbstractTableModel):
 
 
 def swatch(colour: tuple[int, int, int] | None, key: str = "", size: QSize = _SWATCH) -> QIcon:
-    """Return a rounded square of one colour.
-
-    Parameters
-    ----------
-    colour : tuple of int
-        Red, green, blue.
-    size : QSize
-        Its size in logical pixels; it is drawn sharp on dense screens.
-    """
+    """Return a rounded square of one colour."""
     fill = QColor(_GREY) if colour is None else QColor(*colour)
     ink = QColor(_GREY) if colour is None else ink_on(*fill.getRgb()[:3])
 
@@ -258,15 +250,7 @@ def ink_on(red: int, green: int, blue: int) -> QColor:
 
 
 def padlock(locked: bool, size: QSize = _SWATCH) -> QIcon:
-    """Return a padlock, closed or open; the open one is faint.
-
-    Parameters
-    ----------
-    locked : bool
-        Whether it is closed.
-    size : QSize
-        Its size in logical pixels.
-    """
+    """Return a padlock, closed or open; the open one is faint."""
 
     def draw(painter: QPainter) -> None:
         # Amber can be seen on the dark theme and the light one, grey too.

@@ -34,21 +34,7 @@ from napari_wildseg.gui.export import (
 
 
 class ExportDialog(QDialog):
-    """Asks for format, folder, file names, which images and planes, and unlabelled pixels.
-
-    Parameters
-    ----------
-    choice : Choice
-        What is shown first: what was chosen last.
-    preview : callable
-        Gives a sentence about a choice, and whether it can be carried out.
-    images, planes : int
-        How many images have labels, and how many planes of the chosen one.
-    pictures : Path, optional
-        The folder of the picture: label files there get names of their own.
-    parent : QWidget, optional
-        The dock widget.
-    """
+    """Asks for format, folder, file names, which images and planes, and unlabelled pixels."""
 
     def __init__(
         self,

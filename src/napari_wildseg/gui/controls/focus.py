@@ -18,11 +18,6 @@ class FocusMark(QWidget):
 
     It takes the text colour of the control, so it follows the theme, and lies on the control's
     edge, so nothing moves.
-
-    Parameters
-    ----------
-    root : QWidget
-        The dock widget, or a dialog.
     """
 
     def __init__(self, root: QWidget) -> None:
@@ -95,13 +90,7 @@ class FocusMark(QWidget):
 
 
 def tab_in_reading_order(root: QWidget) -> None:
-    """Have Tab go through the controls as they are laid out, not as they were made.
-
-    Parameters
-    ----------
-    root : QWidget
-        The dock widget.
-    """
+    """Have Tab go through the controls as they are laid out, not as they were made."""
     for before, after in pairwise(_stops(root)):
         QWidget.setTabOrder(before, after)
 

@@ -9,15 +9,7 @@ from napari_wildseg.engine.names.familiarity import MODEL_WITH_TABLE, class_fami
 
 
 def unfamiliar(classes: Sequence[ClassInfo], model: str) -> dict[int, str]:
-    """Return a sentence for each class to mark, by its id.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The list.
-    model : str
-        The model string; only the starter has a record of what it was taught.
-    """
+    """Return a sentence for each class to mark, by its id."""
     if model != MODEL_WITH_TABLE:
         return {}
     found = {info.id: class_familiarity(info).notice for info in classes}

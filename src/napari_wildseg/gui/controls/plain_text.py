@@ -13,11 +13,6 @@ def plain(text: str) -> str:
 
     Qt looks whether a text begins like HTML. Such a text would be laid out, and the pictures that
     it names would be loaded.
-
-    Parameters
-    ----------
-    text : str
-        With names that a file may have brought.
     """
     if not Qt.mightBeRichText(text):  # type: ignore[attr-defined]
         return text

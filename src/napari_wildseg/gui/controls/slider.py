@@ -21,13 +21,7 @@ _PAGES = {Qt.Key.Key_PageUp: 1, Qt.Key.Key_PageDown: -1}
 
 
 class Slider(QLabeledDoubleSlider):
-    """A slider that moves by a step with the arrows, by ten with Page up and down, Home and End.
-
-    Parameters
-    ----------
-    parent : QWidget, optional
-        Where it stands.
-    """
+    """A slider that moves by a step with the arrows, by ten with Page up and down, Home and End."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(Qt.Orientation.Horizontal, parent)

@@ -21,44 +21,20 @@ from napari_wildseg.gui.controls.as_typed import quoted
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What the annotator asked for.
+    """What the annotator asked for."""
 
-    Attributes
-    ----------
-    source : str
-        Folder, pattern or list of images.
-    labels : str
-        What ``wildseg batch --labels`` takes.
-    folder : Path
-        The output folder.
-    format : str
-        Output format.
-    model : str
-        Model string.
-    views : str
-        Preset of views.
-    threshold : float
-        In [0, 1].
-    if_present : bool
-        Only those of the names that the model finds in an image.
-    corrected : str
-        Folder of labels that are right already; empty for none.
-    scheduler : str
-        A Dask scheduler's address, or ``local:N``; empty for this machine's cores.
-    update : bool
-        Redo what was not reviewed of the batch in ``folder``; nothing else is looked at.
-    """
-
-    source: str
-    labels: str
-    folder: Path
-    format: str
-    model: str = "starter"
-    views: str = "default"
-    threshold: float = 0.5
-    if_present: bool = False
-    corrected: str = ""
+    source: str  # folder, pattern or list of images
+    labels: str  # what ``wildseg batch --labels`` takes
+    folder: Path  # the output folder
+    format: str  # output format
+    model: str = "starter"  # model string
+    views: str = "default"  # preset of views
+    threshold: float = 0.5  # in [0, 1]
+    if_present: bool = False  # only those of the names that the model finds in an image
+    corrected: str = ""  # folder of labels that are right already; empty for none
+    # A Dask scheduler's address, or ``local:N``; empty for this machine's cores.
     scheduler: str = ""
+    # Redo what was not reviewed of the batch in ``folder``; nothing else is looked at.
     update: bool = False
 
     def arguments(self) -> list[str]:
@@ -91,13 +67,7 @@ KILLED = (
 
 
 class BatchProcess(QObject):
-    """Runs one batch at a time.
-
-    Parameters
-    ----------
-    parent : QObject, optional
-        Its owner.
-    """
+    """Runs one batch at a time."""
 
     progressed = Signal(dict)
     """An object with done, total, failed, stage, images_per_second and seconds_left."""
@@ -116,13 +86,7 @@ class BatchProcess(QObject):
         return self._process is not None
 
     def start(self, request: BatchRequest) -> None:
-        """Start a batch.
-
-        Parameters
-        ----------
-        request : BatchRequest
-            What to do.
-        """
+        """Start a batch."""
         self.stop()
         self._stopped, self._line = False, b""
         self._process = process = QProcess(self)
@@ -182,11 +146,6 @@ class BatchProcess(QObject):
 
 def as_labels(classes: Sequence[ClassInfo]) -> str:
     """Return classes as they are typed on a command line.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The classes.
 
     Examples
     --------

@@ -18,7 +18,13 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, Patch, Standings, label_values, only
+from napari_wildseg.gui.annotation.decisions import (
+    UNLABELLED,
+    Patch,
+    PlaneSnapshots,
+    label_values,
+    only,
+)
 from napari_wildseg.process.remote import Found, Memory, RemoteSegmenter
 
 if TYPE_CHECKING:
@@ -45,15 +51,7 @@ class EngineSlot:
 
 
 class EnginePool:
-    """Keeps the encodings of the planes used last.
-
-    Parameters
-    ----------
-    engine : Engine
-        The process that holds them.
-    size : int
-        How many planes stay encoded.
-    """
+    """Keeps the encodings of the planes used last."""
 
     def __init__(self, engine: Engine, size: int = 4) -> None:
         self.engine = engine
@@ -93,21 +91,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a run changed in labels that were there before, painted pixels left out.
+    """What a run changed in labels that were there before, painted pixels left out."""
 
-    Attributes
-    ----------
-    changes : list of Change
-        Class by class.
-    painted : frozenset of int
-        Labels that were painted since the result before.
-    pixels : Patch
-        The changed pixels.
-    """
-
-    changes: list[Change]
-    painted: frozenset[int]
-    pixels: Patch
+    changes: list[Change]  # class by class
+    painted: frozenset[int]  # labels that were painted since the result before
+    pixels: Patch  # the changed pixels
 
 
 @dataclass(frozen=True)
@@ -120,54 +108,26 @@ class Outcome:
     seconds: dict[str, float]
     settings: dict[str, Any]
     model: str
-    standings: Standings | None = None
+    snapshots: PlaneSnapshots | None = None
     """What the job started from: how the plane still stands, unless somebody painted since."""
     difference: Difference | None = None
     """From the labels that were there; None where there were none."""
 
 
-def segment_steps(request: Request, standings: Standings, *, refine: bool) -> Steps[Outcome]:
-    """Encode if need be, find the classes, and refine with the corrections there are.
-
-    Parameters
-    ----------
-    request : Request
-        The plane and the classes.
-    standings : Standings
-        How the plane stood when this was asked for; what was corrected then.
-    refine : bool
-        Whether refined labels are wanted.
-
-    Returns
-    -------
-    Outcome
-        The result.
-    """
-    corrections = standings.corrections(info.id for info in request.classes)
+def segment_steps(request: Request, snapshots: PlaneSnapshots, *, refine: bool) -> Steps[Outcome]:
+    """Encode if need be, find the classes, and refine with the corrections there are."""
+    corrections = snapshots.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=True)
     at_once = refine and corrections is None
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
         result = yield from segmenter.refine_steps(corrections, threshold=request.threshold)
-    return _outcome(result, refined=refine, standings=standings, limits=request.limits)
+    return _outcome(result, refined=refine, snapshots=snapshots, limits=request.limits)
 
 
-def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
-    """Refine with corrections; a changed class list or a lost encoding is made good first.
-
-    Parameters
-    ----------
-    request : Request
-        The plane and the classes.
-    standings : Standings
-        As for `segment_steps`.
-
-    Returns
-    -------
-    Outcome
-        The result.
-    """
-    corrections = standings.corrections(info.id for info in request.classes)
+def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
+    """Refine with corrections; a changed class list or a lost encoding is made good first."""
+    corrections = snapshots.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
@@ -182,31 +142,16 @@ def refine_steps(request: Request, standings: Standings) -> Steps[Outcome]:
     result = yield from segmenter.refine_steps(
         corrections, threshold=request.threshold, pseudo_labels=prior
     )
-    return _outcome(result, refined=True, standings=standings, limits=request.limits)
+    return _outcome(result, refined=True, snapshots=snapshots, limits=request.limits)
 
 
 def carry_steps(
     known: Sequence[tuple[Request, NDArray[np.uint8]]],
     request: Request,
-    standings: Standings,
+    snapshots: PlaneSnapshots,
 ) -> Steps[Outcome]:
-    """Label a plane by planes whose labels are known.
-
-    Parameters
-    ----------
-    known : sequence of (Request, ndarray)
-        Planes of the same stack with their labels: ``(H, W)`` 0, class ids, 255 for unknown.
-    request : Request
-        The plane that is asked about.
-    standings : Standings
-        The plane's own, as for `segment_steps`; its corrections win.
-
-    Returns
-    -------
-    Outcome
-        The result.
-    """
-    corrections = standings.corrections(info.id for info in request.classes)
+    """Label a plane by planes whose labels are known."""
+    corrections = snapshots.corrections(info.id for info in request.classes)
     others = []
     for source, labels in known:
         other = yield from _prepare(source, fresh=False)
@@ -214,7 +159,7 @@ def carry_steps(
     segmenter = yield from _prepare(request, fresh=True)
     yield from _segment(request, segmenter, refine=False)
     result = yield from segmenter.carry_steps(others, request.classes, corrections)
-    return _outcome(result, refined=True, standings=standings, limits=request.limits)
+    return _outcome(result, refined=True, snapshots=snapshots, limits=request.limits)
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
@@ -255,23 +200,7 @@ def record_steps(
 ) -> Steps[Recorded | None]:
     """Make a record of a labelled plane.
 
-    Parameters
-    ----------
-    request : Request
-        The plane and the classes.
-    labels : ndarray
-        ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
-    name : str
-        What the annotator knows the image by.
-    finished : bool
-        Whether the labels are right, or only corrected here and there.
-    encode : bool
-        Whether to encode a plane that is not encoded any more.
-
-    Returns
-    -------
-    Recorded or None
-        None if the plane would have to be encoded.
+    `labels`: ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
     """
     slot = request.slot
     segmenter = slot.segmenter
@@ -336,11 +265,11 @@ def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Found, *, refined: bool, standings: Standings, limits: Limits) -> Outcome:
+def _outcome(result: Found, *, refined: bool, snapshots: PlaneSnapshots, limits: Limits) -> Outcome:
     labels, difference = result.labels if refined else None, None
-    if labels is not None and (before := standings.refined) is not None:
+    if labels is not None and (before := snapshots.refined) is not None:
         present = label_values(before.data)
-        painted, decided = standings.painted(), standings.decided()
+        painted, decided = snapshots.painted(), snapshots.decided()
         free = None if decided is None else np.where(decided == UNLABELLED, np.int16(-1), decided)
         labels = limits.apply(present, labels, painted, free)
         marked = [] if painted is None or decided is None else np.unique(decided[painted]).tolist()
@@ -356,6 +285,6 @@ def _outcome(result: Found, *, refined: bool, standings: Standings, limits: Limi
         seconds=dict(result.seconds),
         settings={**result.settings, **limits.to_settings()},
         model=result.model,
-        standings=standings,
+        snapshots=snapshots,
         difference=difference,
     )

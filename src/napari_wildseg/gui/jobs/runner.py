@@ -69,21 +69,7 @@ class Runner:
         *,
         quiet: bool = False,
     ) -> None:
-        """Start a job; the one before it is no longer wanted.
-
-        Parameters
-        ----------
-        title : str
-            What the annotator calls it.
-        image : napari.layers.Image or None
-            The image it works on, if it works on one.
-        start : callable
-            Returns the generator to run, on the worker thread.
-        take : callable
-            Takes the result, on the GUI thread.
-        quiet : bool
-            For short jobs that come in bursts: no bar in the activity dock.
-        """
+        """Start a job; the one before it is no longer wanted."""
         if self._job is not None:
             self._job.cancel()
             self._finish(self._job, quiet=True)
@@ -100,13 +86,7 @@ class Runner:
         shared_worker().submit(job)
 
     def cancel(self) -> bool:
-        """Stop the running job at its next step.
-
-        Returns
-        -------
-        bool
-            Whether one was running.
-        """
+        """Stop the running job at its next step."""
         job = self._job
         if job is None:
             return False

@@ -20,17 +20,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 
 
 class Job:
-    """A piece of work and what to do, on the GUI thread, when it moves on.
-
-    Parameters
-    ----------
-    start : callable
-        Called on the worker thread; returns the generator to run.
-    on_progress, on_result, on_error : callable, optional
-        Called on the GUI thread, never after `cancel`.
-    on_end : callable, optional
-        Called on the GUI thread exactly once, whatever happened.
-    """
+    """A piece of work and what to do, on the GUI thread, when it moves on."""
 
     def __init__(
         self,
@@ -58,13 +48,7 @@ class Job:
         self._cancelled.set()
 
     def run(self, report: Callable[[str, Any], None]) -> None:
-        """Run to the end, on the calling thread.
-
-        Parameters
-        ----------
-        report : callable
-            Takes ``("progress", Progress)``, ``("result", value)`` or ``("error", exception)``.
-        """
+        """Run to the end, on the calling thread."""
         if self.cancelled:
             return
         last: Progress | None = None
@@ -140,29 +124,12 @@ class Worker:
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
-        """Put a job at the end of the line.
-
-        Parameters
-        ----------
-        job : Job
-            The work.
-
-        Returns
-        -------
-        Job
-            The same job.
-        """
+        """Put a job at the end of the line."""
         self._queue.put(job)
         return job
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Cancel the running job and end the thread.
-
-        Parameters
-        ----------
-        timeout : float
-            Seconds to wait for the running step.
-        """
+        """Cancel the running job and end the thread."""
         current = self._current
         if current is not None:
             current.cancel()

@@ -28,22 +28,7 @@ BECAME_BACKGROUND = UNLABELLED
 def refined_sentence(
     difference: Difference | None, classes: Sequence[ClassInfo]
 ) -> tuple[str, bool]:
-    """Say what a refinement changed.
-
-    Parameters
-    ----------
-    difference : Difference or None
-        From the labels before.
-    classes : sequence of ClassInfo
-        The class list.
-
-    Returns
-    -------
-    str
-        For example ``"sky +12 %, elephant -80 %: Ctrl+Z undoes."``.
-    bool
-        Whether a class that was not painted lost more than a third.
-    """
+    """Say what a refinement changed."""
     if difference is None:
         return "Ctrl+Z undoes.", False
     names = {info.id: info.name for info in classes}
@@ -53,13 +38,7 @@ def refined_sentence(
 
 
 class ShownChanges:
-    """Shows which pixels the last Refine changed.
-
-    Parameters
-    ----------
-    controller : Controller
-        The widget's.
-    """
+    """Shows which pixels the last Refine changed."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller

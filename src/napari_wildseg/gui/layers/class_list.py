@@ -22,27 +22,7 @@ from napari_wildseg.engine.errors import InputError
 def added(
     classes: Sequence[ClassInfo], text: str, used: Collection[int] = ()
 ) -> tuple[ClassInfo, ...]:
-    """Add classes as typed.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The list so far.
-    text : str
-        ``"cat, cup of coffee=cup|mug"``.
-    used : collection of int
-        Ids that pixels or undo steps may still hold; taken last.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        The longer list; names that are there already are not added again.
-
-    Raises
-    ------
-    InputError
-        If a name is blank, or the list gets too long.
-    """
+    """Add classes as typed."""
     new, _ = told_apart(classes, text)
     if len(classes) + len(new) > MAX_CLASSES:
         raise InputError(
@@ -73,27 +53,7 @@ def told_apart(
 
 
 def renamed(classes: Sequence[ClassInfo], class_id: int, text: str) -> tuple[ClassInfo, ...]:
-    """Give one class another name or other prompts.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The list.
-    class_id : int
-        Which class.
-    text : str
-        ``"name"`` or ``"name=prompt|prompt"``.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        The changed list.
-
-    Raises
-    ------
-    InputError
-        If the text is not one class, or the name is there already.
-    """
+    """Give one class another name or other prompts."""
     new = parse_classes([text])[0]
     return parse_classes(
         [replace(i, name=new.name, prompts=new.prompts) if i.id == class_id else i for i in classes]
@@ -112,21 +72,7 @@ def matched(
 ) -> tuple[tuple[ClassInfo, ...], NDArray[np.int16]]:
     """Find classes of another session in a list, by name, adding those that are missing.
 
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The list here.
-    saved : sequence of ClassInfo
-        The classes of the other session.
-    used : collection of int
-        Ids that pixels or undo steps here may hold.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        The list, longer where a class was missing.
-    ndarray
-        ``(257,)`` int16: ``table[correction + 1]`` is the correction in ids of this list.
+    Returns ``(257,)`` int16: ``table[correction + 1]`` is the correction in ids of this list.
     """
     here = tuple(classes)
     table = np.full(257, -1, np.int16)
@@ -146,22 +92,7 @@ def matched(
 def shared(
     classes: Sequence[ClassInfo], own: Sequence[ClassInfo]
 ) -> tuple[tuple[ClassInfo, ...], tuple[str, ...]]:
-    """Return an image's class list under one list for all images.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The list for all images.
-    own : sequence of ClassInfo
-        The classes that the image's pixels have; their ids stay.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        The common list, and what only this image has.
-    tuple of str
-        Names for which the two lists have different ids.
-    """
+    """Return an image's class list under one list for all images."""
     ids = {fold(c.name): c.id for c in own}
     names = {c.id: fold(c.name) for c in own}
     fitting = [
@@ -180,12 +111,7 @@ def with_nameless(
 ) -> tuple[ClassInfo, ...]:
     """Return classes with one more for each label that was painted but belongs to none.
 
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The classes.
-    corrections : ndarray
-        ``(H, W)`` int16, -1 where there are none.
+    `corrections`: ``(H, W)`` int16, -1 where there are none.
     """
     known = {0, *(info.id for info in classes)}
     labels = np.unique(corrections[corrections >= 0]).tolist()

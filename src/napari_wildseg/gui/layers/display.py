@@ -86,22 +86,7 @@ def level_shape(layer: Image) -> tuple[int, ...]:
 
 
 def current_plane(layer: Image, point: Sequence[float], order: Sequence[int]) -> Plane:
-    """Return the plane of an image that a viewer shows.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image.
-    point : sequence of float
-        ``viewer.dims.point``: the world position of the sliders.
-    order : sequence of int
-        ``viewer.dims.order``.
-
-    Returns
-    -------
-    Plane
-        In pixels of the level that is segmented.
-    """
+    """Return the plane of an image that a viewer shows."""
     shape = level_shape(layer)
     ndim = len(shape)
     offset = len(order) - ndim
@@ -121,14 +106,7 @@ def current_plane(layer: Image, point: Sequence[float], order: Sequence[int]) ->
 def steps_of(layer: Image, plane: Plane, shape: tuple[int, ...]) -> list[float]:
     """Return how many pixels of the segmented level the cells of a grid take along each axis.
 
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image.
-    plane : Plane
-        One of its planes.
-    shape : tuple of int
-        ``(h, w)`` of the grid; its cells tile the plane.
+    `shape`: ``(h, w)`` of the grid; its cells tile the plane.
     """
     cells = iter(shape)
     return [
@@ -138,28 +116,12 @@ def steps_of(layer: Image, plane: Plane, shape: tuple[int, ...]) -> list[float]:
 
 
 def planes_like(layer: Image, plane: Plane) -> list[Plane]:
-    """Return all planes of an image that lie like one of them.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image.
-    plane : Plane
-        One of its planes.
-    """
+    """Return all planes of an image that lie like one of them."""
     return list(planes_of(level_shape(layer), plane))
 
 
 def planes_of(shape: tuple[int, ...], plane: Plane) -> Iterator[Plane]:
-    """Go through all planes of an array that lie like one of them.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the array.
-    plane : Plane
-        One of its planes.
-    """
+    """Go through all planes of an array that lie like one of them."""
     ranges = [
         (None,) if index is None else range(length)
         for index, length in zip(plane.index, shape, strict=True)
@@ -239,13 +201,7 @@ class PlaneSource:
         return height * width > WINDOWED
 
     def read(self, part: tuple[slice, slice] | None = None) -> NDArray[Any]:
-        """Return ``(H, W, 3)`` uint8, or for RGB layers the pixels as they are.
-
-        Parameters
-        ----------
-        part : tuple of slice, optional
-            Rows and columns; the whole plane by default.
-        """
+        """Return ``(H, W, 3)`` uint8, or for RGB layers the pixels as they are."""
         if len(self.channels) == 1:
             return self.channels[0].read(part)
         total: NDArray[np.float32] | None = None
@@ -257,23 +213,7 @@ class PlaneSource:
 
 
 def capture(layer: Image, plane: Plane, others: Iterable[Any] = ()) -> PlaneSource:
-    """Note what is shown of a plane.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image.
-    plane : Plane
-        Which plane.
-    others : iterable of layers
-        Layers of the same viewer, bottom first. Where the image is one of several channels (see
-        `channels_of`), the visible ones are shown together, and so they are segmented.
-
-    Returns
-    -------
-    PlaneSource
-        To be read on any thread.
-    """
+    """Note what is shown of a plane."""
     channels = tuple(_note(each, plane) for each in channels_of(layer, others))
     key = tuple(
         (
@@ -307,17 +247,7 @@ def _note(layer: Image, plane: Plane) -> _Channel:
 
 
 def channels_of(layer: Image, others: Iterable[Any]) -> list[Image]:
-    """Return the layers that are shown together with an image, as channels are; the image is one.
-
-    Parameters
-    ----------
-    layer : napari.layers.Image
-        The image.
-    others : iterable of layers
-        The layers of its viewer, bottom first. The lowest channel may hide what is below, as the
-        first one of a channel axis does in napari, and a coloured picture too; those above it have
-        additive blending. A coloured image itself stands alone.
-    """
+    """Return the layers shown together with an image as its channels, the image included."""
     found: list[Image] = []
     for other in others:
         if other is not layer and not _lies_on(other, layer):

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 class ImagePixels:
-    """Watches the arrays of the images that are worked on.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        With the sessions of the images.
-    """
+    """Watches the arrays of the images that are worked on."""
 
     replaced = Signal(object)
     """An image layer holds another array; sent before anything is done about it."""
@@ -69,7 +63,7 @@ class ImagePixels:
         """Set labels of another shape aside, and offer the corrections that still fit."""
         workspace, shape = self._workspace, level_shape(image)
         session.settle()
-        workspace.safekeeping.close(session)
+        workspace.autosave.close(session)
         decided = session.all_decided()
         before, now = (" x ".join(map(str, s)) for s in (session.shape, shape))
         names = []
@@ -78,14 +72,14 @@ class ImagePixels:
             names.append(layer.name)
         place = place_in(old, session.array, colour=bool(image.rgb)) if decided else None
         new = workspace.sessions.start_anew(image)
-        workspace.safekeeping.open(new, image)
+        workspace.autosave.open(new, image)
         fit = 0 if place is None else new.offer_again(carried(decided, place, shape))
         total = sum(int(np.count_nonzero(d != UNLABELLED)) for d in decided.values())
         offer = f" Of {total:,} corrected pixels, {fit:,} still fit" if total else ""
         offer += ": see Restore above." if fit else "." if total else ""
         workspace.classes_changed.emit()
         workspace.areas_changed.emit()
-        workspace.tell(
+        workspace.notify(
             f"{image.name} is {now} now, not {before}: its labels do not fit any more and are left "
             f"as they are in {notices.listed(names)}. Press Auto-segment to start anew.{offer}"
         )

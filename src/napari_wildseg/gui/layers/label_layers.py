@@ -51,15 +51,7 @@ SCANNED = 1_000_000_000
 
 
 class LabelLayers:
-    """Keeps the label layers of the sessions in a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer.
-    sessions : SessionStore
-        Whose layers.
-    """
+    """Keeps the label layers of the sessions in a viewer."""
 
     edited = Signal(ImageSession, object)
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
@@ -97,19 +89,7 @@ class LabelLayers:
         return tracked
 
     def make(self, session: ImageSession, image: Image, kind: str, plan: Plan) -> Labels:
-        """Return one of the two layers of an image with a result in it, for `add`.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image's session.
-        image : napari.layers.Image
-            The image.
-        kind : str
-            `LABELS` or `PSEUDO`.
-        plan : Plan
-            Made from `Standing.blank`.
-        """
+        """Return one of the two layers of an image with a result in it, for `add`."""
         return self._new(session, image, kind, plan.fresh)
 
     def add(
@@ -123,25 +103,7 @@ class LabelLayers:
         *,
         visible: bool,
     ) -> None:
-        """Add one of the two layers of an image that is not there yet.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image's session.
-        image : napari.layers.Image
-            The image.
-        kind : str
-            `LABELS` or `PSEUDO`.
-        layer : napari.layers.Labels
-            From `make`.
-        plane : Plane
-            Where the result belongs.
-        plan : Plan
-            What `make` was told.
-        visible : bool
-            Whether the layer is shown.
-        """
+        """Add one of the two layers of an image that is not there yet."""
         tracked = self._track(session, kind, layer)
         # Before napari draws it: there is nothing to go back to, and no history to pay for.
         tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
@@ -161,15 +123,7 @@ class LabelLayers:
                     tracked.writing = False
 
     def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
-        """Show the refined labels, and the pseudo-labels only where they are worked on.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image.
-        refined : bool
-            Whether refined labels are what is worked on.
-        """
+        """Show the refined labels, and the pseudo-labels only where they are worked on."""
         labels, pseudo = session.layer(LABELS), session.layer(PSEUDO)
         if pseudo is not None:
             set_visible(pseudo, not (refined and self.there(labels)))
@@ -274,18 +228,7 @@ class LabelLayers:
         layer.selected_label, layer.mode = label, mode
 
     def resume(self, session: ImageSession) -> bool:
-        """Go on with the label layers that a closed widget left in the viewer.
-
-        Parameters
-        ----------
-        session : ImageSession
-            The image's session.
-
-        Returns
-        -------
-        bool
-            Whether all of them are still there; those that are not are no longer the session's.
-        """
+        """Go on with the label layers that a closed widget left in the viewer."""
         left = dict(session.tracked)
         session.tracked = {kind: t for kind, t in left.items() if self.there(t.layer)}
         for tracked in session.tracked.values():

@@ -30,21 +30,7 @@ def place_of(
 ) -> dict[str, Any]:
     """Return where a layer in the pixels of the segmented level belongs, as layer arguments.
 
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image.
-    plane : Plane, optional
-        Put a layer there that holds this plane alone.
-    shape : tuple of int, optional
-        ``(h, w)`` of what the layer holds, if its cells tile the plane and are not its pixels.
-
-    Returns
-    -------
-    dict
-        ``scale``, ``translate``, ``rotate``, ``shear``, ``affine``, ``units`` and ``axis_labels``.
-        A coarser level of a pyramid is scaled up; like napari, its first pixel is centred on the
-        first pixel of the finest level.
+    `shape`: ``(h, w)`` of what the layer holds, if its cells tile the plane and are not its pixels.
     """
     scale = np.asarray(image.scale, float)
     if image.multiscale:
@@ -77,21 +63,7 @@ def make_labels(
     hidden: frozenset[int] = frozenset(),
     data: NDArray[np.uint8] | None = None,
 ) -> Labels:
-    """Return a label layer that lies exactly on an image, empty unless data is given.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image.
-    name : str
-        Name of the layer.
-    classes : sequence of ClassInfo
-        The classes it will hold.
-    hidden : frozenset of int
-        Ids that are not drawn.
-    data : ndarray, optional
-        What the layer holds, if it is of the image's shape; not copied.
-    """
+    """Return a label layer that lies exactly on an image, empty unless data is given."""
     shape = level_shape(image)
     if data is None or data.shape != shape:
         # zeros takes memory only where something is written: long stacks cost what was segmented.
@@ -108,13 +80,7 @@ def make_labels(
 
 
 def why_no_labels(image: Image) -> str:
-    """Return a sentence if there is no memory for the two label layers of an image, else nothing.
-
-    Parameters
-    ----------
-    image : napari.layers.Image
-        The image.
-    """
+    """Return a sentence if memory lacks for the two label layers of an image, else None."""
     shape = level_shape(image)
     try:
         np.empty((2, *shape), np.uint8)  # takes an address range and no memory
@@ -143,22 +109,7 @@ def dress(
 def colours_and_features(
     classes: Sequence[ClassInfo], hidden: frozenset[int] = frozenset()
 ) -> tuple[dict[int | None, Any], dict[str, list[Any]]]:
-    """Return what a label layer needs to show names and colours.
-
-    Parameters
-    ----------
-    classes : sequence of ClassInfo
-        The classes.
-    hidden : frozenset of int
-        Ids that are not drawn.
-
-    Returns
-    -------
-    dict
-        RGBA colours by label value; None stands for values of no class.
-    dict
-        Names by label value, which napari shows in the status bar.
-    """
+    """Return what a label layer needs to show names and colours."""
     colours: dict[int | None, Any] = {None: _NEUTRAL, 0: _HIDDEN, UNLABELLED: _NEUTRAL}
     for info in classes:
         alpha = 0.0 if info.id in hidden else 1.0

@@ -30,20 +30,7 @@ CHANGED = "The labels changed while the result was being written, so it was left
 
 
 class LongWrite:
-    """Writes a patch into a plane of a label layer.
-
-    Parameters
-    ----------
-    layer : napari.layers.Labels
-        The layer.
-    plane : Plane
-        Which plane of it.
-    patch : Patch
-        What changes.
-    done : callable
-        Called once, when all is written, with None, or with what went wrong; then every pixel is
-        as it was.
-    """
+    """Writes a patch into a plane of a label layer."""
 
     def __init__(
         self,
@@ -61,13 +48,7 @@ class LongWrite:
         self._foreign = False
 
     def start(self, *, at_once: bool = False) -> None:
-        """Write the first band, and the others in later turns of the event loop.
-
-        Parameters
-        ----------
-        at_once : bool
-            Write all of it now.
-        """
+        """Write the first band, and the others in later turns of the event loop."""
         if not self._patch.where.size:
             self._end(None)
             return

@@ -30,13 +30,7 @@ if TYPE_CHECKING:
 
 
 class OpenedLabels:
-    """Finds label layers of the chosen image that are not ours, and takes one over for Refine.
-
-    Parameters
-    ----------
-    workspace : Workspace
-        With the chosen image and the viewer.
-    """
+    """Finds label layers of the chosen image that are not ours, and takes one over for Refine."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -75,13 +69,7 @@ class OpenedLabels:
         return tracked is not None and plane is not None and tracked.has_decisions(plane)
 
     def take(self) -> None:
-        """Have the labels of the plane in view be what Refine starts from, if nothing else is.
-
-        Raises
-        ------
-        InputError
-            If a layer that was opened holds what cannot be labels.
-        """
+        """Have the labels of the plane in view be what Refine starts from, if nothing else is."""
         workspace = self._workspace
         session, plane = workspace.session, workspace.plane
         if session is None or plane is None:

@@ -21,20 +21,6 @@ MOST_PLACES = 4_000_000
 def place_in(old: object, new: object, *, colour: bool = False) -> tuple[int, ...] | None:
     """Find where new pixels lie in old ones, or the old ones in the new.
 
-    Parameters
-    ----------
-    old, new : array_like
-        The pixels before and after a crop, a padding, or a plane becoming a stack or the reverse.
-        Only NumPy arrays are looked at: a lazy one would have to be read.
-    colour : bool
-        Whether the last axis holds colours; it has no place.
-
-    Returns
-    -------
-    tuple of int or None
-        One number an axis, leading axes that one of them lacks included: a pixel at ``i`` before
-        is at ``i - place`` now. None if no place, or more than one, fits.
-
     Examples
     --------
     >>> image = np.arange(20).reshape(4, 5)
@@ -72,14 +58,7 @@ def carried(
 ) -> dict[Plane, NDArray[np.uint8]]:
     """Move decisions to where their pixels are now; those whose pixels are gone are left out.
 
-    Parameters
-    ----------
-    decided : mapping of Plane to ndarray
-        ``(H, W)`` uint8 by plane of the image before, 255 where nothing was decided.
-    place : tuple of int
-        From `place_in`.
-    shape : tuple of int
-        Of the image now.
+    `decided`: ``(H, W)`` uint8 by plane of the image before, 255 where nothing was decided.
     """
     found: dict[Plane, NDArray[np.uint8]] = {}
     for plane, values in decided.items():

@@ -18,11 +18,6 @@ def no_status(viewer: Viewer) -> Iterator[None]:
     When a layer is selected, napari writes the label under the mouse into its status bar. In the
     3-D view it needs the direction of view, and has none until the mouse has moved: for a label
     layer with features it raises (napari 0.9.2), out of whoever selected the layer.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer.
     """
     over = viewer.mouse_over_canvas and viewer.dims.ndisplay == 3
     if over:

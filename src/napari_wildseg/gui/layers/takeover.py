@@ -19,8 +19,8 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     Plan,
-    Standing,
-    Standings,
+    PlaneSnapshot,
+    PlaneSnapshots,
     labels_in,
     only,
 )
@@ -36,59 +36,33 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.layers.display import Plane
     from napari_wildseg.gui.layers.label_layers import LabelLayers
 
-PATIENCE = 4
+MAX_REPLANS = 4
 """So many notes may turn out stale; after that the work is done on the GUI thread."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What a result came to.
+    """What a result came to."""
 
-    Attributes
-    ----------
-    changed : bool
-        Whether a pixel of the labels changed.
-    kept : int
-        How many pixels stayed because the annotator decided them.
-    there : set of int
-        Labels that occur in the result or were painted.
-    """
-
-    changed: bool
-    kept: int
-    there: set[int]
+    changed: bool  # whether a pixel of the labels changed
+    kept: int  # how many pixels stayed because the annotator decided them
+    there: set[int]  # labels that occur in the result or were painted
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A result on its way into the label layers.
+    """A result on its way into the label layers."""
 
-    Attributes
-    ----------
-    title : str
-        Of the run that made it; the takeover is its last part, and can be cancelled with it.
-    session : ImageSession
-        The image's session.
-    plane : Plane
-        Which plane.
-    outcome : Outcome
-        The result. If it has no labels, only the pseudo-labels are written.
-    then : callable
-        Called when all is written.
-    pseudo : bool
-        Make a layer for the pseudo-labels if there is none, and write into it whether they
-        changed or not.
-    shown : bool
-        Whether a new layer of pseudo-labels is shown.
-    """
-
+    # Of the run that made it; the takeover is its last part, and can be cancelled with it.
     title: str
-    session: ImageSession
-    plane: Plane
-    outcome: Outcome
-    then: Callable[[Taken], object]
+    session: ImageSession  # the image's session
+    plane: Plane  # which plane
+    outcome: Outcome  # the result. If it has no labels, only the pseudo-labels are written
+    then: Callable[[Taken], object]  # called when all is written
+    # Make a layer for the pseudo-labels if there is none, and write into it whether they changed or
+    # not.
     pseudo: bool = True
-    shown: bool = True
+    shown: bool = True  # whether a new layer of pseudo-labels is shown
 
 
 @dataclass(frozen=True)
@@ -101,15 +75,7 @@ class _Fitted:
 
 
 class Takeover:
-    """Puts results into label layers.
-
-    Parameters
-    ----------
-    runner : Runner
-        Runs the part that takes time.
-    layers : LabelLayers
-        The layers of the viewer.
-    """
+    """Puts results into label layers."""
 
     def __init__(self, runner: Runner, layers: LabelLayers) -> None:
         self._runner = runner
@@ -117,50 +83,42 @@ class Takeover:
         self.writing = False
         """Whether a result is being written, over several turns of the event loop."""
 
-    def start(self, arrival: Arrival, patience: int = PATIENCE) -> None:
-        """Take a result over, unless its image is gone.
-
-        Parameters
-        ----------
-        arrival : Arrival
-            The result.
-        patience : int
-            How often the annotator may change something in the meantime.
-        """
+    def start(self, arrival: Arrival, replans: int = MAX_REPLANS) -> None:
+        """Take a result over, unless its image is gone."""
         image, session = arrival.session.image, arrival.session
         if not self._layers.there(image):
             return
         there = session.layer(PSEUDO) is not None
         before = session.plane_state(arrival.plane).pseudo_labels if not arrival.pseudo else None
         # The run's own note first: of a large plane, a new one is a copy of a hundred megabytes.
-        noted = arrival.outcome.standings if patience == PATIENCE else None
+        noted = arrival.outcome.snapshots if replans == MAX_REPLANS else None
         steps = partial(
             _fit_steps,
             arrival.outcome,
-            noted or session.standings(arrival.plane),
+            noted or session.snapshots(arrival.plane),
             session.ids,
             pseudo=arrival.pseudo or there,
             before=before,
         )
-        if not patience:
+        if not replans:
             self._write(arrival, drain(steps()))
             return
-        check = partial(self._check, arrival, patience)
+        check = partial(self._check, arrival, replans)
         self._runner.run(arrival.title, image, steps, check, quiet=True)
 
-    def _check(self, arrival: Arrival, patience: int, fitted: _Fitted) -> None:
+    def _check(self, arrival: Arrival, replans: int, fitted: _Fitted) -> None:
         if all(self._holds(arrival, fitted, kind) for kind in fitted.plans):
             self._write(arrival, fitted)
         else:
-            self.start(arrival, patience - 1)
+            self.start(arrival, replans - 1)
 
     def _holds(self, arrival: Arrival, fitted: _Fitted, kind: str) -> bool:
         """Whether nothing that a plan rests on has changed since it was made."""
-        tracked, standing = arrival.session.tracked.get(kind), fitted.plans[kind].standing
+        tracked, snapshot = arrival.session.tracked.get(kind), fitted.plans[kind].snapshot
         there = tracked is not None and self._layers.there(tracked.layer)
-        if there != standing.there or not fitted.ids <= arrival.session.ids:
+        if there != snapshot.there or not fitted.ids <= arrival.session.ids:
             return False
-        return tracked is None or not there or tracked.stands(arrival.plane, standing)
+        return tracked is None or not there or tracked.is_current(arrival.plane, snapshot)
 
     def _write(self, arrival: Arrival, fitted: _Fitted) -> None:
         if not self._layers.there(arrival.session.image):
@@ -192,7 +150,7 @@ class Takeover:
         plan = fitted.plans[kind]
         if not self._holds(arrival, fitted, kind):
             self._again(arrival)
-        elif plan.standing.there:
+        elif plan.snapshot.there:
             session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, fitted, rest))
         else:
             layer = self._layers.make(session, image, kind, plan)
@@ -204,7 +162,7 @@ class Takeover:
     def _again(self, arrival: Arrival) -> None:
         """Start anew: somebody painted, or removed a class, while a layer was written."""
         self._end()
-        self.start(arrival, PATIENCE - 1)
+        self.start(arrival, MAX_REPLANS - 1)
 
     def _end(self) -> None:
         self.writing = False
@@ -213,7 +171,7 @@ class Takeover:
 
 def _fit_steps(
     outcome: Outcome,
-    standings: Standings,
+    snapshots: PlaneSnapshots,
     ids: frozenset[int],
     *,
     pseudo: bool,
@@ -225,7 +183,7 @@ def _fit_steps(
     pseudo_labels = only(outcome.pseudo_labels, ids, UNLABELLED)
     labels = None if outcome.labels is None else only(outcome.labels, ids, 0)
     outcome = replace(outcome, pseudo_labels=pseudo_labels, labels=labels)
-    decided = standings.decided()
+    decided = snapshots.decided()
     wanted = {}
     if pseudo and (before is None or not np.array_equal(before, outcome.pseudo_labels)):
         wanted[PSEUDO] = outcome.pseudo_labels
@@ -235,8 +193,8 @@ def _fit_steps(
     for kind, automatic in wanted.items():
         yield Progress(0, 1, "Fitting the result in")
         shape = (automatic.shape[0], automatic.shape[1])
-        standing = standings.layers.get(kind) or Standing.blank(shape, FILL[kind])
-        plans[kind] = standing.plan(automatic, decided if kind == LABELS else None)
+        snapshot = snapshots.layers.get(kind) or PlaneSnapshot.blank(shape, FILL[kind])
+        plans[kind] = snapshot.plan(automatic, decided if kind == LABELS else None)
     there = labels_in(outcome.pseudo_labels if outcome.labels is None else outcome.labels)
     kept = 0
     if decided is not None:

@@ -127,10 +127,10 @@ class BatchSection(Section):
         chosen = self.labels.currentText()
         classes = self.controller.classes
         if not source or not folder:
-            self.controller.tell("Choose the folder of images and the output folder first.")
+            self.controller.notify("Choose the folder of images and the output folder first.")
             return
         if chosen in (SAME, PRESENT) and not classes:
-            self.controller.tell("Type the classes to look for first.")
+            self.controller.notify("Type the classes to look for first.")
             return
         typed = as_labels(classes)
         labels = {SAME: typed, PRESENT: typed, AUTO: "auto"}.get(chosen, chosen)
@@ -183,7 +183,7 @@ class BatchSection(Section):
             )
             self.controller.batch_done.emit(_typed(self.folder))
         elif reason:
-            self.controller.tell(f"The batch ended: {reason}")
+            self.controller.notify(f"The batch ended: {reason}")
         else:
             self.controller.status.emit(
                 "The batch was stopped. Run it again to go on from where it is."

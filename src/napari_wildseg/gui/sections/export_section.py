@@ -116,7 +116,7 @@ class ExportSection(Section):
         controller, session = self.controller, self.controller.session
         sessions = [session] if of_this_image else list(controller.sessions)
         if session is None or controller.plane is None or not any(map(_exportable, sessions)):
-            controller.tell("There is nothing to export yet: press Auto-segment first.")
+            controller.notify("There is nothing to export yet: press Auto-segment first.")
             return False
         return self._free()
 
@@ -162,7 +162,7 @@ class ExportSection(Section):
             items = self._plan(choice)
             there = export.existing(choice, items)
         except WildsegError as error:
-            controller.tell(str(error))
+            controller.notify(str(error))
             return
         if there and not self._may_replace(there):
             return
@@ -211,8 +211,8 @@ class ExportSection(Section):
             item.session.note_saved(item.edits)
             for plane in item.planes:
                 kept = partial(item.kept, plane)
-                controller.safekeeping.exported(item.session, plane, kept)
-        controller.safekeeping.write()
+                controller.autosave.exported(item.session, plane, kept)
+        controller.autosave.write()
         for item in items:
             controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
@@ -243,7 +243,7 @@ class ExportSection(Section):
         """Ask for a file name and write the project, in the background."""
         controller, session = self.controller, self.controller.session
         if session is None or not export.has_labels(session):
-            controller.tell("There is nothing to save yet: press Auto-segment first.")
+            controller.notify("There is nothing to save yet: press Auto-segment first.")
             return
         if not self._free():
             return
@@ -264,7 +264,7 @@ class ExportSection(Section):
         try:
             project = state.take_down(controller, session)
         except WildsegError as error:
-            controller.tell(str(error))
+            controller.notify(str(error))
             return
         controller.runner.run(
             "Save project",
@@ -294,14 +294,14 @@ class ExportSection(Section):
         session.note_saved(edits)
         for plane in planes:
             kept = partial(state.corrections_in, project, plane)
-            self.controller.safekeeping.exported(session, plane, kept)
-        self.controller.safekeeping.write()
+            self.controller.autosave.exported(session, plane, kept)
+        self.controller.autosave.write()
 
     def open_project(self) -> None:
         """Ask for a project or label file and go on with it on the chosen image."""
         controller, session = self.controller, self.controller.session
         if session is None:
-            controller.tell("Open the image first, then its project.")
+            controller.notify("Open the image first, then its project.")
             return
         if not self._free():
             return
@@ -326,7 +326,7 @@ class ExportSection(Section):
         if image is None or image not in controller.viewer.layers:
             return
         other = state.is_of_another_image(project, image)
-        controller.safekeeping.set_aside(session)
+        controller.autosave.set_aside(session)
         state.put_back(controller, session, project)
         self._note_in_file(session, session.touched(), session.edits(), project)
         corrections = project.labels.corrections
@@ -341,7 +341,7 @@ class ExportSection(Section):
 
     def _free(self) -> bool:
         if self.controller.runner.running:
-            self.controller.tell("Wait for the run to end, or cancel it first.")
+            self.controller.notify("Wait for the run to end, or cancel it first.")
             return False
         return True
 

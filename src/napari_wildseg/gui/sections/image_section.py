@@ -60,7 +60,7 @@ class ImageSection(Section):
         self._watch = QTimer(self)
         self._watch.setInterval(100)
         self._watch.timeout.connect(self._step)
-        self.controller.safekeeping.began.connect(self._keep_watch)
+        self.controller.autosave.began.connect(self._keep_watch)
         self.controller.image_chosen.connect(self._show_chosen)
 
         form = QFormLayout()
@@ -92,7 +92,7 @@ class ImageSection(Section):
         together = channels_of(layer, controller.viewer.layers)
         session = controller.session
         if before in together:
-            controller.say_what_next()  # it names the channels
+            controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
             names = listed([f'"{channel.name}"' for channel in together])
             which = "choose one of them" if len(together) > 1 else "choose it"
@@ -135,13 +135,13 @@ class ImageSection(Section):
 
     def _step(self) -> None:
         """Go on with keeping corrections; say so where they cannot be kept."""
-        safekeeping = self.controller.safekeeping
-        if not safekeeping.step():
+        autosave = self.controller.autosave
+        if not autosave.step():
             self._watch.stop()
-        trouble, before = safekeeping.trouble, not self.not_kept.isHidden()
-        self.not_kept.tell(trouble)
+        trouble, before = autosave.trouble, not self.not_kept.isHidden()
+        self.not_kept.notify(trouble)
         if trouble and not before:
-            self.controller.tell(self.not_kept.text())
+            self.controller.notify(self.not_kept.text())
         elif before and not trouble:
             self.controller.status.emit("Your corrections are kept safe again.")
 

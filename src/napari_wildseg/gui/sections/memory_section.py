@@ -132,7 +132,7 @@ class MemorySection(Section):
         controller = self.controller
         session, plane = controller.session, controller.plane
         if session is None or plane is None or not session.plane_state(plane).segmented:
-            controller.tell("There are no labels to remember yet: press Auto-segment first.")
+            controller.notify("There are no labels to remember yet: press Auto-segment first.")
             return
         controller.memory.finish(session, (plane,))
 

@@ -100,13 +100,7 @@ class NamesSection(Section):
             self.table.select_class(label)
 
     def enter(self) -> bool:
-        """Add the names in the line.
-
-        Returns
-        -------
-        bool
-            False if the annotator was told that they cannot be added.
-        """
+        """Add the names in the line."""
         text = self.new_class.text()
         if not text.strip():
             return True

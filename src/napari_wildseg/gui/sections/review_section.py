@@ -96,10 +96,10 @@ class ReviewSection(Section):
         if queue is None:
             return
         if self.reviewer.unsaved:
-            self.controller.tell("The image in view was changed: press Save or Next first.")
+            self.controller.notify("The image in view was changed: press Save or Next first.")
             return
         if not queue.reviewed:
-            self.controller.tell("Review some images first: Next takes one as reviewed.")
+            self.controller.notify("Review some images first: Next takes one as reviewed.")
             return
         self.process.start(BatchRequest("", "", queue.folder, "", update=True))
         self.update_rest.setText("Stop updating")
@@ -116,7 +116,7 @@ class ReviewSection(Section):
         self._busy(self.controller.runner.running)
         queue = self.reviewer.queue
         if reason:
-            self.controller.tell(f"The update ended: {reason}")
+            self.controller.notify(f"The update ended: {reason}")
         elif not well:
             self.controller.status.emit("The update was stopped; press it again to go on.")
         if queue is not None:

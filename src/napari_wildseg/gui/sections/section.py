@@ -123,15 +123,7 @@ class Section(QWidget):
 
 
 class Folded(QWidget):
-    """A section under a heading that shows and hides it.
-
-    Parameters
-    ----------
-    section : Section
-        The section; it starts hidden.
-    parent : QWidget, optional
-        The dock widget.
-    """
+    """A section under a heading that shows and hides it."""
 
     def __init__(self, section: Section, parent: QWidget | None = None) -> None:
         super().__init__(parent)

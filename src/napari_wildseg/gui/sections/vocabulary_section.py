@@ -123,7 +123,7 @@ class VocabularySection(Section):
                 if chosen:
                     load_vocabulary(chosen)
             except WildsegError as error:
-                self.controller.tell(str(error))
+                self.controller.notify(str(error))
                 chosen = ""
         self.controller.vocabulary = chosen or self.controller.vocabulary
         self._show(self.controller.vocabulary)
@@ -155,7 +155,7 @@ class VocabularySection(Section):
 
     def _on_unreadable(self, error: BaseException) -> None:
         self._held = ""
-        self.controller.tell(str(error))
+        self.controller.notify(str(error))
 
     def _offer(self, text: str) -> None:
         found = search_names(self._names, text) if text.strip() else []
@@ -175,7 +175,7 @@ class VocabularySection(Section):
     def save(self) -> None:
         """Ask for a file name and keep the class list."""
         if not self.controller.classes:
-            self.controller.tell("There are no classes to keep yet: add some names first.")
+            self.controller.notify("There are no classes to keep yet: add some names first.")
             return
         name, _ = QFileDialog.getSaveFileName(self, "Save classes", "classes.json", _SETS)
         if name:

@@ -1,4 +1,4 @@
-"""COCO JSON: instances as run-length masks or polygons, read back by painting them in order."""
+"""COCO JSON: instances as run-length masks or polygons; read by painting them in file order."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from napari_wildseg.io.masks.polygons import components, mask_to_polygons
 from napari_wildseg.io.safety.owners import check_owner
 
 OURS = "wildseg"
-_MANY_RUNS = 10_000  # are painted at once
+_MANY_RUNS = 10_000  # from this many runs on, painted by one mask
 MAX_ANNOTATIONS = 200_000
-MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
+MAX_PAINTED = 20_000_000_000  # pixels over all instances; takes some seconds
 
 
 def write(
@@ -46,38 +46,14 @@ def write(
     min_size: int = 0,
     file_name: str | None = None,
 ) -> list[Path]:
-    """Write one image's labels as a COCO file.
-
-    Parameters
-    ----------
-    path : Path
-        The JSON.
-    labels : LabelImage
-        What to write. COCO has no unlabelled pixels: 255 becomes one annotation with
-        ``iscrowd`` 1 of a category "unlabelled", which evaluation code ignores.
-    overwrite : bool
-        Whether an existing file may be replaced.
-    instances : str
-        ``"component"``: each connected region is an instance; ``"class"``: each class is one.
-    segmentation : str
-        ``"rle"`` or ``"polygon"``; both hold every pixel.
-    min_size : int
-        Regions of fewer pixels join the nearest instance of their class.
-    file_name : str, optional
-        Name of the picture's file, ending included; by default what the labels know.
-
-    Returns
-    -------
-    list of Path
-        The file.
-    """
+    """Write one image's labels as a COCO file."""
     height, width = labels.labels.shape
     image = {
         "id": 1,
         "file_name": labels.image if file_name is None else file_name,
         "height": height,
         "width": width,
-        OURS: labels.about(),  # pixel size, model and settings, for which COCO has no place
+        OURS: labels.about(),  # pixel size, model and settings, for which COCO has no field
     }
     content = {
         "info": {"description": "labels by napari-wildseg"},
@@ -92,19 +68,13 @@ def write(
 
 
 def categories_of(labels: LabelImage) -> list[dict[str, Any]]:
-    """Return COCO's list of categories, with colours and prompts beside it.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        Whose classes.
-    """
+    """Return COCO's list of categories, with colours and prompts beside it."""
     entries: list[dict[str, Any]] = [
         {
             "id": info.id,
             "name": info.name,
             "supercategory": "",
-            "color": list(info.colour),  # as COCO's panoptic format spells it
+            "color": list(info.colour),  # spelled as in COCO's panoptic format
             "prompts": list(info.prompts),
         }
         for info in labels.classes
@@ -122,26 +92,7 @@ def annotations_of(
     segmentation: str,
     min_size: int = 0,
 ) -> Iterable[dict[str, Any]]:
-    """Yield COCO annotations of an image.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The image's labels.
-    image_id, first_id : int
-        Numbers of the image and of the first annotation.
-    instances : str
-        ``"component"`` or ``"class"``.
-    segmentation : str
-        ``"rle"`` or ``"polygon"``.
-    min_size : int
-        Regions of fewer pixels join the nearest instance of their class.
-
-    Raises
-    ------
-    InputError
-        If an option is neither.
-    """
+    """Yield COCO annotations of an image."""
     if instances not in ("component", "class"):
         raise InputError(f'Instances are by "component" or by "class", not "{instances}".')
     if segmentation not in ("rle", "polygon"):
@@ -171,28 +122,7 @@ def annotations_of(
 
 
 def read(path: Path, *, image: str | None = None) -> LabelImage:
-    """Read the labels of one image from a COCO file.
-
-    Parameters
-    ----------
-    path : Path
-        The JSON.
-    image : str, optional
-        Name of the picture, with or without ending, where the file has several.
-
-    Returns
-    -------
-    LabelImage
-        Overlapping instances are painted in the order of the file, crowds first. Category ids
-        that cannot be labels (0, or beyond 254) have all categories numbered anew, from 1 on.
-        ``notices`` names annotations that could not be read.
-
-    Raises
-    ------
-    InputError
-        If the file is broken, has several images and none is named, declares sizes that are too
-        large, or none of the image's annotations can be read.
-    """
+    """Read the labels of one image from a COCO file."""
     content = read_json(path)
     where = path.name
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
@@ -207,7 +137,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         raise InputError(f"{where} draws outlines over and over: it is not read.")
     used = {plain_id(a.get("category_id")) for a in everything}
     classes, values, notices = classes_of_categories(content.get("categories"), used, where)
-    flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # down the columns, as runs go
+    flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # column-major, as the runs
     painted, bad = 0, []
     for annotation in sorted(chosen, key=lambda a: not a.get("iscrowd")):
         number = annotation.get("id")
@@ -240,7 +170,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
 
 
 def _paint(flat: NDArray[np.uint8], runs: NDArray[np.int64], value: int) -> int:
-    """Give the pixels of runs a value; returns how many pixels that took."""
+    """Set the pixels of runs to a value; return the number of pixels written."""
     if runs.size > _MANY_RUNS:
         flat[np.repeat(np.arange(runs.size) % 2 == 1, runs)] = value
         return flat.size
@@ -251,13 +181,7 @@ def _paint(flat: NDArray[np.uint8], runs: NDArray[np.int64], value: int) -> int:
 
 
 def plain_id(number: object) -> object:
-    """Return an id of a COCO file so that 7, 7.0 and "7" are one.
-
-    Parameters
-    ----------
-    number : object
-        As parsed from JSON.
-    """
+    """Return an id of a COCO file so that 7, 7.0 and "7" are one."""
     if isinstance(number, float) and number.is_integer():
         return int(number)
     if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) < 16:
@@ -268,13 +192,13 @@ def plain_id(number: object) -> object:
 def encode_region(
     top: int, left: int, part: NDArray[np.bool_], shape: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Encode a region by COCO's run lengths, down the columns of the whole image."""
+    """Encode a region as COCO run lengths, column-major over the whole image."""
     from pycocotools import mask as coco
 
     height, width = (int(n) for n in shape)
     columns, rows = np.nonzero(part.T)
     places = (columns + left) * height + rows + top
-    # A run ends where the next place is not the next pixel.
+    # A run ends where indices are not consecutive.
     breaks = np.flatnonzero(np.diff(places) > 1)
     firsts = places[np.concatenate([[0], breaks + 1])]
     ends = places[np.concatenate([breaks, [places.size - 1]])] + 1
@@ -291,7 +215,7 @@ def _text(counts: str | bytes) -> str:
 
 
 def box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
-    """Left, top, width and height."""
+    """Return left, top, width and height."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     first, last = int(columns[0]), int(columns[-1])
     upper, lower = int(rows[0]), int(rows[-1])
@@ -299,7 +223,7 @@ def box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
 
 
 def chosen_image(images: object, name: str | None, where: str) -> dict[str, Any]:
-    """Choose and check the image."""
+    """Return the entry of the chosen image, checked."""
     entries = [e for e in images if isinstance(e, dict)] if isinstance(images, list) else []
     if name is not None:
         entries = _named(entries, name)
@@ -321,7 +245,7 @@ def chosen_image(images: object, name: str | None, where: str) -> dict[str, Any]
 
 
 def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Choose images by file name: the whole one, or without folders, or without ending."""
+    """Return the images of a file name: with folders, without folders, or without ending."""
     paths = [(e, e["file_name"]) for e in entries if isinstance(e.get("file_name"), str)]
     for short in (
         lambda path: path,
@@ -337,7 +261,7 @@ def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 def classes_of_categories(
     entries: object, used: set[object], where: str
 ) -> tuple[tuple[ClassInfo, ...], dict[object, int], list[str]]:
-    """Turn categories into classes; gives them, the label of each category id, and notices."""
+    """Convert categories to classes; return classes, the label of each category id, and notices."""
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise InputError(f'{where} is not a COCO file: it has no list of "categories".')
     values: dict[object, int] = {}
@@ -353,7 +277,7 @@ def classes_of_categories(
             raise InputError(f"{where}: two categories have the same id.")
         numbered[number] = entry
     if 0 in numbered and 0 not in used:
-        del numbered[0]  # a parent of all others, as Roboflow writes it
+        del numbered[0]  # an unused parent category, written by Roboflow
     if len(numbered) > MAX_CLASSES:
         raise InputError(f"{where} has {len(numbered)} categories; at most {MAX_CLASSES} fit.")
     anew = any(not 1 <= number <= MAX_CLASSES for number in numbered)
@@ -380,24 +304,7 @@ def classes_of_categories(
 def mask_of(segmentation: object, height: int, width: int, where: str) -> NDArray[np.bool_]:
     """Turn a segmentation of any of COCO's three kinds into a mask; all of it is checked.
 
-    Parameters
-    ----------
-    segmentation : object
-        A parsed JSON value.
-    height, width : int
-        Size of the image.
-    where : str
-        The file, for messages.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` bool.
-
-    Raises
-    ------
-    InputError
-        If it is neither polygons nor a mask of this image.
+    Returns ``(H, W)`` bool.
     """
     try:
         return region_of(segmentation, height, width).mask(height, width)

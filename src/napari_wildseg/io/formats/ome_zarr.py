@@ -98,20 +98,7 @@ def read(
 def stored_labels(
     path: Path, label: str | None = None
 ) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Read the finest level of a label image: values, attributes, its multiscale and data set.
-
-    Parameters
-    ----------
-    path : Path
-        The folder of an image with labels, of its ``labels``, or of one label image.
-    label : str, optional
-        Which label image is wanted, where there are several.
-
-    Raises
-    ------
-    InputError
-        As of `read`.
-    """
+    """Read the finest level of a label image: values, attributes, its multiscale and data set."""
     import zarr
 
     path = current_path(path)

@@ -87,22 +87,7 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
 def painted_lines(
     text: str, shape: tuple[int, int], where: str
 ) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
-    """Yield the class of each line, and the box and mask of what its polygon covers.
-
-    Parameters
-    ----------
-    text : str
-        The lines.
-    shape : tuple of int
-        Height and width of the picture.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If a line is not a class and a polygon.
-    """
+    """Yield the class of each line, and the box and mask of what its polygon covers."""
     height, width = shape
     for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split()

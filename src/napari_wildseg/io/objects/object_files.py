@@ -50,30 +50,7 @@ class ObjectFormat(NamedTuple):
 
 
 def write_objects(path: str | Path, objects: ObjectImage, *, overwrite: bool = False) -> list[Path]:
-    """Write objects, whole or not at all; the ending chooses the format.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``.png`` and ``.tif`` (16-bit ids), ``.json`` (COCO), ``.txt`` (YOLO), ``.zarr``
-        (OME-Zarr labels) or ``.csv`` (the table alone).
-    objects : ObjectImage
-        What to write.
-    overwrite : bool
-        Whether existing files may be replaced.
-
-    Returns
-    -------
-    list of Path
-        Every file written.
-
-    Raises
-    ------
-    InputError
-        If a file is there already, or the format cannot hold the objects.
-    WildsegError
-        If it cannot be written.
-    """
+    """Write objects, whole or not at all; the ending chooses the format."""
     path = checked_path(path)
     chosen = _format_of(path)
     require(objects, ObjectImage, "objects", "an ObjectImage")
@@ -85,24 +62,7 @@ def write_objects(path: str | Path, objects: ObjectImage, *, overwrite: bool = F
 
 
 def read_objects(path: str | Path) -> ObjectImage:
-    """Read objects of any format, of ours or of other programs.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    ObjectImage
-        Of ids without names, as Cellpose, StarDist and Fiji write them, all objects are of one
-        class, "object".
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, too large or holds no ids.
-    """
+    """Read objects of any format, of ours or of other programs."""
     path = checked_path(path)
     chosen = _format_of(path)
     if chosen.read is None:

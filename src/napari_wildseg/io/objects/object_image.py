@@ -24,26 +24,13 @@ MAX_ID = 65535
 
 @dataclass(frozen=True, eq=False)
 class ObjectImage:
-    """Objects of an image or a stack, with all that a file tells about them.
+    """Objects of an image or a stack, with all that a file tells about them."""
 
-    Attributes
-    ----------
-    ids : ndarray
-        ``(H, W)`` or ``(Z, H, W)`` int32: 0 for no object, else its id.
-    labels : LabelImage
-        Classes, pixel size and the rest. Its labels are those of the objects: where one is, its
-        class; elsewhere 0, or 255 for unlabelled.
-    class_of : dict of int to int
-        The class of each id. By default the class of most of its pixels in ``labels``.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ, an id is negative, or an object has no class.
-    """
-
-    ids: NDArray[np.int32]
+    ids: NDArray[np.int32]  # ``(H, W)`` or ``(Z, H, W)`` int32: 0 for no object, else its id
+    # Classes, pixel size and the rest. Its labels are those of the objects: where one is, its
+    # class; elsewhere 0, or 255 for unlabelled.
     labels: LabelImage
+    # The class of each id. By default the class of most of its pixels in ``labels``.
     class_of: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,22 +81,7 @@ class ObjectImage:
 
 
 def described_objects(values: NDArray[Any], about: object, where: str) -> ObjectImage:
-    """Join the ids of a file and their description; every value of it is checked.
-
-    Parameters
-    ----------
-    values : ndarray
-        Integers.
-    about : object
-        What `ObjectImage.about` gave, as parsed from JSON.
-    where : str
-        The file, for messages.
-
-    Raises
-    ------
-    InputError
-        If it is no such description, or does not fit the ids.
-    """
+    """Join the ids of a file and their description; every value of it is checked."""
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise InputError(f"{where} is not a description of objects by napari-wildseg.")
     if about.get("version") != VERSION:
@@ -131,15 +103,7 @@ def described_objects(values: NDArray[Any], about: object, where: str) -> Object
 
 
 def checked_ids(values: NDArray[Any], where: str) -> NDArray[np.int32]:
-    """Return values of a file as ids, or raise `InputError`.
-
-    Parameters
-    ----------
-    values : ndarray
-        Numbers.
-    where : str
-        The file, for messages.
-    """
+    """Return values of a file as ids, or raise `InputError`."""
     if values.dtype.kind not in "bui" or (values.size and int(values.min()) < 0):
         raise InputError(f"{where} holds no ids of objects: whole numbers, 0 or more, are wanted.")
     if values.size and int(values.max()) >= 2**31:
@@ -148,17 +112,7 @@ def checked_ids(values: NDArray[Any], where: str) -> NDArray[np.int32]:
 
 
 def foreign_objects(values: NDArray[Any], where: str, **about: Any) -> ObjectImage:
-    """Take ids of another program's file: all objects are of one class, "object".
-
-    Parameters
-    ----------
-    values : ndarray
-        Integers.
-    where : str
-        The file, for messages.
-    **about
-        Further attributes of `LabelImage`.
-    """
+    """Take ids of another program's file: all objects are of one class, "object"."""
     ids = checked_ids(values, where)
     labels = LabelImage.from_array((ids > 0).astype(np.uint8), **about)
     named = tuple(replace(info, name="object", prompts=("object",)) for info in labels.classes)
@@ -166,15 +120,7 @@ def foreign_objects(values: NDArray[Any], where: str, **about: Any) -> ObjectIma
 
 
 def refuse_large_ids(objects: ObjectImage, where: str) -> None:
-    """Raise `InputError` if ids do not fit 16 bits, or a class id is beyond the labels'.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        The objects.
-    where : str
-        The file, for the message.
-    """
+    """Raise `InputError` if ids do not fit 16 bits, or a class id is beyond the labels'."""
     most = int(objects.ids.max(initial=0))
     if most > MAX_ID or max(objects.class_of.values(), default=0) > MAX_CLASSES:
         raise InputError(

@@ -35,13 +35,7 @@ from napari_wildseg.io.objects.object_image import ObjectImage, described_object
 
 
 def regions(objects: ObjectImage) -> list[tuple[int, int, int, NDArray[np.bool_]]]:
-    """Return id, first row, first column and mask of each object, in the order of ids.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        Objects of one plane.
-    """
+    """Return id, first row, first column and mask of each object, in the order of ids."""
     from scipy import ndimage
 
     numbers, compact = np.unique(objects.ids, return_inverse=True)
@@ -56,13 +50,7 @@ def regions(objects: ObjectImage) -> list[tuple[int, int, int, NDArray[np.bool_]
 
 
 def coco_bytes(objects: ObjectImage) -> bytes:
-    """Return a COCO file with one annotation an object; its id is the object's.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        Objects of one plane. Unlabelled pixels are one annotation with ``iscrowd`` 1.
-    """
+    """Return a COCO file with one annotation an object; its id is the object's."""
     height, width = objects.ids.shape
     found = [(n, objects.class_of[n], top, left, part) for n, top, left, part in regions(objects)]
     missing = objects.labels.labels == UNLABELLED
@@ -98,26 +86,7 @@ def coco_bytes(objects: ObjectImage) -> bytes:
 
 
 def read_coco(path: Path, *, image: str | None = None) -> ObjectImage:
-    """Read the objects of one image from a COCO file: an annotation is an object.
-
-    Parameters
-    ----------
-    path : Path
-        The JSON, of ours or of another program.
-    image : str, optional
-        Name of the picture, where the file has several.
-
-    Returns
-    -------
-    ObjectImage
-        Ids are those of the annotations in a file of ours, else 1, 2, ... in the file's order.
-        Where annotations overlap, the later one is on top. Crowds are no objects.
-
-    Raises
-    ------
-    InputError
-        If the file is broken, too large, or holds an annotation that cannot be read.
-    """
+    """Read the objects of one image from a COCO file: an annotation is an object."""
     content = read_json(path)
     where = path.name
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
@@ -162,14 +131,7 @@ def read_coco(path: Path, *, image: str | None = None) -> ObjectImage:
 
 
 def yolo_lines(objects: ObjectImage) -> bytes:
-    """Return lines of YOLO segmentation, one an object.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        Objects of one plane. An object of several pieces, or with holes, is one outline whose
-        pieces are joined by lines along pixel edges, there and back.
-    """
+    """Return lines of YOLO segmentation, one an object."""
     height, width = objects.ids.shape
     size = np.array([width, height], np.float64)
     lines = []
@@ -192,17 +154,7 @@ def _one_outline(pieces: list[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def yolo_ids(text: str, shape: tuple[int, int], where: str) -> tuple[NDArray[Any], dict[int, int]]:
-    """Paint lines of YOLO as objects 1, 2, ...; gives the ids and their classes.
-
-    Parameters
-    ----------
-    text : str
-        The lines.
-    shape : tuple of int
-        Height and width of the picture.
-    where : str
-        The file, for messages.
-    """
+    """Paint lines of YOLO as objects 1, 2, ...; gives the ids and their classes."""
     from napari_wildseg.io.formats.yolo import painted_lines
 
     ids = np.zeros(shape, np.int32)

@@ -11,13 +11,7 @@ from napari_wildseg.io.objects.object_image import ObjectImage
 
 
 def table_csv(objects: ObjectImage) -> bytes:
-    """Return the table as CSV in UTF-8, a line an object, with the unit in the last column.
-
-    Parameters
-    ----------
-    objects : ObjectImage
-        The objects.
-    """
+    """Return the table as CSV in UTF-8, a line an object, with the unit in the last column."""
     table = objects.table()
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")

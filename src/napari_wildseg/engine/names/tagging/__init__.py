@@ -17,7 +17,7 @@ from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging.places import local_embeddings
-from napari_wildseg.engine.names.tagging.rescore_regions import second_look
+from napari_wildseg.engine.names.tagging.rescore_regions import rescore
 from napari_wildseg.engine.names.tagging.scores import (
     BEST_PLACES,
     best,
@@ -63,7 +63,7 @@ def tag(
     shares = local_shares(places, rows, others, model)
     scores = best(shares)
     if model.concepts is None:
-        scores = second_look(encoding, model, picture, shares, rows, others, scores)
+        scores = rescore(encoding, model, picture, shares, rows, others, scores)
     order = scores.argsort(descending=True, stable=True)
     if merge_duplicates:
         order = order[distinct(rows[order], shares[order], mean_cosine(others))]

@@ -29,7 +29,7 @@ _REGION_FRACTION = 0.5
 
 
 @torch.no_grad()
-def second_look(
+def rescore(
     encoding: ImageEncoding,
     model: CLIPModel,
     places: Tensor,

@@ -20,15 +20,8 @@ _ROWS = 256
 def gaussian(points: Tensor, others: Tensor) -> Tensor:
     """Compare points with others.
 
-    Parameters
-    ----------
-    points, others : torch.Tensor
-        ``(n, d)`` and ``(m, d)`` float32, in units of the length scale.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, m)`` float32 in (0, 1], 1 for equal points.
+    `points`, `others`: ``(n, d)`` and ``(m, d)`` float32, in units of the length scale; returns
+    ``(n, m)`` float32 in (0, 1], 1 for equal points.
     """
     half, others_half = points.square().sum(1) / 2, others.square().sum(1) / 2
     kernel = torch.empty(len(points), len(others))
@@ -43,15 +36,8 @@ def gaussian(points: Tensor, others: Tensor) -> Tensor:
 def gaussian_among(points: Tensor) -> Tensor:
     """Compare points with each other, each pair once.
 
-    Parameters
-    ----------
-    points : torch.Tensor
-        ``(n, d)`` float32, in units of the length scale.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, n)`` float32 in (0, 1], symmetric.
+    `points`: ``(n, d)`` float32, in units of the length scale; returns ``(n, n)`` float32 in (0,
+    1], symmetric.
     """
     half = points.square().sum(1) / 2
     kernel = torch.empty(len(points), len(points))
@@ -72,18 +58,8 @@ def _exponential(products: Tensor, half: Tensor, others_half: Tensor) -> None:
 def low_rank(points: Tensor, rank: int) -> Tensor:
     """Give points features whose products are close to the Gaussian kernel.
 
-    Parameters
-    ----------
-    points : torch.Tensor
-        ``(n, d)`` float32.
-    rank : int
-        Number of features, at most n. The kernel is exact between as many points, evenly chosen.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, rank)`` float32 (Williams & Seeger, *Using the Nyström method to speed up kernel
-        machines*, NIPS 2000).
+    `points`: ``(n, d)`` float32; returns ``(n, rank)`` float32 (Williams & Seeger, *Using the
+    Nyström method to speed up kernel machines*, NIPS 2000).
     """
     rank = min(rank, len(points))
     chosen = torch.linspace(0, len(points) - 1, rank).round().long()
@@ -93,19 +69,8 @@ def low_rank(points: Tensor, rank: int) -> Tensor:
 def refine_at(features: Tensor, points: Tensor, chosen: Tensor) -> Tensor:
     """Add features that make the kernel exact between further points.
 
-    Parameters
-    ----------
-    features : torch.Tensor
-        ``(n, r)`` float32 (`low_rank`).
-    points : torch.Tensor
-        ``(n, d)`` float32, that they were made of.
-    chosen : torch.Tensor
-        ``(c,)`` int64, which points.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n, r + c)`` float32.
+    `features`: ``(n, r)`` float32 (`low_rank`); `points`: ``(n, d)`` float32, that they were made
+    of; `chosen`: ``(c,)`` int64, which points; returns ``(n, r + c)`` float32.
     """
     missing = gaussian(points, points[chosen]) - features @ features[chosen].T
     return torch.cat([features, _whiten(missing, chosen)], dim=1)

@@ -53,87 +53,46 @@ _LEAST_PRECISION = 1e-4
 
 @dataclass(frozen=True)
 class Learning:
-    """Settings, chosen by measurement (docs/method.md).
+    """Settings, chosen by measurement (docs/method.md)."""
 
-    Attributes
-    ----------
-    alike : float
-        Length scale over unit feature vectors.
-    colour : float
-        Length scale in CIE Lab.
-    near : float
-        Length scale over the image, in units of its longer side.
-    prior_scale : float
-        Length scale over the maps' probabilities of the labels.
-    prior_std : float
-        Standard deviation of the maps' error on a piece with margin 1.
-    decided : float
-        Exponent of the margin between the two best labels, in the precision of the maps.
-    balance : float
-        Exponent with which the maps' total precision is made equal over the labels: a few dabs of
-        background would erase a small thing otherwise.
-    surprise : float
-        Exponent of the maps' mean error under the strokes, in the factor on their precision.
-    stroke_exponent : float
-        Exponent of the number of strokes, in the same factor.
-    noise : float
-        Variance of a correction that covers its piece.
-    max_stroke_weight : float
-        Upper limit of a stroke's total weight, in pieces: its pixels are no independent
-        observations.
-    thick : float
-        Size, in pieces, of the largest disc within a stroke from which on its weight falls, by the
-        square: who fills all that is wrong says little about the rest.
-    consistent : float
-        Exponent of a pixel's similarity to its stroke, in its weight (`strokes.consistency`).
-    reach : float
-        Range of a stroke's effect on its surroundings, as a share of the distance to the nearest
-        place that has its label already (`reach`).
-    reach_precision : float
-        Precision of that effect at the stroke's centre.
-    farthest : float
-        Upper limit of that distance, in units of the image's longer side.
-    favour : float
-        Bonus on the probability of the label that a piece has without corrections, after one
-        stroke over things that have nothing in common (`Learner.favour`).
-    favour_exponent : float
-        Exponent of the number of strokes: how fast that bonus falls with it.
-    rank : int
-        Of the kernel.
-    """
-
-    alike: float = 1.0
-    colour: float = 18.0
-    near: float = 2.0
-    prior_scale: float = 1.0
-    prior_std: float = 6.0
+    alike: float = 1.0  # length scale over unit feature vectors
+    colour: float = 18.0  # length scale in CIE Lab
+    near: float = 2.0  # length scale over the image, in units of its longer side
+    prior_scale: float = 1.0  # length scale over the maps' probabilities of the labels
+    prior_std: float = 6.0  # standard deviation of the maps' error on a piece with margin 1
+    # Exponent of the margin between the two best labels, in the precision of the maps.
     decided: float = 4.0
+    # Exponent with which the maps' total precision is made equal over the labels: a few dabs of
+    # background would erase a small thing otherwise.
     balance: float = 0.25
+    # Exponent of the maps' mean error under the strokes, in the factor on their precision.
     surprise: float = 1.5
-    stroke_exponent: float = 0.5
-    noise: float = 0.05
+    stroke_exponent: float = 0.5  # exponent of the number of strokes, in the same factor
+    noise: float = 0.05  # variance of a correction that covers its piece
+    # Upper limit of a stroke's total weight, in pieces: its pixels are no independent observations.
     max_stroke_weight: float = 1.0
+    # Size, in pieces, of the largest disc within a stroke from which on its weight falls, by the
+    # square: who fills all that is wrong says little about the rest.
     thick: float = 8.0
+    # Exponent of a pixel's similarity to its stroke, in its weight (`strokes.consistency`).
     consistent: float = 1.0
+    # Range of a stroke's effect on its surroundings, as a share of the distance to the nearest
+    # place that has its label already (`reach`).
     reach: float = 0.7
-    reach_precision: float = 0.5
-    farthest: float = 0.07
+    reach_precision: float = 0.5  # precision of that effect at the stroke's centre
+    farthest: float = 0.07  # upper limit of that distance, in units of the image's longer side
+    # Bonus on the probability of the label that a piece has without corrections, after one stroke
+    # over things that have nothing in common (`Learner.favour`).
     favour: float = 2.0
+    # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
-    rank: int = 400
+    rank: int = 400  # of the kernel
 
 
 class Learner:
     """Learns from the corrections of one image.
 
-    Parameters
-    ----------
-    pieces : Superpixels
-        Of the image.
-    looks : torch.Tensor
-        ``(n, C)`` float32 unit rows (`Superpixels.looks`).
-    options : Learning, optional
-        Settings.
+    `looks`: ``(n, C)`` float32 unit rows (`Superpixels.looks`).
     """
 
     def __init__(self, pieces: Superpixels, looks: Tensor, options: Learning | None = None) -> None:
@@ -154,23 +113,9 @@ class Learner:
     ) -> Tensor:
         """Compute by how much corrections change the probabilities of every piece.
 
-        Parameters
-        ----------
-        prior : torch.Tensor
-            ``(n, K + 1)`` float32 probabilities without corrections.
-        corrections : ndarray
-            ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K.
-        agree : callable, optional
-            Applied to the probabilities afterwards (`agreement.DenseCRF`).
-        dabs : Dabs, optional
-            From `find`, where they are known already.
-        belief : float
-            Factor on the precision of the prior: more than 1 where a class memory improved it.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, K + 1)`` float32, of sum zero for each piece.
+        `prior`: ``(n, K + 1)`` float32 probabilities without corrections; `corrections`: ``(H, W)``
+        int16 over the image, -1 = not corrected, else 0..K; returns ``(n, K + 1)`` float32, of sum
+        zero for each piece.
         """
         index = self.pieces.index
         dabs = self.find(corrections) if dabs is None else dabs
@@ -206,23 +151,13 @@ class Learner:
     def favour(self, after: Tensor, first: Tensor, corrections: NDArray[np.int16]) -> Tensor:
         """Favour the labels that pieces have without corrections.
 
-        Of the changes that win by a small margin, half are wrong. How much is held back depends
-        on the strokes: more where they run over unlike things, since then it is less clear what
-        is meant, and less the more strokes there are, since one may be a slip.
+        Of the changes that win by a small margin, half are wrong. How much is held back depends on
+        the strokes: more where they run over unlike things, since then it is less clear what is
+        meant, and less the more strokes there are, since one may be a slip.
 
-        Parameters
-        ----------
-        after, first : torch.Tensor
-            ``(n, K + 1)`` float32 probabilities with and without corrections, once the pieces
-            have agreed.
-        corrections : ndarray
-            ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K. Pieces with corrected
-            pixels get no bonus.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(n, K + 1)`` float32, rows sum to 1.
+        `after`, `first`: ``(n, K + 1)`` float32 probabilities with and without corrections, once
+        the pieces have agreed; `corrections`: ``(H, W)`` int16 over the image, -1 = not corrected,
+        else 0..K; returns ``(n, K + 1)`` float32, rows sum to 1.
         """
         index, options = self.pieces.index, self.options
         small = shrink_labels(corrections, index.shape)
@@ -244,17 +179,8 @@ class Learner:
     def pull(self, dabs: Dabs) -> Tensor:
         """Compute how strongly corrected pixels pull at their neighbours in the random walk.
 
-        Parameters
-        ----------
-        dabs : Dabs
-            From `find`.
-
-        Returns
-        -------
-        torch.Tensor
-            ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing is
-            corrected. A long stroke pulls altogether as a dab does: with full strength all along,
-            it would spread by its own width wherever no edge stops it.
+        Returns ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing
+        is corrected.
         """
         return torch.from_numpy(self._pixel_weights(dabs)).float()
 
@@ -338,34 +264,18 @@ class Learner:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """The kernel of one list of classes.
+    """The kernel of one list of classes."""
 
-    Attributes
-    ----------
-    prior : torch.Tensor
-        ``(n, K + 1)`` float32, what the maps say of each piece.
-    points : torch.Tensor
-        ``(n, C + 6 + K)`` float32, which the kernel compares.
-    features : torch.Tensor
-        ``(n, r)`` float32 (`kernels.low_rank`).
-    """
-
-    prior: Tensor
-    points: Tensor
-    features: Tensor
+    prior: Tensor  # ``(n, K + 1)`` float32, what the maps say of each piece
+    points: Tensor  # ``(n, C + 6 + K)`` float32, which the kernel compares
+    features: Tensor  # ``(n, r)`` float32 (`kernels.low_rank`)
 
 
 class _Evidence:
     """What the maps say, as a regression on the features of a kernel; asked what votes change.
 
-    Parameters
-    ----------
-    prior : torch.Tensor
-        ``(n, K + 1)`` float32, what the maps say of each piece.
-    trust : torch.Tensor
-        ``(n,)`` float32, with what precision.
-    features : torch.Tensor
-        ``(n, r)`` float32 (`kernels.low_rank`).
+    `prior`: ``(n, K + 1)`` float32, what the maps say of each piece; `trust`: ``(n,)`` float32,
+    with what precision; `features`: ``(n, r)`` float32 (`kernels.low_rank`).
     """
 
     def __init__(self, prior: Tensor, trust: Tensor, features: Tensor) -> None:
@@ -377,12 +287,7 @@ class _Evidence:
     def change(self, votes: Tensor, belief: float) -> Tensor:
         """Return the mean of the posterior, less the prior: ``(n, K + 1)``.
 
-        Parameters
-        ----------
-        votes : torch.Tensor
-            ``(n, K + 1)`` float32, the precision with which each label is voted for.
-        belief : float
-            Factor on the trust in the maps.
+        `votes`: ``(n, K + 1)`` float32, the precision with which each label is voted for.
         """
         at = torch.nonzero(votes.sum(1))[:, 0]
         features = self._features[at]

@@ -14,32 +14,17 @@ from napari_wildseg.engine.classes import UNLABELLED
 
 @dataclass(frozen=True)
 class Observations:
-    """Corrected cells of a grid.
+    """Corrected cells of a grid."""
 
-    Attributes
-    ----------
-    mask : torch.Tensor
-        ``(gh, gw)`` bool: the cell holds a corrected pixel.
-    targets : torch.Tensor
-        ``(K + 1, gh, gw)`` float32: share of each class among the cell's corrected pixels.
-    """
-
-    mask: Tensor
+    mask: Tensor  # ``(gh, gw)`` bool: the cell holds a corrected pixel
+    # ``(K + 1, gh, gw)`` float32: share of each class among the cell's corrected pixels.
     targets: Tensor
 
 
 def as_corrections(seeds: NDArray[np.uint8]) -> NDArray[np.int16]:
     """Write pseudo-labels as corrections are written.
 
-    Parameters
-    ----------
-    seeds : ndarray
-        ``(H, W)`` uint8, 0..K, 255 = not sure.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` int16, 0..K, -1 = not sure.
+    `seeds`: ``(H, W)`` uint8, 0..K, 255 = not sure; returns ``(H, W)`` int16, 0..K, -1 = not sure.
     """
     return np.where(seeds == UNLABELLED, np.int16(-1), seeds.astype(np.int16))
 
@@ -47,14 +32,8 @@ def as_corrections(seeds: NDArray[np.uint8]) -> NDArray[np.int16]:
 def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: int) -> Observations:
     """Count corrected pixels cell by cell.
 
-    Parameters
-    ----------
-    corrections : ndarray
-        ``(H, W)`` int16, -1 = not corrected, else 0..K.
-    grid : tuple of int
-        ``(gh, gw)`` cells that tile the image.
-    n_classes : int
-        K.
+    `corrections`: ``(H, W)`` int16, -1 = not corrected, else 0..K; `grid`: ``(gh, gw)`` cells that
+    tile the image.
     """
     rows, columns = np.nonzero(corrections >= 0)
     y = rows * grid[0] // corrections.shape[0]
@@ -74,23 +53,10 @@ def observe_pieces(
 ) -> tuple[Tensor, Tensor]:
     """See what labelled pixels say of pieces.
 
-    Parameters
-    ----------
-    labels : ndarray
-        ``(H, W)`` int16, -1 = no label, else below ``n_labels``.
-    index : ndarray
-        ``(h, w)`` int64: the piece of every pixel, at any resolution that tiles the image.
-    sizes : ndarray
-        ``(n,)`` float32, in pixels of ``index``.
-    n_labels : int
-        How many labels there are.
-
-    Returns
-    -------
-    shares : torch.Tensor
-        ``(n, n_labels)`` float32: share of each label among the piece's labelled pixels.
-    covered : torch.Tensor
-        ``(n,)`` float32: how much of the piece they cover.
+    `labels`: ``(H, W)`` int16, -1 = no label, else below ``n_labels``; `index`: ``(h, w)`` int64:
+    the piece of every pixel, at any resolution that tiles the image; `sizes`: ``(n,)`` float32, in
+    pixels of ``index``; returns ``(n, n_labels)`` float32: share of each label among the piece's
+    labelled pixels; returns ``(n,)`` float32: how much of the piece they cover.
     """
     counts = count_in_pieces(labels, index, (len(sizes), n_labels))[0]
     return shares_of(counts, sizes * (labels.size / index.size))
@@ -106,23 +72,9 @@ def count_in_pieces(
 ) -> Tensor:
     """Count labelled pixels by group, piece and label.
 
-    Parameters
-    ----------
-    labels, index : ndarray
-        As for `observe_pieces`.
-    shape : tuple of int
-        How many pieces and labels there are.
-    groups : ndarray, optional
-        ``(h, w)`` int64 in 0..n_groups-1, beside ``index``; all in one group if not given.
-    n_groups : int
-        How many groups there are.
-    weights : ndarray, optional
-        ``(h, w)`` float64, beside ``index``: what a labelled pixel counts; 1 if not given.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(n_groups, *shape)`` float32.
+    `groups`: ``(h, w)`` int64 in 0..n_groups-1, beside ``index``; all in one group if not given;
+    `weights`: ``(h, w)`` float64, beside ``index``: what a labelled pixel counts; 1 if not given;
+    returns ``(n_groups, *shape)`` float32.
     """
     rows, columns = np.nonzero(labels >= 0)
     y = rows * index.shape[0] // labels.shape[0]

@@ -20,24 +20,12 @@ MAX_DABS = 256
 
 @dataclass(frozen=True)
 class Dabs:
-    """The strokes of a correction map, in the order of labels, then of reading.
+    """The strokes of a correction map, in the order of labels, then of reading."""
 
-    Attributes
-    ----------
-    labels : ndarray
-        ``(m,)`` int64.
-    centres : ndarray
-        ``(m, 2)`` int64, the innermost pixel of each.
-    depths : ndarray
-        ``(m,)`` float64, how far that is from any pixel outside.
-    index : ndarray
-        ``(h, w)`` int64: the stroke of every pixel, -1 where there is none.
-    """
-
-    labels: NDArray[np.int64]
-    centres: NDArray[np.int64]
-    depths: NDArray[np.float64]
-    index: NDArray[np.int64]
+    labels: NDArray[np.int64]  # ``(m,)`` int64
+    centres: NDArray[np.int64]  # ``(m, 2)`` int64, the innermost pixel of each
+    depths: NDArray[np.float64]  # ``(m,)`` float64, how far that is from any pixel outside
+    index: NDArray[np.int64]  # ``(h, w)`` int64: the stroke of every pixel, -1 where there is none
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,10 +34,7 @@ class Dabs:
 def find_dabs(corrections: NDArray[np.int16]) -> Dabs:
     """Find the strokes of a correction map.
 
-    Parameters
-    ----------
-    corrections : ndarray
-        ``(h, w)`` int16, -1 = not corrected. A stroke is an 8-connected region of one label.
+    `corrections`: ``(h, w)`` int16, -1 = not corrected.
     """
     index = np.full(corrections.shape, -1, np.int64)
     found: list[tuple[int, int, tuple[slice, ...]]] = []
@@ -88,16 +73,8 @@ def find_reach(
 ) -> float:
     """Say how far away the nearest place is that already has a dab's label.
 
-    Parameters
-    ----------
-    label : int
-        Of the dab.
-    centre : ndarray
-        ``(2,)`` int64, its innermost pixel.
-    labels : ndarray
-        ``(h, w)`` int64, the labels without it.
-    farthest : float
-        Upper limit, in pixels.
+    `centre`: ``(2,)`` int64, its innermost pixel; `labels`: ``(h, w)`` int64, the labels without
+    it.
     """
     top, left = np.maximum(centre - int(farthest), 0)
     bottom, right = centre + int(farthest) + 1
@@ -119,12 +96,7 @@ def keep_apart(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
 def shrink_labels(corrections: NDArray[np.int16], shape: tuple[int, ...]) -> NDArray[np.int16]:
     """Bring a correction map to a lower resolution; no stroke is lost, though it may be thinned.
 
-    Parameters
-    ----------
-    corrections : ndarray
-        ``(H, W)`` int16, -1 = not corrected.
-    shape : tuple of int
-        ``(h, w)``, no larger. Where strokes meet in a cell, the highest label stays.
+    `corrections`: ``(H, W)`` int16, -1 = not corrected; `shape`: ``(h, w)``, no larger.
     """
     if corrections.shape == shape:
         return corrections

@@ -24,22 +24,9 @@ def consistency(
 ) -> NDArray[np.float64]:
     """Weigh the pixels of strokes by how well they agree with their stroke.
 
-    Parameters
-    ----------
-    dabs : Dabs
-        The strokes.
-    pieces : ndarray
-        ``(h, w)`` int64, beside ``dabs.index``: the piece of every pixel.
-    points : torch.Tensor
-        ``(n, d)`` float32, what the Gaussian kernel compares of the pieces, in units of its length
-        scale.
-    exponent : float
-        Of the share; higher leaves less to pixels that contradict their stroke.
-
-    Returns
-    -------
-    ndarray
-        ``(h, w)`` float64 above 0, of mean 1 over each stroke; 1 outside strokes.
+    `pieces`: ``(h, w)`` int64, beside ``dabs.index``: the piece of every pixel; `points`: ``(n,
+    d)`` float32, what the Gaussian kernel compares of the pieces, in units of its length scale;
+    returns ``(h, w)`` float64 above 0, of mean 1 over each stroke; 1 outside strokes.
     """
     weights = np.ones(dabs.index.shape)
     inside = dabs.index >= 0
