@@ -214,6 +214,13 @@ def test_resuming_otherwise_is_refused(batch, change, words):
         drain(batch_steps(replace(few, resume=True, settings=replace(few.settings, threshold=0.6))))
 
 
+def test_objects_are_of_the_whole_batch_or_of_none(batch):
+    few = small(batch, 2)
+    drain(batch_steps(replace(few, settings=replace(few.settings, objects=True))))
+    with pytest.raises(InputError, match="objects True, not False"):
+        drain(batch_steps(replace(few, resume=True)))
+
+
 def test_file_in_place_of_the_cache_is_refused_before_anything_is_written(batch, tmp_path):
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(InputError, match="kept is a file, not a folder"):

@@ -191,7 +191,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
                 memory, header["not_remembered"] = yield from _as_batch_progress(steps, len(items))
             else:
                 memory = memory_to_resume(batch.folder, journal.header, given)
-                header["not_remembered"] = journal.header.get("not_remembered", {})
+                if "not_remembered" in journal.header:
+                    header["not_remembered"] = journal.header["not_remembered"]
         learned = keep_memory(batch.folder, memory)
         if learned is not None:
             header["memory"] = learned.digest
@@ -387,8 +388,9 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
             )
     if old.get("corrected", {}) != new["corrected"]:
         raise InputError(f"The batch in {folder} was begun with other corrected labels: {_ADVICE}")
-    for key, value in new["settings"].items():
-        before = old.get("settings", {}).get(key)
+    earlier = old.get("settings", {})
+    for key in earlier | new["settings"]:  # either side leaves "objects" out where it is False
+        before, value = earlier.get(key, False), new["settings"].get(key, False)
         if before != value and key != "device":
             raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {_ADVICE}")
 
