@@ -124,24 +124,33 @@ def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dic
     InputError
         If the memory belongs to another model, method or set of views.
     """
+    from napari_wildseg.engine.memory import ClassMemory
+
     sources = list(sources)
     left_out: dict[str, str] = {}
-    for number, source in enumerate(sources):
-        told = f"Remembering image {number + 1} of {len(sources)}"
-        yield Progress(number, len(sources), told)
-        try:
-            example = source.read()
-        except WildsegError as error:
-            left_out[source.name] = str(error)
-            continue
-        if example is None:
-            left_out[source.name] = "none of the classes covers 1 % of it."
-            continue
-        for _ in segmenter.set_image_steps(example.rgb):
+    memory = ClassMemory() if segmenter.memory is None else segmenter.memory
+    # Records need the maps alone. With the memory they would wait for it to learn after each image.
+    segmenter.memory = None
+    try:
+        for number, source in enumerate(sources):
+            told = f"Remembering image {number + 1} of {len(sources)}"
             yield Progress(number, len(sources), told)
-        for _ in segmenter.segment_steps(example.classes, refine=False):
-            yield Progress(number, len(sources), told)
-        segmenter.remember(finished=True, labels=example.labels, name=source.name)
+            try:
+                example = source.read()
+            except WildsegError as error:
+                left_out[source.name] = str(error)
+                continue
+            if example is None:
+                left_out[source.name] = "none of the classes covers 1 % of it."
+                continue
+            for _ in segmenter.set_image_steps(example.rgb):
+                yield Progress(number, len(sources), told)
+            for _ in segmenter.segment_steps(example.classes, refine=False):
+                yield Progress(number, len(sources), told)
+            record = segmenter.record(labels=example.labels, name=source.name)
+            memory.add(record, segmenter.source)
+    finally:
+        segmenter.memory = memory
     return left_out
 
 
