@@ -25,7 +25,7 @@ from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.evaluation import EvaluationSet, evaluate, open_set
-from napari_wildseg.evaluation.evaluate import spread
+from napari_wildseg.evaluation.evaluate import spread_evenly
 from napari_wildseg.io.overlay import draw_overlay
 
 PUBLISHED = {
@@ -109,7 +109,7 @@ def pictures(
     """Some images with the labels of each method and the true ones, as a page."""
     rows = []
     (out / "pictures").mkdir(parents=True, exist_ok=True)
-    for number, item in enumerate(spread(data.items, count)):
+    for number, item in enumerate(spread_evenly(data.items, count)):
         mask, image = item.mask(), item.image()
         known = item.known(mask)
         if not known:

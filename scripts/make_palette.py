@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.color import rgb2lab
 
-from napari_wildseg.engine.names.palette import VISIONS, as_seen, differences
+from napari_wildseg.engine.names.palette import VISIONS, differences, simulate_vision
 
 START = ((230, 159, 0), (86, 180, 233))
 KEPT_CLEAR = ((0, 0, 0), (128, 128, 128))
@@ -36,13 +36,13 @@ def candidates() -> np.ndarray:
 def choose(count: int = COUNT) -> list[tuple[int, int, int]]:
     """The colours, first to last."""
     pool = candidates()
-    seen = np.stack([as_seen(pool, vision) for vision in VISIONS])
+    seen = np.stack([simulate_vision(pool, vision) for vision in VISIONS])
     chosen = list(START)
     nearest = np.full(len(pool), np.inf)
 
     def note(colour: tuple[int, int, int]) -> None:
         for vision, colours in zip(VISIONS, seen, strict=True):
-            one = as_seen(np.array([colour], np.uint8), vision)
+            one = simulate_vision(np.array([colour], np.uint8), vision)
             np.minimum(nearest, differences(colours, one)[:, 0], out=nearest)
 
     for colour in (*START, *KEPT_CLEAR):

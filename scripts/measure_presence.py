@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo, class_colour
 from napari_wildseg.engine.maps.presence import Presence, PresenceTest
 from napari_wildseg.engine.names.tagging import everyday_rivals
-from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
+from napari_wildseg.engine.names.tagging.scores import mean_cosine, similarity
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.segmenter import Segmenter
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import mean_iou
 
 ALIKE = 0.45
@@ -41,7 +41,7 @@ def classes_of(names: Sequence[str]) -> tuple[ClassInfo, ...]:
 def wrong_names(segmenter: Segmenter, there: Sequence[str], pool: Sequence[str]) -> list[str]:
     """Names of a pool that are not there, nor alike to one that is."""
     model = segmenter.model
-    usual = usual_cosine(model.encode_text(load_vocabulary("coco")))
+    usual = mean_cosine(model.encode_text(load_vocabulary("coco")))
     alike = similarity(model.encode_text(pool), model.encode_text(there), usual).amax(1)
     return [
         name
@@ -77,7 +77,7 @@ def main() -> None:
 
 def _measure(
     segmenter: Segmenter,
-    item: Item,
+    item: EvaluationItem,
     pool: Sequence[str],
     rng: np.random.Generator,
     found: dict[str, list[float]],

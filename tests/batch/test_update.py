@@ -81,6 +81,17 @@ def test_the_rest_is_redone_with_a_memory_of_what_was_reviewed(batch):
     assert ReviewQueue(batch.folder).reviewed == set(names)
 
 
+def test_reviewed_images_that_cannot_be_remembered_are_named(batch):
+    names = review(batch, 3)
+    gone = next(batch.folder.parent.glob(f"pictures/{names[0]}.*"))
+    gone.unlink()
+    report = update(batch, cache_dir=batch.cache_dir)
+    assert list(report.settings["not_remembered"]) == [names[0]]
+    written = json.loads((batch.folder / "report.json").read_text())
+    assert names[0] in written["settings"]["not_remembered"]
+    assert len(ClassMemory.load(batch.folder / MEMORY)) == 2
+
+
 def test_an_update_is_the_same_with_any_number_of_workers_and_when_it_was_stopped(batch, tmp_path):
     review(batch, 2)
     outcomes = []

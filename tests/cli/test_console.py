@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_wildseg.cli.console import print_json, run_steps, say, table, warn
+from napari_wildseg.cli.console import format_table, print_json, print_line, print_notice, run_steps
 from napari_wildseg.engine.progress import Progress
 
 
@@ -58,7 +58,7 @@ def test_an_interrupted_job_is_closed(monkeypatch):
 
 
 def test_tables():
-    shown = table(["class", "IoU"], [["cat", "0.91"], ["cup", "0.8"]])
+    shown = format_table(["class", "IoU"], [["cat", "0.91"], ["cup", "0.8"]])
     assert shown.splitlines() == ["class   IoU", "cat    0.91", "cup     0.8"]
 
 
@@ -73,7 +73,7 @@ def test_letters_the_terminal_lacks(monkeypatch):
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
     monkeypatch.setattr(sys, "stderr", narrow)
-    say("漢")
-    warn("ö")
+    print_line("漢")
+    print_notice("ö")
     narrow.flush()
     assert narrow.buffer.getvalue() == b"\\u6f22\nwildseg: \\xf6\n"

@@ -104,15 +104,15 @@ def test_every_command_is_one_module():
 STREAMS = """
 import contextlib, os, sys
 from napari_wildseg.cli import main as cli
-from napari_wildseg.cli.console import print_json, say, warn
+from napari_wildseg.cli.console import print_json, print_line, print_notice
 
 def run(args):
     with open("written", "w") as file:
         with contextlib.suppress(OSError):
             os.write(1, b"a library prints")
-        say("printed")
+        print_line("printed")
         print_json({"a": 1})
-        warn("warned")
+        print_notice("warned")
         file.write("whole")
     return 0
 

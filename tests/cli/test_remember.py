@@ -71,6 +71,18 @@ def test_a_labelled_set_becomes_a_memory(wildseg, data, model, tmp_path):
     assert "cat" in ran.out
 
 
+def test_masks_of_0_and_255_are_read_as_the_annotator_says(wildseg, model, tmp_path):
+    mask = np.zeros((48, 48), np.uint8)
+    mask[20:] = 255
+    masks = {"a": mask, "b": np.roll(mask, 3, axis=0)}
+    data = write_set(tmp_path / "blobs", masks, classes={"1": "blob"})
+    remember = ("remember", data, "-o", "blobs.wildmemory", *model)
+    refused = wildseg(*remember)
+    assert refused.status == 2
+    assert wildseg(*remember, "--value-255", "class").status == 0
+    assert [c.images for c in ClassMemory.load(tmp_path / "blobs.wildmemory").classes] == [2]
+
+
 def test_a_memory_is_used_and_said(wildseg, memory, model):
     image = "set/images/a.png"
     wildseg("segment", image, "--labels", "cat", *model, "--json", "--out", "plain")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.cli.result_files import refuse, result_paths, write_results
+from napari_wildseg.cli.result_files import check_outputs, result_paths, write_results
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.io import LabelImage, read_labels
 
@@ -33,7 +33,7 @@ def test_a_disk_that_fills_up_leaves_nothing_in_the_way(tmp_path, monkeypatch, w
     left_over = [path for path in tmp_path.iterdir() if path.name != "x.png"]
     if not (tmp_path / "x.png").exists():
         assert not left_over
-        refuse(paths, [], overwrite=False)
+        check_outputs(paths, [], overwrite=False)
         write_results(paths, RGB, labels, overwrite=False)
     assert (read_labels(tmp_path / "x.png").labels == 1).all()
 
@@ -43,6 +43,6 @@ def test_what_is_read_is_not_replaced(tmp_path):
     for name in ("x.png", "x.json", "x.overlay.png"):
         (tmp_path / name).write_bytes(b"mine")
         with pytest.raises(InputError, match="while it is read"):
-            refuse(paths, [tmp_path / name], overwrite=True)
+            check_outputs(paths, [tmp_path / name], overwrite=True)
     with pytest.raises(InputError, match="is no such file"):
-        refuse(paths, [], overwrite=True)
+        check_outputs(paths, [], overwrite=True)

@@ -6,7 +6,7 @@ import pytest
 
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.names.familiarity import familiarity, of_class
+from napari_wildseg.engine.names.familiarity import class_familiarity, familiarity
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from tests.engine.small_models import make_model
 
@@ -26,7 +26,7 @@ GIBBERISH = [
 
 
 def about(text):
-    return of_class(parse_classes([text])[0])
+    return class_familiarity(parse_classes([text])[0])
 
 
 @pytest.mark.parametrize("name", COMMON + RARE)

@@ -107,7 +107,9 @@ import sys
 import numpy as np
 import napari_wildseg as ws
 from napari_wildseg.engine.models import load_model
-from napari_wildseg.engine.models.architecture import built_in, unsupported
+from napari_wildseg.engine.models.light_import import allow
+allow()  # as the command line and the engine process do
+from napari_wildseg.engine.models.architecture import builtin_architecture, unsupported
 seeds = np.full((24, 24), 255)
 seeds[2, 2], seeds[20, 20] = 0, 1
 for method in ("default", "random_walker"):
@@ -115,7 +117,7 @@ for method in ("default", "random_walker"):
 ws.Segmenter()
 load_model("starter")
 for name in ("RN50", "ViT-B-32"):
-    assert not unsupported(built_in(name)), name
+    assert not unsupported(builtin_architecture(name)), name
 ws.parse_classes("cat, dog")
 print(*sorted({name.split(".")[0] for name in sys.modules} | {"torch._dynamo"} & {*sys.modules}))
 """

@@ -9,10 +9,10 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.names.palette import (
     PALETTES,
     VISIONS,
-    as_seen,
     differences,
-    least_difference,
+    min_difference,
     palette_colour,
+    simulate_vision,
     voc_palette,
 )
 
@@ -34,26 +34,26 @@ OKABE_ITO = np.array(
 @pytest.mark.parametrize("vision", VISIONS)
 @pytest.mark.parametrize(("count", "least"), [(5, 18), (8, 14), (12, 12), (20, 8), (40, 5)])
 def test_default_colours_can_be_told_apart(vision, count, least):
-    assert least_difference(DEFAULT[:count], vision) > least
+    assert min_difference(DEFAULT[:count], vision) > least
 
 
 @pytest.mark.parametrize("vision", VISIONS[1:])
 def test_default_colours_are_further_apart_than_the_best_known_seven(vision):
-    assert least_difference(DEFAULT[:7], vision) > least_difference(OKABE_ITO, vision)
+    assert min_difference(DEFAULT[:7], vision) > min_difference(OKABE_ITO, vision)
 
 
 def test_all_254_default_colours_differ_from_each_other_and_from_black_and_grey():
     assert len(np.unique(DEFAULT, axis=0)) == 254
     for vision in VISIONS:
-        neutral = as_seen(np.array([(0, 0, 0), (128, 128, 128)], np.uint8), vision)
-        assert differences(as_seen(DEFAULT[:40], vision), neutral).min() > 5
+        neutral = simulate_vision(np.array([(0, 0, 0), (128, 128, 128)], np.uint8), vision)
+        assert differences(simulate_vision(DEFAULT[:40], vision), neutral).min() > 5
 
 
 def test_simulated_vision_knows_a_textbook_confusion():
     """Red and green of like lightness: apart to most, nearly one to deuteranopes."""
     pair = np.array([(190, 80, 60), (110, 112, 50)], np.uint8)
-    assert least_difference(pair, "normal") > 25
-    assert least_difference(pair, "deuteranopia") < 10
+    assert min_difference(pair, "normal") > 25
+    assert min_difference(pair, "deuteranopia") < 10
 
 
 def test_voc_palette():

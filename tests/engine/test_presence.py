@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.engine.maps.presence import ABSENT, LEAST, Presence, PresenceTest
+from napari_wildseg.engine.maps.presence import ABSENT, MIN_WEIGHT, Presence, PresenceTest
 from napari_wildseg.engine.maps.pseudo_labels import normalise
 from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
@@ -109,14 +109,14 @@ def test_who_is_doubted_has_less_say_and_who_is_absent_a_low_map():
     assert doubted[1].sum() < plain[1].sum()
     assert doubted[0].sum() > plain[0].sum()
     assert doubted[1].max() == 1
-    assert absent[1].max() == pytest.approx(LEAST)
+    assert absent[1].max() == pytest.approx(MIN_WEIGHT)
 
 
 def test_say_grows_with_the_score():
     scores = torch.linspace(-7, 3, 21)
     say = Presence(scores).say
     assert (say.diff() >= 0).all()
-    assert say[0] == pytest.approx(LEAST)
+    assert say[0] == pytest.approx(MIN_WEIGHT)
     assert say[-1] == 1
     assert len(parse_classes("a, b")) == len(Presence.unknown(2).scores)
 

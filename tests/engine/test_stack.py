@@ -10,7 +10,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.engine.stacks.propagation import look_of, propagate
-from napari_wildseg.engine.stacks.segment_stack import order_of, segment_stack_steps
+from napari_wildseg.engine.stacks.segment_stack import plane_order, segment_stack_steps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -91,7 +91,7 @@ def test_without_corrections_planes_are_what_they_are_alone(segmenter, small_mod
 
 
 def test_order():
-    turns = list(order_of(9, [2, 7], range(9)))
+    turns = list(plane_order(9, [2, 7], range(9)))
     assert sorted(turn.plane for turn in turns) == list(range(9))
     by_plane = {turn.plane: turn for turn in turns}
     assert by_plane[2].anchors == by_plane[7].anchors == ()
@@ -106,10 +106,10 @@ def test_order():
         assert {*turn.anchors} <= seen
         assert turn.before is None or turn.before in seen
         seen.add(turn.plane)
-    assert [t.plane for t in order_of(9, [], [4, 1])] == [1, 4]
+    assert [t.plane for t in plane_order(9, [], [4, 1])] == [1, 4]
     # Only the next plane: its anchor is done for it, and nothing else.
-    assert [t.plane for t in order_of(9, [2], [3])] == [2, 3]
-    assert [t.plane for t in order_of(9, [2], [5])] == [2, 3, 4, 5]
+    assert [t.plane for t in plane_order(9, [2], [3])] == [2, 3]
+    assert [t.plane for t in plane_order(9, [2], [5])] == [2, 3, 4, 5]
 
 
 def test_corrections_of_a_plane_that_is_not_there(segmenter):

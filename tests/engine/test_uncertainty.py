@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.maps.uncertainty import WEIGHTS, judge
+from napari_wildseg.engine.maps.uncertainty import UNCERTAINTY_WEIGHTS, estimate_uncertainty
 from napari_wildseg.engine.segmenter import Segmenter
 
 from .small_models import make_model
@@ -30,31 +30,33 @@ def relevance(first, second):
 
 
 def test_looks_that_agree_leave_no_doubt():
-    sure = judge(LABELS, LABELS, relevance(1, 0), [maps(2, 7)] * 3)
+    sure = estimate_uncertainty(LABELS, LABELS, relevance(1, 0), [maps(2, 7)] * 3)
     assert sure.disagreement == pytest.approx(0, abs=1e-5)
     assert (sure.margin, sure.unsure) == (0, 0)
     assert sure.score == pytest.approx(0, abs=1e-5)
 
 
 def test_the_class_agreed_upon_least_counts():
-    one = judge(LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(2, 4)])
-    both = judge(LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(3, 4)])
+    one = estimate_uncertainty(LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(2, 4)])
+    both = estimate_uncertainty(LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(3, 4)])
     assert one.disagreement == pytest.approx(1)
     assert both.disagreement == pytest.approx(1)
-    third = judge(LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(2, 7), maps(2, 4)])
+    third = estimate_uncertainty(
+        LABELS, LABELS, relevance(1, 0), [maps(2, 7), maps(2, 7), maps(2, 4)]
+    )
     assert 0.3 < third.disagreement < 1
 
 
 def test_margin_and_open_pixels_count():
-    near = judge(LABELS, LABELS, relevance(0.8, 0.7), [])
+    near = estimate_uncertainty(LABELS, LABELS, relevance(0.8, 0.7), [])
     assert near.margin == pytest.approx(0.9)
     pseudo = LABELS.copy()
     pseudo[0] = 255
-    half = judge(LABELS, pseudo, relevance(1, 0), [])
+    half = estimate_uncertainty(LABELS, pseudo, relevance(1, 0), [])
     assert half.unsure == pytest.approx(1 / 3)
-    assert half.score == pytest.approx(WEIGHTS["unsure"] / 3)
-    assert judge(0 * LABELS, 0 * LABELS, relevance(1, 0), []).margin == 1
-    assert sum(WEIGHTS.values()) == pytest.approx(1)
+    assert half.score == pytest.approx(UNCERTAINTY_WEIGHTS["unsure"] / 3)
+    assert estimate_uncertainty(0 * LABELS, 0 * LABELS, relevance(1, 0), []).margin == 1
+    assert sum(UNCERTAINTY_WEIGHTS.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("views", ["single", "default", "best"])

@@ -1,10 +1,11 @@
-"""The engine process is killed while it works: its run is lost, nothing of the annotator's."""
+"""The engine process is killed, or has no memory: its run is lost, nothing of the annotator's."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,3 +42,26 @@ def test_a_killed_engine_costs_its_run_only(desk, photo, qtbot, engine, monkeypa
     d.run("refine")
     assert "Refined" in d.status
     assert (labels.data[painted] == 2).all()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is one of Linux")
+def test_an_engine_without_memory_costs_its_run_only(desk, photo, engine):
+    import resource
+
+    d = desk(photo, NAMES, name="small")
+    d.run("auto_segment")
+    before = d.layer().data.copy()
+    large = d.viewer.add_image(np.tile(photo, (8, 6, 1)), name="large")
+    d.controller.choose_image(large)
+    pages = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0])
+    used = pages * resource.getpagesize()
+    limits = resource.prlimit(engine.pid, resource.RLIMIT_AS)
+    resource.prlimit(engine.pid, resource.RLIMIT_AS, (used + 2**20, limits[1]))
+    d.run("auto_segment")
+    assert "needs more memory than there is" in d.status or "engine stopped" in d.status
+    assert "large labels" not in d.viewer.layers
+    assert (d.viewer.layers["small labels"].data == before).all()
+    if engine.alive:
+        resource.prlimit(engine.pid, resource.RLIMIT_AS, limits)
+    d.run("auto_segment")
+    assert "large labels" in d.viewer.layers

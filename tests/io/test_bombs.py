@@ -159,11 +159,11 @@ def test_coco_of_very_many_small_polygons_is_read_in_time(tmp_path):
 
 def test_evaluation_measures_outlines_too(tmp_path):
     """The other reader of COCO draws no endless outline either."""
-    from napari_wildseg.evaluation.published import COCOItem
+    from napari_wildseg.evaluation.published import _COCOItem
 
     zigzag = [value for n in range(5000) for value in ((-400_000 if n % 2 else 400_000), 0)]
     instances = ((1, {"id": 4, "segmentation": [zigzag]}),)
-    item = COCOItem("a", tmp_path, tmp_path, {1: "cat"}, (1000, 100_000), instances)
+    item = _COCOItem("a", tmp_path, tmp_path, {1: "cat"}, (1000, 100_000), instances)
     with pytest.raises(InputError, match="over and over"):
         item.mask()
 

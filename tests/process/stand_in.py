@@ -19,6 +19,9 @@ class Calls:
             time.sleep(seconds)
         return steps
 
+    def warm(self, read, *, model):
+        return (yield from self.count(read, steps=10_000, seconds=0.01))
+
     def echo(self, read, **values):
         yield Progress(0, 1, "")
         print("a library prints")

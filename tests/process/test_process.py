@@ -109,6 +109,13 @@ def test_a_cancelled_call_leaves_the_process_and_a_deaf_one_is_ended(engine, mon
     assert engine.generation == 2
 
 
+def test_a_call_does_not_wait_until_a_model_was_tried(engine):
+    started = time.monotonic()
+    engine.warm("starter")
+    assert drain(engine.call("count", steps=2)) == 2
+    assert time.monotonic() - started < 50, "to the end it takes twice as long"
+
+
 def test_killed_at_twenty_moments(engine):
     rng = np.random.default_rng(0)
     for _ in range(20):

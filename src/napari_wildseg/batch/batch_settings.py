@@ -27,6 +27,8 @@ class BatchSettings:
         In [0, 1].
     refine : bool
         False to write the pseudo-labels, 255 where undecided.
+    objects : bool
+        Whether the objects of each image are written too, to the folder ``objects``.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     """
@@ -38,6 +40,7 @@ class BatchSettings:
     threshold: float = 0.5
     refine: bool = True
     device: str = "auto"
+    objects: bool = False
 
     def __post_init__(self) -> None:
         from napari_wildseg.engine.images.views import PRESETS
@@ -56,4 +59,7 @@ class BatchSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as a JSON-serialisable dictionary."""
-        return asdict(self)
+        found = asdict(self)
+        if not self.objects:  # as journals of 0.1 have it
+            del found["objects"]
+        return found

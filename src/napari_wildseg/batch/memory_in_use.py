@@ -129,8 +129,8 @@ def memory_to_resume(
 
 def updated_memory_steps(
     folder: Path, settings: BatchSettings, given: ClassMemory | None, cache_dir: str | None
-) -> Steps[ClassMemory]:
-    """Return a memory with the reviewed images of a batch added.
+) -> Steps[tuple[ClassMemory, dict[str, str]]]:
+    """Return a memory with the reviewed images of a batch added, and why others were left out.
 
     Parameters
     ----------
@@ -167,10 +167,10 @@ def updated_memory_steps(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)  # sums have the same bits as in the lanes of a batch
-        yield from remember_steps(segmenter, sources)
+        left_out = yield from remember_steps(segmenter, sources)
     finally:
         torch.set_num_threads(threads)
-    return memory
+    return memory, left_out
 
 
 def new_segmenter(

@@ -1,4 +1,4 @@
-"""One image of a batch, from its file to the files of the data set."""
+"""Segmentation of one image of a batch, from its file to the files of the data set."""
 
 from __future__ import annotations
 
@@ -32,25 +32,9 @@ if TYPE_CHECKING:
 
 
 def run_image(job: BatchJob, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:
-    """Do one image; whatever is wrong with it ends up in the record.
+    """Segment one image; an error of the image becomes a failed record.
 
-    Parameters
-    ----------
-    job : Job
-        The batch.
-    item : WorkItem
-        The image.
-    segmenter : Segmenter
-        Used by one image at a time.
-    control : Control
-        Stops it.
-
-    Raises
-    ------
-    CancelledError
-        If it was stopped.
-    OutputError
-        If the files cannot be written.
+    Raises `CancelledError` and `OutputError`.
     """
     try:
         found = open_image(item.path)
@@ -72,7 +56,7 @@ def _run(
     doubt = CERTAIN
     notices: tuple[str, ...] = ()
     labels = LabelImage(np.zeros(rgb.shape[:2], np.uint8), (), image=item.name)
-    if classes != ():  # else none of the set's is in this image, says whoever listed them
+    if classes != ():  # an empty list means that no class is present
         control.until_done(segmenter.set_image_steps(rgb))
     if classes is None:
         classes, doubt = choose_classes(segmenter, job.plan)
@@ -89,6 +73,19 @@ def _run(
             labels = labels.with_labels(result.pseudo_labels)
     with control.writing(item.name):
         job.output.write(item.name, rgb, labels, job.plan.classes)
+        if job.settings.objects:
+            _write_objects(job, item.name, rgb, labels)
     counts = np.bincount(labels.labels.ravel(), minlength=256)
     size = (rgb.shape[0], rgb.shape[1])
     return record_of(job, item, size, counts, labels.classes, doubt, notices, look_of_image(rgb))
+
+
+def _write_objects(job: BatchJob, name: str, rgb: NDArray[np.uint8], labels: LabelImage) -> None:
+    """Write ids and table of the objects beside the data set."""
+    from napari_wildseg.engine.instances import split
+    from napari_wildseg.io.objects import ObjectImage, write_objects
+
+    objects = ObjectImage(split(labels.labels, None, rgb), labels)
+    folder = job.output.folder / "objects"
+    for suffix in ("csv", "png"):
+        write_objects(folder / f"{name}.objects.{suffix}", objects, overwrite=True)

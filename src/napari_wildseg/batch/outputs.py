@@ -1,8 +1,8 @@
-"""The data set a batch writes: files of one image at any time, shared files at the end.
+"""Outputs of a batch: label files of each image, and files that all images share.
 
-What one image adds never touches a file of another, so that images may be written by several
-processes in any order. Files that all images share (lists, COCO's annotations) are assembled in
-the order of the work list when all images are done; so the bytes do not depend on that order.
+The files of one image are independent of those of others, so that several processes may write in
+any order. Shared files (lists, COCO's annotations) are written at the end in the order of the work
+list, so that their bytes are reproducible.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels
 
 _NAMES = {"tiff": "tif"}
-"""Formats whose name on the command line is another than that in `napari_wildseg.io.FORMATS`."""
+"""Format names on the command line that differ from those in `napari_wildseg.io.FORMATS`."""
 
 SPLIT = "train"
-"""The list that images of a data set go on."""
+"""The list that images of a data set are added to."""
 
 
 class Output(Protocol):
-    """Where and how a batch writes."""
+    """Interface of the output of a batch."""
 
     @property
     def folder(self) -> Path:
@@ -47,13 +47,7 @@ class Output(Protocol):
         """Whether labels can be written tile by tile (`napari_wildseg.io.formats.label_tiles`)."""
 
     def files(self, name: str) -> list[str]:
-        """Files of one image, relative to the folder.
-
-        Parameters
-        ----------
-        name : str
-            The image's name in the batch.
-        """
+        """Return the files of one image, relative to the folder."""
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -66,67 +60,24 @@ class Output(Protocol):
         labels: LabelImage,
         classes: Sequence[ClassInfo],
     ) -> None:
-        """Write the files of one image, over what is there.
+        """Write the files of one image, replacing existing ones.
 
-        Parameters
-        ----------
-        name : str
-            The image's name in the batch.
-        rgb : ndarray
-            ``(H, W, 3)`` uint8.
-        labels : LabelImage
-            Its labels, ids being those of the set.
-        classes : sequence of ClassInfo
-            All classes of the set.
+        `rgb`: ``(H, W, 3)`` uint8.
         """
 
     def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
-        """Read the labels of one image back.
-
-        Parameters
-        ----------
-        record : Record
-            The image, done.
-        classes : sequence of ClassInfo
-            All classes of the set.
-
-        Raises
-        ------
-        InputError
-            If its files are missing or damaged.
-        """
+        """Read the labels of one image; raise `InputError` if a file is missing or damaged."""
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
-        """Write the files that images share.
-
-        Parameters
-        ----------
-        records : iterable of Record
-            Images that are done, in the order of the work list.
-        classes : sequence of ClassInfo
-            All classes of the set.
-
-        Returns
-        -------
-        list of str
-            The files, relative to the folder.
-        """
+        """Write the shared files; return them relative to the folder."""
 
 
 @dataclass(frozen=True)
 class FilesOutput:
-    """Each image's labels in a file of their own.
+    """One label file per image, in a format of `napari_wildseg.io.FORMATS`."""
 
-    Attributes
-    ----------
-    folder : Path
-        The output folder.
-    format : str
-        Name of a format of `napari_wildseg.io.FORMATS`.
-    """
-
-    folder: Path
-    format: str
+    folder: Path  # the output folder
+    format: str  # name of a format of `napari_wildseg.io.FORMATS`
     shared = ()
 
     @property
@@ -156,7 +107,7 @@ class FilesOutput:
         return _of_record(self._format.read(path), record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
-        """See `Output.finish`; names of YOLO's classes, which its files do not hold."""
+        """See `Output.finish`; for YOLO the file of class names."""
         if self.format != "yolo":
             return []
         atomic_write(self.folder / NAMES_FILE, names_bytes(classes), overwrite=True)
@@ -169,15 +120,9 @@ class FilesOutput:
 
 @dataclass(frozen=True)
 class VOCOutput:
-    """PASCAL VOC's folders, as `napari_wildseg.io.VOCDataSet` writes them.
+    """The folder layout of PASCAL VOC, as `napari_wildseg.io.VOCDataSet` writes them."""
 
-    Attributes
-    ----------
-    folder : Path
-        The output folder.
-    """
-
-    folder: Path
+    folder: Path  # the output folder
     takes_tiles = False
 
     _BASE = "VOCdevkit/VOC2012"
@@ -210,7 +155,7 @@ class VOCOutput:
         return _of_record(found, record, classes)
 
     def finish(self, records: Iterable[Record], classes: Sequence[ClassInfo]) -> list[str]:
-        """See `Output.finish`: the names with their colours, and the list of images."""
+        """See `Output.finish`: ``labelmap.txt`` and the list of images."""
         names, listing = self.shared
         text = "".join(f"{record.name}\n" for record in records)
         atomic_write(self.folder / names, labelmap_bytes(tuple(classes)), overwrite=True)
@@ -220,19 +165,14 @@ class VOCOutput:
 
 @dataclass(frozen=True)
 class COCOOutput:
-    """COCO's folders, as `napari_wildseg.io.COCODataSet` writes them.
+    """The folder layout of COCO, as `napari_wildseg.io.COCODataSet` writes them.
 
-    An image's annotations wait in a part of their own until the end, so that a killed process
-    cannot damage those of others. A part is a JSON list, an annotation a line: all of them are
-    put together, anew after each corrected image, without being parsed.
-
-    Attributes
-    ----------
-    folder : Path
-        The output folder.
+    The annotations of each image are kept in a file (part) of their own, so that a killed process
+    cannot damage those of others. A part is a JSON list with one annotation per line. Parts are
+    joined without being parsed.
     """
 
-    folder: Path
+    folder: Path  # the output folder
     takes_tiles = False
     shared = (f"annotations/instances_{SPLIT}.json",)
 
@@ -304,7 +244,7 @@ class COCOOutput:
         return [listing]
 
     def _part(self, name: str) -> list[str]:
-        """Read an image's annotations, each as JSON without the ids."""
+        """Read the part of an image: annotations as JSON lines without ids."""
         path = self.folder / self.files(name)[1]
         try:
             lines = path.read_text("ascii").split("\n")
@@ -318,10 +258,10 @@ class COCOOutput:
 
 
 _ENTRY = '{"category_id": '
-"""How each annotation of a part begins."""
+"""Beginning of each annotation of a part."""
 
 _CROWD = f"{_ENTRY}{UNLABELLED},"
-"""How those of unlabelled pixels begin."""
+"""Beginning of an annotation of unlabelled pixels."""
 
 
 def _without_ids(entry: dict[str, Any]) -> dict[str, Any]:
@@ -329,7 +269,7 @@ def _without_ids(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_record(found: LabelImage, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
-    """Give labels that were read the image's classes, those without a pixel too."""
+    """Return labels with the classes of the image, including those without a pixel."""
     if found.labels.shape != tuple(record.size):
         raise InputError(f"The labels of {record.name} are of another size than its image.")
     by_id = {info.id: info for info in classes}
@@ -342,7 +282,7 @@ def _of_record(found: LabelImage, record: Record, classes: Sequence[ClassInfo]) 
 
 
 def _write_list(file: TextIO, entries: Iterable[str]) -> None:
-    """Write a JSON list of what is JSON already, one a line."""
+    """Write a JSON list of encoded entries, one per line."""
     lead = "["
     for entry in entries:
         file.write(f"{lead}\n{entry}")
@@ -351,24 +291,11 @@ def _write_list(file: TextIO, entries: Iterable[str]) -> None:
 
 
 OUTPUTS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
-"""What ``--format`` takes; png first, the default."""
+"""Values of ``--format``; the first is the default."""
 
 
 def open_output(format: str, folder: str | Path) -> Output:
-    """Return where a batch writes.
-
-    Parameters
-    ----------
-    format : str
-        One of `OUTPUTS`.
-    folder : str or Path
-        The output folder.
-
-    Raises
-    ------
-    InputError
-        If there is no such format.
-    """
+    """Return the output of a batch; raise `InputError` for an unknown format."""
     folder = Path(folder)
     if format not in OUTPUTS:
         raise InputError(f'There is no format "{format}": choose from {", ".join(OUTPUTS)}.')

@@ -1,4 +1,4 @@
-"""Finished images of a labelled set or of a reviewed batch, put into a class memory."""
+"""Adding finished images of a labelled set or of a reviewed batch to a class memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+    from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
 LARGEST = 16_000_000
-"""Pixels of the largest image that is remembered; larger ones are segmented by windows."""
+"""Largest number of pixels of a remembered image; larger ones are segmented by windows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ class Example:
     rgb : ndarray
         ``(H, W, 3)`` uint8.
     labels : ndarray
-        ``(H, W)`` uint8: 0, class ids, 255 where nothing is known.
+        ``(H, W)`` uint8: 0, class ids, 255 unlabelled.
     classes : tuple of ClassInfo
-        The classes that were looked for in it.
+        The classes that were searched in the image.
     """
 
     rgb: NDArray[np.uint8]
@@ -47,14 +47,14 @@ class Example:
 
 @dataclass(frozen=True)
 class Source:
-    """An image to remember, not read yet.
+    """An image to remember, read on demand.
 
     Attributes
     ----------
     name : str
-        What the annotator knows it by.
+        Name of the image.
     read : callable
-        Returns the `Example`; None if no class is known of it.
+        Returns the `Example`; None if the image has no known class.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Source:
 
 
 def examples_of_set(data: EvaluationSet) -> list[Source]:
-    """List the images of a labelled set; their classes are those that cover 1 % of the mask.
+    """Return the images of a labelled set, with the classes that cover 1 % of the mask.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def examples_of_set(data: EvaluationSet) -> list[Source]:
 
 
 def examples_of_batch(folder: str | Path) -> list[Source]:
-    """List the reviewed images of a finished batch.
+    """Return the reviewed images of a finished batch.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def examples_of_batch(folder: str | Path) -> list[Source]:
     Raises
     ------
     InputError
-        If there is no finished batch, or nothing of it was reviewed.
+        If there is no finished batch, or no image was reviewed.
     """
     queue = ReviewQueue(folder)
     records = sorted(
@@ -105,19 +105,19 @@ def examples_of_batch(folder: str | Path) -> list[Source]:
 
 
 def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dict[str, str]]:
-    """Add images to a segmenter's memory.
+    """Add images to the memory of a segmenter.
 
     Parameters
     ----------
     segmenter : Segmenter
-        Its memory is added to.
+        The images are added to its memory.
     sources : iterable of Source
         The images.
 
     Returns
     -------
     dict of str to str
-        Why images were left out, by their names.
+        Reasons why images were left out, by name.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dic
     return left_out
 
 
-def _of_item(item: Item) -> Example | None:
+def _of_item(item: EvaluationItem) -> Example | None:
     mask = item.mask()
     known = item.known(mask)
     image = item.image()

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_wildseg.batch.batch_settings import BatchSettings
 from napari_wildseg.batch.job import STARTED, BatchJob, ModelLoaded
@@ -30,6 +30,8 @@ from napari_wildseg.io.safety.owners import check_owner
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.memory import ClassMemory
+
+_T = TypeVar("_T")
 
 _ADVICE = "resume with what it was started with, or choose another --out."
 
@@ -186,9 +188,10 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
             if batch.update:
                 steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
-                memory = yield from _as_batch_progress(steps, len(items))
+                memory, header["not_remembered"] = yield from _as_batch_progress(steps, len(items))
             else:
                 memory = memory_to_resume(batch.folder, journal.header, given)
+                header["not_remembered"] = journal.header.get("not_remembered", {})
         learned = keep_memory(batch.folder, memory)
         if learned is not None:
             header["memory"] = learned.digest
@@ -198,15 +201,15 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         return _finish(job, batch, items, journal)
 
 
-def _as_batch_progress(steps: Steps[ClassMemory], total: int) -> Steps[ClassMemory]:
+def _as_batch_progress(steps: Steps[_T], total: int) -> Steps[_T]:
     """Yield the steps before the first image as `BatchProgress`."""
     try:
         while True:
             try:
                 yield BatchProgress(0, total, next(steps).stage)
             except StopIteration as stop:
-                memory: ClassMemory = stop.value
-                return memory
+                found: _T = stop.value
+                return found
     finally:
         steps.close()
 
@@ -356,7 +359,9 @@ def _finish(job: BatchJob, batch: Batch, items: Sequence[WorkItem], journal: Jou
             "go on with --resume to make them again."
         )
     files = job.output.finish(done, job.plan.classes)
-    memory = {} if job.memory is None else {"memory": job.memory.digest}
+    memory: dict[str, Any] = {} if job.memory is None else {"memory": job.memory.digest}
+    if left_out := (journal.header or {}).get("not_remembered"):
+        memory["not_remembered"] = left_out
     report = Report(
         records,
         job.plan.classes,

@@ -13,24 +13,12 @@ if TYPE_CHECKING:
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """Add IMAGE.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add IMAGE."""
     parser.add_argument("image", metavar="IMAGE", help="a picture file, or sample:NAME")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add --model, --views, --method, --refiner and --device.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --model, --views, --method, --refiner and --device."""
     add_model_name(parser)
     parser.add_argument(
         "--views",
@@ -47,13 +35,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
-    """Add --cache-dir.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --cache-dir."""
     parser.add_argument(
         "--cache-dir",
         type=Path,
@@ -63,13 +45,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add --memory.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --memory."""
     parser.add_argument(
         "--memory",
         type=Path,
@@ -79,18 +55,7 @@ def add_memory(parser: argparse.ArgumentParser) -> None:
 
 
 def read_memory(path: Path | None) -> ClassMemory | None:
-    """Read what ``--memory`` names.
-
-    Parameters
-    ----------
-    path : Path or None
-        The argument.
-
-    Raises
-    ------
-    InputError
-        If it is no class memory.
-    """
+    """Load the class memory of ``--memory``; None if it is not given."""
     if path is None:
         return None
     from napari_wildseg.engine.memory import ClassMemory
@@ -99,13 +64,7 @@ def read_memory(path: Path | None) -> ClassMemory | None:
 
 
 def add_model_name(parser: argparse.ArgumentParser) -> None:
-    """Add --model and --device.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --model and --device."""
     parser.add_argument(
         "--model",
         default="starter",
@@ -117,15 +76,7 @@ def add_model_name(parser: argparse.ArgumentParser) -> None:
 
 
 def add_vocabulary(parser: argparse.ArgumentParser, help: str) -> None:
-    """Add --vocabulary.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    help : str
-        What it is for.
-    """
+    """Add --vocabulary."""
     parser.add_argument(
         "--vocabulary",
         default="coco",
@@ -135,14 +86,8 @@ def add_vocabulary(parser: argparse.ArgumentParser, help: str) -> None:
     )
 
 
-def read_labels(text: str) -> tuple[ClassInfo, ...]:
-    """Read what ``--labels`` gives: names as typed, or the file of a class set.
-
-    Parameters
-    ----------
-    text : str
-        The argument.
-    """
+def parse_label_argument(text: str) -> tuple[ClassInfo, ...]:
+    """Parse ``--labels``: class names, or the ``.json`` file of a class set."""
     from napari_wildseg.engine.classes import parse_classes
 
     if text.strip().lower().endswith(".json"):
@@ -153,13 +98,7 @@ def read_labels(text: str) -> tuple[ClassInfo, ...]:
 
 
 def add_value_255(parser: argparse.ArgumentParser) -> None:
-    """Add --value-255.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --value-255."""
     parser.add_argument(
         "--value-255",
         choices=("unlabelled", "class"),
@@ -169,32 +108,18 @@ def add_value_255(parser: argparse.ArgumentParser) -> None:
 
 
 def read_label_file(path: Path, **options: Any) -> LabelImage:
-    """Read a label file, and print what its reader left out.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    **options
-        As for `napari_wildseg.io.read_labels`.
-    """
-    from napari_wildseg.cli.console import warn
+    """Read a label file and print the notices of its reader."""
+    from napari_wildseg.cli.console import print_notice
     from napari_wildseg.io import read_labels as read
 
     labels = read(path, **options)
     for notice in labels.notices:
-        warn(notice)
+        print_notice(notice)
     return labels
 
 
 def add_background(parser: argparse.ArgumentParser) -> None:
-    """Add --background.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --background."""
     parser.add_argument(
         "--background",
         default="default",
@@ -204,13 +129,7 @@ def add_background(parser: argparse.ArgumentParser) -> None:
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add --out and --overwrite.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --out and --overwrite."""
     parser.add_argument(
         "--out",
         type=Path,
@@ -224,24 +143,12 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add --json.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        A command's parser.
-    """
+    """Add --json."""
     parser.add_argument("--json", action="store_true", help="print a JSON summary on stdout")
 
 
 def fraction(text: str) -> float:
-    """Read a number from 0 to 1.
-
-    Parameters
-    ----------
-    text : str
-        The argument.
-    """
+    """Parse a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:
@@ -252,13 +159,7 @@ def fraction(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0.
-
-    Parameters
-    ----------
-    text : str
-        The argument.
-    """
+    """Parse an integer above 0."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -1,4 +1,4 @@
-"""The picture that ``wildseg evaluate --compare ... --plot`` draws."""
+"""The plot of ``wildseg evaluate --compare ... --plot``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from napari_wildseg.engine.folders import no_folder
 if TYPE_CHECKING:
     from napari_wildseg.evaluation import RefinerFigures
 
-ENDINGS = (".png", ".svg", ".pdf")
-"""What a plot can be written as."""
+_ENDINGS = (".png", ".svg", ".pdf")
+"""Allowed endings of the plot."""
 
 
 def check_plot(path: Path) -> None:
-    """Refuse what could not be drawn or written, before anything is measured."""
-    if path.suffix.lower() not in ENDINGS:
-        raise InputError(f"{path.name} is no plot's name: end it with one of {', '.join(ENDINGS)}.")
+    """Raise `InputError` if the plot cannot be written, before anything is measured."""
+    if path.suffix.lower() not in _ENDINGS:
+        raise InputError(
+            f"{path.name} is no plot's name: end it with one of {', '.join(_ENDINGS)}."
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(f"{no_folder(path.absolute().parent)}: choose another place for the plot.")
     try:
@@ -45,8 +47,7 @@ def draw_comparison(figures: Sequence[RefinerFigures], title: str, ending: str) 
     by_dabs.legend(frameon=False)
     by_seconds.set(xlabel="seconds, first run", ylabel="mean IoU without dabs", ylim=(0, 1))
     by_seconds.set_xscale("log")
-    # Plain numbers at 1, 2 and 5: over less than a decade Matplotlib writes its own ones into
-    # each other.
+    # Ticks at 1, 2 and 5: Matplotlib's own labels overlap over less than a decade.
     by_seconds.margins(x=0.2)
     by_seconds.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     by_seconds.xaxis.set_major_formatter("{x:g}")
@@ -58,6 +59,6 @@ def draw_comparison(figures: Sequence[RefinerFigures], title: str, ending: str) 
     written = io.BytesIO()
     kind = ending.lower().lstrip(".")
     stamp = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
-    with matplotlib.rc_context({"svg.hashsalt": title}):  # names of parts that are not random
+    with matplotlib.rc_context({"svg.hashsalt": title}):  # reproducible ids
         figure.savefig(written, format=kind, dpi=120, metadata={stamp: None})
     return written.getvalue()

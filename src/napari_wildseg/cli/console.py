@@ -1,4 +1,4 @@
-"""What commands say on a terminal: progress, tables, JSON."""
+"""Output of commands on the terminal: progress, tables, notices and JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.progress import Progress, Steps, drain
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-def run_steps(steps: Steps[T]) -> T:
-    """Run a job to its end, with a bar on stderr if that is a terminal."""
+def run_steps(steps: Steps[_T]) -> _T:
+    """Run a job to its end, with a progress bar if stderr is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         return drain(steps)
     from tqdm import tqdm
@@ -38,18 +38,18 @@ def run_steps(steps: Steps[T]) -> T:
 
 def print_json(value: object) -> None:
     """Print a JSON value on stdout."""
-    # Beyond ASCII as escapes: any terminal and any pipe can take it.
+    # Non-ASCII characters are escaped, so that every terminal and pipe accepts them.
     _print(json.dumps(value, indent=2, default=_plain))
 
 
-def say(line: str = "") -> None:
-    """Print a line for people on stdout; letters the terminal lacks become escapes."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # there is none where it is closed
+def print_line(line: str = "") -> None:
+    """Print a line on stdout; characters that its encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # None if closed
     _print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def flush() -> None:
-    """Have standard output take what was printed; raise `WildsegError` if it cannot."""
+    """Flush stdout; raise `WildsegError` if that fails."""
     with _printing():
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -62,7 +62,7 @@ def _print(text: str) -> None:
 
 @contextmanager
 def _printing() -> Iterator[None]:
-    """Turn failures of standard output into `WildsegError`; a closed pipe stays what it is."""
+    """Convert errors of stdout to `WildsegError`, except `BrokenPipeError`."""
     try:
         yield
     except BrokenPipeError:
@@ -73,21 +73,21 @@ def _printing() -> Iterator[None]:
         ) from error
 
 
-def warn(line: str) -> None:
+def print_notice(line: str) -> None:
     """Print a notice on stderr."""
-    if sys.stderr is None:  # closed; print would take standard output instead
+    if sys.stderr is None:  # closed; print would write to stdout instead
         return
     encoding = sys.stderr.encoding or "utf-8"
     text = f"wildseg: {line}".encode(encoding, "backslashreplace").decode(encoding)
     print(text, file=sys.stderr, flush=True)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a text table: first column left, the others right.
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a text table: the first column left-aligned, the others right-aligned.
 
     Examples
     --------
-    >>> print(table(["class", "IoU"], [["cat", "0.91"], ["cup of coffee", "0.8"]]))
+    >>> print(format_table(["class", "IoU"], [["cat", "0.91"], ["cup of coffee", "0.8"]]))
     class           IoU
     cat            0.91
     cup of coffee   0.8

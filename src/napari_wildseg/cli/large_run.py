@@ -1,4 +1,4 @@
-"""What ``wildseg segment`` does with images that are better not read as a whole."""
+"""``wildseg segment`` for large images, by windows and tiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.console import print_json, run_steps, warn
+from napari_wildseg.cli.console import print_json, print_notice, run_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +46,8 @@ def segment_large(
     as_png = (
         not Path(args.image).is_dir() and image.shape[0] * image.shape[1] <= MAX_PIXELS_IN_MEMORY
     )
-    paths = result_files.result_paths(args.out, stem) if as_png else large_paths(args.out, stem)
-    result_files.refuse(paths, [args.image, args.labels], overwrite=args.overwrite)
+    paths = result_files.result_paths(args.out, stem) if as_png else _large_paths(args.out, stem)
+    result_files.check_outputs(paths, [args.image, args.labels], overwrite=args.overwrite)
     segmenter = LargeSegmenter(
         args.model,
         views=args.views,
@@ -85,13 +85,13 @@ def segment_large(
             overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
             temporary.write_bytes(overlay)
     for notice in result.notices:
-        warn(notice)
+        print_notice(notice)
     _report(args, result, stem, image.shape, paths)
     return 0
 
 
-def large_paths(folder: Path, stem: str) -> dict[str, Path]:
-    """Return where the files of a large image go."""
+def _large_paths(folder: Path, stem: str) -> dict[str, Path]:
+    """Return the output files of a large image."""
     return {"labels": folder / f"{stem}.zarr", "overlay": folder / f"{stem}.overlay.png"}
 
 

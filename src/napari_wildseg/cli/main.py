@@ -1,4 +1,4 @@
-"""The entry point of ``wildseg``: finds the command, and turns every error into one line."""
+"""Entry point of ``wildseg``: runs the command and prints every error as one line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ COMMANDS = (
     "segment",
     "suggest",
     "refine",
+    "objects",
     "batch",
     "remember",
     "evaluate",
@@ -32,30 +33,24 @@ A module has ``HELP``, ``add_arguments(parser)`` and ``run(args)``.
 _DEBUG = "WILDSEG_DEBUG"
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line."""
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that prints errors in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with status 2.
-
-        Parameters
-        ----------
-        message : str
-            What is wrong.
-        """
+        """Exit with status 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def build_parser() -> Parser:
-    """Return the parser with every command in it."""
-    parser = Parser(
+def build_parser() -> _Parser:
+    """Return the parser with all commands."""
+    parser = _Parser(
         prog="wildseg",
         description="Type class names, get editable masks: open-vocabulary segmentation.",
         epilog="IMAGE may be a picture file or sample:NAME, for example sample:coffee.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(
-        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=Parser
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
     for name in COMMANDS:
         module = import_module(f"napari_wildseg.cli.commands.{name}_command")
@@ -66,44 +61,33 @@ def build_parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the ``wildseg`` command.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Without the program's name; by default those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 failed, 2 bad input, 130 interrupted.
-    """
+    """Run the ``wildseg`` command."""
     from napari_wildseg.cli.console import flush
 
     allow()
     _hold_closed()
     try:
         parsed = build_parser().parse_args(arguments)
-        _check_folder()  # PyTorch ends the process where there is none
+        _check_folder()  # PyTorch aborts the process if it is missing
         status = int(parsed.run(parsed) or 0)
         flush()
-    except SystemExit as stop:  # argparse has said why
+    except SystemExit as stop:  # argparse has printed the reason
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
-        return _complain("interrupted", 130)
+        return _print_error("interrupted", 130)
     except BrokenPipeError:
-        _drop_output()  # whoever read it has had enough
+        _drop_output()  # the reader closed the pipe
         return 1
     except WildsegError as error:
         if not _output_works():
             _drop_output()
-        return _complain(str(error), error.exit_status)
+        return _print_error(str(error), error.exit_status)
     except MemoryError:
-        return _complain("there is not enough memory for this image: make it smaller", 1)
+        return _print_error("there is not enough memory for this image: make it smaller", 1)
     except Exception as error:
         detail = " ".join(str(error).split())
         name = type(error).__name__
-        return _complain(
+        return _print_error(
             f"something went wrong inside ({f'{name}: {detail}' if detail else name}); "
             f"set {_DEBUG}=1 to see where",
             1,
@@ -112,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _hold_closed() -> None:
-    """Keep files from taking the numbers of closed standard streams, which libraries print to."""
+    """Open closed standard streams, so that no file gets their descriptors."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -121,7 +105,7 @@ def _hold_closed() -> None:
 
 
 def _output_works() -> bool:
-    """Whether standard output takes what was printed; it may be full, or closed."""
+    """Whether stdout can be flushed; its disk may be full, or it is closed."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -131,7 +115,7 @@ def _output_works() -> bool:
 
 
 def _drop_output() -> None:
-    """Keep Python from complaining at exit that what was printed cannot be written."""
+    """Redirect stdout to the null device, so that Python does not fail to flush it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -142,20 +126,20 @@ def _check_folder() -> None:
         raise InputError("The working directory was deleted: change to one that exists.") from None
 
 
-def _complain(message: str, status: int) -> int:
-    """Say what is wrong on one line of stderr."""
+def _print_error(message: str, status: int) -> int:
+    """Print an error as one line on stderr and return the exit status."""
     if os.environ.get(_DEBUG, "") not in ("", "0") and status != 130:
         import traceback
 
         traceback.print_exc()
-    from napari_wildseg.cli.console import warn
+    from napari_wildseg.cli.console import print_notice
 
-    warn(" ".join(message.split()))
+    print_notice(" ".join(message.split()))
     return status
 
 
 class _Version(argparse.Action):
-    """Look the version up only when it is asked for."""
+    """Prints the version, which is looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from napari_wildseg import __version__

@@ -1,4 +1,4 @@
-"""The three files that `segment` and `refine` write for an image."""
+"""The files that `segment` and `refine` write for an image: labels, sidecar and overlay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.console import say, table
+from napari_wildseg.cli.console import format_table, print_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 
 
 def result_paths(folder: Path, stem: str) -> dict[str, Path]:
-    """Return where the files of an image go.
-
-    Parameters
-    ----------
-    folder : Path
-        The output folder.
-    stem : str
-        Name of the image.
-    """
+    """Return the output files of an image."""
     return {
         "labels": folder / f"{stem}.png",
         "sidecar": folder / f"{stem}.json",
@@ -33,18 +25,8 @@ def result_paths(folder: Path, stem: str) -> dict[str, Path]:
     }
 
 
-def refuse(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: bool) -> None:
-    """Raise `InputError` before any work if a file is in the way.
-
-    Parameters
-    ----------
-    paths : dict
-        What `result_paths` returned.
-    inputs : sequence of str or Path
-        Files that are read; they are not replaced whatever ``overwrite`` says.
-    overwrite : bool
-        Whether existing files may be replaced.
-    """
+def check_outputs(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: bool) -> None:
+    """Raise `InputError` if an output would replace an input or an existing file."""
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io.safety.owners import check_owner, refuse_inputs
 
@@ -64,57 +46,34 @@ def write_results(
 ) -> None:
     """Write labels, sidecar and overlay.
 
-    Parameters
-    ----------
-    paths : dict
-        What `result_paths` returned.
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    labels : LabelImage
-        The result.
-    overwrite : bool
-        Whether existing files may be replaced.
+    `rgb`: ``(H, W, 3)`` uint8.
     """
     from napari_wildseg.io import write_labels
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.overlay import overlay_png
 
     picture = overlay_png(rgb, labels.labels, labels.classes)
-    # The overlay is on disk before the labels appear: where there is no room, there is nothing.
+    # The overlay is written first, so that a full disk leaves no labels behind.
     with atomic_path(paths["overlay"], overwrite=overwrite) as temporary:
         temporary.write_bytes(picture)
         write_labels(paths["labels"], labels, format="png", overwrite=overwrite)
 
 
-def summary(labels: LabelImage, paths: dict[str, Path]) -> dict[str, Any]:
-    """Return what --json prints about a result.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The result.
-    paths : dict
-        What `result_paths` returned.
-    """
+def result_summary(labels: LabelImage, paths: dict[str, Path]) -> dict[str, Any]:
+    """Return the object that ``--json`` prints for a result."""
     about = labels.about()
     return {
         "image": labels.image,
         "image_size": about["image_size"],
-        "classes": class_summary(labels.classes, count_pixels(labels), labels.labels.size),
+        "classes": class_summary(labels.classes, _count_pixels(labels), labels.labels.size),
         "model": labels.model,
         "settings": about["settings"],
         "files": {key: str(path) for key, path in paths.items()},
     }
 
 
-def count_pixels(labels: LabelImage) -> list[int]:
-    """Return how many pixels each of the values 0 to 255 has.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The result.
-    """
+def _count_pixels(labels: LabelImage) -> list[int]:
+    """Return the number of pixels of each label value, ``(256,)``."""
     import numpy as np
 
     counts: list[int] = np.bincount(labels.labels.ravel(), minlength=256).tolist()
@@ -122,32 +81,14 @@ def count_pixels(labels: LabelImage) -> list[int]:
 
 
 def print_summary(labels: LabelImage, paths: dict[str, Path]) -> None:
-    """Print a table of the classes and where the files are.
-
-    Parameters
-    ----------
-    labels : LabelImage
-        The result.
-    paths : dict
-        What `result_paths` returned.
-    """
-    print_classes(labels.classes, count_pixels(labels), labels.labels.size, paths)
+    """Print the classes and files of a result."""
+    print_classes(labels.classes, _count_pixels(labels), labels.labels.size, paths)
 
 
 def class_summary(
     classes: Iterable[ClassInfo], counts: Sequence[int] | NDArray[np.int64], size: int
 ) -> list[dict[str, Any]]:
-    """Return what --json prints about classes.
-
-    Parameters
-    ----------
-    classes : iterable of ClassInfo
-        The classes.
-    counts : sequence of int
-        Pixels of each of the values 0 to 255.
-    size : int
-        Pixels of the image.
-    """
+    """Return the objects that ``--json`` prints for classes; ``size`` is the number of pixels."""
     from napari_wildseg.io.label_image import classes_to_json
 
     pixels = [int(n) for n in counts]
@@ -163,17 +104,9 @@ def print_classes(
     size: int,
     paths: dict[str, Path],
 ) -> None:
-    """Print a table of classes and where the files are.
-
-    Parameters
-    ----------
-    classes, counts, size
-        As for `class_summary`.
-    paths : dict
-        What `result_paths` returned.
-    """
+    """Print a table of classes and the paths of the files."""
     rows = [[c.name, str(c.id), f"{100 * int(counts[c.id]) / size:.1f} %"] for c in classes]
-    say(table(["class", "label", "share"], rows))
-    say()
-    say(f"labels:  {paths['labels']}")
-    say(f"overlay: {paths['overlay']}")
+    print_line(format_table(["class", "label", "share"], rows))
+    print_line()
+    print_line(f"labels:  {paths['labels']}")
+    print_line(f"overlay: {paths['overlay']}")

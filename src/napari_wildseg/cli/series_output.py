@@ -1,4 +1,4 @@
-"""``wildseg evaluate --series``: what remembered images do for the next ones."""
+"""``wildseg evaluate --series``: measure the class memory on images in sequence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.evaluation import EvaluationSet, Series
 
-FOREST = "forest"
+_FOREST = "forest"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of a series."""
+def add_series_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a series."""
     group = parser.add_argument_group("series")
     group.add_argument(
         "--series",
@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> int:
-    """Measure a series."""
-    from napari_wildseg.cli.console import print_json, run_steps, say
+def run_series(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> int:
+    """Evaluate a series and print it."""
+    from napari_wildseg.cli.console import print_json, print_line, run_steps
     from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.evaluation import series_steps
 
@@ -58,31 +58,31 @@ def run(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> 
     if args.json:
         print_json(found.to_json())
     else:
-        say(report(found))
+        print_line(_series_text(found))
     return 0
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not go together."""
+def check_series_arguments(args: argparse.Namespace) -> None:
+    """Raise `InputError` for arguments that cannot be combined."""
     from napari_wildseg.engine.errors import InputError
 
     if not args.series:
         if args.finish or args.orders is not None:
             raise InputError("--finish and --orders belong to a series: add --series.")
-        if args.compare and FOREST in args.compare.split(","):
+        if args.compare and _FOREST in args.compare.split(","):
             raise InputError("The forest learns from earlier images: add --series to compare it.")
         return
     if args.labels == "auto":
         raise InputError("A series needs known labels: leave out --labels auto.")
-    if args.compare not in (None, FOREST):
+    if args.compare not in (None, _FOREST):
         raise InputError("A series can be compared with the forest alone: --compare forest.")
     if args.plot:
         raise InputError("--plot draws a comparison of refiners: leave out --series.")
 
 
-def report(found: Series) -> str:
-    """Return the figures as a text for people."""
-    from napari_wildseg.cli.console import table
+def _series_text(found: Series) -> str:
+    """Format the metrics as text."""
+    from napari_wildseg.cli.console import format_table
 
     summary = found.summary()
     rows = []
@@ -91,7 +91,7 @@ def report(found: Series) -> str:
         for name, curve in curves.items():
             rows.append([f"{place}, {name}", *[f"{iou:.3f}" for iou in curve]])
     dabs = ["0 dabs", *map(str, range(1, len(rows[0]) - 1))]
-    lines = [f"{summary['images']} images", table(["place", *dabs], rows)]
+    lines = [f"{summary['images']} images", format_table(["place", *dabs], rows)]
     if summary["worse from 3"] is not None:
         lines.append(f"worse by more than 0.05 from place 3 on: {summary['worse from 3']:.1%}")
     if len(dabs) > 1:

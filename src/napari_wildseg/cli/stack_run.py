@@ -1,4 +1,4 @@
-"""What ``wildseg segment`` does with stacks and movies."""
+"""``wildseg segment`` for stacks and movies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_wildseg.cli.arguments import read_memory
-from napari_wildseg.cli.console import print_json, run_steps, say, table, warn
+from napari_wildseg.cli.console import format_table, print_json, print_line, print_notice, run_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Planes:
-    """The planes of a stack as a sequence: each is read when it is asked for."""
+    """The planes of a stack as a lazy sequence."""
 
     def __init__(self, picture: LazyPicture) -> None:
         self._picture = picture
@@ -57,7 +57,7 @@ def segment_stack(
         raise InputError("--detail is for single images: a stack is segmented plane by plane.")
     corrections = None
     if args.corrections is not None:
-        corrections = read_stack_corrections(args.corrections, picture, [c.id for c in classes])
+        corrections = _read_stack_corrections(args.corrections, picture, [c.id for c in classes])
     axes = picture.axes.replace("c", "")
     shape = [n for n, a in zip(picture.levels[0].shape, picture.axes, strict=True) if a != "c"]
     counts = np.zeros((picture.planes, 256), np.int64)
@@ -101,12 +101,12 @@ def segment_stack(
     return 0
 
 
-def read_stack_corrections(
+def _read_stack_corrections(
     path: Path, picture: LazyPicture, ids: list[int]
 ) -> dict[int, NDArray[np.int16]]:
-    """Read the corrections of a stack.
+    """Read the corrections of a stack; return ``(H, W)`` int16 by plane number.
 
-    Returns ``(H, W)`` int16 by plane, those with corrections.
+    Planes without corrections are left out.
     """
     import numpy as np
 
@@ -150,7 +150,9 @@ def _report(
     total = counts.sum(0)
     for info in classes:
         if not total[info.id]:
-            warn(f'"{info.name}" got no pixels: it may not be in the stack, or needs other words.')
+            print_notice(
+                f'"{info.name}" got no pixels: it may not be in the stack, or needs other words.'
+            )
     if args.json:
         print_json(
             {
@@ -174,6 +176,6 @@ def _report(
         ]
         for info in classes
     ]
-    say(table(["class", "label", "share", "planes"], rows))
-    say()
-    say(f"labels:  {path}")
+    print_line(format_table(["class", "label", "share", "planes"], rows))
+    print_line()
+    print_line(f"labels:  {path}")

@@ -23,7 +23,7 @@ from napari_wildseg.engine.maps.class_maps import Segmentation, to_pixels
 from napari_wildseg.engine.maps.presence import PresenceTest, Rivals
 from napari_wildseg.engine.maps.pseudo_labels import decide, normalise
 from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, judge, look_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, look_grid
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
@@ -359,7 +359,9 @@ class Segmenter:
         text, background = text_rows(self.model, state.classes, self.background)
         grid = look_grid(encoding.shape)
         looks = encoding.relevance_by_look(self.model, text, background, grid)
-        return judge(self.result.labels, self.result.pseudo_labels, state.relevance, looks)
+        return estimate_uncertainty(
+            self.result.labels, self.result.pseudo_labels, state.relevance, looks
+        )
 
     def look(self) -> Look:
         """Describe what the image's places look like, for carrying labels to another plane."""
@@ -424,8 +426,8 @@ class Segmenter:
         self._require_image()
         state = self._require_segmentation()
         limits = Limits.checked(near, locked, state.classes)
-        fixed = state.places_of_corrections(corrections)
-        seeds = state.places_of_pseudo_labels(pseudo_labels)
+        fixed = state.corrections_to_indices(corrections)
+        seeds = state.pseudo_labels_to_indices(pseudo_labels)
         return (
             yield from self._result_steps(state, self.threshold, seeds, fixed, True, limits=limits)
         )
@@ -480,9 +482,9 @@ class Segmenter:
         image, _ = self._require_image()
         state = self._require_segmentation()
         assert self.result is not None
-        places = state.places_of_pseudo_labels(self.result.labels if labels is None else labels)
+        places = state.pseudo_labels_to_indices(self.result.labels if labels is None else labels)
         assert places is not None
-        corrections = state.places_of_corrections(self.result.corrections)
+        corrections = state.corrections_to_indices(self.result.corrections)
         names = tuple(info.name for info in state.classes)
         return make_record(
             image, names, self._reader(state), places, corrections, name=name, finished=finished
@@ -548,7 +550,7 @@ class Segmenter:
             labels = keep_corrections(decide(state.relevance, threshold), corrections)
         self._seconds["refine"] = time.perf_counter() - started
         refined = state.to_ids(labels)
-        decided = None if corrections is None else state.ids_of_corrections(corrections)
+        decided = None if corrections is None else state.corrections_to_ids(corrections)
         if limits and self.result is not None:
             painted = new_strokes(decided, self.result.corrections)
             refined = limits.apply(self.result.labels, refined, painted, decided)

@@ -1,4 +1,4 @@
-"""Measuring: data sets, figures of merit and the simulated annotator."""
+"""Evaluation: data sets, metrics and simulated annotators."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The ratios that this project promises, each measured against its pair in one run.
+"""Speed ratios of the method, measured on this machine.
 
-Absolute times depend on the machine and on what else it does; ratios much less. The two sides of
-a pair are run in turn and the fastest run of each counts.
+Ratios depend much less on the machine and its load than times do. The two sides of a ratio are run
+alternately, and the fastest run of each counts.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from napari_wildseg.engine.relevance.tower import attention
 from napari_wildseg.engine.relevance.vit import require_tower
 from napari_wildseg.evaluation.memory_benchmark import memory_ratios
 
-CLASSES = 20
+_N_CLASSES = 20
 """Classes of the relevance ratios."""
 
-NAMES = ("cup of coffee", "spoon", "saucer", "table", "plate")
+_NAMES = ("cup of coffee", "spoon", "saucer", "table", "plate")
 """Classes of the segmentation ratios, in a photograph of 640 x 480 pixels."""
 
 _STAGES = 6
@@ -40,25 +40,11 @@ def plain_attention_relevance(
 ) -> Tensor:
     """Attention relevance as it is written down: the measure of our shortcuts.
 
-    For each class, as in the authors' notebook: a forward pass that holds every attention matrix
-    in the graph, the gradient of the score by the attention of each layer from ``start_layer``
-    on, and N x N products for R (Chefer et al., ICCV 2021, arXiv 2103.15679).
+    For each class, as in the authors' notebook: a forward pass that holds every attention matrix in
+    the graph, the gradient of the score by the attention of each layer from ``start_layer`` on, and
+    N x N products for R (Chefer et al., ICCV 2021, arXiv 2103.15679).
 
-    Parameters
-    ----------
-    model : CLIPModel
-        With a vision transformer that reads its answer off a class token.
-    pixels : torch.Tensor
-        ``(1, 3, h, w)``.
-    text : torch.Tensor
-        ``(K, D)`` unit rows.
-    start_layer : int
-        First layer that takes part.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(K, h', w')``.
+    `pixels`: ``(1, 3, h, w)``; `text`: ``(K, D)`` unit rows; returns ``(K, h', w')``.
     """
     tower = require_tower(model)
     pixels, grid = tower.fit(pixels)
@@ -84,33 +70,13 @@ def plain_attention_relevance(
 
 
 def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
-    """Measure all ratios.
-
-    Parameters
-    ----------
-    repeats : int
-        Runs of each side; the fastest counts.
-
-    Returns
-    -------
-    dict
-        ``relevance_speedup``: the plain formula / ours (encoding included), 20 classes, ViT-B-16
-        with random weights, 224 x 224 pixels; ``relevance_over_forward``: ours / the library's
-        own forward pass; ``relevance_max_error``: largest difference between
-        the two, relative to the largest value of a map; ``class_cost``: relevance of 20 classes /
-        of one, encoding included, the larger of ``class_cost_by_model``;
-        ``segment_over_forward``: set_image and segment / the bare forward passes of the same
-        views (starter, 640 x 480, 5 classes); ``rerun_over_segment``: refine after a correction /
-        set_image and segment; those of `memory_ratios`; ``refine_speedup_over_kim2020``: 1000
-        iterations of kim2020, extrapolated from two / our refinement. ``seconds`` has the times
-        behind them, ``threads`` the number of threads.
-    """
+    """Measure all ratios."""
     seconds: dict[str, float] = {}
     yield Progress(0, _STAGES, "Relevance of a ViT-B-16, ours and the plain formula")
     vit = random_model("ViT-B-16")
     method = get_method("attention", vit)
     pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    text = _random_rows(CLASSES, 512)
+    text = _random_rows(_N_CLASSES, 512)
     plain = plain_attention_relevance(vit, pixels, text)
     ours = _relevance(method, vit, pixels, text)
     error = (ours - plain).abs().amax((1, 2)) / plain.abs().amax((1, 2))
@@ -134,14 +100,14 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
     yield Progress(2, _STAGES, "Cost of a class, starter")
     starter = load_model("starter", device="cpu")
     photo = torch.randn(1, 3, 384, 512, generator=torch.Generator().manual_seed(1))
-    rows = F.normalize(starter.encode_text(NAMES).repeat(CLASSES // len(NAMES), 1), dim=-1)
+    rows = F.normalize(starter.encode_text(_NAMES).repeat(_N_CLASSES // len(_NAMES), 1), dim=-1)
     class_cost["starter"] = _class_cost(get_method(None, starter), starter, photo, rows, repeats)
 
     yield Progress(3, _STAGES, "Segmenting a photograph with the starter")
     whole = _segmentation(starter, repeats, seconds)
 
     yield Progress(4, _STAGES, "Segmenting with a memory of 50 images")
-    whole |= memory_ratios(starter, _photograph(), NAMES, repeats)
+    whole |= memory_ratios(starter, _photograph(), _NAMES, repeats)
 
     yield Progress(5, _STAGES, "Two iterations of kim2020")
     seconds["kim2020_iteration"] = _kim_iteration()
@@ -161,7 +127,7 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
 
 
 def random_model(name: str, seed: int = 0) -> CLIPModel:
-    """A built-in architecture with random weights, for measuring speed; it knows no words."""
+    """Return a built-in architecture with random weights and an empty tokenizer, for timing."""
     import_open_clip()
     from open_clip.model import CLIP
 
@@ -197,7 +163,7 @@ def _bare_forward(model: CLIPModel, pixels: Tensor) -> None:
 def _class_cost(
     method: RelevanceMethod, model: CLIPModel, pixels: Tensor, text: Tensor, repeats: int
 ) -> float:
-    """Relevance of all rows / of one, encoding included."""
+    """Return the time of the relevance of all classes / of one, encoding included."""
     _relevance(method, model, pixels, text)
     many, one = _in_turn(
         lambda: _relevance(method, model, pixels, text),
@@ -208,14 +174,14 @@ def _class_cost(
 
 
 def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> dict[str, float]:
-    """The ratios that involve a whole `Segmenter`."""
+    """Return the ratios that need a `Segmenter`; times are added to ``seconds``."""
     from napari_wildseg.engine.images.tower_geometry import geometry_of
     from napari_wildseg.engine.images.views import make_views, render
     from napari_wildseg.engine.segmenter import Segmenter
 
     image = _photograph()
-    segmenter = Segmenter(model, cache_bytes=0)  # what is timed is an image never seen before
-    model.encode_text((*NAMES, *segmenter.background))  # words are embedded once, not per image
+    segmenter = Segmenter(model, cache_bytes=0)  # the image must not be cached
+    model.encode_text((*_NAMES, *segmenter.background))  # texts are encoded once, not per image
     geometry = geometry_of(model)
     views = make_views(
         image.shape[:2],
@@ -232,7 +198,7 @@ def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> 
 
     def segment() -> None:
         segmenter.set_image(image)
-        segmenter.segment(NAMES)
+        segmenter.segment(_NAMES)
 
     segment()
     forward()
@@ -250,14 +216,14 @@ def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> 
 
 
 def _kim_iteration() -> float:
-    """Seconds of one iteration of kim2020 on the photograph, the faster of two."""
+    """Return the seconds of one iteration of kim2020 on the photograph, the faster of two."""
     from napari_wildseg.engine.refine import start_refinement
 
     image = _photograph()
     seeds = np.full(image.shape[:2], 255, np.uint8)
-    for label in range(len(NAMES) + 1):
+    for label in range(len(_NAMES) + 1):
         seeds[40 + 60 * label : 60 + 60 * label, 100:500] = label
-    refinement = start_refinement(image, len(NAMES), method="kim2020", iterations=3)
+    refinement = start_refinement(image, len(_NAMES), method="kim2020", iterations=3)
     steps = refinement.run_steps(seeds, None, None)
     next(steps)
     times = [_time(lambda: next(steps)) for _ in range(2)]
@@ -266,7 +232,7 @@ def _kim_iteration() -> float:
 
 
 def _photograph() -> NDArray[np.uint8]:
-    """A photograph of 640 x 480 pixels."""
+    """Return a photograph of 640 x 480 pixels, ``(H, W, 3)`` uint8."""
     from PIL import Image
 
     from napari_wildseg.engine.images.rgb import as_rgb
@@ -285,6 +251,6 @@ def _time(run: Callable[[], object]) -> float:
 def _in_turn(
     one: Callable[[], object], other: Callable[[], object], repeats: int
 ) -> tuple[float, float]:
-    """Fastest times of two jobs that are run in turn."""
+    """Return the fastest times of two functions that are run alternately."""
     times = [(_time(one), _time(other)) for _ in range(repeats)]
     return min(a for a, _ in times), min(b for _, b in times)

@@ -1,4 +1,4 @@
-"""One image of a set, segmented and ready to be compared with its mask."""
+"""One image of an evaluation set, segmented, with its true mask."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import CUT
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
 
 class Segmenting(Protocol):
-    """What evaluation needs of a `napari_wildseg.Segmenter`."""
+    """The part of the interface of `napari_wildseg.Segmenter` that evaluation uses."""
 
     refiner: str
 
@@ -44,23 +44,21 @@ class Segmenting(Protocol):
 
 
 @dataclass(frozen=True)
-class Suggestions:
+class _Suggestions:
     """What was suggested for an image.
 
     Attributes
     ----------
     merged, scores : list of (str, float)
         With and without near-duplicates merged, best first.
-    plain : list of (str, float)
-        The whole image's scores.
     """
 
     merged: list[tuple[str, float]]
     scores: list[tuple[str, float]]
-    plain: list[tuple[str, float]]
+    plain: list[tuple[str, float]]  # the whole image's scores
 
     @classmethod
-    def of(cls, segmenter: Segmenting, vocabulary: tuple[str, ...]) -> Suggestions:
+    def of(cls, segmenter: Segmenting, vocabulary: tuple[str, ...]) -> _Suggestions:
         """Ask a segmenter about the image it holds."""
         count = len(vocabulary)
         return cls(
@@ -72,39 +70,18 @@ class Suggestions:
 
 @dataclass
 class Case:
-    """An image with its truth, and the segmenter that holds it.
+    """An image with its truth, and the segmenter that holds it."""
 
-    Attributes
-    ----------
-    item : Item
-        Where it is from.
-    truth : ndarray
-        ``(H, W)`` uint8, 255 ignored.
-    known : tuple of ClassInfo
-        Classes that cover at least 1 % of the mask; ids are mask values.
-    asked : tuple of ClassInfo
-        Classes the segmenter was given; ids are mask values, or values the mask does not use.
-    segmenter : Segmenting
-        It holds this image until the next case is made.
-    stages : dict of str to ndarray
-        ``(H, W)`` uint8 after each stage.
-    seconds : dict of str to float
-        Of the segmenter's steps.
-    suggestions : Suggestions or None
-        With automatic labels, what was suggested.
-    reruns : list of float
-        Seconds of each call of `refine`.
-    """
-
-    item: Item
-    truth: NDArray[np.uint8]
-    known: tuple[ClassInfo, ...]
+    item: EvaluationItem  # where it is from
+    truth: NDArray[np.uint8]  # ``(H, W)`` uint8, 255 ignored
+    known: tuple[ClassInfo, ...]  # classes that cover at least 1 % of the mask; ids are mask values
+    # Classes the segmenter was given; ids are mask values, or values the mask does not use.
     asked: tuple[ClassInfo, ...]
-    segmenter: Segmenting
-    stages: dict[str, NDArray[np.uint8]]
-    seconds: dict[str, float]
-    suggestions: Suggestions | None = None
-    reruns: list[float] = field(default_factory=list)
+    segmenter: Segmenting  # it holds this image until the next case is made
+    stages: dict[str, NDArray[np.uint8]]  # ``(H, W)`` uint8 after each stage
+    seconds: dict[str, float]  # of the segmenter's steps
+    suggestions: _Suggestions | None = None  # with automatic labels, what was suggested
+    reruns: list[float] = field(default_factory=list)  # seconds of each call of `refine`
 
     @property
     def values(self) -> list[int]:
@@ -114,15 +91,7 @@ class Case:
     def refine(self, corrections: NDArray[np.int16] | None = None) -> NDArray[np.uint8]:
         """Refine again.
 
-        Parameters
-        ----------
-        corrections : ndarray, optional
-            ``(H, W)`` int16, -1 where there is none.
-
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` uint8.
+        `corrections`: ``(H, W)`` int16, -1 where there is none; returns ``(H, W)`` uint8.
         """
         started = time.perf_counter()
         result = self.segmenter.refine(corrections)
@@ -133,39 +102,13 @@ class Case:
 def case_steps(
     segmenter: Segmenting,
     data: EvaluationSet,
-    item: Item,
+    item: EvaluationItem,
     *,
     labels: str,
     at: tuple[int, int],
     refine: bool = True,
 ) -> Steps[Case | None]:
-    """Segment one image of a set.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        What is measured.
-    data : EvaluationSet
-        The set.
-    item : Item
-        The image.
-    labels : str
-        ``"known"`` or ``"auto"``.
-    at : tuple of int
-        Index of the image and how many there are, for the progress.
-    refine : bool
-        Whether to run the segmenter's own refiner at once.
-
-    Returns
-    -------
-    Case or None
-        None if no class is known of the image.
-
-    Raises
-    ------
-    InputError
-        If image and mask are of different sizes, or a file cannot be read.
-    """
+    """Segment one image of a set."""
     truth = item.mask()
     known = item.known(truth)
     if not known:
@@ -173,10 +116,10 @@ def case_steps(
     image = item.image()
     if image.shape[:2] != truth.shape:
         raise InputError(f"The mask of {item.stem} is of another size than its image.")
-    yield from _as_image(segmenter.set_image_steps(image), *at)
-    suggestions = None if labels == "known" else Suggestions.of(segmenter, data.vocabulary)
+    yield from _with_image_progress(segmenter.set_image_steps(image), *at)
+    suggestions = None if labels == "known" else _Suggestions.of(segmenter, data.vocabulary)
     asked = known if suggestions is None else suggested(suggestions, item)
-    result = yield from _as_image(
+    result = yield from _with_image_progress(
         segmenter.segment_steps(asked, keep_stages=True, refine=refine), *at
     )
     return Case(
@@ -191,22 +134,8 @@ def case_steps(
     )
 
 
-def suggested(suggestions: Suggestions, item: Item) -> tuple[ClassInfo, ...]:
-    """Return the classes that the model itself finds in an image.
-
-    Parameters
-    ----------
-    suggestions : Suggestions
-        What it suggests.
-    item : Item
-        The image.
-
-    Returns
-    -------
-    tuple of ClassInfo
-        The names scored at least `CUT`, but at least one. Ids are mask values; names that
-        the image's mask cannot hold get values that no name of the image has.
-    """
+def suggested(suggestions: _Suggestions, item: EvaluationItem) -> tuple[ClassInfo, ...]:
+    """Return the classes that the model itself finds in an image."""
     found = suggestions.merged[:MAX_CLASSES]
     names = [name for name, score in found if score >= CUT] or [found[0][0]]
     ids = {name: value for value, name in item.names.items()}
@@ -219,8 +148,8 @@ def suggested(suggestions: Suggestions, item: Item) -> tuple[ClassInfo, ...]:
     return tuple(chosen)
 
 
-def _as_image(steps: Steps[Any], done: int, total: int) -> Steps[Any]:
-    """Pass a job's steps on as those of image ``done`` of ``total``."""
+def _with_image_progress(steps: Steps[Any], done: int, total: int) -> Steps[Any]:
+    """Yield the steps of a job as progress of image ``done`` of ``total``."""
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""`compare`: several refiners on the same seeds, each corrected by the simulated annotator."""
+"""`compare`: several refiners on the same seeds, each with the simulated annotator."""
 
 from __future__ import annotations
 
@@ -15,42 +15,23 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.evaluation.drops import Drops
-from napari_wildseg.evaluation.evaluate import Tally, spread
+from napari_wildseg.evaluation.evaluate import Tally, spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationSet
 from napari_wildseg.evaluation.metrics import boundary_f
 
 
 @dataclass(frozen=True)
 class RefinerFigures:
-    """How one refiner did.
+    """How one refiner did."""
 
-    Attributes
-    ----------
-    refiner : str
-        Its name.
-    miou : float
-        As in `Evaluation`, before any dab.
-    boundary_f : float
-        At 2 pixels, before any dab.
-    seconds : float
-        Mean of its first run on an image.
-    rerun : float or None
-        Mean seconds of a run after a dab.
-    clicks : list of float
-        Mean IoU per image after 0, 1, ... dabs.
-    noc85 : float or None
-        Mean number of dabs to 85 %.
-    drops : dict or None
-        How often a refinement after a dab made an image worse; see `Drops.to_json`.
-    """
-
-    refiner: str
-    miou: float
-    boundary_f: float
-    seconds: float
-    rerun: float | None
-    clicks: list[float]
-    noc85: float | None
+    refiner: str  # its name
+    miou: float  # as in `Evaluation`, before any dab
+    boundary_f: float  # at 2 pixels, before any dab
+    seconds: float  # mean of its first run on an image
+    rerun: float | None  # mean seconds of a run after a dab
+    clicks: list[float]  # mean IoU per image after 0, 1, ... dabs
+    noc85: float | None  # mean number of dabs to 85 %
+    # How often a refinement after a dab made an image worse; see `Drops.to_json`.
     drops: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -61,13 +42,7 @@ class RefinerFigures:
 def compare(
     segmenter: Segmenting, data: EvaluationSet, refiners: Sequence[str], **options: Any
 ) -> list[RefinerFigures]:
-    """Run `compare_steps` to its end.
-
-    Parameters
-    ----------
-    segmenter, data, refiners, **options
-        As there.
-    """
+    """Run `compare_steps` to its end."""
     return drain(compare_steps(segmenter, data, refiners, **options))
 
 
@@ -80,42 +55,11 @@ def compare_steps(
     annotator: str = "dab",
     limit: int | None = None,
 ) -> Steps[list[RefinerFigures]]:
-    """Measure several refiners side by side.
-
-    Parameters
-    ----------
-    segmenter : Segmenter
-        Makes the seeds, once an image, from the known labels.
-    data : EvaluationSet
-        What is measured on.
-    refiners : sequence of str
-        Names of refiners, each once.
-    clicks : int
-        Dabs per image and refiner. The annotator looks at each refiner's own mistakes.
-    annotator : str
-        As for `evaluate_steps`.
-    limit : int, optional
-        Take at most this many images, evenly spread.
-
-    Yields
-    ------
-    Progress
-        One an image and refiner.
-
-    Returns
-    -------
-    list of RefinerFigures
-        In the order of ``refiners``.
-
-    Raises
-    ------
-    InputError
-        If no refiner is named, one twice, there is no such annotator, or no image is left.
-    """
+    """Measure several refiners side by side."""
     if not refiners or len(set(refiners)) < len(refiners):
         raise InputError("Name the refiners to compare, each once.")
     check_annotator(annotator)
-    items = spread(data.items, limit)
+    items = spread_evenly(data.items, limit)
     tallies = {name: Tally(data.per_image) for name in refiners}
     boundary: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
@@ -127,7 +71,7 @@ def compare_steps(
         for index, item in enumerate(items):
             at = (index, len(items))
             yield Progress(*at, f"Image {index + 1} of {len(items)}")
-            # Not refined here, so that every refiner starts cold.
+            # Not refined here, so that no refiner profits from an earlier one.
             case = yield from case_steps(segmenter, data, item, labels="known", at=at, refine=False)
             if case is None:
                 continue

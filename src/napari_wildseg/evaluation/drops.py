@@ -10,54 +10,32 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 
-LIMITS = (0.02, 0.05, 0.15)
-"""Drops of the mean IoU that are counted."""
+_LIMITS = (0.02, 0.05, 0.15)
+"""Thresholds of the drop in mean IoU that are counted."""
 
 
 @dataclass
 class Drops:
-    """Counts what refinements after strokes did to images.
+    """Counts what refinements after strokes did to images."""
 
-    Attributes
-    ----------
-    changes : list of float
-        Of the image's mean IoU, one a refinement.
-    lost : list of float
-        What `lost_share` gave, where it is known.
-    """
-
-    changes: list[float] = field(default_factory=list)
-    lost: list[float] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)  # of the image's mean IoU, one a refinement
+    lost: list[float] = field(default_factory=list)  # what `lost_share` gave, where it is known
 
     def add(self, change: float, lost: float | None) -> None:
-        """Count one refinement.
-
-        Parameters
-        ----------
-        change : float
-            Of the image's mean IoU.
-        lost : float or None
-            What `lost_share` gave.
-        """
+        """Count one refinement."""
         self.changes.append(change)
         if lost is not None:
             self.lost.append(lost)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures.
-
-        Returns
-        -------
-        dict
-            ``"refinements"``: how many; ``"0.02"``, ``"0.05"``, ``"0.15"``: the share of them that
-            lowered the mean IoU by more than that; ``"worst"``: the largest drop, 0 if there is
-            none; ``"lost"``: mean of `lost_share`.
-        """
+        """Return the figures."""
         changes = np.array(self.changes)
-        counted = {str(limit): float((changes < -limit).mean()) for limit in LIMITS if len(changes)}
+        counted = {
+            str(limit): float((changes < -limit).mean()) for limit in _LIMITS if len(changes)
+        }
         return {
             "refinements": len(changes),
-            **{str(limit): counted.get(str(limit), 0.0) for limit in LIMITS},
+            **{str(limit): counted.get(str(limit), 0.0) for limit in _LIMITS},
             "worst": float(max(0.0, -changes.min(initial=0.0))),
             "lost": float(np.mean(self.lost)) if self.lost else 0.0,
         }
@@ -71,17 +49,8 @@ def lost_share(
 ) -> float | None:
     """Return the share of right pixels of classes that a stroke did not name that were lost.
 
-    Parameters
-    ----------
-    truth, before, after : ndarray
-        ``(H, W)`` uint8: the mask, 255 ignored, and the labels before and after the refinement.
-    label : int
-        What the stroke painted.
-
-    Returns
-    -------
-    float or None
-        None if no pixel of another class was right before.
+    `truth`, `before`, `after`: ``(H, W)`` uint8: the mask, 255 ignored, and the labels before and
+    after the refinement.
     """
     right = (before == truth) & (truth != UNLABELLED) & (truth != label)
     count = int(right.sum())

@@ -1,4 +1,4 @@
-"""`evaluate`: how good the results on a set are, stage by stage and dab by dab."""
+"""`evaluate`: metrics of a segmenter on a set, by stage and by number of dabs."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.evaluation.drops import Drops
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
 from napari_wildseg.evaluation.tagging_scores import LabelTally
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-STAGES = ("single view", "augmented", "refined")
+_STAGES = ("single view", "augmented", "refined")
 """Keys of ``Result.stage_labels``, in order."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures over a set; see `evaluate_steps`.
+    """Metrics over a set; see `evaluate_steps`.
 
     Attributes
     ----------
     images, skipped : int
-        Measured, and left out since no class is known of them.
+        Number of images measured, and of images left out because they have no known class.
     miou : float
-        After the last stage, over the classes that are known in some image.
+        mIoU after the last stage, over the classes that are known in some image.
     miou_all : float
-        The same over all classes that occur, those never asked for included.
+        mIoU over all classes that occur, including those never known.
     stages : dict of str to float
-        miou after each stage.
+        ``miou`` after each stage.
     per_class : dict of str to float
-        IoU after the last stage by class name.
+        IoU after the last stage, by class name.
     boundary_f : float
         Mean over the images of the boundary F-score at 2 pixels, after the last stage.
     image_miou : float
         Mean over the images of the mean IoU over an image's known classes, without background.
     seconds : dict of str to float
-        Mean per image: encode, relevance, refine, and rerun (after a dab) if there were clicks.
+        Mean per image of encode, relevance, refine, and with clicks rerun (after a dab).
     clicks : list of float or None
         ``image_miou`` after 0, 1, ... dabs.
     noc85 : float or None
@@ -56,7 +56,7 @@ class Evaluation:
     drops : dict or None
         How often a refinement after a dab made an image worse; see `Drops.to_json`.
     labels : dict or None
-        With automatic labels, how good they are; see `LabelTally.to_json`.
+        Metrics of automatic labels; see `LabelTally.to_json`.
     """
 
     images: int
@@ -94,12 +94,12 @@ class Evaluation:
 
 
 class Tally:
-    """Sums up one result per image, in either flavour of mIoU.
+    """Accumulates one result per image, for both definitions of mIoU.
 
     Parameters
     ----------
     per_image : bool
-        Whether each image has names of its own.
+        Whether each image has its own class names.
     """
 
     def __init__(self, per_image: bool) -> None:
@@ -111,7 +111,7 @@ class Tally:
 
     def add(
         self,
-        item: Item,
+        item: EvaluationItem,
         truth: NDArray[np.uint8],
         labels: NDArray[np.uint8],
         known: Sequence[int],
@@ -121,7 +121,7 @@ class Tally:
         Parameters
         ----------
         item : Item
-            Where it is from.
+            The image.
         truth, labels : ndarray
             ``(H, W)`` uint8 in mask values.
         known : sequence of int
@@ -137,13 +137,13 @@ class Tally:
             self.image_means.append(float(np.mean(list(ious.values()))))
 
     def miou(self) -> float:
-        """Return the set's figure, as `evaluate_steps` states it."""
+        """Return the mIoU of the set, as defined in `evaluate_steps`."""
         if self.per_image:
             return float(np.mean(self.image_means)) if self.image_means else math.nan
         return self.confusion.miou(self.evaluated)
 
     def miou_all(self) -> float:
-        """Return the figure over all classes that truly occur, known or not."""
+        """Return the mIoU over all classes that occur in a mask, known or not."""
         return self.miou() if self.per_image else self.confusion.miou()
 
     def per_class(self, names: dict[int, str]) -> dict[str, float]:
@@ -152,7 +152,7 @@ class Tally:
         Parameters
         ----------
         names : dict of int to str
-            Names of the mask values; not used where each image has its own.
+            Names of the mask values; ignored if each image has its own.
         """
         if self.per_image:
             return {name: float(np.mean(ious)) for name, ious in sorted(self.by_name.items())}
@@ -188,29 +188,29 @@ def evaluate_steps(
     Parameters
     ----------
     segmenter : Segmenter
-        What is measured.
+        The segmenter.
     data : EvaluationSet
-        What it is measured on.
+        The set.
     labels : str
-        ``"known"``: each image is segmented into its known classes, those that cover at least
-        1 % of its mask. ``"auto"``: into what `Segmenter.suggest` finds in the set's vocabulary.
-        Images of which no class is known are left out either way.
+        ``"known"``: each image is segmented into its known classes, which cover at least 1 % of
+        its mask. ``"auto"``: into the classes that `Segmenter.suggest` finds in the set's
+        vocabulary. Images without a known class are left out in both cases.
     clicks : int
-        How often the simulated annotator paints on each image; known labels only.
+        Number of strokes of the simulated annotator per image; for known labels only.
     annotator : str
-        ``"dab"``, ``"stroke"``, ``"fill"`` or ``"person"``: what is painted each time.
+        ``"dab"``, ``"stroke"``, ``"fill"`` or ``"person"``: how each stroke is painted.
     limit : int, optional
         Take at most this many images, evenly spread over the set.
 
     Yields
     ------
     Progress
-        One an image.
+        One per image.
 
     Returns
     -------
     Evaluation
-        All figures.
+        The metrics.
 
     Raises
     ------
@@ -219,19 +219,19 @@ def evaluate_steps(
 
     Notes
     -----
-    With one class list for the set, ``miou`` sums intersections and unions per class over the
-    set, background included, and is the mean over the classes that are known (cover 1 %) in some
-    image; one that never is was never asked for. ``miou_all`` counts those too, with IoU 0.
-    With names per image, ``miou`` is the mean over images of the mean IoU of the image's
-    classes without background.
+    With one class list for the set, intersections and unions are summed per class over the set,
+    background included. ``miou`` is the mean IoU over the classes that are known in some image.
+    ``miou_all`` also includes classes that are never known; these have IoU 0. With names per
+    image, ``miou`` is the mean over images of the mean IoU of the image's classes without
+    background.
     """
     if labels not in ("known", "auto"):
         raise InputError(f'Labels are "known" or "auto", not "{labels}".')
     if labels == "auto" and clicks:
         raise InputError("The simulated annotator needs known labels: leave out --labels auto.")
     check_annotator(annotator)
-    items = spread(data.items, limit)
-    tallies = {stage: Tally(data.per_image) for stage in STAGES}
+    items = spread_evenly(data.items, limit)
+    tallies = {stage: Tally(data.per_image) for stage in _STAGES}
     tags = LabelTally(data.vocabulary)
     seconds: dict[str, list[float]] = defaultdict(list)
     boundary: list[float] = []
@@ -243,7 +243,7 @@ def evaluate_steps(
         case = yield from case_steps(segmenter, data, item, labels=labels, at=(index, len(items)))
         if case is None:
             continue
-        for stage in STAGES:
+        for stage in _STAGES:
             tallies[stage].add(item, case.truth, case.stages[stage], case.values)
         if case.suggestions is not None:
             there = set(np.unique(case.truth).tolist())
@@ -254,7 +254,7 @@ def evaluate_steps(
                 [name for value, name in item.names.items() if value in there],
                 [info.name for info in case.known],
             )
-        final = case.stages[STAGES[-1]]
+        final = case.stages[_STAGES[-1]]
         image_means.append(mean_iou(case.truth, final, case.values))
         boundary.append(boundary_f(case.truth, final, case.values))
         if clicks:
@@ -273,14 +273,14 @@ def evaluate_steps(
         seconds["rerun"] += case.reruns
     if not image_means:
         raise data.without_classes()
-    last = tallies[STAGES[-1]]
+    last = tallies[_STAGES[-1]]
     names = {} if data.per_image else items[0].names
     return Evaluation(
         images=len(image_means),
         skipped=len(items) - len(image_means),
         miou=last.miou(),
         miou_all=last.miou_all(),
-        stages={stage: tallies[stage].miou() for stage in STAGES},
+        stages={stage: tallies[stage].miou() for stage in _STAGES},
         per_class=last.per_class(names),
         boundary_f=float(np.mean(boundary)),
         image_miou=float(np.mean(image_means)),
@@ -292,15 +292,15 @@ def evaluate_steps(
     )
 
 
-def spread(items: Sequence[T], limit: int | None) -> Sequence[T]:
-    """Take at most ``limit`` items, evenly spread.
+def spread_evenly(items: Sequence[_T], limit: int | None) -> Sequence[_T]:
+    """Return at most ``limit`` items, evenly spaced.
 
     Parameters
     ----------
     items : sequence
         The set.
     limit : int, optional
-        How many; None takes all.
+        Number of items; None for all.
     """
     if limit is None or limit >= len(items):
         return items

@@ -1,4 +1,4 @@
-"""Folders of images and masks to measure on."""
+"""`EvaluationSet`: a folder of images with true masks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from napari_wildseg.engine.pictures.picture_files import (
     upright,
 )
 
-KNOWN_SHARE = 0.01
-"""A class is known of an image if it covers at least this share of its mask."""
+_KNOWN_SHARE = 0.01
+"""A class is known in an image if it covers at least this share of its mask."""
 
 
 @dataclass(frozen=True)
-class Item:
+class EvaluationItem:
     """One image of a set.
 
     Attributes
@@ -45,7 +45,7 @@ class Item:
     names : dict of int to str
         Class names by mask value, for this image.
     value_255 : str or None
-        ``"class"`` where 255 in the mask is class 1 (65535 in one of 16 bits); else it is ignored.
+        ``"class"`` if 255 in the mask is class 1; else such pixels are ignored.
     """
 
     stem: str
@@ -59,12 +59,12 @@ class Item:
         return as_rgb(read_picture(self.image_path))
 
     def mask(self) -> NDArray[np.uint8]:
-        """Read the mask: ``(H, W)`` uint8, 255 ignored, upright as the image is.
+        """Read the mask: ``(H, W)`` uint8, 255 ignored, rotated upright like the image.
 
         Raises
         ------
         InputError
-            If it is no 8-bit or palette picture, or holds a value without a name.
+            If it is not an 8-bit or palette picture, or has a value without a name.
         """
         with open_picture(self.mask_path) as picture:
             if picture.mode not in ("L", "P", "1"):
@@ -91,7 +91,7 @@ class Item:
             ``(H, W)`` uint8, what `mask` returned.
         """
         counts = np.bincount(mask.ravel(), minlength=256)
-        least = KNOWN_SHARE * mask.size
+        least = _KNOWN_SHARE * mask.size
         return tuple(
             ClassInfo(value, name, (name,), class_colour(value))
             for value, name in sorted(self.names.items())
@@ -100,14 +100,14 @@ class Item:
 
     @staticmethod
     def asked(mask: NDArray[np.uint8], known: Sequence[ClassInfo]) -> NDArray[np.uint8]:
-        """Return the mask with classes that were not asked for as background; 255 stays.
+        """Return the mask with other classes than ``known`` as background; 255 is kept.
 
         Parameters
         ----------
         mask : ndarray
             ``(H, W)`` uint8.
         known : sequence of ClassInfo
-            The classes that were asked for.
+            The classes to keep.
         """
         kept = np.isin(mask, [UNLABELLED, *(info.id for info in known)])
         return np.where(kept, mask, 0).astype(np.uint8)
@@ -122,13 +122,13 @@ class EvaluationSet:
     items : tuple of Item
         In order of their names.
     per_image : bool
-        Whether each image has names of its own (``labels.json``), so that mask values of
-        different images are different classes.
+        Whether each image has its own class names (``labels.json``); mask values of different
+        images are then different classes.
     left_out : tuple of str
         Pictures that have no mask, by file name.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[EvaluationItem, ...]
     per_image: bool
     left_out: tuple[str, ...] = ()
 
@@ -141,12 +141,12 @@ class EvaluationSet:
         folder : str or Path
             The set.
         value_255 : str, optional
-            See `Item`.
+            See `EvaluationItem`.
 
         Raises
         ------
         InputError
-            If a part is missing or cannot be read as what it should be.
+            If a part is missing or damaged.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -173,13 +173,15 @@ class EvaluationSet:
             if shared is None and path.stem not in parsed:
                 raise InputError(f"labels.json does not name the classes of {path.stem}.")
             names = shared if shared is not None else _names(parsed[path.stem], own.name)
-            items.append(Item(path.stem, path, masks[path.stem], names, value_255=value_255))
+            items.append(
+                EvaluationItem(path.stem, path, masks[path.stem], names, value_255=value_255)
+            )
         if not items:
             raise InputError(f"{folder} has no image with a mask of the same name.")
         return cls(tuple(items), per_image, tuple(left_out))
 
     def without_classes(self) -> InputError:
-        """Return what to raise where no image has a class, with the likely reason."""
+        """Return the error to raise if no image has a known class, with the likely reason."""
         message = "No image of the set has a class that covers 1 % of its mask."
         values = [set(np.unique(item.mask()).tolist()) for item in self.items[:20]]
         if all(found <= {0, UNLABELLED} for found in values) and any(max(v) for v in values):
@@ -212,7 +214,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _names(parsed: object, where: str) -> dict[int, str]:
-    """Check ``{"1": "person", ...}``."""
+    """Check a mapping such as ``{"1": "person"}``; return the names by mask value."""
     names: dict[int, str] = {}
     if not isinstance(parsed, dict):
         raise InputError(f'{where} does not map mask values to names, like {{"1": "person"}}.')

@@ -1,4 +1,4 @@
-"""A pixel classifier as ilastik and Labkit have it: the baseline of `series_steps`."""
+"""A pixel classifier as in ilastik and Labkit: the baseline of `series_steps`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TREES = 60
-PIXELS = 1500
-"""Most pixels that are sampled of each class and image."""
+_TREES = 60
+_MAX_PIXELS = 1500
+"""Largest number of pixels sampled per class and image."""
 
 
 @dataclass
 class PixelForest:
     """A random forest on multi-scale filters, fitted to the labels of all images so far.
-
-    Attributes
-    ----------
-    samples : list of (ndarray, ndarray)
-        Of each image: ``(n, F)`` float32 filter responses and ``(n,)`` class names, ``""`` for
-        background.
 
     References
     ----------
@@ -29,6 +23,8 @@ class PixelForest:
     2019.
     """
 
+    # Of each image: ``(n, F)`` float32 filter responses and ``(n,)`` class names, ``""`` for
+    # background.
     samples: list[tuple[NDArray[np.float32], NDArray[np.str_]]] = field(default_factory=list)
 
     def learn(
@@ -36,14 +32,8 @@ class PixelForest:
     ) -> None:
         """Keep samples of an image.
 
-        Parameters
-        ----------
-        features : ndarray
-            ``(H, W, F)`` float32, what `pixel_features` gave.
-        labels : ndarray
-            ``(H, W)`` integers; pixels with other values than 0 and those of ``names`` are left.
-        names : dict of int to str
-            Class names by label value.
+        `features`: ``(H, W, F)`` float32, what `pixel_features` gave; `labels`: ``(H, W)``
+        integers; pixels with other values than 0 and those of ``names`` are left.
         """
         self.samples.append(_sample(features, labels, names))
 
@@ -55,20 +45,9 @@ class PixelForest:
     ) -> NDArray[np.uint8]:
         """Label an image.
 
-        Parameters
-        ----------
-        features : ndarray
-            ``(H, W, F)`` float32.
-        names : dict of int to str
-            Names of the classes that were asked for, by label value.
-        corrections : ndarray, optional
-            ``(H, W)`` int16, -1 where there is none: learned as well, for this image alone, and
-            kept in the result.
-
-        Returns
-        -------
-        ndarray
-            ``(H, W)`` uint8: 0 or the value of a class. All 0 if nothing is known of the classes.
+        `features`: ``(H, W, F)`` float32; `corrections`: ``(H, W)`` int16, -1 where there is none:
+        learned as well, for this image alone, and kept in the result; returns ``(H, W)`` uint8: 0
+        or the value of a class.
         """
         from sklearn.ensemble import RandomForestClassifier
 
@@ -82,7 +61,7 @@ class PixelForest:
         if len(known) == 1:
             labels[:] = values[str(known[0])]
         elif len(known) > 1:
-            forest = RandomForestClassifier(TREES, class_weight="balanced", random_state=0)
+            forest = RandomForestClassifier(_TREES, class_weight="balanced", random_state=0)
             forest.fit(np.concatenate([x for x, _ in kept]), np.concatenate([y for _, y in kept]))
             table = np.array([values[str(name)] for name in forest.classes_], np.uint8)
             flat = features.reshape(-1, features.shape[-1])
@@ -95,15 +74,8 @@ class PixelForest:
 def pixel_features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return intensity, edges and texture of every pixel at scales of 1 to 8 pixels.
 
-    Parameters
-    ----------
-    image : ndarray
-        ``(H, W, 3)`` uint8; one channel is enough where all are alike.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W, F)`` float32.
+    `image`: ``(H, W, 3)`` uint8; one channel is enough where all are alike; returns ``(H, W, F)``
+    float32.
     """
     from skimage.feature import multiscale_basic_features
 
@@ -120,14 +92,14 @@ def pixel_features(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _sample(
     features: NDArray[np.float32], labels: NDArray[np.integer[Any]], names: dict[int, str]
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Choose up to `PIXELS` pixels of each class, the same ones every time."""
+    """Sample up to `_MAX_PIXELS` pixels of each class, deterministically."""
     generator = np.random.default_rng(0)
     rows, classes = [], []
     flat = labels.ravel()
     for value, name in [(0, ""), *sorted(names.items())]:
         found = np.flatnonzero(flat == value)
-        if len(found) > PIXELS:
-            found = np.sort(generator.choice(found, PIXELS, replace=False))
+        if len(found) > _MAX_PIXELS:
+            found = np.sort(generator.choice(found, _MAX_PIXELS, replace=False))
         rows.append(found)
         classes += [name] * len(found)
     chosen = features.reshape(-1, features.shape[-1])[np.concatenate(rows)]

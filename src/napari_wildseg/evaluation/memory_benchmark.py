@@ -1,4 +1,4 @@
-"""What a class memory of 50 images costs, measured beside the other ratios."""
+"""Time and size ratios of a class memory of 50 images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.segmenter import Segmenter
 
-IMAGES = 50
+_N_IMAGES = 50
 
 
 def memory_ratios(
@@ -22,23 +22,7 @@ def memory_ratios(
 ) -> dict[str, float]:
     """Measure the cost of a memory.
 
-    Parameters
-    ----------
-    model : CLIPModel
-        The model.
-    image : ndarray
-        ``(H, W, 3)`` uint8.
-    names : tuple of str
-        The classes.
-    repeats : int
-        Runs of each side; the fastest counts.
-
-    Returns
-    -------
-    dict of str to float
-        ``memory_over_segment``: set_image and segment with a memory of 50 images / without;
-        ``learn_over_segment``: learning again after an image was added / set_image and segment;
-        ``memory_mb_per_image``: megabytes of its file, an image.
+    `image`: ``(H, W, 3)`` uint8.
 
     Notes
     -----
@@ -54,7 +38,7 @@ def memory_ratios(
     record = segmenter.record(labels=np.digitize(grey, edges).astype(np.uint8), name="0")
     random = np.random.default_rng(0)
     memory = ClassMemory()
-    for number in range(IMAGES):
+    for number in range(_N_IMAGES):
         moved = record.looks + random.normal(0, 0.02, record.looks.shape).astype(np.float16)
         other = replace(record, digest=f"{number:064x}", name=str(number), looks=moved)
         memory.add(other, segmenter.source)
@@ -79,5 +63,5 @@ def memory_ratios(
     return {
         "memory_over_segment": with_memory / without,
         "learn_over_segment": learned / without,
-        "memory_mb_per_image": size / IMAGES / 1e6,
+        "memory_mb_per_image": size / _N_IMAGES / 1e6,
     }

@@ -1,4 +1,4 @@
-"""Figures of merit for label images: IoU over a set and per image, and the boundary F-score."""
+"""Metrics of label images: IoU over a set and per image, and boundary F-score."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from napari_wildseg.engine.classes import UNLABELLED
 
 
 class Confusion:
-    """Intersections and unions per class, summed over images as they come.
+    """Pixel counts per class, summed over images, from which IoU is computed.
 
     Pixels whose true label is 255 do not count.
 
     Attributes
     ----------
     intersection, true, predicted : ndarray
-        ``(256,)`` int64, pixels per class: rightly predicted, truly there, predicted.
+        ``(256,)`` int64, pixels per class: correctly predicted, in the mask, predicted.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Confusion:
         Parameters
         ----------
         truth, labels : ndarray
-            ``(H, W)`` uint8; what is, and what was predicted.
+            ``(H, W)`` uint8: the mask and the prediction.
 
         Raises
         ------
@@ -48,7 +48,7 @@ class Confusion:
         self.predicted += np.bincount(found, minlength=256)
 
     def iou(self) -> dict[int, float]:
-        """Return the IoU of every class that truly occurs, background included."""
+        """Return the IoU of every class that occurs in a mask, background included."""
         union = self.true + self.predicted - self.intersection
         return {
             int(value): float(self.intersection[value] / union[value])
@@ -56,12 +56,12 @@ class Confusion:
         }
 
     def miou(self, classes: Collection[int] | None = None) -> float:
-        """Return the mean IoU over the classes that truly occur; NaN if there is none.
+        """Return the mean IoU over the classes that occur in a mask; NaN if there is none.
 
         Parameters
         ----------
         classes : collection of int, optional
-            Leave out all other classes.
+            Classes to include; by default all.
         """
         found = [v for k, v in self.iou().items() if classes is None or k in classes]
         return float(np.mean(found)) if found else float("nan")
@@ -75,9 +75,9 @@ def image_ious(
     Parameters
     ----------
     truth, labels : ndarray
-        ``(H, W)`` uint8; where truth is 255, nothing counts.
+        ``(H, W)`` uint8; pixels with truth 255 are ignored.
     classes : list of int
-        Label values; each that neither occurs nor is predicted gets 1.
+        Label values. A class that neither occurs nor is predicted has IoU 1.
     """
     confusion = Confusion()
     confusion.add(truth, labels)
@@ -91,7 +91,7 @@ def mean_iou(truth: NDArray[np.uint8], labels: NDArray[np.uint8], classes: list[
     Parameters
     ----------
     truth, labels, classes
-        As there; at least one class.
+        As for `image_ious`; at least one class.
     """
     return float(np.mean(list(image_ious(truth, labels, classes).values())))
 
@@ -108,7 +108,7 @@ def boundary_f(
     Parameters
     ----------
     truth, labels : ndarray
-        ``(H, W)`` uint8. Boundary pixels where truth is 255 do not count.
+        ``(H, W)`` uint8. Boundary pixels with truth 255 are ignored.
     classes : list of int
         Label values to average over.
     tolerance : float
@@ -121,10 +121,10 @@ def boundary_f(
 
     Notes
     -----
-    A boundary pixel of a class is one of its pixels with a 4-neighbour inside the image that is
-    not of the class. Precision is the share of the predicted boundary within the tolerance of
-    the true one, recall the share of the true boundary within the tolerance of the predicted
-    one, and F their harmonic mean: 1 where neither has a boundary, 0 where one alone has.
+    A boundary pixel of a class has a 4-neighbour inside the image that is not of the class.
+    Precision is the share of the predicted boundary within the tolerance of the true one. Recall is
+    the share of the true boundary within the tolerance of the predicted one. F is their harmonic
+    mean: 1 if neither has a boundary, 0 if only one has.
 
     References
     ----------
@@ -133,7 +133,7 @@ def boundary_f(
     valid = truth != UNLABELLED
     scores = []
     for value in classes:
-        # An ignored pixel sides with neither, so it makes no boundary.
+        # An ignored pixel makes no boundary.
         true = _boundary((truth == value), valid)
         found = _boundary((labels == value), valid)
         if not true.any() or not found.any():
@@ -147,7 +147,7 @@ def boundary_f(
 
 
 def _boundary(region: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of a region with a valid 4-neighbour outside it."""
+    """Return the pixels of a region that have a valid 4-neighbour outside it."""
     outside = np.pad(~region & valid, 1)
     beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]
     return np.asarray(region & valid & beside)

@@ -1,4 +1,4 @@
-"""PASCAL VOC and COCO as they are distributed, as evaluation sets."""
+"""Evaluation sets in the layouts of PASCAL VOC and COCO."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.pictures.picture_files import check_size
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.io.masks.coco_masks import (
     MAX_OUTLINES,
     SegmentationError,
@@ -26,28 +26,13 @@ from napari_wildseg.io.masks.coco_masks import (
 
 _YEARS = ("", "2017", "2014")
 _OWN_UNLABELLED = (UNLABELLED, "unlabelled")
-"""Category by which our own COCO files write pixels without a label."""
+"""Category of unlabelled pixels in COCO files written by this package."""
 
 
 def open_set(
     folder: str | Path, split: str = "val", *, value_255: str | None = None
 ) -> EvaluationSet:
     """Open an evaluation set of any layout: our own, PASCAL VOC's or COCO's.
-
-    Parameters
-    ----------
-    folder : str or Path
-        ``images/`` and ``masks/`` (see `EvaluationSet.open`); or ``VOCdevkit/VOC2012``, or a
-        folder above it; or a folder with ``annotations/instances_val2017.json`` and ``val2017/``.
-    split : str
-        Which list of images, for VOC and COCO.
-    value_255 : str, optional
-        ``"class"``: 255 in masks is class 1. By default such pixels are ignored.
-
-    Raises
-    ------
-    InputError
-        If the folder has none of these layouts, or a part is missing or damaged.
 
     References
     ----------
@@ -85,12 +70,12 @@ def _voc(base: Path, split: str, value_255: str | None) -> EvaluationSet:
         for path in (image, mask):
             if not path.is_file():
                 raise InputError(f"{listing.name} lists {stem}, but there is no {path}.")
-        items.append(Item(stem, image, mask, names, value_255=value_255))
+        items.append(EvaluationItem(stem, image, mask, names, value_255=value_255))
     return _some(items, listing)
 
 
 def _beside(folder: Path, stem: str, endings: tuple[str, ...]) -> Path:
-    """Find a file by its name and any case of its endings."""
+    """Return a file by its stem and any of the endings, in lower or upper case."""
     for ending in endings:
         for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending.upper()}"):
             if path.is_file():
@@ -99,12 +84,12 @@ def _beside(folder: Path, stem: str, endings: tuple[str, ...]) -> Path:
 
 
 def _voc_names(base: Path) -> dict[int, str]:
-    """VOC's own twenty; or those of ``labelmap.txt``, which tools write for other classes."""
+    """Return the names in ``labelmap.txt``, written by tools; without it VOC's own twenty."""
     path = base / "labelmap.txt"
     if not path.is_file():
         return dict(enumerate(load_vocabulary("voc"), start=1))
     lines = path.read_text("utf-8", errors="replace").splitlines()
-    # A class may be called "#1 mug": only what is no name with a colour is a comment.
+    # A class may be called "#1 mug"; only a line without a colour is a comment.
     entries = [
         line.rsplit(":", 3)[0]
         for line in lines
@@ -117,18 +102,11 @@ def _voc_names(base: Path) -> dict[int, str]:
 
 
 @dataclass(frozen=True)
-class COCOItem(Item):
-    """One image of COCO: the mask is painted from the annotated instances.
+class _COCOItem(EvaluationItem):
+    """One image of COCO: the mask is painted from the annotated instances."""
 
-    Attributes
-    ----------
-    size : tuple of int
-        ``(H, W)`` as annotated.
-    instances : tuple of (int, dict)
-        Mask value and annotation of each instance.
-    """
-
-    size: tuple[int, int] = (0, 0)
+    size: tuple[int, int] = (0, 0)  # ``(H, W)`` as annotated
+    # Mask value and annotation of each instance.
     instances: tuple[tuple[int, dict[str, Any]], ...] = field(default=(), repr=False)
 
     def mask(self) -> NDArray[np.uint8]:
@@ -136,18 +114,13 @@ class COCOItem(Item):
 
         Where instances overlap, the smaller one is on top. Regions marked as a crowd are painted
         like any other.
-
-        Raises
-        ------
-        InputError
-            If a segmentation cannot be read.
         """
         check_size(self.mask_path.name, *self.size)
         if sum(outline_of(entry.get("segmentation")) for _, entry in self.instances) > MAX_OUTLINES:
             raise InputError(f"{self.mask_path.name} draws outlines of {self.stem} over and over.")
         painted = np.zeros(self.size, np.uint8)
         regions = [(value, self._region(entry)) for value, entry in self.instances]
-        # Pixels without a label stay so, whatever else covers them.
+        # Unlabelled pixels are painted last, over all others.
         for value, region in sorted(regions, key=lambda r: (r[0] == UNLABELLED, -r[1].sum())):
             painted[region] = value
         return painted
@@ -193,10 +166,10 @@ def _coco(folder: Path, split: str) -> EvaluationSet:
             path = pictures / str(about["file_name"])
             if path.parent != pictures:
                 raise InputError(f"{listing} names {path}, which is no picture of this set.")
-            if about["id"] in found:  # images without annotations have nothing to measure
+            if about["id"] in found:  # images without annotations are left out
                 size = (int(about["height"]), int(about["width"]))
                 instances = tuple(found[about["id"]])
-                items.append(COCOItem(path.stem, path, listing, names, size, instances))
+                items.append(_COCOItem(path.stem, path, listing, names, size, instances))
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{listing} is not COCO's instance annotations ({error!r}).") from error
     if len(classes) > MAX_CLASSES:
@@ -204,7 +177,7 @@ def _coco(folder: Path, split: str) -> EvaluationSet:
     return _some(items, listing)
 
 
-def _some(items: Iterable[Item], listing: Path) -> EvaluationSet:
+def _some(items: Iterable[EvaluationItem], listing: Path) -> EvaluationSet:
     held = tuple(items)
     if not held:
         raise InputError(f"{listing} lists no image that could be measured.")

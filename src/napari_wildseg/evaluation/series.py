@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.evaluation.cases import Case, Segmenting, case_steps
-from napari_wildseg.evaluation.evaluate import spread
-from napari_wildseg.evaluation.evaluation_set import EvaluationSet, Item
+from napari_wildseg.evaluation.drops import Drops
+from napari_wildseg.evaluation.evaluate import spread_evenly
+from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.forest import PixelForest, pixel_features
 from napari_wildseg.evaluation.metrics import mean_iou
 
@@ -66,9 +67,12 @@ class Series:
     ----------
     places : tuple of Place
         All images of all orders.
+    drops : dict of str to Drops
+        By the names of `Place.curves`: how often refinements made images worse.
     """
 
     places: tuple[Place, ...]
+    drops: dict[str, Drops]
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"series": [...], "series_summary": {...}}``."""
@@ -87,6 +91,7 @@ class Series:
             "worse from 3": self._worse(3),
             "noc85": self._dabs(1),
             "noc85 from 5": self._dabs(5),
+            "drops": {name: drops.to_json() for name, drops in self.drops.items()},
         }
 
     def _means(self, first: int, last: int) -> dict[str, list[float]]:
@@ -169,16 +174,19 @@ def series_steps(
         If an option is not as described or no image is left.
     """
     check_annotator(annotator)
-    items = [item for item in spread(data.items, limit) if item.known(item.mask())]
+    items = [item for item in spread_evenly(data.items, limit) if item.known(item.mask())]
     if not items:
         raise data.without_classes()
     total = len(items) * (orders + 1)
     runner = _Runner(segmenter, data, clicks, annotator)
+    drops = {name: Drops() for name in ("without", "with", *(["forest"] if forest else []))}
     segmenter.memory = None
     without: dict[str, list[float]] = {}
     for index, item in enumerate(items):
         case = yield from runner.open(item, index, total)
-        without[item.stem], _ = runner.annotate(case, case.stages["refined"], case.refine)
+        without[item.stem], _ = runner.annotate(
+            case, case.stages["refined"], case.refine, drops["without"]
+        )
     places = []
     for order in range(orders):
         segmenter.memory = new_memory()
@@ -187,16 +195,18 @@ def series_steps(
             at = len(items) * (order + 1) + place - 1
             case = yield from runner.open(item, at, total)
             curves = {"without": without[item.stem]}
-            curves["with"], _ = runner.annotate(case, case.stages["refined"], case.refine)
+            curves["with"], _ = runner.annotate(
+                case, case.stages["refined"], case.refine, drops["with"]
+            )
             if finish:
                 segmenter.remember(finished=True, labels=item.asked(case.truth, case.known))
             else:
                 segmenter.remember(finished=False)
             if forest:
                 yield Progress(at, total, f"Image {place} of {len(items)}: forest")
-                curves["forest"] = runner.annotate_forest(case, pixels, finish)
+                curves["forest"] = runner.annotate_forest(case, pixels, drops["forest"], finish)
             places.append(Place(order, place, item.stem, curves))
-    return Series(tuple(places))
+    return Series(tuple(places), drops)
 
 
 @dataclass(frozen=True)
@@ -208,7 +218,7 @@ class _Runner:
     clicks: int
     annotator: str
 
-    def open(self, item: Item, done: int, total: int) -> Steps[Case]:
+    def open(self, item: EvaluationItem, done: int, total: int) -> Steps[Case]:
         """Segment an image into its known classes."""
         yield Progress(done, total, f"Image {done + 1} of {total}")
         at = (done, total)
@@ -221,6 +231,7 @@ class _Runner:
         case: Case,
         labels: NDArray[np.uint8],
         refine: Callable[[NDArray[np.int16]], NDArray[np.uint8]],
+        drops: Drops,
     ) -> tuple[list[float], NDArray[np.int16]]:
         """Let the annotator paint; return the mean IoU after each dab, and what was painted."""
         scored = case.values if self.data.per_image else [0, *case.values]
@@ -234,11 +245,19 @@ class _Runner:
             return found
 
         simulate(
-            case.truth, labels, case.values, note, clicks=self.clicks, annotator=self.annotator
+            case.truth,
+            labels,
+            case.values,
+            note,
+            clicks=self.clicks,
+            annotator=self.annotator,
+            drops=drops,
         )
         return curve + curve[-1:] * (self.clicks + 1 - len(curve)), painted
 
-    def annotate_forest(self, case: Case, forest: PixelForest, finish: bool) -> list[float]:
+    def annotate_forest(
+        self, case: Case, forest: PixelForest, drops: Drops, finish: bool
+    ) -> list[float]:
         """Let the annotator paint on the forest's labels; then the forest learns the image."""
         features = pixel_features(case.item.image())
         names = {info.id: info.name for info in case.known}
@@ -246,13 +265,13 @@ class _Runner:
         def predict(corrections: NDArray[np.int16] | None = None) -> NDArray[np.uint8]:
             return forest.predict(features, names, corrections)
 
-        curve, painted = self.annotate(case, predict(), predict)
+        curve, painted = self.annotate(case, predict(), predict, drops)
         forest.learn(
             features, case.item.asked(case.truth, case.known) if finish else painted, names
         )
         return curve
 
 
-def _in_order(items: Sequence[Item], order: int) -> Iterator[Item]:
+def _in_order(items: Sequence[EvaluationItem], order: int) -> Iterator[EvaluationItem]:
     for index in np.random.default_rng(order).permutation(len(items)):
         yield items[index]

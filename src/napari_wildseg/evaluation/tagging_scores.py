@@ -1,4 +1,4 @@
-"""How good suggested labels are: mean average precision, and F1 at the default cut."""
+"""Metrics of suggested class names: mean average precision, and F1 at the default cut."""
 
 from __future__ import annotations
 
@@ -13,41 +13,29 @@ Scores = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True)
-class LabelFigures:
+class _LabelFigures:
     """Figures of image-level labels over a set.
 
     Attributes
     ----------
-    map : float
-        Mean over the classes that occur of the average precision with which the score ranks the
-        images.
-    image_map : float
-        Mean over the images of the average precision with which the score ranks the classes.
     f1, precision, recall : float
         Over all images and classes together, at ``cut``.
-    cut : float
-        From which score a class is taken to be present.
-    per_image : float
-        Names at or above the cut, mean per image.
     """
 
+    # Mean over the classes that occur of the average precision with which the score ranks the
+    # images.
     map: float
+    # Mean over the images of the average precision with which the score ranks the classes.
     image_map: float
     f1: float
     precision: float
     recall: float
-    cut: float
-    per_image: float
+    cut: float  # from which score a class is taken to be present
+    per_image: float  # names at or above the cut, mean per image
 
 
 class LabelTally:
-    """Collects suggested and true labels, image by image.
-
-    Parameters
-    ----------
-    vocabulary : sequence of str
-        All names that can be suggested.
-    """
+    """Collects suggested and true labels, image by image."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.vocabulary = tuple(vocabulary)
@@ -66,19 +54,7 @@ class LabelTally:
         present: Sequence[str],
         known: Sequence[str],
     ) -> None:
-        """Note one image.
-
-        Parameters
-        ----------
-        scores, merged : sequence of (str, float)
-            What is suggested, before and after near-duplicates are merged.
-        plain : sequence of (str, float)
-            The plain whole-image scores.
-        present : sequence of str
-            Names of which the mask has a pixel.
-        known : sequence of str
-            Those that cover at least 1 % of it.
-        """
+        """Note one image."""
         self._scores.append(self._row(scores))
         self._merged.append(self._row(merged))
         self._plain.append(self._row(plain))
@@ -88,20 +64,7 @@ class LabelTally:
             rows.append(row)
 
     def to_json(self, cut: float) -> dict[str, Any]:
-        """Return the figures.
-
-        Parameters
-        ----------
-        cut : float
-            The default cut of the scores.
-
-        Returns
-        -------
-        dict
-            ``"present"`` and ``"known"`` (the truth), each with ``"suggested"`` (at the default
-            cut, near-duplicates merged for F1) and ``"whole image"``, the plain scores, which get
-            the cut that serves them best.
-        """
+        """Return the figures."""
         scores, merged, plain = (
             np.stack(rows) for rows in (self._scores, self._merged, self._plain)
         )
@@ -126,25 +89,17 @@ def figures(
     truth: NDArray[np.bool_],
     cut: float,
     merged: NDArray[np.float64] | None = None,
-) -> LabelFigures:
+) -> _LabelFigures:
     """Compare scores with the truth.
 
-    Parameters
-    ----------
-    scores : ndarray
-        ``(I, K)``: images, classes.
-    truth : ndarray
-        ``(I, K)`` bool.
-    cut : float
-        For F1.
-    merged : ndarray, optional
-        ``(I, K)``: the scores that the cut is applied to, if others.
+    `scores`: ``(I, K)``: images, classes; `truth`: ``(I, K)`` bool; `merged`: ``(I, K)``: the
+    scores that the cut is applied to, if others.
     """
     occurring = np.flatnonzero(truth.any(0))
     labelled = np.flatnonzero(truth.any(1))
     taken = (scores if merged is None else merged) >= cut
     right = int((taken & truth).sum())
-    return LabelFigures(
+    return _LabelFigures(
         map=_mean(average_precision(scores[:, k], truth[:, k]) for k in occurring),
         image_map=_mean(average_precision(scores[i], truth[i]) for i in labelled),
         f1=2 * right / max(1, int(taken.sum() + truth.sum())),
@@ -156,14 +111,9 @@ def figures(
 
 
 def average_precision(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    """Mean over the true items of the precision down to each; ties in the order given.
+    """Return the average precision of a ranking by score; ties keep their order.
 
-    Parameters
-    ----------
-    scores : ndarray
-        ``(N,)``.
-    truth : ndarray
-        ``(N,)`` bool, at least one true.
+    `scores`: ``(N,)``; `truth`: ``(N,)`` bool, at least one true.
     """
     hits = truth[np.argsort(-scores, kind="stable")]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)

@@ -131,6 +131,8 @@ class Engine:
         self._child: _Child | None = None
         self._calls = itertools.count(1)
         self._starting = threading.Lock()
+        self._warming = 0
+        """Number of the call that tries a model, until there is another call."""
         self.generation = 0
         """Counts the processes; what an earlier one held is gone."""
         _ALL.add(self)
@@ -165,9 +167,9 @@ class Engine:
             self._child = None
 
     def warm(self, model: str) -> None:
-        """Start the process and have it load a model, without waiting for it."""
+        """Start the process and have it load and try a model, until a call needs the process."""
         child = self.start()
-        self._ask(child, "warm", {"model": model})
+        self._warming = self._ask(child, "warm", {"model": model})
 
     def drop(self, planes: list[int]) -> None:
         """Have the process give up planes, without waiting for it."""
@@ -213,6 +215,9 @@ class Engine:
             What the method raised.
         """
         child = self.start()
+        if self._warming:
+            child.send({"cancel": self._warming})
+            self._warming = 0
         number = self._ask(child, method, arguments)
         progress = STARTING
         ended = False

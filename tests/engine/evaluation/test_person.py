@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_wildseg.evaluation.annotators.annotator import next_dab, simulate
-from napari_wildseg.evaluation.annotators.person import draw_stroke, put_right, slips
+from napari_wildseg.evaluation.annotators.person import correct_slip, draw_stroke, is_slip
 from napari_wildseg.evaluation.drops import Drops, lost_share
 
 
@@ -41,9 +41,9 @@ def test_a_share_of_a_stroke_lies_in_other_classes():
 
 
 def test_every_tenth_stroke_on_an_image_slips():
-    slipped = [n for n in range(40) if slips(scene(), n)]
+    slipped = [n for n in range(40) if is_slip(scene(), n)]
     assert np.diff(slipped).tolist() == [10, 10, 10]
-    others = {next(n for n in range(10) if slips(scene(seed), n)) for seed in range(40)}
+    others = {next(n for n in range(10) if is_slip(scene(seed), n)) for seed in range(40)}
     assert len(others) > 5
 
 
@@ -57,7 +57,7 @@ def test_strokes_are_the_same_again_and_ignored_pixels_are_never_painted():
 
 def test_a_stroke_follows_the_mistake_and_runs_over_its_ends():
     truth = scene()
-    number = next(n for n in range(10) if not slips(truth, n))
+    number = next(n for n in range(10) if not is_slip(truth, n))
     dab = stroke(truth, number)
     assert dab.label == 3
     columns = np.nonzero((dab.pixels & (truth == 3)).any(0))[0]
@@ -79,16 +79,16 @@ def test_what_lies_beside_is_beside_the_stroke():
 
 def test_a_slip_is_put_right_by_the_next_stroke():
     truth = scene()
-    slip = stroke(truth, next(n for n in range(10) if slips(truth, n)))
-    label, pixels = put_right(truth, slip.label, slip.pixels)
+    slip = stroke(truth, next(n for n in range(10) if is_slip(truth, n)))
+    label, pixels = correct_slip(truth, slip.label, slip.pixels)
     assert label == 0
     assert (truth[pixels] == 0).all()
     assert (slip.pixels & (truth == 0) & ~pixels).sum() == 0
-    assert put_right(truth, 3, truth == 3) is None
+    assert correct_slip(truth, 3, truth == 3) is None
 
 
 def test_simulation_puts_slips_right():
-    truth = next(scene(seed) for seed in range(50) if slips(scene(seed), 0))
+    truth = next(scene(seed) for seed in range(50) if is_slip(scene(seed), 0))
     seen = []
 
     def refine(corrections):

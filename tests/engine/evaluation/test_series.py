@@ -8,7 +8,7 @@ import pytest
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.evaluation import EvaluationSet, series_steps
-from napari_wildseg.evaluation.forest import PIXELS, PixelForest, pixel_features
+from napari_wildseg.evaluation.forest import _MAX_PIXELS, PixelForest, pixel_features
 
 from .helpers import FakeSegmenter, write_set
 
@@ -112,6 +112,11 @@ def test_summary(data):
     assert summary["worse"] == summary["worse from 3"] == 0
     assert summary["noc85"]["with"] < summary["noc85"]["without"] == 2
     assert summary["noc85 from 5"]["with"] == 0
+    assert set(summary["drops"]) == {"without", "with"}
+    # Each of the six images once without, and in two orders with, where something was wrong.
+    assert summary["drops"]["without"]["refinements"] == 6
+    assert 6 <= summary["drops"]["with"]["refinements"] < 12
+    assert summary["drops"]["with"]["worst"] == 0
 
 
 def test_images_that_the_memory_makes_worse_are_counted(data):
@@ -158,7 +163,7 @@ def test_the_forest_learns_textures_from_finished_images_and_from_dabs():
     assert not forest.predict(features, {1: "rough"}).any()
     forest.learn(features, truth, {1: "rough"})
     samples, names = forest.samples[0]
-    assert len(samples) == 2 * min(PIXELS, 48 * 32)
+    assert len(samples) == 2 * min(_MAX_PIXELS, 48 * 32)
     assert set(names) == {"", "rough"}
     # The same class under another number.
     found = forest.predict(pixel_features(other), {7: "rough"})

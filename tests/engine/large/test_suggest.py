@@ -7,7 +7,7 @@ from napari_wildseg.engine.large import suggest_names
 
 def scores(monkeypatch, *looks):
     """Suggest from looks that give these scores, the whole image's first."""
-    monkeypatch.setattr(suggest_names, "_looks", lambda encoding: iter(looks))
+    monkeypatch.setattr(suggest_names, "_views_as_images", lambda encoding: iter(looks))
     monkeypatch.setattr(
         suggest_names, "tag", lambda look, *_: sorted(look.items(), key=lambda entry: -entry[1])
     )

@@ -11,7 +11,7 @@ from napari_wildseg.engine.large import tile as tile_module
 from napari_wildseg.engine.large.bounded_walk import local_walk
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.source import LargeImage
-from napari_wildseg.engine.large.tile import HALO, domain_of, refine_tile, sample_contrast
+from napari_wildseg.engine.large.tile import HALO, refine_tile, sample_contrast, walk_domain
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections
 from napari_wildseg.engine.refine.options import DefaultOptions
 
@@ -100,7 +100,7 @@ def test_nothing_is_read_where_the_answer_is_clear():
 def test_a_tile_depends_on_its_domain_alone():
     image, prior = scene((700, 700))
     tile = Box(200, 200, 400, 400)
-    domain = domain_of(tile, (700, 700))
+    domain = walk_domain(tile, (700, 700))
     assert domain == Box(200 - HALO, 200 - HALO, 400 + HALO, 400 + HALO)
     other = np.full_like(image, 3)
     other[domain.slices] = image[domain.slices]

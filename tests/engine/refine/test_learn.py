@@ -140,7 +140,7 @@ def test_one_dab_turns_what_looks_alike_and_was_in_doubt():
 
 
 def test_the_doubtful_changes_more_than_the_certain():
-    learning = learner(loudness=0.0)
+    learning = learner(reach_precision=0.0)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[28:33, 18:23] = 0
     moved = []
@@ -152,7 +152,7 @@ def test_the_doubtful_changes_more_than_the_certain():
 
 def test_pieces_of_which_the_maps_say_the_same_are_wrong_together():
     """A dab of background on "cat" says more of other cats than of as doubtful dogs beside it."""
-    learning = learner(loudness=0.0)
+    learning = learner(reach_precision=0.0)
     pieces = learning.pieces
     cat = torch.arange(len(pieces)) % 2 == 0
     prior = torch.where(cat[:, None], torch.tensor([0.1, 0.8, 0.1]), torch.tensor([0.1, 0.1, 0.8]))
@@ -164,7 +164,7 @@ def test_pieces_of_which_the_maps_say_the_same_are_wrong_together():
     same = cat if cat[dabbed] else ~cat
     near = others & (pieces.places[:, 1] < 0.5)
     assert change[near & same].mean() > 1.2 * change[near & ~same].mean()
-    blind = learner(loudness=0.0, said=1e6).change(prior, corrections)[:, 0]
+    blind = learner(reach_precision=0.0, prior_scale=1e6).change(prior, corrections)[:, 0]
     ratio = blind[near & same].mean() / blind[near & ~same].mean()
     assert 0.9 < ratio < 1.1
 
@@ -199,7 +199,7 @@ def test_a_dab_that_says_what_is_known_changes_little():
 
 def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
     """The right half is as sure as ever; it follows the dab more where the maps proved wrong."""
-    learning = learner(loudness=0.0, insistence=0.0)
+    learning = learner(reach_precision=0.0, stroke_exponent=0.0)
     left = learning.pieces.places[:, 1] < 0.5
     moved = []
     for sure in (0.6, 0.99):
@@ -224,7 +224,7 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
 
 def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
     """Dabs of background on certain mistakes do not erase a thing of another colour."""
-    learning = learner(loudness=0.0)
+    learning = learner(reach_precision=0.0)
     x = learning.pieces.places[:, 1]
     mistake, thing = x < 0.2, x > 0.8
     prior = torch.where(mistake, 0.99, torch.where(thing, 0.7, 0.02))[:, None].repeat(1, 2)
@@ -293,7 +293,7 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
 
 def told_elsewhere(height, width, **options):
     """All the left half looks alike; the maps are fairly sure of it. What is left of that below?"""
-    learning = learner(loudness=0.0, **options)
+    learning = learner(reach_precision=0.0, **options)
     prior = torch.tensor([[0.1, 0.9]]).repeat(len(learning.pieces), 1)
     elsewhere = (learning.pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
     corrections = np.full((60, 80), -1, np.int16)
@@ -304,7 +304,7 @@ def told_elsewhere(height, width, **options):
 def test_a_long_stroke_speaks_no_louder_of_what_is_like_it_than_a_dab():
     dab, stroke = told_elsewhere(5, 5), told_elsewhere(5, 35)
     assert abs(stroke - dab) < 0.05
-    assert told_elsewhere(5, 35, voice=1000.0) < dab - 0.05
+    assert told_elsewhere(5, 35, max_stroke_weight=1000.0) < dab - 0.05
 
 
 def test_a_filled_region_says_little_of_what_is_like_it():
@@ -357,7 +357,7 @@ def test_a_stroke_over_one_thing_or_half_on_another_counts_in_full():
 
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
     """The one feature is that of a piece at the left; the dab is at the right."""
-    learning = learner(rank=1, loudness=0.0)
+    learning = learner(rank=1, reach_precision=0.0)
     right = learning.pieces.places[:, 1] > 0.5
     prior = torch.tensor([[0.45, 0.55]]).repeat(len(learning.pieces), 1)
     corrections = np.full((60, 80), -1, np.int16)
@@ -378,3 +378,35 @@ def test_a_stroke_thinner_than_a_working_pixel_speaks_by_the_part_it_covers():
     expected = Learner(pieces, looks, Learning(noise=64 * 0.05)).change(prior, whole)
     assert expected.abs().max() > 0.01
     torch.testing.assert_close(Learner(pieces, looks).change(prior, thin), expected)
+
+
+def favoured(strokes, won=0.6):
+    """Share of free pieces that get label 1 by a margin, and the learner's bonus on 0."""
+    learning = learner()
+    corrections = np.full((60, 80), -1, np.int16)
+    for rows, columns in strokes:
+        corrections[rows, columns] = 1
+    count = len(learning.pieces)
+    first = torch.tensor([[0.9, 0.1]]).repeat(count, 1)
+    after = torch.tensor([[1 - won, won]]).repeat(count, 1)
+    held = learning.favour(after, first, corrections)
+    free = torch.ones(count, dtype=torch.bool)
+    free[torch.from_numpy(learning.pieces.index[corrections >= 0])] = False
+    torch.testing.assert_close(held.sum(1), torch.ones(count))
+    torch.testing.assert_close(held[~free], after[~free])
+    return float(held[free, 1].mean())
+
+
+EVEN = (slice(28, 33), slice(10, 20))
+UNLIKE = (slice(28, 33), slice(25, 55))
+
+
+def test_small_margins_change_nothing_after_one_stroke_over_unlike_things():
+    assert favoured([UNLIKE]) < 0.5 < favoured([EVEN])
+    assert favoured([UNLIKE], won=0.99) > 0.5
+
+
+def test_more_strokes_hold_less_back():
+    others = [(slice(row, row + 5), UNLIKE[1]) for row in (2, 14, 42, 54)]
+    few = favoured([UNLIKE])
+    assert favoured([UNLIKE, *others]) > few + 0.05

@@ -100,7 +100,7 @@ def test_clip_es_differentiates_for_new_texts_only(monkeypatch):
     assert [len(memo) for memo in held] == [4, 5], "the classes, and the background as one"
     assert all(held[1][key] is value for key, value in held[0].items())
     assert torch.equal(again, fresh), "to the bit, whatever was asked before"
-    monkeypatch.setattr(clip_es, "_MEMO", 5)
+    monkeypatch.setattr(clip_es, "_MAX_MEMO", 5)
     assert method.relevance(model, encoding, text[:3], text[4:5]).shape == (3, 3, 4)
     assert len(encoding.memo) <= 5
 
@@ -168,7 +168,7 @@ def test_attention_in_blocks_gives_the_same_maps(monkeypatch, kind, name, most):
     model, pixels, text = make_model(kind), picture((96, 128), batch=2), texts(5)
     method = get_method(name, model)
     whole = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]
-    monkeypatch.setattr(tower, "MOST_WEIGHTS", most)
+    monkeypatch.setattr(tower, "MAX_WEIGHTS", most)
     held = []
     monkeypatch.setattr(tower, "attention", lambda q, k: held.append(plain(q, k)) or held[-1])
     blocks = [method.relevance(model, e, text[:3], text[3:]) for e in method.encode(model, pixels)]

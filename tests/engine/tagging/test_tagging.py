@@ -9,8 +9,8 @@ import torch
 from napari_wildseg.engine.maps.thresholds import CUT
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.names.tagging import distinct, tag
-from napari_wildseg.engine.names.tagging.places import place_embeddings
-from napari_wildseg.engine.names.tagging.scores import scores_at, similarity, usual_cosine
+from napari_wildseg.engine.names.tagging.places import local_embeddings
+from napari_wildseg.engine.names.tagging.scores import local_shares, mean_cosine, similarity
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.pictures.samples import load_sample
 from napari_wildseg.engine.segmenter import Segmenter
@@ -100,7 +100,7 @@ def test_every_convolutional_tower_gives_scores(kind):
 def test_places_of_a_linear_tower_average_to_the_images_embedding(starter):
     segmenter = Segmenter(starter, views="single")
     segmenter.set_image(load_sample("coffee"))
-    mean = place_embeddings(segmenter._encoding, starter).mean((1, 2))
+    mean = local_embeddings(segmenter._encoding, starter).mean((1, 2))
     whole = segmenter._encoding.encodings[0].embedding
     assert torch.nn.functional.cosine_similarity(mean, whole, dim=0) > 0.97
 
@@ -114,18 +114,18 @@ def test_a_rival_that_means_the_same_does_not_count(starter):
     couch, sofa, horse = starter.encode_text(["couch", "sofa", "horse"])
     places = (8 * couch)[:, None]
     others = starter.encode_text([name for name in COCO if name != "couch"])
-    alone = scores_at(places, couch[None], others, starter)
-    with_sofa = scores_at(places, couch[None], torch.cat([others, sofa[None]]), starter)
+    alone = local_shares(places, couch[None], others, starter)
+    with_sofa = local_shares(places, couch[None], torch.cat([others, sofa[None]]), starter)
     assert abs(float(alone - with_sofa)) < 0.05
-    assert float(scores_at(places, horse[None], others, starter)) < 0.1
+    assert float(local_shares(places, horse[None], others, starter)) < 0.1
 
 
 def test_similarity_takes_the_usual_cosine_off():
     rows = unit((1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1))
-    usual = usual_cosine(rows)
+    usual = mean_cosine(rows)
     assert usual == pytest.approx(0.5)
     assert similarity(rows, rows, usual) == pytest.approx(torch.eye(3), abs=1e-5)
-    assert usual_cosine(rows[:1]) == 0
+    assert mean_cosine(rows[:1]) == 0
 
 
 def test_related_names_are_one_where_they_are_seen_in_the_same_places():

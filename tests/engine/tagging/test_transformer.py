@@ -11,7 +11,7 @@ import torch
 from napari_wildseg.engine.images.views import View
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.names.tagging import tag, tag_whole
-from napari_wildseg.engine.names.tagging.places import place_embeddings
+from napari_wildseg.engine.names.tagging.places import local_embeddings
 from napari_wildseg.engine.names.tagging.rescore_regions import _in_view, read_regions
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.evaluation.tagging_scores import average_precision
@@ -72,7 +72,7 @@ def test_places_beat_the_whole_image(model, method):
 def test_a_region_is_read_as_what_is_in_it(model):
     segmenter = Segmenter(model, views="fast")
     segmenter.set_image(scene(("red circle", "blue square")))
-    places = place_embeddings(segmenter._encoding, model)
+    places = local_embeddings(segmenter._encoding, model)
     side = places.shape[-1]
     regions = torch.zeros(2, side, side, dtype=torch.bool)
     regions[0, : side // 2, : side // 2] = True

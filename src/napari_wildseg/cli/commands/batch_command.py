@@ -1,4 +1,4 @@
-"""``wildseg batch``: many images in, a data set and a report out."""
+"""``wildseg batch``: segment many images into a data set with a report."""
 
 from __future__ import annotations
 
@@ -22,19 +22,13 @@ if TYPE_CHECKING:
 HELP = "segment a folder, pattern or list of images into a data set"
 
 _LINE_EVERY = 10.0
-"""Seconds between lines of progress where there is no terminal."""
+"""Seconds between lines of progress if stderr is not a terminal."""
 
 _SHOWN_FAILURES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument(
         "source",
         metavar="DIR",
@@ -118,22 +112,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-refine", action="store_true", help="write the pseudo-labels as they are"
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write the objects of each image that is segmented whole, ids and a table, to "
+        "the folder objects",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
     parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run a batch.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Run a batch."""
     from napari_wildseg.batch import Batch, BatchSettings, batch_steps
     from napari_wildseg.batch.memory_in_use import ENCODINGS
-    from napari_wildseg.cli.console import print_json, warn
+    from napari_wildseg.cli.console import print_json, print_notice
     from napari_wildseg.engine.errors import InputError, WildsegError
     from napari_wildseg.engine.progress import drain
 
@@ -164,6 +158,7 @@ def run(args: argparse.Namespace) -> int:
             threshold=args.threshold,
             refine=not args.no_refine,
             device=args.device,
+            objects=args.objects,
         ),
         corrected=args.corrected,
         resume=args.resume,
@@ -176,8 +171,8 @@ def run(args: argparse.Namespace) -> int:
         update=args.update,
     )
     if args.progress_json and hasattr(os, "nice"):
-        os.nice(5)  # beside a window, which has to answer
-    rate = Rate()
+        os.nice(5)  # lower priority than the window that started it
+    rate = _Rate()
     steps = batch_steps(batch)
     try:
         with _progress(as_json=args.progress_json) as show:
@@ -189,14 +184,14 @@ def run(args: argparse.Namespace) -> int:
             report = drain(steps, look)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):
-            warn(f"what is done is kept in {args.out}: --resume goes on")
+            print_notice(f"what is done is kept in {args.out}: --resume goes on")
         raise
     finally:
         steps.close()
     if args.json:
-        print_json(summary(report, rate, str(args.out)))
+        print_json(_batch_summary(report, rate, str(args.out)))
     elif not args.progress_json:
-        print_report(report, rate, str(args.out))
+        _print_report(report, rate, str(args.out))
     if not report.done:
         raise WildsegError(
             f"No image was done; the first says: {report.failed[0].failure} "
@@ -205,8 +200,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class Rate:
-    """Images a second since the first image was begun."""
+class _Rate:
+    """Images per second since the first image was started."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -214,13 +209,7 @@ class Rate:
         self._started: float | None = None
 
     def update(self, progress: BatchProgress) -> None:
-        """Take note of the batch's progress.
-
-        Parameters
-        ----------
-        progress : BatchProgress
-            What the batch yielded.
-        """
+        """Take note of the batch's progress."""
         now = time.perf_counter()
         if self._started is None:
             self._started = now if progress.started else None
@@ -230,19 +219,19 @@ class Rate:
 
     @property
     def per_second(self) -> float | None:
-        """Images a second, None before the first."""
+        """Images per second; None before the first."""
         return self.images / self.seconds if self.images and self.seconds else None
 
     def left(self, progress: BatchProgress) -> float | None:
-        """Seconds that the rest takes at this rate, None if that is not known yet."""
+        """Estimated seconds for the remaining images; None if not known yet."""
         return (progress.total - progress.done) / self.per_second if self.per_second else None
 
 
 @contextmanager
-def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None]]:
-    """Give a function that shows progress: JSON lines, a bar, or a line now and then."""
+def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, _Rate], None]]:
+    """Yield a function that shows progress: as JSON lines, a bar, or a line every 10 s."""
     from napari_wildseg.batch.job import STARTED
-    from napari_wildseg.cli.console import warn
+    from napari_wildseg.cli.console import print_notice
 
     if as_json:
         yield _show_json
@@ -258,15 +247,15 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None
         ) as bar:
             begun = False
 
-            def show(progress: BatchProgress, rate: Rate) -> None:
+            def show(progress: BatchProgress, rate: _Rate) -> None:
                 nonlocal begun
                 if not begun and progress.started:
-                    begun = True  # loading the model is no part of the rate
+                    begun = True  # loading the model does not count
                     bar.reset(total=progress.total)
                     bar.initial = progress.resumed
                 if progress.record is not None and progress.record.failure:
                     with bar.external_write_mode(file=sys.stderr):
-                        warn(_failure(progress.record))
+                        print_notice(_failure(progress.record))
                 bar.n = progress.done
                 failed = f"{progress.failed} failed " if progress.failed else ""
                 stage = "" if progress.stage == STARTED else f"{progress.stage} "
@@ -276,18 +265,18 @@ def _progress(*, as_json: bool) -> Iterator[Callable[[BatchProgress, Rate], None
     else:
         last = time.perf_counter()
 
-        def line(progress: BatchProgress, rate: Rate) -> None:
+        def line(progress: BatchProgress, rate: _Rate) -> None:
             nonlocal last
             if progress.record is not None and progress.record.failure:
-                warn(_failure(progress.record))
+                print_notice(_failure(progress.record))
             if time.perf_counter() - last >= _LINE_EVERY:
                 last = time.perf_counter()
-                warn(describe(progress, rate))
+                print_notice(_progress_text(progress, rate))
 
         yield line
 
 
-def _show_json(progress: BatchProgress, rate: Rate) -> None:
+def _show_json(progress: BatchProgress, rate: _Rate) -> None:
     entry = {
         "done": progress.done,
         "total": progress.total,
@@ -299,16 +288,8 @@ def _show_json(progress: BatchProgress, rate: Rate) -> None:
     print(json.dumps(entry), flush=True)
 
 
-def describe(progress: BatchProgress, rate: Rate) -> str:
-    """Return how far a batch is, in words.
-
-    Parameters
-    ----------
-    progress : BatchProgress
-        What the batch yielded.
-    rate : Rate
-        How fast it is.
-    """
+def _progress_text(progress: BatchProgress, rate: _Rate) -> str:
+    """Describe the progress of a batch in a line."""
     from napari_wildseg.batch.job import STARTED
 
     parts = [f"{progress.done} of {progress.total} images"]
@@ -318,23 +299,18 @@ def describe(progress: BatchProgress, rate: Rate) -> str:
         parts.append(f"{rate.per_second:.2f} images/s")
     left = rate.left(progress)
     if left is not None:
-        parts.append(f"{clock(left)} left")
+        parts.append(f"{_clock(left)} left")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     return ", ".join(parts)
 
 
-def clock(seconds: float) -> str:
-    """Return a time as ``m:ss`` or ``h:mm:ss``.
-
-    Parameters
-    ----------
-    seconds : float
-        The time.
+def _clock(seconds: float) -> str:
+    """Format seconds as ``m:ss`` or ``h:mm:ss``.
 
     Examples
     --------
-    >>> clock(75), clock(3700)
+    >>> _clock(75), _clock(3700)
     ('1:15', '1:01:40')
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -346,18 +322,8 @@ def _failure(record) -> str:  # type: ignore[no-untyped-def]
     return f"{Path(record.image).name} left out: {record.failure}"
 
 
-def summary(report: Report, rate: Rate, folder: str) -> dict[str, object]:
-    """Return what --json prints.
-
-    Parameters
-    ----------
-    report : Report
-        The finished batch.
-    rate : Rate
-        How fast it was.
-    folder : str
-        The output folder.
-    """
+def _batch_summary(report: Report, rate: _Rate, folder: str) -> dict[str, object]:
+    """Return the object that ``--json`` prints."""
     return {
         "images": len(report.records),
         "done": len(report.done),
@@ -369,36 +335,32 @@ def summary(report: Report, rate: Rate, folder: str) -> dict[str, object]:
         "output": folder,
         "report": f"{folder}/report.json",
         "review_first": [record.name for record in report.review[:10]],
+        "not_remembered": report.settings.get("not_remembered", {}),
     }
 
 
-def print_report(report: Report, rate: Rate, folder: str) -> None:
-    """Print what became of a batch.
-
-    Parameters
-    ----------
-    report : Report
-        The finished batch.
-    rate : Rate
-        How fast it was.
-    folder : str
-        The output folder.
-    """
-    from napari_wildseg.cli.console import say, table
+def _print_report(report: Report, rate: _Rate, folder: str) -> None:
+    """Print the result of a batch."""
+    from napari_wildseg.cli.console import format_table, print_line
 
     speed = f", {rate.per_second:.2f} images/s" if rate.per_second else ""
-    say(f"{len(report.done)} of {len(report.records)} images done{speed}")
+    print_line(f"{len(report.done)} of {len(report.records)} images done{speed}")
     if report.review:
-        say()
+        print_line()
         rows = [[r.name, f"{r.uncertainty.get('score', 0):.2f}"] for r in report.review[:5]]
-        say(table(["look at first", "uncertainty"], rows))
+        print_line(format_table(["look at first", "uncertainty"], rows))
+    if left_out := report.settings.get("not_remembered"):
+        print_line()
+        print_line("reviewed, but not remembered:")
+        for name, why in left_out.items():
+            print_line(f"  {name}: {why}")
     if report.failed:
-        say()
-        say(f"{len(report.failed)} failed:")
+        print_line()
+        print_line(f"{len(report.failed)} failed:")
         for record in report.failed[:_SHOWN_FAILURES]:
-            say(f"  {record.image}: {record.failure}")
+            print_line(f"  {record.image}: {record.failure}")
         if len(report.failed) > _SHOWN_FAILURES:
-            say(f"  and {len(report.failed) - _SHOWN_FAILURES} more")
-    say()
-    say(f"labels: {folder}")
-    say(f"report: {folder}/report.json, report.csv")
+            print_line(f"  and {len(report.failed) - _SHOWN_FAILURES} more")
+    print_line()
+    print_line(f"labels: {folder}")
+    print_line(f"report: {folder}/report.json, report.csv")

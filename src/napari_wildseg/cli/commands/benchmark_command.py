@@ -1,4 +1,4 @@
-"""``wildseg benchmark``: the ratios that this project promises, measured on this machine."""
+"""``wildseg benchmark``: measure the speed ratios of the method on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from napari_wildseg.cli.console import print_json, run_steps, say, table
+    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.evaluation.benchmark import benchmark_steps
 
@@ -46,5 +46,5 @@ def run(args: argparse.Namespace) -> int:
         print_json(ratios)
         return 0
     rows = [[name, form.format(ratios[name]), meaning] for name, meaning, form in _ROWS]
-    say(table(["ratio", "measured", "what it is"], rows))
+    print_line(format_table(["ratio", "measured", "what it is"], rows))
     return 0

@@ -1,4 +1,4 @@
-"""``wildseg convert``: a label file in another format."""
+"""``wildseg convert``: write a label file in another format."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert one label file."""
-    from napari_wildseg.cli.console import say
+    from napari_wildseg.cli.console import print_line
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.io import format_of, write_labels
     from napari_wildseg.io.labels import refuse_loss
@@ -83,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
         labels = labels.plane(*_numbers(args.plane))
     labels = fill_unlabelled(labels, args.unlabelled)
     refuse_loss(labels, target)
-    # Also with --overwrite, what was read is not replaced.
+    # The input is not replaced, even with --overwrite.
     refuse_inputs(target.files(args.target), source.files(args.source), "choose another OUT")
     for path in write_labels(args.target, labels, overwrite=args.overwrite, **options):
-        say(str(path))
+        print_line(str(path))
     return 0
 
 

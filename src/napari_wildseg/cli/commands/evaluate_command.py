@@ -1,4 +1,4 @@
-"""``wildseg evaluate``: how good the results on a folder of images and masks are."""
+"""``wildseg evaluate``: measure the results on a folder of images and masks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari_wildseg.cli import arguments, series_output
 
 if TYPE_CHECKING:
-    from napari_wildseg.evaluation import Evaluation, RefinerFigures
+    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.evaluation import Evaluation, EvaluationSet, RefinerFigures
 
 HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
 _SHOWN_DABS = (0, 1, 3, 5, 10, 20)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="the evaluation set")
     parser.add_argument(
         "--split",
@@ -72,35 +67,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="with --compare: also draw the figures, as .png, .svg or .pdf; replaces the file",
     )
-    series_output.add_arguments(parser)
+    parser.add_argument(
+        "--objects",
+        nargs="?",
+        const="all",
+        choices=("all", "masks"),
+        help="measure objects on a set with instances/: of the true masks and end to end, or, "
+        "with masks, of the true masks alone; --clicks then cuts and merges",
+    )
+    series_output.add_series_arguments(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure on one set.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Evaluate on one set."""
     from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
-    from napari_wildseg.cli.console import print_json, run_steps, say, warn
+    from napari_wildseg.cli.console import print_json, print_line, print_notice, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
 
-    series_output.check(args)
+    series_output.check_series_arguments(args)
     data = open_set(args.folder, args.split, value_255=args.value_255)
     if data.left_out:
         few = ", ".join(data.left_out[:5]) + (", ..." if len(data.left_out) > 5 else "")
-        warn(f"{len(data.left_out)} pictures without a mask (.png) are left out: {few}")
+        print_notice(f"{len(data.left_out)} pictures without a mask (.png) are left out: {few}")
     if args.compare and args.labels == "auto":
         raise InputError("--compare needs known labels: leave out --labels auto.")
     if args.plot:
         if not args.compare:
             raise InputError("--plot draws a comparison: add --compare with two or more refiners.")
         check_plot(args.plot)
+
+    if args.objects and (args.compare or args.series or args.labels == "auto"):
+        raise InputError("--objects goes with known labels alone: leave the other figures out.")
+    if args.objects == "masks":
+        return measure_objects(args, None, data)
 
     from napari_wildseg.engine.segmenter import Segmenter
 
@@ -112,8 +114,10 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache_dir,
     )
+    if args.objects:
+        return measure_objects(args, segmenter, data)
     if args.series:
-        return series_output.run(args, segmenter, data)
+        return series_output.run_series(args, segmenter, data)
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
         figures = run_steps(
@@ -132,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print_json({"refiners": [one.to_json() for one in figures]})
         else:
-            say(comparison(figures))
+            print_line(_comparison_table(figures))
         return 0
     found = run_steps(
         evaluate_steps(
@@ -147,26 +151,63 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found.to_json())
     else:
-        say(report(found))
+        print_line(_evaluation_text(found))
     return 0
 
 
-def report(found: Evaluation) -> str:
-    """Return the figures as a text for people.
+def measure_objects(
+    args: argparse.Namespace, segmenter: Segmenter | None, data: EvaluationSet
+) -> int:
+    """Measure objects and print the figures.
 
     Parameters
     ----------
-    found : Evaluation
-        The figures.
+    args : argparse.Namespace
+        The parsed arguments.
+    segmenter : Segmenter or None
+        None to split the true masks alone.
+    data : EvaluationSet
+        The set.
     """
-    from napari_wildseg.cli.console import table
+    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
+    from napari_wildseg.evaluation.evaluate_objects import evaluate_objects_steps
+
+    steps = evaluate_objects_steps(segmenter, data, clicks=args.clicks, limit=args.limit)
+    found = run_steps(steps)
+    if args.json:
+        print_json(found)
+        return 0
+    names = {"masks": "true masks", "end_to_end": "end to end"}
+    keys = ("pq", "f1_50", "f1_75", "ap", "splits", "merges")
+    rows = [
+        [name, *(f"{found[key][k]:.3f}" if k not in keys[4:] else str(found[key][k]) for k in keys)]
+        for key, name in names.items()
+        if key in found
+    ]
+    print_line(f"{found['images']} images")
+    print_line(
+        format_table(["objects of", "PQ", "F1 0.5", "F1 0.75", "AP", "splits", "merges"], rows)
+    )
+    for key, name in names.items():
+        for count, pq in enumerate(found.get(key, {}).get("pq_after", ())):
+            print_line(f"{name}, {count} cuts and merges: PQ {pq:.3f}")
+    return 0
+
+
+def _evaluation_text(found: Evaluation) -> str:
+    """Format the metrics as text."""
+    from napari_wildseg.cli.console import format_table
 
     left_out = f" ({found.skipped} without a known class left out)" if found.skipped else ""
     parts = [
         f"{found.images} images{left_out}",
-        table(["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]),
-        table(["stage", "mIoU"], [[name, f"{miou:.3f}"] for name, miou in found.stages.items()]),
-        table(
+        format_table(
+            ["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]
+        ),
+        format_table(
+            ["stage", "mIoU"], [[name, f"{miou:.3f}"] for name, miou in found.stages.items()]
+        ),
+        format_table(
             ["per image", ""],
             [
                 ["mean IoU of the known classes", f"{found.image_miou:.3f}"],
@@ -176,26 +217,20 @@ def report(found: Evaluation) -> str:
         ),
     ]
     if found.labels is not None:
-        parts.append(label_table(found.labels))
+        parts.append(_label_table(found.labels))
     if found.clicks is not None:
         shown = [n for n in _SHOWN_DABS if n < len(found.clicks)]
         parts.append(
-            table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
+            format_table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
         )
         parts.append(f"dabs to 85 %: {found.noc85:.1f}")
     if found.drops is not None:
-        parts.append(drop_line(found.drops))
+        parts.append(_drop_text(found.drops))
     return "\n\n".join(parts)
 
 
-def drop_line(drops: dict[str, Any]) -> str:
-    """Return how often refinements made an image worse, as a sentence.
-
-    Parameters
-    ----------
-    drops : dict
-        `Evaluation.drops`.
-    """
+def _drop_text(drops: dict[str, Any]) -> str:
+    """Format how often refinements made an image worse, `Evaluation.drops`."""
     shares = ", ".join(
         f"more than {limit}: {share:.1%}" for limit, share in drops.items() if limit[0].isdigit()
     )
@@ -206,15 +241,9 @@ def drop_line(drops: dict[str, Any]) -> str:
     )
 
 
-def label_table(labels: dict[str, Any]) -> str:
-    """Return how good the suggested labels are, as a table.
-
-    Parameters
-    ----------
-    labels : dict
-        `Evaluation.labels`.
-    """
-    from napari_wildseg.cli.console import table
+def _label_table(labels: dict[str, Any]) -> str:
+    """Format the metrics of suggested class names, `Evaluation.labels`, as a table."""
+    from napari_wildseg.cli.console import format_table
 
     truths = {"present": "any pixel", "known": "1 % of the image"}
     rows = [
@@ -227,18 +256,14 @@ def label_table(labels: dict[str, Any]) -> str:
         for truth, both in labels.items()
         for how, one in both.items()
     ]
-    return table(["labels", "mAP", "per image", "F1", "precision", "recall", "cut", "names"], rows)
+    return format_table(
+        ["labels", "mAP", "per image", "F1", "precision", "recall", "cut", "names"], rows
+    )
 
 
-def comparison(figures: list[RefinerFigures]) -> str:
-    """Return a table of refiners side by side.
-
-    Parameters
-    ----------
-    figures : list of RefinerFigures
-        One a refiner.
-    """
-    from napari_wildseg.cli.console import table
+def _comparison_table(figures: list[RefinerFigures]) -> str:
+    """Format the metrics of several refiners as a table."""
+    from napari_wildseg.cli.console import format_table
 
     dabs = [n for n in _SHOWN_DABS if n < len(figures[0].clicks)]
     header = ["refiner", "mIoU", "boundary F", "s", "s rerun", *[f"{n} dabs" for n in dabs]]
@@ -254,4 +279,4 @@ def comparison(figures: list[RefinerFigures]) -> str:
         ]
         for one in figures
     ]
-    return table([*header, "NoC85"], rows)
+    return format_table([*header, "NoC85"], rows)

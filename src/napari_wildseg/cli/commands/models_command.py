@@ -1,4 +1,4 @@
-"""``wildseg models``: which models there are, and downloads."""
+"""``wildseg models``: list models, or download one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the models, or download one."""
-    from napari_wildseg.cli.console import print_json, run_steps, say, table
+    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
 
     if args.download is not None:
         from napari_wildseg.engine.models.weights.download import download_steps
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print_json({"model": args.download, "path": str(path)})
         else:
-            say(f"{args.download} is on this machine: {path}")
+            print_line(f"{args.download} is on this machine: {path}")
         return 0
 
     from napari_wildseg.engine.models.catalogue import CATALOGUE, downloaded_models
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
         ]
         for entry in entries
     ]
-    listing = table(["model", "", "download", "licence"], rows).splitlines()
-    say(listing[0])
+    listing = format_table(["model", "", "download", "licence"], rows).splitlines()
+    print_line(listing[0])
     for line, entry in zip(listing[1:], entries, strict=True):
-        say(line)
-        say(f"    {entry.when}")
-    say()
-    say(f"Downloads go to {cache_folder()}; start one with wildseg models --download MODEL.")
+        print_line(line)
+        print_line(f"    {entry.when}")
+    print_line()
+    print_line(f"Downloads go to {cache_folder()}; start one with wildseg models --download MODEL.")
     return 0

@@ -1,4 +1,4 @@
-"""``wildseg refine``: single-image segmentation from given labels and corrections."""
+"""``wildseg refine``: refine given labels with corrections."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ HELP = "refine a label image by the picture it belongs to, keeping your correcti
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     arguments.add_image(parser)
     parser.add_argument(
         "labels", type=Path, metavar="LABELS", help="labels to start from; 255 is not decided yet"
@@ -59,13 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Refine one label image.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Refine one label image."""
     from dataclasses import replace
 
     from napari_wildseg.cli import result_files
@@ -81,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     stem = stem_of(args.image)
     paths = result_files.result_paths(args.out, stem)
     read = [args.image, *([] if args.corrections is None else [args.corrections])]
-    result_files.refuse(paths, read, overwrite=args.overwrite)
+    result_files.check_outputs(paths, read, overwrite=args.overwrite)
     rgb = as_rgb(read_picture(args.image))
     start = arguments.read_label_file(args.labels, value_255=args.value_255)
     if start.labels.shape != rgb.shape[:2]:
@@ -104,7 +92,9 @@ def run(args: argparse.Namespace) -> int:
     limits = Limits.checked(args.near, names, tuple(classes.values()))
 
     if memory is not None:
-        refined = recall(memory, rgb, start.labels, corrections, tuple(classes.values()), args)
+        refined = _refine_with_memory(
+            memory, rgb, start.labels, corrections, tuple(classes.values()), args
+        )
     else:
         from napari_wildseg.engine.refine import refine
 
@@ -126,13 +116,13 @@ def run(args: argparse.Namespace) -> int:
     result_files.write_results(paths, rgb, labels, overwrite=args.overwrite)
     if args.json:
         changed = int((refined != start.labels).sum())
-        print_json({**result_files.summary(labels, paths), "changed_pixels": changed})
+        print_json({**result_files.result_summary(labels, paths), "changed_pixels": changed})
     else:
         result_files.print_summary(labels, paths)
     return 0
 
 
-def recall(
+def _refine_with_memory(
     memory: ClassMemory,
     rgb: NDArray[np.uint8],
     start: NDArray[np.uint8],
@@ -142,27 +132,10 @@ def recall(
 ) -> NDArray[np.uint8]:
     """Refine with the model that a memory belongs to, and with what it knows of the classes.
 
-    Parameters
-    ----------
-    memory : ClassMemory
-        The memory.
-    rgb : ndarray
-        ``(H, W, 3)`` uint8.
-    start : ndarray
-        ``(H, W)`` uint8 labels, 255 where nothing is decided.
-    corrections : ndarray or None
-        ``(H, W)`` int16, -1 where nothing is corrected.
-    classes : tuple of ClassInfo
-        Of the labels.
-    args : argparse.Namespace
-        The parsed arguments.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` uint8.
+    `rgb`: ``(H, W, 3)`` uint8; `start`: ``(H, W)`` uint8 labels, 255 where nothing is decided;
+    `corrections`: ``(H, W)`` int16, -1 where nothing is corrected; returns ``(H, W)`` uint8.
     """
-    from napari_wildseg.cli.console import run_steps, warn
+    from napari_wildseg.cli.console import print_notice, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.segmenter import Segmenter
 
@@ -180,5 +153,5 @@ def recall(
     run_steps(segmenter.segment_steps(classes, refine=False))
     result = run_steps(segmenter.refine_steps(corrections, pseudo_labels=start))
     for notice in result.notices:
-        warn(notice)
+        print_notice(notice)
     return result.labels

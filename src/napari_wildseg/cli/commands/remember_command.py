@@ -1,4 +1,4 @@
-"""``wildseg remember``: a class memory from finished images."""
+"""``wildseg remember``: make a class memory from finished images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ HELP = "learn classes from finished images: a labelled set, or a batch that was 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument(
         "dataset",
         type=Path,
@@ -57,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="take N images, spread evenly over the set",
     )
+    arguments.add_value_255(parser)
     arguments.add_model_name(parser)
     parser.add_argument(
         "--views", metavar="PRESET", help="views of the image to encode (default: default)"
@@ -68,38 +63,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Learn from one set.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
+    """Add the images of a set to a class memory."""
     from napari_wildseg.batch.journal import has_journal
     from napari_wildseg.batch.remember_images import (
         examples_of_batch,
         examples_of_set,
         remember_steps,
     )
-    from napari_wildseg.cli.console import print_json, run_steps, say, warn
+    from napari_wildseg.cli.console import print_json, print_line, print_notice, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.evaluation import open_set
-    from napari_wildseg.evaluation.evaluate import spread
+    from napari_wildseg.evaluation.evaluate import spread_evenly
     from napari_wildseg.io.atomic import refuse_existing
 
-    # Everything that can be wrong is looked at before the model is loaded.
+    # Arguments are checked before the model is loaded.
     refuse_existing([args.out], overwrite=args.overwrite)
     settings = {"model": args.model, "views": args.views or "default", "method": args.method}
     if has_journal(args.dataset):
+        if args.value_255:
+            raise InputError("--value-255 is about masks of a labelled set, not about a batch.")
         from napari_wildseg.batch import read_report
 
         sources = examples_of_batch(args.dataset)
-        # A memory is asked about images that are encoded as its own were.
+        # A memory needs images that are encoded with the settings of the batch.
         done = read_report(args.dataset).settings
         settings = {key: done.get(key, value) for key, value in settings.items()}
     else:
-        sources = examples_of_set(open_set(args.dataset, args.split))
-    sources = list(spread(sources, args.limit))
+        sources = examples_of_set(open_set(args.dataset, args.split, value_255=args.value_255))
+    sources = list(spread_evenly(sources, args.limit))
 
     from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.engine.segmenter import Segmenter
@@ -111,26 +102,20 @@ def run(args: argparse.Namespace) -> int:
     )
     left_out = run_steps(remember_steps(segmenter, sources))
     for name, why in left_out.items():
-        warn(f"{name} left out: {why}")
+        print_notice(f"{name} left out: {why}")
     if len(left_out) == len(sources):
         raise InputError(f"No image of {args.dataset} could be remembered.")
     memory.save(args.out, overwrite=args.overwrite)
     if args.json:
-        print_json({**about(memory), "left_out": left_out, "file": str(args.out)})
+        print_json({**_memory_summary(memory), "left_out": left_out, "file": str(args.out)})
     else:
-        say(report(memory))
-        say(f"memory: {args.out}")
+        print_line(_memory_table(memory))
+        print_line(f"memory: {args.out}")
     return 0
 
 
-def about(memory: ClassMemory) -> dict[str, object]:
-    """Return what a memory holds, as a JSON object.
-
-    Parameters
-    ----------
-    memory : ClassMemory
-        The memory.
-    """
+def _memory_summary(memory: ClassMemory) -> dict[str, object]:
+    """Return images, classes and hindsight of a memory as a JSON object."""
     hindsight = memory.hindsight()
     return {
         "images": [
@@ -150,17 +135,11 @@ def about(memory: ClassMemory) -> dict[str, object]:
     }
 
 
-def report(memory: ClassMemory) -> str:
-    """Return what a memory would have done to its own images, as a table.
-
-    Parameters
-    ----------
-    memory : ClassMemory
-        The memory.
-    """
+def _memory_table(memory: ClassMemory) -> str:
+    """Format the hindsight of a memory, mean IoU by class, as a table."""
     from statistics import fmean
 
-    from napari_wildseg.cli.console import table
+    from napari_wildseg.cli.console import format_table
 
     hindsight = memory.hindsight()
     rows = []
@@ -168,4 +147,4 @@ def report(memory: ClassMemory) -> str:
         pairs = [found[known.name] for found in hindsight.values() if known.name in found]
         means = [f"{fmean(column):.3f}" for column in zip(*pairs, strict=True)] or ["-", "-"]
         rows.append([known.name, str(known.images), *means])
-    return table(["class", "images", "IoU without memory", "IoU with memory"], rows)
+    return format_table(["class", "images", "IoU without memory", "IoU with memory"], rows)

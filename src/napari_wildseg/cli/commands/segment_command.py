@@ -1,4 +1,4 @@
-"""``wildseg segment``: class names in, masks of one image out."""
+"""``wildseg segment``: segment one image, large image or stack into named classes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ HELP = "segment an image into the classes you name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     arguments.add_image(parser)
     parser.add_argument(
         "--labels",
@@ -61,20 +55,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a stack: an .npy of its shape, -1 where nothing is corrected; corrected planes "
         "are carried over to the others",
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="also write the objects of the classes: <stem>.objects.png (16-bit ids) and .csv",
+    )
     arguments.add_output(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment one image.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
-    from napari_wildseg.cli import result_files
-    from napari_wildseg.cli.console import print_json, run_steps, warn
+    """Segment one image."""
+    from napari_wildseg.cli import object_files, result_files
+    from napari_wildseg.cli.console import print_json, print_notice, run_steps
     from napari_wildseg.cli.large_run import segment_large
     from napari_wildseg.cli.stack_run import segment_stack
     from napari_wildseg.engine.errors import InputError
@@ -86,16 +79,21 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.io.image_files import open_large
     from napari_wildseg.io.safety.owners import check_owner, refuse_inputs
 
-    # Everything that can be wrong is looked at before the model is loaded.
+    # Arguments are checked before the model is loaded.
     automatic = args.labels.strip().casefold() == "auto"
     names = load_vocabulary(args.vocabulary) if automatic else ()
-    classes = () if automatic else arguments.read_labels(args.labels)
+    classes = () if automatic else arguments.parse_label_argument(args.labels)
     background = checked_background(args.background)
     memory = arguments.read_memory(args.memory)
     stem = stem_of(args.image)
     picture = open_large(args.image, args.detail)
     if picture is not None:
         with picture:
+            if args.objects:
+                raise InputError(
+                    "--objects is for single pictures that are seen whole: run wildseg objects "
+                    "on the labels."
+                )
             if automatic:
                 raise InputError(
                     "--labels auto is for single pictures that are seen whole: "
@@ -113,7 +111,9 @@ def run(args: argparse.Namespace) -> int:
         )
     paths = result_files.result_paths(args.out, stem)
     read = [args.image, args.labels, args.vocabulary]
-    result_files.refuse(paths, read, overwrite=args.overwrite)
+    result_files.check_outputs(paths, read, overwrite=args.overwrite)
+    object_paths = object_files.object_paths(args.out, stem) if args.objects else {}
+    object_files.refuse(object_paths, read, overwrite=args.overwrite)
     class_set = None if args.save_classes is None else class_set_path(args.save_classes)
     if class_set is not None:
         refuse_existing([class_set], overwrite=args.overwrite)
@@ -144,19 +144,25 @@ def run(args: argparse.Namespace) -> int:
     else:
         result = run_steps(segmenter.segment_steps(classes, **how))
     for notice in result.notices:
-        warn(notice)
+        print_notice(notice)
     labels = LabelImage.from_result(result, image=stem)
     if args.no_refine:
         labels = labels.with_labels(result.pseudo_labels)
-    with ExitStack() as stack:  # all files, or none that would be in the way of another try
+    with ExitStack() as stack:  # all files or none
         if class_set is not None:
             path = stack.enter_context(atomic_path(class_set, overwrite=args.overwrite))
             write_class_set(path, result.classes, overwrite=True)
         result_files.write_results(paths, rgb, labels, overwrite=args.overwrite)
+    objects = None
+    if args.objects:
+        objects = object_files.objects_in(labels, rgb)
+        object_files.write(object_paths, objects, overwrite=args.overwrite)
     if args.json:
+        more = {} if objects is None else {"objects": object_files.summary(objects, object_paths)}
         print_json(
             {
-                **result_files.summary(labels, paths),
+                **result_files.result_summary(labels, paths),
+                **more,
                 "left_out": [info.name for info in result.left_out],
                 "notices": list(result.notices),
                 "seconds": {key: round(value, 4) for key, value in result.seconds.items()},
@@ -164,4 +170,6 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         result_files.print_summary(labels, paths)
+        if objects is not None:
+            object_files.print_summary(objects, object_paths)
     return 0

@@ -1,4 +1,4 @@
-"""``wildseg suggest``: what may be in an image."""
+"""``wildseg suggest``: suggest class names for an image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ HELP = "suggest class names for an image"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The command's parser.
-    """
+    """Declare the command's arguments."""
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file, or sample:NAME")
     parser.add_argument(
         "--vocabularies",
@@ -39,19 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Suggest names for one image.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The parsed arguments.
-    """
-    from napari_wildseg.cli.console import print_json, run_steps, say, table
+    """Suggest names for one image."""
+    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.pictures.picture_files import read_picture, stem_of
 
     if args.vocabularies:
-        list_vocabularies(as_json=args.json)
+        _list_vocabularies(as_json=args.json)
         return 0
     if args.image is None:
         raise InputError("Which image? Give a picture file, or sample:NAME.")
@@ -99,21 +87,15 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         rows = [[name, f"{score:.3f}", "yes" if score >= CUT else ""] for name, score in found]
-        say(table(["name", "score", "present"], rows))
+        print_line(format_table(["name", "score", "present"], rows))
     return 0
 
 
-def list_vocabularies(*, as_json: bool) -> None:
-    """Print the ready lists.
-
-    Parameters
-    ----------
-    as_json : bool
-        For programs rather than for people.
-    """
+def _list_vocabularies(*, as_json: bool) -> None:
+    """Print the bundled vocabularies."""
     from dataclasses import asdict
 
-    from napari_wildseg.cli.console import print_json, say, table
+    from napari_wildseg.cli.console import format_table, print_json, print_line
     from napari_wildseg.engine.names.vocabularies import VOCABULARIES
 
     ready = list(VOCABULARIES.values())
@@ -121,4 +103,4 @@ def list_vocabularies(*, as_json: bool) -> None:
         print_json({"vocabularies": [asdict(one) for one in ready]})
         return
     rows = [[one.name, str(one.count), one.title, one.source, one.licence] for one in ready]
-    say(table(["name", "names", "what", "source", "licence of the list"], rows))
+    print_line(format_table(["name", "names", "what", "source", "licence of the list"], rows))

@@ -38,7 +38,7 @@ class ImageEncoding:
     method: RelevanceMethod  # the method that made the encodings
     geometry: Geometry  # of the model's image tower
     # Local embeddings computed by `tagging.places`, once they are needed.
-    places: Tensor | None = field(default=None, repr=False)
+    local_embeddings: Tensor | None = field(default=None, repr=False)
     _features: _Features | None = field(default=None, repr=False)
 
     @property

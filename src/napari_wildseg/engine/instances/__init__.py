@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wildseg.engine.instances.objects import Objects, objects_of
+from napari_wildseg.engine.instances.objects import Objects, objects_of, thing_ids
 from napari_wildseg.engine.instances.splitting import split, split_stack, update
 from napari_wildseg.engine.instances.strokes import CUT, ERASED, UNTOUCHED
 from napari_wildseg.engine.instances.table import COLUMNS, classes_of, table_of
@@ -18,5 +18,6 @@ __all__ = [
     "split",
     "split_stack",
     "table_of",
+    "thing_ids",
     "update",
 ]

@@ -20,12 +20,12 @@ from napari_wildseg.engine.large.priors import WindowPriors
 from napari_wildseg.engine.large.sampling import sample_labels
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.suggest_names import suggest_large
-from napari_wildseg.engine.large.tile import domain_of, refine_tile, sample_contrast
+from napari_wildseg.engine.large.tile import refine_tile, sample_contrast, walk_domain
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, judge, look_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, look_grid
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
@@ -38,7 +38,7 @@ from napari_wildseg.engine.result import no_pixels_notice
 from napari_wildseg.engine.stacks.propagation import Look, look_of
 from napari_wildseg.engine.turns import Turns, one_thread
 
-TILE = 1024
+_TILE_SIDE = 1024
 """Side of a tile, in pixels."""
 
 _BEST_PLACES = 32
@@ -111,7 +111,7 @@ class LargeSegmenter:
         device: str = "auto",
         background: Sequence[str] = BACKGROUND_WORDS,
         detail: int | None = None,
-        tile: int = TILE,
+        tile: int = _TILE_SIDE,
     ) -> None:
         if detail is not None and detail < 1:
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
@@ -260,7 +260,7 @@ class LargeSegmenter:
         maps = yield from self._encoding.relevance_steps(self.model, text, background)
         relevance = normalise(maps, places=_BEST_PLACES)
         priors = WindowPriors(self._encoding, relevance, self.options)
-        yield from priors.settle_steps()
+        yield from priors.spread_steps()
         self._seconds["relevance"] = time.perf_counter() - started
         return _Run(classes, relevance, priors, threshold)
 
@@ -367,7 +367,7 @@ class LargeSegmenter:
         relevance = (run.relevance**GAMMA).numpy()
         shape = (relevance.shape[1], relevance.shape[2])
         pseudo = Evidence(relevance).pseudo_labels(run.threshold)
-        return judge(sample_labels(run.labels, shape), pseudo, relevance, looks)
+        return estimate_uncertainty(sample_labels(run.labels, shape), pseudo, relevance, looks)
 
     def overview(self, side: int) -> NDArray[np.uint8]:
         """Return a reduced RGB image, without reading the image again.
@@ -414,7 +414,7 @@ class LargeSegmenter:
         def prior(box: Box, step: int) -> Tensor:
             return run.priors.blend(box, step, run.threshold, corrections)
 
-        domain = domain_of(tile, self._image.shape)
+        domain = walk_domain(tile, self._image.shape)
         for _ in run.priors.prepare_steps(domain, run.threshold, corrections):
             yield now
         places = refine_tile(self._image, tile, prior, corrections, self._contrast, self.options)
@@ -422,7 +422,7 @@ class LargeSegmenter:
 
     def _reached(self, tile: Box, boxes: Sequence[Box]) -> bool:
         assert self._image is not None
-        domain = domain_of(tile, self._image.shape)
+        domain = walk_domain(tile, self._image.shape)
         return any(domain.meets(box) for box in boxes)
 
     def _finish(self, run: _Run, made: int) -> LargeResult:

@@ -39,10 +39,10 @@ WORK_SIDE = 192
 """Side of a window, in pixels, for the computation of superpixels: at full image resolution no
 finer than the cells of the random walk."""
 
-PIECES = 1500
+WINDOW_SUPERPIXELS = 1500
 """Superpixels per window. In the finest windows they are as large as those of an ordinary image."""
 
-SPREAD_SIDE = 24
+_SPREAD_SIDE = 24
 """Side, in cells, of the grid on which relevance is spread within a window. A tower of stride 16
 has no finer cells, and every pair of cells has an affinity."""
 
@@ -84,32 +84,32 @@ class WindowPriors:
         self.encoding = encoding
         self.relevance = relevance
         # The total weight of a stroke's superpixels does not depend on their number.
-        loudness = options.learning.loudness * options.pieces / PIECES
+        reach_precision = options.learning.reach_precision * options.pieces / WINDOW_SUPERPIXELS
         self.options = replace(
             options,
             work_pixels=WORK_SIDE**2,
-            pieces=PIECES,
-            learning=replace(options.learning, loudness=loudness),
+            pieces=WINDOW_SUPERPIXELS,
+            learning=replace(options.learning, reach_precision=reach_precision),
         )
         self.boxes = encoding.levels[-1].boxes
         shape = self.boxes[0].shape
-        self.coarse = grid_of(shape, SPREAD_SIDE)
+        self.coarse = grid_of(shape, _SPREAD_SIDE)
         self.grid = grid_of(shape, GRID_SIDE)
-        self._settled = torch.zeros(len(self.boxes), len(relevance), *self.coarse)
+        self._spread = torch.zeros(len(self.boxes), len(relevance), *self.coarse)
         self._range = (torch.zeros(len(relevance), 1, 1), torch.ones(len(relevance), 1, 1))
         self._changes: OrderedDict[int, _Change | None] = OrderedDict()
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
         self._made_with: tuple[float | None, LargeCorrections | None] = (None, None)
 
-    def settle_steps(self) -> Steps[None]:
+    def spread_steps(self) -> Steps[None]:
         """Spread relevance in every window; must run before anything else."""
         for index in range(len(self.boxes)):
             yield Progress(index, len(self.boxes), "Spreading over similar places")
             start = self.relevance_of(self.boxes[index], self.coarse)
             # Skip windows without positive relevance.
             if float(start.amax()) > 0:
-                self._settled[index] = self._spreading(index)(start)
-        flat = self._settled.transpose(0, 1).flatten(1)
+                self._spread[index] = self._spreading(index)(start)
+        flat = self._spread.transpose(0, 1).flatten(1)
         high = flat.topk(min(_BEST_PLACES, flat.shape[1]), dim=1).values.mean(1)
         low = flat.amin(1)
         self._range = (low[:, None, None], high[:, None, None])
@@ -213,7 +213,7 @@ class WindowPriors:
     def _prior(self, index: int, threshold: float) -> Tensor:
         """Return ``(K + 1, gh, gw)``, a window's probabilities from relevance alone."""
         low, high = self._range
-        scaled = (self._settled[index] - low) / (high - low).clamp(min=1e-6)
+        scaled = (self._spread[index] - low) / (high - low).clamp(min=1e-6)
         scaled = resize(scaled.clamp(max=1), self.grid)
         background = torch.full_like(scaled[:1], threshold + self.options.bias)
         return torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
@@ -240,10 +240,12 @@ class WindowPriors:
             # A label that leads everywhere also leads after the CRF.
             return None
         scene = self._scene(index)
-        before = after = scene.pieces.average(prior)
+        before = scene.pieces.average(prior)
+        after = first = scene.crf(before)
         if fixed is not None:
-            after = before + scene.learner.change(before, fixed, scene.crf)
-        return _Change(scene.pieces.index.astype(np.uint16), scene.crf(after) - before)
+            after = scene.crf(before + scene.learner.change(before, fixed, scene.crf))
+            after = scene.learner.favour(after, first, fixed)
+        return _Change(scene.pieces.index.astype(np.uint16), after - before)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box, per pixel or on ``shape`` cells that tile it."""

@@ -10,10 +10,10 @@ from napari_wildseg.engine.large.windows import LargeEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging import tag
 
-MOST_WINDOWS = 100
+_MAX_LEVEL_WINDOWS = 100
 """Levels with more windows are skipped; coarser levels show the same objects, smaller."""
 
-AGREEING = 3
+_MIN_AGREEING = 3
 """Number of windows that must agree on a name. Windows overlap and come in levels, so an object is
 visible in several; among hundreds of windows a single false detection is likely. Chosen on mosaics
 of photographs (docs/large_images.md)."""
@@ -26,13 +26,13 @@ def suggest_large(
     best: dict[str, list[float]] = {}
     whole: dict[str, float] = {}
     looks = 0
-    for look in _looks(encoding):
+    for look in _views_as_images(encoding):
         found = tag(look, model, names, rivals)
         whole = whole or dict(found)
         looks += 1
         for name, score in found:
-            best[name] = sorted([*best.get(name, ()), score], reverse=True)[:AGREEING]
-    needed = min(AGREEING, looks)
+            best[name] = sorted([*best.get(name, ()), score], reverse=True)[:_MIN_AGREEING]
+    needed = min(_MIN_AGREEING, looks)
     scores = {
         name: max(whole.get(name, 0.0), seen[-1] if len(seen) == needed else 0.0)
         for name, seen in best.items()
@@ -40,12 +40,12 @@ def suggest_large(
     return sorted(scores.items(), key=lambda entry: -entry[1])
 
 
-def _looks(encoding: LargeEncoding) -> Iterator[ImageEncoding]:
+def _views_as_images(encoding: LargeEncoding) -> Iterator[ImageEncoding]:
     """Yield the encoding of the whole image, then of each window as an image."""
     whole = encoding.overview
     yield whole
     for number, level in enumerate(encoding.levels):
-        if number and len(level.boxes) > MOST_WINDOWS:
+        if number and len(level.boxes) > _MAX_LEVEL_WINDOWS:
             return
         for index, (box, view) in enumerate(zip(level.boxes, level.views, strict=True)):
             rows, columns = box.shape

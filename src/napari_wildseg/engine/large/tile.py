@@ -36,7 +36,7 @@ and one for the detection of borders."""
 _PATCHES, _PATCH = 8, 128
 
 
-def domain_of(tile: Box, shape: tuple[int, int]) -> Box:
+def walk_domain(tile: Box, shape: tuple[int, int]) -> Box:
     """Return the box on which a tile's labels depend.
 
     `shape`: ``(H, W)`` of the image.
@@ -67,13 +67,13 @@ def refine_tile(
     options: DefaultOptions,
 ) -> NDArray[np.uint8]:
     """Refine the labels of one tile."""
-    domain = domain_of(tile, image.shape)
+    domain = walk_domain(tile, image.shape)
     fixed = None if corrections is None else corrections.read(domain)
     prior = priors(_whole_cells(domain), WALK_STEP)
     leading = prior.argmax(0)
     corrected = None
     if fixed is not None:
-        corrected = observe(_filled(fixed), _grid(domain), len(prior) - 1).mask
+        corrected = observe(_pad_to_cells(fixed), _grid(domain), len(prior) - 1).mask
     is_open = undecided(leading, corrected)
     own = _cells_of(tile, domain)
     rows, columns = (torch.nonzero(is_open[own].any(axis))[:, 0].tolist() for axis in (1, 0))
@@ -86,7 +86,7 @@ def refine_tile(
         min(tile.bottom, tile.top + (rows[-1] + 1) * WALK_STEP),
         min(tile.right, tile.left + (columns[-1] + 1) * WALK_STEP),
     )
-    solved = domain_of(needed, image.shape)
+    solved = walk_domain(needed, image.shape)
     solved = Box(
         max(solved.top, domain.top),
         max(solved.left, domain.left),
@@ -114,12 +114,12 @@ def _solve(
 ) -> NDArray[np.uint8]:
     """Solve the walk and upsample the result, on a box that starts on a whole cell."""
     shape = pixels.shape[:2]
-    padded = _filled(pixels)
+    padded = _pad_to_cells(pixels)
     edges = edge_weights(_colours(padded), options.beta, contrast=contrast)
     trust = options.trust * (0.05 + margin_of(prior).square())
     mask, start = None, prior
     if fixed is not None:
-        seen = observe(_filled(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)
+        seen = observe(_pad_to_cells(fixed), (prior.shape[1], prior.shape[2]), len(prior) - 1)
         mask = seen.mask
         start = torch.where(mask, seen.targets, prior)
     # A label below 1/K everywhere stays below it, since the walk averages; skip it.
@@ -155,7 +155,7 @@ def _cells_of(box: Box, outer: Box) -> tuple[slice, slice]:
     )
 
 
-def _filled(values: NDArray[Any]) -> NDArray[Any]:
+def _pad_to_cells(values: NDArray[Any]) -> NDArray[Any]:
     """Pad to whole cells: images by the edge pixels, corrections by -1."""
     frame = [(0, -values.shape[axis] % WALK_STEP) for axis in (0, 1)]
     if values.ndim == 2:

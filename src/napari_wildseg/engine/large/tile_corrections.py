@@ -16,7 +16,7 @@ from napari_wildseg.engine.large.layout import Box, tiles
 _READ = 2048
 """Side of the boxes that are read at once, in pixels."""
 
-BLOCK = 64
+_BLOCK_SIDE = 64
 """Side of the blocks in which corrections are compared, in pixels."""
 
 
@@ -41,7 +41,7 @@ class LargeCorrections:
             values = checked_corrections(np.asarray(array[outer.slices]), outer.shape, ids)
             if not (values >= 0).any():
                 continue
-            for inner in tiles(outer.shape, BLOCK):
+            for inner in tiles(outer.shape, _BLOCK_SIDE):
                 part = values[inner.slices]
                 if (part >= 0).any():
                     box = Box(

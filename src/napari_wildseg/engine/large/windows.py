@@ -27,7 +27,7 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.relevance import RelevanceMethod
 
-CELLS = 36
+_CELLS = 36
 """Cells along a side of the finest windows, on the grid where the levels are merged."""
 
 
@@ -54,7 +54,7 @@ class LargeEncoding:
     @property
     def grid(self) -> tuple[int, int]:
         """``(gh, gw)`` of the grid where the levels are merged."""
-        cell = self.levels[-1].boxes[0].shape[0] / CELLS
+        cell = self.levels[-1].boxes[0].shape[0] / _CELLS
         return max(2, round(self.shape[0] / cell)), max(2, round(self.shape[1] / cell))
 
     def relevance_steps(self, model: CLIPModel, text: Tensor, background: Tensor) -> Steps[Tensor]:

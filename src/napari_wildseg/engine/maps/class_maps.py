@@ -80,21 +80,21 @@ class Segmentation:
         table[1 : len(self.classes) + 1] = self._ids
         return table.take(places)
 
-    def places_of_corrections(
+    def corrections_to_indices(
         self, corrections: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.int16] | None:
         """Check corrections and convert their ids to class indices; -1 stays."""
         if corrections is None:
             return None
         fixed = checked_corrections(corrections, self._shape, self._ids)
-        return np.where(fixed < 0, np.int16(-1), self._to_place[fixed])
+        return np.where(fixed < 0, np.int16(-1), self._to_index[fixed])
 
-    def ids_of_corrections(self, places: NDArray[np.int16]) -> NDArray[np.int16]:
+    def corrections_to_ids(self, places: NDArray[np.int16]) -> NDArray[np.int16]:
         """Convert class indices in corrections to class ids; -1 stays."""
         ids = self.to_ids(np.maximum(places, 0).astype(np.uint8))
         return np.where(places < 0, np.int16(-1), ids)
 
-    def places_of_pseudo_labels(
+    def pseudo_labels_to_indices(
         self, pseudo_labels: NDArray[np.integer[Any]] | None
     ) -> NDArray[np.uint8] | None:
         """Check pseudo-labels and convert their ids to class indices; 0 and 255 stay."""
@@ -106,7 +106,7 @@ class Segmentation:
             raise InputError(
                 "The pseudo-labels do not fit: give one value a pixel, 0, 255 or the id of a class."
             )
-        return self._to_place[seeds].astype(np.uint8)
+        return self._to_index[seeds].astype(np.uint8)
 
     @property
     def _ids(self) -> list[int]:
@@ -118,7 +118,7 @@ class Segmentation:
         return (height, width)
 
     @property
-    def _to_place(self) -> NDArray[np.int16]:
+    def _to_index(self) -> NDArray[np.int16]:
         table = np.full(256, -1, np.int16)
         table[[0, *self._ids]] = np.arange(len(self.classes) + 1)
         table[UNLABELLED] = UNLABELLED

@@ -23,26 +23,26 @@ from torch import Tensor
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.familiarity import LITTLE, familiarity
-from napari_wildseg.engine.names.tagging.places import place_embeddings
-from napari_wildseg.engine.names.tagging.scores import best, shares_of
+from napari_wildseg.engine.names.familiarity import MIN_FAMILIARITY, familiarity
+from napari_wildseg.engine.names.tagging.places import local_embeddings
+from napari_wildseg.engine.names.tagging.scores import best, shares_from_evidence
 from napari_wildseg.engine.relevance.hyponyms import reach
 
 ABSENT = -4.5
 """Score below which a class is left out."""
 
-PRESENT = -3.5
+_FULL_WEIGHT_SCORE = -3.5
 """Score from which a class has full weight in the competition."""
 
-LEAST = 0.2
+MIN_WEIGHT = 0.2
 """Smallest weight of a class in the competition. Also the peak of the map of a class that is left
 out: below usual thresholds, so that a low threshold includes the class again."""
 
-STANDING_OUT = 0.5
+_PEAK_WEIGHT = 0.5
 """Weight of one standard deviation over the rivals, relative to the logarithm of the share."""
 
 
-WELL_KNOWN = 0.9
+_WELL_KNOWN = 0.9
 """Familiarity from which a class may be left out; other classes only lose weight."""
 
 
@@ -60,13 +60,13 @@ class Presence:
     @property
     def say(self) -> Tensor:
         """``(K,)`` float32 in (0, 1]: weight of each class in the competition."""
-        sure = ((self.scores - ABSENT) / (PRESENT - ABSENT)).clamp(0, 1)
-        return LEAST + (1 - LEAST) * sure
+        sure = ((self.scores - ABSENT) / (_FULL_WEIGHT_SCORE - ABSENT)).clamp(0, 1)
+        return MIN_WEIGHT + (1 - MIN_WEIGHT) * sure
 
     @property
     def peak(self) -> Tensor:
         """``(K,)`` float32 in (0, 1]: maximum of each class's relevance map."""
-        return torch.where(self.absent, LEAST, 1.0)
+        return torch.where(self.absent, MIN_WEIGHT, 1.0)
 
     @classmethod
     def unknown(cls, count: int) -> Presence:
@@ -102,7 +102,7 @@ class PresenceTest:
         self._encoding = encoding
         self._model = model
         self._rivals = rivals if isinstance(rivals, Rivals) else Rivals(model, rivals)
-        self._theirs: Tensor | None = None
+        self._rival_evidence: Tensor | None = None
 
     @torch.no_grad()
     def __call__(self, classes: Sequence[ClassInfo], text: Tensor) -> Presence:
@@ -115,19 +115,19 @@ class PresenceTest:
         if known is None or concepts is None or not self._rivals.names:
             return Presence.unknown(len(classes))
         rivals = self._rivals
-        if self._theirs is None:
-            self._theirs = self._evidence(rivals.rows)
-        theirs = self._theirs
+        if self._rival_evidence is None:
+            self._rival_evidence = self._evidence(rivals.rows)
+        rival_evidence = self._rival_evidence
         rows, own = text.cpu(), self._evidence(text)
-        shares = shares_of(own, theirs, rows, rivals.rows, self._model)
+        shares = shares_from_evidence(own, rival_evidence, rows, rivals.rows, self._model)
         peaks = best(own / reach(rows, concepts.cpu()).sqrt()[:, None])
-        usual = best(theirs / rivals.reach.sqrt()[:, None])
-        stands_out = (peaks - usual.mean()) / usual.std().clamp(min=1e-6)
-        scores = best(shares).clamp(min=1e-9).log() + STANDING_OUT * stands_out
+        usual = best(rival_evidence / rivals.reach.sqrt()[:, None])
+        prominence = (peaks - usual.mean()) / usual.std().clamp(min=1e-6)
+        scores = best(shares).clamp(min=1e-9).log() + _PEAK_WEIGHT * prominence
         values = torch.tensor([known[info.name].value for info in classes])
-        least = torch.where(values < WELL_KNOWN, ABSENT, -torch.inf)
-        return Presence(torch.where(values < LITTLE, torch.inf, scores.maximum(least)))
+        least = torch.where(values < _WELL_KNOWN, ABSENT, -torch.inf)
+        return Presence(torch.where(values < MIN_FAMILIARITY, torch.inf, scores.maximum(least)))
 
     def _evidence(self, rows: Tensor) -> Tensor:
         """Return the evidence of each text at each position: ``(K, D) -> (K, N)``."""
-        return rows.cpu() @ place_embeddings(self._encoding, self._model).flatten(1)
+        return rows.cpu() @ local_embeddings(self._encoding, self._model).flatten(1)

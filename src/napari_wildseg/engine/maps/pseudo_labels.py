@@ -10,20 +10,20 @@ from torch import Tensor
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.maps.presence import Presence
 
-MARGIN = 0.15
+_MARGIN = 0.15
 """Half width of the undecided range around the threshold."""
 
-COMPETITION = 0.5
+_COMPETITION = 0.5
 """Fraction of the strongest other class that is subtracted from a class's relevance."""
 
-SHARPNESS = 0.5
+_SHARPNESS = 0.5
 """Softmax weight of one standard deviation of the merged maps, in the competition of classes."""
 
 GAMMA = 0.7
 """Exponent that raises medium values: relevance falls steeply from its peaks, and object borders
 should lie near the middle of the threshold's range."""
 
-RIVAL = 0.8
+_RIVAL_FRACTION = 0.8
 """A pixel is undecided if the second best class reaches this fraction of the best."""
 
 
@@ -62,9 +62,9 @@ def normalise(maps: Tensor, *, places: int = 1, presence: Presence | None = None
     top = scaled.topk(2, dim=0)
     is_best = torch.arange(len(scaled))[:, None, None] == top.indices[0]
     rival = torch.where(is_best, top.values[1], top.values[0])
-    strength = maps * (SHARPNESS / maps.std().clamp(min=1e-6)) + say.log()
+    strength = maps * (_SHARPNESS / maps.std().clamp(min=1e-6)) + say.log()
     shares = torch.softmax(strength, dim=0)
-    return _to_peak(_to_peak(scaled - COMPETITION * rival, places) * shares, places) * peak
+    return _to_peak(_to_peak(scaled - _COMPETITION * rival, places) * shares, places) * peak
 
 
 def _to_peak(maps: Tensor, places: int) -> Tensor:
@@ -114,7 +114,7 @@ class Evidence:
             torch.maximum(best, values, out=best)
         self._best = best.numpy()
         self._label = label.numpy()
-        self._rivalled = (second >= RIVAL * best).numpy()
+        self._contested = (second >= _RIVAL_FRACTION * best).numpy()
 
     def pseudo_labels(self, threshold: float) -> NDArray[np.uint8]:
         """Label the decided pixels.
@@ -130,7 +130,7 @@ class Evidence:
             ``(H, W)`` uint8: 0 background, 1 + index of the class, 255 undecided.
         """
         labels = np.full(self._best.shape, UNLABELLED, np.uint8)
-        labels[self._best < threshold - MARGIN] = 0
-        sure = (self._best >= min(threshold + MARGIN, 0.95)) & ~self._rivalled
+        labels[self._best < threshold - _MARGIN] = 0
+        sure = (self._best >= min(threshold + _MARGIN, 0.95)) & ~self._contested
         np.copyto(labels, self._label, where=sure)
         return labels

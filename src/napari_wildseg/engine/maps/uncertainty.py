@@ -19,10 +19,10 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.images.grid import grid_of
 from napari_wildseg.engine.maps.pseudo_labels import normalise
 
-LOOK_SIDE = 48
+_VIEW_GRID_SIDE = 48
 """Geometric mean of the sides of the grid on which views are compared, in cells."""
 
-WEIGHTS = {"disagreement": 0.8, "margin": 0.1, "unsure": 0.1}
+UNCERTAINTY_WEIGHTS = {"disagreement": 0.8, "margin": 0.1, "unsure": 0.1}
 """Weights of the measures in the score."""
 
 
@@ -49,7 +49,7 @@ CERTAIN = Uncertainty(0.0, 0.0, 0.0, 0.0)
 """No uncertainty."""
 
 
-def judge(
+def estimate_uncertainty(
     labels: NDArray[np.uint8],
     pseudo_labels: NDArray[np.uint8],
     relevance: NDArray[np.float32],
@@ -65,7 +65,7 @@ def judge(
         "disagreement": _disagreement(looks),
         "unsure": float((pseudo_labels == UNLABELLED).mean()),
     }
-    score = sum(WEIGHTS[name] * value for name, value in reasons.items())
+    score = sum(UNCERTAINTY_WEIGHTS[name] * value for name, value in reasons.items())
     return Uncertainty(score, **reasons)
 
 
@@ -74,7 +74,7 @@ def look_grid(shape: tuple[int, int]) -> tuple[int, int]:
 
     `shape`: ``(H, W)`` of the image.
     """
-    return grid_of(shape, LOOK_SIDE)
+    return grid_of(shape, _VIEW_GRID_SIDE)
 
 
 def _margin(labels: NDArray[np.uint8], relevance: NDArray[np.float32]) -> float:

@@ -9,9 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.memory.error_process import ErrorProcess
-from napari_wildseg.engine.memory.hindsight import Hindsight, detail_of, look_back
-from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
+from napari_wildseg.engine.memory.hindsight import Learned, learn
 from napari_wildseg.engine.memory.records import ARRAYS, ImageRecord, Source, name_key
 
 
@@ -54,28 +52,6 @@ class RememberedClass:
     name: str
     images: int
     finished: int
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What a memory learned from its records.
-
-    Attributes
-    ----------
-    hindsight : dict of str to Hindsight
-        By `name_key`: how much of it is used.
-    processes : dict of str to ErrorProcess
-        By `name_key`, of the classes for which it is used.
-    classifier : PixelClassifier or None
-        None where it is used for no class.
-    detail : float
-        `detail_of` the records.
-    """
-
-    hindsight: dict[str, Hindsight]
-    processes: dict[str, ErrorProcess]
-    classifier: PixelClassifier | None
-    detail: float = 0.0
 
 
 class ClassMemory:
@@ -319,16 +295,7 @@ class ClassMemory:
         """Return what was learned; that is done when it is first asked for, and then kept."""
         with self._lock:
             if self._learned is None:
-                hindsight = look_back(self.records, alike=self._alike)
-                processes = {
-                    key: ErrorProcess.of(self.records, key)
-                    for key, judged in hindsight.items()
-                    if judged.alpha
-                }
-                fine = any(judged.beta for judged in hindsight.values())
-                classifier = PixelClassifier(self.records) if fine else None
-                detail = detail_of(self.records)
-                self._learned = Learned(hindsight, processes, classifier, detail)
+                self._learned = learn(self.records, alike=self._alike)
             return self._learned
 
     def prepare(self) -> None:

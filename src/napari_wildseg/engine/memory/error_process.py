@@ -10,6 +10,8 @@ small product of matrices, and predictions cost the same however many images are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,52 +42,92 @@ WEAK = 0.3
 """An image that was only corrected counts as this share of a finished one."""
 
 
+LEARNED_PIECES = 12_000
+"""Superpixels that are learned from, at most, over all images."""
+
+
+class Moments(NamedTuple):
+    """Sums over superpixels that a class is learned from; those of two images can be added.
+
+    Attributes
+    ----------
+    gram, pull : torch.Tensor
+        ``(RANK, RANK)`` and ``(RANK,)`` float64: the normal equations.
+    images : int
+        How many images they are of.
+    """
+
+    gram: Tensor
+    pull: Tensor
+    images: int
+
+    @classmethod
+    def zero(cls) -> Moments:
+        """Return those of no image."""
+        return cls(
+            torch.zeros(RANK, RANK, dtype=torch.float64), torch.zeros(RANK, dtype=torch.float64), 0
+        )
+
+    def plus(self, other: Moments) -> Moments:
+        """Add those of other images."""
+        return Moments(self.gram + other.gram, self.pull + other.pull, self.images + other.images)
+
+
 class ErrorProcess:
     """Predicts the residual of one class.
 
     Parameters
     ----------
-    gram, pull : torch.Tensor
-        ``(RANK, RANK)`` and ``(RANK,)`` float64: sums of `moments_of` over images.
+    moments : Moments
+        Of the images to learn from.
     """
 
-    def __init__(self, gram: Tensor, pull: Tensor) -> None:
-        prior = torch.eye(RANK, dtype=torch.float64)
-        self._weights = torch.linalg.solve(gram + prior, pull).float()
+    def __init__(self, moments: Moments) -> None:
+        precision = moments.gram + torch.eye(RANK, dtype=torch.float64)
+        factor = torch.linalg.cholesky(precision)
+        self._weights = torch.cholesky_solve(moments.pull[:, None], factor)[:, 0].float()
 
-    @classmethod
-    def of(cls, records: Sequence[ImageRecord], name: str) -> ErrorProcess:
-        """Learn a class from the records that were asked for it."""
-        moments = [moments_of(record, name) for record in records if place_of(record, name)]
-        return cls(*total_of(moments))
-
-    def residual(self, looks: Tensor, colours: Tensor, said: Tensor) -> Tensor:
+    def residual(self, phases: Tensor, said: Tensor) -> Tensor:
         """Predict ``(n,)`` residuals; arguments as for `fourier`."""
-        return torch.mv(fourier(looks, colours, said), self._weights)
+        return torch.mv(fourier(phases, said), self._weights)
 
 
-def total_of(moments: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Add up moments, in their order."""
-    gram, pull = moments[0]
-    for own_gram, own_pull in moments[1:]:
-        gram, pull = gram + own_gram, pull + own_pull
-    return gram, pull
+def moments_by_group(
+    records: Sequence[ImageRecord], groups: Sequence[int]
+) -> dict[str, dict[int, Moments]]:
+    """Return the moments of each class, by `name_key`, and of each group of records.
+
+    Parameters
+    ----------
+    records : sequence of ImageRecord
+        In a fixed order.
+    groups : sequence of int
+        The group of each.
+    """
+    most = max(1, LEARNED_PIECES // max(1, len(records)))
+    found: dict[str, dict[int, Moments]] = {}
+    for record, group in zip(records, groups, strict=True):
+        rows = slice(None, None, -(-len(record.weights) // most))
+        phases = record_phases(record)[rows]
+        said = torch.from_numpy(record.said[rows]).float()
+        for place, name in enumerate(record.classes, 1):
+            truth = record.shares[rows, place].astype(np.float32)
+            counts = torch.from_numpy(balanced(record.weights[rows], truth)).double()
+            counts *= (COUNT if record.finished else COUNT * WEAK) / NOISE**2
+            features = fourier(phases, said_of(said, place)).double()
+            weighted = features * counts[:, None]
+            errors = (torch.from_numpy(truth) - said[:, place]).double()
+            own = Moments(features.T @ weighted, weighted.T @ errors, 1)
+            of_class = found.setdefault(name_key(name), {})
+            of_class[group] = of_class.get(group, Moments.zero()).plus(own)
+    return found
 
 
-def moments_of(record: ImageRecord, name: str) -> tuple[Tensor, Tensor]:
-    """Return what a record adds to the normal equations: ``(r, r)`` and ``(r,)`` float64."""
-    place = place_of(record, name)
-    said = torch.from_numpy(record.said).float()
-    features = fourier(
-        torch.from_numpy(record.looks).float(),
-        torch.from_numpy(record.colours).float(),
-        said_of(said, place),
-    ).double()
-    truth = torch.from_numpy(record.shares[:, place]).float()
-    counts = torch.from_numpy(balanced(record.weights, truth.numpy())).double()
-    counts *= (COUNT if record.finished else COUNT * WEAK) / NOISE**2
-    weighted = features * counts[:, None]
-    return features.T @ weighted, weighted.T @ (truth - said[:, place]).double()
+def record_phases(record: ImageRecord) -> Tensor:
+    """Return `phases_of` the superpixels of a record."""
+    return phases_of(
+        torch.from_numpy(record.looks).float(), torch.from_numpy(record.colours).float()
+    )
 
 
 def balanced(weights: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,8 +138,8 @@ def balanced(weights: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArra
     return np.asarray(mixed / mixed.sum(), np.float32)
 
 
-def fourier(looks: Tensor, colours: Tensor, said: Tensor) -> Tensor:
-    """Return random Fourier features of superpixels, ``(n, RANK)`` float32.
+def phases_of(looks: Tensor, colours: Tensor) -> Tensor:
+    """Return what all classes share of the random Fourier features, ``(n, RANK)`` float32.
 
     Parameters
     ----------
@@ -105,18 +147,35 @@ def fourier(looks: Tensor, colours: Tensor, said: Tensor) -> Tensor:
         ``(n, C)`` unit rows.
     colours : torch.Tensor
         ``(n, 3)`` relative colours.
+    """
+    shift, _, of_colours, of_looks = _directions(looks.shape[1])
+    return colours @ of_colours + looks @ of_looks + shift
+
+
+def fourier(phases: Tensor, said: Tensor) -> Tensor:
+    """Return random Fourier features of superpixels for one class, ``(n, RANK)`` float32.
+
+    Parameters
+    ----------
+    phases : torch.Tensor
+        ``(n, RANK)``, see `phases_of`.
     said : torch.Tensor
         ``(n, 3)``, see `said_of`.
     """
+    _, of_said, _, _ = _directions(0)
+    return torch.cos(said @ of_said + phases) * float(np.sqrt(2 / RANK))
+
+
+@cache
+def _directions(width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw shifts and the directions over `said_of`, colours and ``width`` features."""
     chance = np.random.default_rng(0)
 
     def draw(rows: int, scale: float) -> Tensor:
         return torch.from_numpy((chance.standard_normal((rows, RANK)) / scale).astype(np.float32))
 
     shift = torch.from_numpy(chance.uniform(0, 2 * np.pi, RANK).astype(np.float32))
-    phase = said @ draw(said.shape[1], SAID) + colours @ draw(colours.shape[1], COLOUR)
-    phase += looks @ draw(looks.shape[1], ALIKE)
-    return torch.cos(phase + shift) * float(np.sqrt(2 / RANK))
+    return shift, draw(3, SAID), draw(3, COLOUR), draw(width, ALIKE)
 
 
 def said_of(said: Tensor, place: int) -> Tensor:
@@ -124,9 +183,3 @@ def said_of(said: Tensor, place: int) -> Tensor:
     others = said.clone()
     others[:, [0, place]] = 0
     return torch.stack([said[:, place], said[:, 0], others.amax(1)], dim=1)
-
-
-def place_of(record: ImageRecord, name: str) -> int:
-    """Return the place of a class in a record's list, 0 if it was not asked."""
-    keys = [name_key(other) for other in record.classes]
-    return keys.index(name_key(name)) + 1 if name_key(name) in keys else 0

@@ -135,11 +135,11 @@ class PixelClassifier:
             total += values / values.sum(1, keepdims=True)
         for column, name in enumerate(names):
             key = name_key(name)
-            of_class = [i for i, (own, _) in enumerate(self.labels) if own == key]
+            class_familiarity = [i for i, (own, _) in enumerate(self.labels) if own == key]
             speaking = [i for i, (own, none) in enumerate(self.labels) if own or key in none]
-            if of_class:
+            if class_familiarity:
                 part = total[:, speaking].sum(1)
-                found[:, column] = total[:, of_class].sum(1) / np.maximum(part, 1e-6)
+                found[:, column] = total[:, class_familiarity].sum(1) / np.maximum(part, 1e-6)
         return found
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.memory.class_memory import ClassMemory
-from napari_wildseg.engine.memory.error_process import said_of
+from napari_wildseg.engine.memory.error_process import phases_of, said_of
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
-from napari_wildseg.engine.memory.hindsight import mix
+from napari_wildseg.engine.memory.mixtures import mix
 from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
 from napari_wildseg.engine.refine.default import DefaultRefinement
 
@@ -85,11 +85,11 @@ def recall(
     prior = refinement.spread(THRESHOLD)
     said = scene.pieces.average(prior)
     residual = torch.zeros(len(names), *scene.work)
-    colours = relative_colours(scene.pieces)
+    phases = phases_of(scene.looks, relative_colours(scene.pieces)) if alpha.any() else None
     for place, name in enumerate(names, 1):
-        if alpha[place - 1]:
+        if alpha[place - 1] and phases is not None:
             process = learned.processes[name_key(name)]
-            found = process.residual(scene.looks, colours, said_of(said, place))
+            found = process.residual(phases, said_of(said, place))
             residual[place - 1] = scene.pieces.paint(found[:, None])[0]
     classified = np.zeros((len(names), *scene.work), np.float32)
     if beta.any():

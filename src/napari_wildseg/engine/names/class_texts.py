@@ -12,7 +12,7 @@ from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.classes import ClassInfo, fold, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.tagging.scores import similarity, usual_cosine
+from napari_wildseg.engine.names.tagging.scores import mean_cosine, similarity
 
 BACKGROUND_WORDS = (
     "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
@@ -22,7 +22,7 @@ BACKGROUND_WORDS = (
 """Words that compete with the classes (CLIP-ES, Lin et al., CVPR 2023)."""
 
 
-SAME = 0.7
+SYNONYM_SIMILARITY = 0.7
 """Text similarity from which a background word counts as a synonym of a class."""
 
 
@@ -60,6 +60,6 @@ def text_rows(
     if not words:
         return text, text[:0]
     rows = model.encode_text(words)
-    usual = usual_cosine(torch.cat([rows, text]))
-    apart = similarity(rows, text, usual).amax(1) < SAME
+    usual = mean_cosine(torch.cat([rows, text]))
+    apart = similarity(rows, text, usual).amax(1) < SYNONYM_SIMILARITY
     return text, rows[apart]

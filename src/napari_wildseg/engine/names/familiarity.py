@@ -26,11 +26,11 @@ from napari_wildseg.engine.names.vocabularies import load_vocabulary
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
-_RECORD = Path(__file__).parents[1] / "models" / "starter_files" / "known_names.txt.xz"
-ON_RECORD = "starter"
+_TABLE_FILE = Path(__file__).parents[1] / "models" / "starter_files" / "known_names.txt.xz"
+MODEL_WITH_TABLE = "starter"
 """The model that has a table of known names."""
 
-LITTLE = 0.3
+MIN_FAMILIARITY = 0.3
 """Familiarity below which a name counts as unknown."""
 
 # fmt: off
@@ -74,7 +74,7 @@ class Familiarity:
     @property
     def little(self) -> bool:
         """Whether the model hardly knows the name."""
-        return self.value < LITTLE
+        return self.value < MIN_FAMILIARITY
 
     @property
     def notice(self) -> str:
@@ -98,9 +98,9 @@ class Familiarity:
 
 def familiarity(model: CLIPModel, classes: Sequence[ClassInfo]) -> dict[str, Familiarity] | None:
     """Return the familiarity of the classes' names; None for a model without a table."""
-    if model.name != ON_RECORD:
+    if model.name != MODEL_WITH_TABLE:
         return None
-    return {info.name: of_class(info) for info in classes}
+    return {info.name: class_familiarity(info) for info in classes}
 
 
 def notices_about(model: CLIPModel, classes: Sequence[ClassInfo]) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def notices_about(model: CLIPModel, classes: Sequence[ClassInfo]) -> tuple[str, 
     return tuple(one.notice for one in known.values() if one.little)
 
 
-def of_class(info: ClassInfo) -> Familiarity:
+def class_familiarity(info: ClassInfo) -> Familiarity:
     """Look up a class in the starter's table; needs no model."""
     found = [_of_prompt(info.name, prompt) for prompt in info.prompts]
     return max(found, key=lambda one: one.value)
@@ -117,7 +117,7 @@ def of_class(info: ClassInfo) -> Familiarity:
 
 def _of_prompt(name: str, prompt: str) -> Familiarity:
     clean = " ".join(fold(prompt).split())
-    known = _record().get(clean)
+    known = _table().get(clean)
     if known is not None:
         return Familiarity(name, known)
     # Text in brackets explains the name and is ignored: "bat (animal)" is looked up as "bat".
@@ -143,14 +143,12 @@ def _of_prompt(name: str, prompt: str) -> Familiarity:
 
 def _of_word(word: str) -> float | None:
     """Return the value of a word, its singular or its parts; None if none is in the table."""
-    record = _record()
+    table = _table()
     for form in (word, *_singulars(word)):
-        if form in record:
-            return record[form]
+        if form in table:
+            return table[form]
     parts = [
-        record[word[i:]]
-        for i in range(3, len(word) - 2)
-        if word[:i] in record and word[i:] in record
+        table[word[i:]] for i in range(3, len(word) - 2) if word[:i] in table and word[i:] in table
     ]
     return _COMPOUND * max(parts) if parts else None
 
@@ -164,16 +162,16 @@ def _spelt_alike(word: str) -> tuple[str, ...]:
     """Return well-known names of similar spelling."""
     good = [
         name
-        for name, value in _record().items()
+        for name, value in _table().items()
         if value >= 0.6 and name[:1] == word[:1] and abs(len(name) - len(word)) <= 2
     ]
     return tuple(difflib.get_close_matches(word, good, n=2, cutoff=0.8))
 
 
 @lru_cache(maxsize=1)
-def _record() -> dict[str, float]:
+def _table() -> dict[str, float]:
     """Return the table: name -> familiarity, 0 to 1."""
-    text = lzma.decompress(_RECORD.read_bytes()).decode()
+    text = lzma.decompress(_TABLE_FILE.read_bytes()).decode()
     found: dict[str, float] = {}
     for line in text.splitlines():
         name, _, mark = line.partition("\t")

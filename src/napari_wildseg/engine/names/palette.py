@@ -95,7 +95,7 @@ def voc_palette(n: int = 256) -> NDArray[np.uint8]:
     return palette
 
 
-def as_seen(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
+def simulate_vision(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
     """Simulate how colours appear to a kind of vision, in CIELAB.
 
     `colours`: ``(N, 3)`` uint8 sRGB. Returns ``(N, 3)`` float64: L*, a*, b*.
@@ -118,10 +118,10 @@ def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64
     return found
 
 
-def least_difference(colours: NDArray[np.uint8], vision: str) -> float:
+def min_difference(colours: NDArray[np.uint8], vision: str) -> float:
     """Return the smallest CIEDE2000 between any two colours.
 
     `colours`: ``(N, 3)`` uint8 sRGB, N at least 2.
     """
-    seen = as_seen(colours, vision)
+    seen = simulate_vision(colours, vision)
     return float(differences(seen, seen)[np.triu_indices(len(seen), 1)].min())

@@ -18,10 +18,10 @@ from torch import Tensor
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.weights.download import cache_folder
 
-LONG = 500
+MIN_CACHED_NAMES = 500
 """Smallest number of names that is cached on disk."""
 
-MOST_FILES = 12
+_MAX_FILES = 12
 """Maximum number of files; the least recently used are deleted. 20,000 names take 20 to 50 MB."""
 
 _FORMAT = "1"
@@ -32,7 +32,7 @@ def list_rows(model: CLIPModel, names: Sequence[str]) -> Tensor:
 
     Returns ``(P, D)`` float32 unit rows on the model's device; do not modify them.
     """
-    if len(names) < LONG or model.has_list(names):
+    if len(names) < MIN_CACHED_NAMES or model.has_list(names):
         return model.encode_list(names)
     path = _path(model, names)
     rows = _read(path, len(names))
@@ -77,7 +77,7 @@ def _write(path: Path, rows: Tensor) -> None:
         save_file({"rows": rows.to(torch.float16).contiguous()}, part)
         part.replace(path)
         kept = sorted(path.parent.glob("*.safetensors"), key=lambda p: p.stat().st_mtime_ns)
-        for old in kept[:-MOST_FILES]:
+        for old in kept[:-_MAX_FILES]:
             old.unlink()
     except (OSError, SafetensorError):
         with contextlib.suppress(OSError):

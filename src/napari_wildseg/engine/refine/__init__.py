@@ -90,7 +90,7 @@ def start_refinement(
         ``(K, gh, gw)`` float32 in [0, 1].
     like : Refinement, optional
         One of the same image, features and options: what it knows of the image is used again,
-        where the method is the same and has an ``again``. The result is the same without it.
+        where the method is the same and has a ``with_classes``. The result is the same without it.
     **options
         Settings of the refiner, for example ``iterations=50`` of ``"kim2020"``.
 
@@ -109,8 +109,8 @@ def start_refinement(
     except TypeError as error:
         raise InputError(f'The refiner "{method}" has no such setting: {error}.') from None
     refinement: Refinement
-    if like is not None and like.name == method and hasattr(like, "again"):
-        refinement = like.again(n_classes, relevance)
+    if like is not None and like.name == method and hasattr(like, "with_classes"):
+        refinement = like.with_classes(n_classes, relevance)
     else:
         refinement = getattr(module, class_name)(image, n_classes, features, relevance, settings)
     return refinement

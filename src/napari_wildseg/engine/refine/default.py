@@ -9,7 +9,8 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 2. *Learn.* The labels of the image's superpixels are a Gaussian process that has seen what step 1
    says, as far as it is decided, and the corrections, firmly: a dab moves all that belongs to it
    and was in doubt, and its influence fades with distance and dissimilarity (`learn`).
-3. *Agree.* Pieces that look alike and lie near each other settle on a label (`agreement`).
+3. *Agree.* Pieces that look alike and lie near each other settle on a label (`agreement`). A piece
+   gets another label than it has without corrections only by a clear margin (`Learner.favour`).
 4. *Walk.* A random walk with priors (`walk.random_walk`) on the pixels, with corrections as seeds,
    moves the boundaries to the image's edges; a joint bilateral step carries them to full
    resolution (Kopf et al., SIGGRAPH 2007).
@@ -89,7 +90,9 @@ class DefaultRefinement:
         self.fine = 0.0
         self.belief = 1.0
 
-    def again(self, n_classes: int, relevance: NDArray[np.float32] | None) -> DefaultRefinement:
+    def with_classes(
+        self, n_classes: int, relevance: NDArray[np.float32] | None
+    ) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
         scene = self.scene
         return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)
@@ -125,13 +128,20 @@ class DefaultRefinement:
             after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
         if agree is not None:
             yield Progress(2, 4, "Letting like places agree")
-            after = after + (1 - self.fine) * (agree(after) - after)
+            after = self._agreed(after)
+            if corrections is not None:
+                after = scene.learner.favour(after, self._agreed(before), corrections)
         fine = resize(prior, scene.work)
         if after is not before:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
             fine /= fine.sum(0)
         yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
+
+    def _agreed(self, probabilities: Tensor) -> Tensor:
+        """Step 3: less of it where labels were decided pixel by pixel."""
+        agreed = self.scene.crf(probabilities)
+        return probabilities + (1 - self.fine) * (agreed - probabilities)
 
     @cached_property
     def _settled(self) -> Tensor:

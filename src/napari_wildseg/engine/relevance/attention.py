@@ -123,7 +123,9 @@ class AttentionRelevance:
         # in the authors' code. For the last layer alone it is a constant factor.
         scale = model.logit_scale if start < _layers(tower) - 1 else 1.0
         rows = [
-            _sweep(tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid), scale)
+            _propagate_row(
+                tower, encoding.tensors, text[i : i + chunk], start, tower.rope(grid), scale
+            )
             for i in range(0, len(text), chunk)
         ]
         patches = grid[0] * grid[1]
@@ -145,7 +147,7 @@ def _layers(tower: Tower) -> int:
     return len(tower.blocks) + (tower.pool is not None)
 
 
-def _sweep(
+def _propagate_row(
     tower: Tower,
     saved: dict[str, Tensor],
     text: Tensor,

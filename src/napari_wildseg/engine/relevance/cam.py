@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import fuse, use_bfloat16
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.hyponyms import answers
+from napari_wildseg.engine.relevance.hyponyms import relevance_of_names
 
 _FEATURE_STRIDES = (8, 16)
 """Strides of the earlier features that the refinement uses, besides the last."""
@@ -77,7 +77,7 @@ class CamRelevance:
         last = encoding.tensors["last"]
         if tower.plain and model.concepts is not None:
             places = last.permute(1, 2, 0).flatten(0, 1)
-            return answers(text, places, model.concepts).reshape(-1, *last.shape[1:])
+            return relevance_of_names(text, places, model.concepts).reshape(-1, *last.shape[1:])
         if tower.linear is not None:
             weights = text if tower.plain else text @ tower.linear
             return torch.einsum("kc,chw->khw", weights, last)
@@ -111,9 +111,9 @@ def _tower(model: CLIPModel, dilate: bool) -> _Tower:
     if dilate not in kept:
         visual = model.visual
         kept[dilate] = (
-            _cut_timm(visual, dilate, model.bfloat16)
+            _split_timm(visual, dilate, model.bfloat16)
             if hasattr(visual, "trunk")
-            else _cut_resnet(visual)
+            else _split_resnet(visual)
         )
     return kept[dilate]
 
@@ -130,7 +130,7 @@ def _is_convolutional(visual: nn.Module) -> bool:
     )
 
 
-def _cut_timm(visual: nn.Module, dilate: bool, bfloat16: Sequence[str]) -> _Tower:
+def _split_timm(visual: nn.Module, dilate: bool, bfloat16: Sequence[str]) -> _Tower:
     import timm
 
     trunk: nn.Module = visual.trunk  # type: ignore[assignment]
@@ -207,7 +207,7 @@ def _fold_norms(network: nn.Module) -> None:
                 setattr(parent, second, norm.act)
 
 
-def _cut_resnet(visual: nn.Module) -> _Tower:
+def _split_resnet(visual: nn.Module) -> _Tower:
     """Split CLIP's ResNet, whose attention pooling has a position embedding of fixed size."""
 
     def forward(pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -229,7 +229,7 @@ def _cut_resnet(visual: nn.Module) -> _Tower:
     return _Tower(forward, head, None)
 
 
-def linear_of(model: CLIPModel) -> tuple[Tensor | None, bool]:
+def tower_projection(model: CLIPModel) -> tuple[Tensor | None, bool]:
     """Return the ``(D, C)`` matrix of a tower whose embedding is linear in the mean feature.
 
     It is None for other towers. The second value tells whether the matrix is the identity.
@@ -238,6 +238,6 @@ def linear_of(model: CLIPModel) -> tuple[Tensor | None, bool]:
     return tower.linear, tower.plain
 
 
-def head_of(model: CLIPModel) -> Callable[[Tensor], Tensor]:
+def tower_head(model: CLIPModel) -> Callable[[Tensor], Tensor]:
     """Return the function from last features ``(B, C, h, w)`` to embeddings ``(B, D)``."""
     return _tower(model, dilate=True).head

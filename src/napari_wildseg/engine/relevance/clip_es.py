@@ -44,7 +44,7 @@ from napari_wildseg.engine.relevance.vit import cosine_gradient, forward, requir
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
-_MEMO = 256
+_MAX_MEMO = 256
 """Maximum number of texts per view whose gradients are cached."""
 
 
@@ -93,7 +93,7 @@ class ClipESRelevance:
             return block.finish(x[:, :1] if first_only else x, out)
 
         end = forward(model, tower, pixels, step, self.positions)
-        affinity = balanced_affinity(attentions[0])
+        affinity = _balanced_affinity(attentions[0])
         return [
             ViewEncoding(
                 tensors={
@@ -127,7 +127,7 @@ class ClipESRelevance:
         return torch.from_numpy(boxes).to(cams.device)
 
 
-def balanced_affinity(attentions: Tensor) -> Tensor:
+def _balanced_affinity(attentions: Tensor) -> Tensor:
     """Convert mean attention ``(..., n, n)`` to CLIP-ES's symmetric, squared affinity."""
     affinity = attentions
     for _ in range(3):
@@ -210,7 +210,7 @@ def _cosine_weights(last: _LastBlock, memo: dict[bytes, Tensor], rows: Tensor) -
     at a time: this is as fast as a batch, and no gradient depends on its neighbours by rounding.
     """
     keys = [row.tobytes() for row in rows.detach().cpu().numpy()]
-    if len(memo) + len(keys) > _MEMO:
+    if len(memo) + len(keys) > _MAX_MEMO:
         memo.clear()
     for key, row in zip(keys, rows, strict=True):
         if key not in memo:

@@ -16,13 +16,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-NEAR = 0.3
+HYPONYM_CUT = 0.3
 """A name stands for the classes with at least this fraction of its highest cosine to any class."""
 
-TOGETHER = 0.3
+OWN_WEIGHT = 0.3
 """Weight of the name's own vector; the best class has the rest."""
 
-LEAST_REACH = 0.2
+_MIN_REACH = 0.2
 """Lower bound of `reach`."""
 
 
@@ -38,25 +38,25 @@ def reach(text: Tensor, concepts: Tensor) -> Tensor:
 
 
 def _reach(cosines: Tensor) -> Tensor:
-    return cosines.amax(1).clamp(min=LEAST_REACH)
+    return cosines.amax(1).clamp(min=_MIN_REACH)
 
 
-def answers(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
+def relevance_of_names(text: Tensor, places: Tensor, concepts: Tensor) -> Tensor:
     """Compute the relevance of names at each position of a feature map.
 
     `text`: ``(K, D)`` unit rows of the names; `places`: ``(N, D)`` float32 features; `concepts`:
     ``(C, D)`` unit rows of the classes (`CLIPModel.concepts`). Returns ``(K, N)`` float32; for a
     name that is one of the classes this is the product with its row.
     """
-    asked, roots, classes = _classes_of(text, concepts)
+    used, roots, classes = _classes_of(text, concepts)
     # Names by positions, so that each name reads whole rows.
-    products = asked @ places.T
+    products = used @ places.T
     own, each = products[: len(text)], products[len(text) :]
-    found: Tensor = own * (TOGETHER / roots)
+    found: Tensor = own * (OWN_WEIGHT / roots)
     for answer, (those, weights) in zip(found, classes, strict=True):
         if len(those):
             best = (each[those] * weights).amax(0)
-            answer.add_(best, alpha=1 - TOGETHER)
+            answer.add_(best, alpha=1 - OWN_WEIGHT)
     return found
 
 
@@ -71,11 +71,11 @@ def _classes_of(
     """
     cosines = text @ concepts.T
     reached = _reach(cosines)[:, None]
-    heard = cosines >= NEAR * reached
-    asked = torch.nonzero(heard.any(0))[:, 0]
-    weights = (cosines[:, asked] / reached).clamp(min=0).sqrt()
+    related = cosines >= HYPONYM_CUT * reached
+    used = torch.nonzero(related.any(0))[:, 0]
+    weights = (cosines[:, used] / reached).clamp(min=0).sqrt()
     classes = [
         (torch.nonzero(own)[:, 0], row[own][:, None])
-        for own, row in zip(heard[:, asked], weights, strict=True)
+        for own, row in zip(related[:, used], weights, strict=True)
     ]
-    return torch.cat([text, concepts[asked]]), reached.sqrt(), classes
+    return torch.cat([text, concepts[used]]), reached.sqrt(), classes

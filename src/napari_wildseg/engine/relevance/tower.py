@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 Grid = tuple[int, int]
 
-MOST_WEIGHTS = 2**25
+MAX_WEIGHTS = 2**25
 """Maximum number of attention weights in memory, over all heads and views: 128 MB in float32. A
 ViT-B-16 at 1520 patches has fewer, a ViT-L-14-336 at its base view more."""
 
@@ -38,13 +38,13 @@ def attention(q: Tensor, k: Tensor) -> Tensor:
 
 def fits(q: Tensor, k: Tensor) -> bool:
     """Return whether the attention weights of all queries fit into memory at once."""
-    return q.shape[:-1].numel() * k.shape[-2] <= MOST_WEIGHTS
+    return q.shape[:-1].numel() * k.shape[-2] <= MAX_WEIGHTS
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return the heads' outputs ``(..., heads, N, d)``.
 
-    Above `MOST_WEIGHTS`, fused attention is used, which never stores the weights.
+    Above `MAX_WEIGHTS`, fused attention is used, which never stores the weights.
     """
     if fits(q, k):
         return attention(q, k) @ v
@@ -60,7 +60,7 @@ def read_attention(
     N, d)`` or ``(B, heads, 1, d)``.
     """
     batch, heads, tokens, _ = q.shape
-    rows = max(prefix + 1, MOST_WEIGHTS // (batch * heads * tokens))
+    rows = max(prefix + 1, MAX_WEIGHTS // (batch * heads * tokens))
     means, outs = [], []
     for start in range(0, tokens, rows):
         weights = attention(q[..., start : start + rows, :], k)
@@ -86,12 +86,12 @@ class Block:
     # Heads' outputs ``(..., heads, N, d)`` -> attention branch of the residual stream.
     branch: Callable[[Tensor], Tensor]
     # Residual stream after attention -> feed-forward branch.
-    feed: Callable[[Tensor], Tensor]
+    feed_forward: Callable[[Tensor], Tensor]
 
     def finish(self, x: Tensor, out: Tensor) -> Tensor:
         """Return the block's output from the residual stream and the heads' outputs, per token."""
         x = x + self.branch(out)
-        return x + self.feed(x)
+        return x + self.feed_forward(x)
 
     def qkv(self, x: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of the residual stream ``x``."""

@@ -116,7 +116,7 @@ def _residual_block(block: Any) -> Block:
         project=lambda x: F.linear(x, attn.in_proj_weight, attn.in_proj_bias),
         split=split,
         branch=lambda out: block.ls_1(attn.out_proj(join_heads(out))),
-        feed=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
+        feed_forward=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
     )
 
 
@@ -139,5 +139,5 @@ def _custom_block(block: Any) -> Block:
         project=lambda x: F.linear(x, attn.in_proj_weight, attn.in_proj_bias),
         split=split,
         branch=branch,
-        feed=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
+        feed_forward=lambda x: block.ls_2(block.mlp(block.ln_2(x))),
     )

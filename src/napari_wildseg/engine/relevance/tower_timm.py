@@ -169,7 +169,7 @@ def _timm_block(block: Any, trunk: Any) -> Block | str:
         project=project,
         split=split,
         branch=lambda out: added(1, attn.proj(attn.norm(join_heads(out)))),
-        feed=lambda x: added(2, block.mlp(x if after else block.norm2(x))),
+        feed_forward=lambda x: added(2, block.mlp(x if after else block.norm2(x))),
     )
 
 

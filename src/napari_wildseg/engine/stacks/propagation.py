@@ -23,19 +23,19 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.images.pixels import lab_of
 
-NEIGHBOURS = 12
+_NEIGHBOURS = 12
 """Number of most similar cells that vote."""
 
-TEMPERATURE = 0.05
+_TEMPERATURE = 0.05
 """Feature cosine that changes a weight by a factor e."""
 
-COLOUR = 20.0
+_COLOUR_SCALE = 20.0
 """CIE Lab distance that changes a weight by a factor e."""
 
-NEAR = 0.25
+_DISTANCE_SCALE = 0.25
 """Standard deviation of the distance weight, as a fraction of the longer side."""
 
-SURE = 0.9
+_MIN_VOTES = 0.9
 """Share of the votes from which a cell becomes a seed."""
 
 
@@ -84,7 +84,7 @@ def look_of(image: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]) -
     return Look(shape, torch.cat(groups), lab_of(small))
 
 
-def carry(
+def label_votes(
     known: Sequence[tuple[Look, NDArray[np.integer]]], target: Look, n_classes: int
 ) -> Tensor:
     """Let the cells of known planes vote on the labels of another plane's cells.
@@ -120,10 +120,10 @@ def carry(
     answers = []
     for start in range(0, len(asked), 1024):
         part = slice(start, start + 1024)
-        score = asked[part] @ source.T / TEMPERATURE
-        score -= torch.cdist(target.colours.flatten(1).T[part], colour) / COLOUR
-        score -= torch.cdist(_places(target.grid)[part], place).square() / (2 * NEAR**2)
-        best = score.topk(min(NEIGHBOURS, score.shape[1]), dim=1)
+        score = asked[part] @ source.T / _TEMPERATURE
+        score -= torch.cdist(target.colours.flatten(1).T[part], colour) / _COLOUR_SCALE
+        score -= torch.cdist(_places(target.grid)[part], place).square() / (2 * _DISTANCE_SCALE**2)
+        best = score.topk(min(_NEIGHBOURS, score.shape[1]), dim=1)
         weight = best.values.softmax(1)
         answers.append((weight[:, :, None] * vote[best.indices]).sum(1))
     return torch.cat(answers).T.reshape(n_classes + 1, *target.grid)
@@ -153,9 +153,11 @@ def propagate(
     ndarray
         ``(H, W)`` uint8: 0..K where the vote is clear, 255 elsewhere.
     """
-    votes = carry(known, target, n_classes)
+    votes = label_votes(known, target, n_classes)
     best = votes.max(0)
-    seeds = torch.where(best.values >= SURE, best.indices, UNLABELLED).numpy().astype(np.uint8)
+    seeds = (
+        torch.where(best.values >= _MIN_VOTES, best.indices, UNLABELLED).numpy().astype(np.uint8)
+    )
     height, width = target.shape
     rows = np.arange(height) * seeds.shape[0] // height
     columns = np.arange(width) * seeds.shape[1] // width

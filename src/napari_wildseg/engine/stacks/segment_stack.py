@@ -28,7 +28,7 @@ class Planes(Protocol):
 
 
 @dataclass(frozen=True)
-class Turn:
+class PlaneStep:
     """One step of the order in which planes are segmented.
 
     Attributes
@@ -46,7 +46,9 @@ class Turn:
     before: int | None = None
 
 
-def order_of(n_planes: int, corrected: Iterable[int], planes: Iterable[int]) -> Iterator[Turn]:
+def plane_order(
+    n_planes: int, corrected: Iterable[int], planes: Iterable[int]
+) -> Iterator[PlaneStep]:
     """Yield the order of planes: corrected planes first, then outward from each.
 
     Parameters
@@ -60,17 +62,17 @@ def order_of(n_planes: int, corrected: Iterable[int], planes: Iterable[int]) -> 
 
     Examples
     --------
-    >>> [turn.plane for turn in order_of(6, [2], range(6))]
+    >>> [turn.plane for turn in plane_order(6, [2], range(6))]
     [2, 3, 4, 5, 1, 0]
     """
     wanted = sorted(set(planes))
     anchors = sorted(set(corrected))
     if not anchors:
-        yield from (Turn(plane) for plane in wanted)
+        yield from (PlaneStep(plane) for plane in wanted)
         return
     nearest = {p: min(anchors, key=lambda a: (abs(a - p), a)) for p in wanted}
     used = sorted({*nearest.values()} | {p for p in wanted if p in anchors})
-    yield from (Turn(anchor) for anchor in used)
+    yield from (PlaneStep(anchor) for anchor in used)
     for anchor in used:
         for step in (1, -1):
             own = [p for p, a in nearest.items() if a == anchor and (p - anchor) * step > 0]
@@ -81,7 +83,7 @@ def order_of(n_planes: int, corrected: Iterable[int], planes: Iterable[int]) -> 
                 beyond = [a for a in used if (a - plane) * step > 0]
                 other = min(beyond, key=lambda a: abs(a - plane), default=None)
                 before = plane - step if plane - step != anchor else None
-                yield Turn(plane, (anchor,) if other is None else (anchor, other), before)
+                yield PlaneStep(plane, (anchor,) if other is None else (anchor, other), before)
 
 
 def segment_stack_steps(
@@ -129,7 +131,7 @@ def segment_stack_steps(
     }
     if fixed and not 0 <= min(fixed) <= max(fixed) < len(planes):
         raise InputError(f"There are corrections for plane {max(fixed)} of {len(planes)}.")
-    turns = list(order_of(len(planes), fixed, range(len(planes)) if only is None else only))
+    turns = list(plane_order(len(planes), fixed, range(len(planes)) if only is None else only))
     known: dict[int, tuple[Look, NDArray[np.uint8]]] = {}
     for number, turn in enumerate(turns):
         yield Progress(number, len(turns), f"Plane {number + 1} of {len(turns)}")
@@ -189,13 +191,13 @@ def carried_steps(
         ``(H, W)``: the plane's own; -1 not corrected, else 0 or a class id.
     """
     yield Progress(0, 1, "Carrying labels over")
-    seeds = seeds_for(segmenter, known, classes, corrections).astype(np.int16)
+    seeds = _carried_seeds(segmenter, known, classes, corrections).astype(np.int16)
     result = yield from segmenter.refine_steps(np.where(seeds == UNLABELLED, -1, seeds))
     own = None if corrections is None else np.asarray(corrections, np.int16)
     return replace(result, corrections=own)
 
 
-def seeds_for(
+def _carried_seeds(
     segmenter: Segmenter,
     known: Sequence[tuple[Look, NDArray[np.uint8]]],
     classes: Sequence[ClassInfo],

@@ -1,7 +1,7 @@
-"""A simulated annotator, who paints over the worst mistake, again and again.
+"""Simulated annotators: each stroke corrects the largest region of wrong pixels.
 
-With a dab each time, with a stroke along the middle of the mistake, over all of it, or with strokes
-that slip as a person's do (`person`).
+They paint a dab, a stroke along the middle of the region, the whole region, or strokes with the
+errors of a person (`person`).
 """
 
 from __future__ import annotations
@@ -14,37 +14,32 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.evaluation.annotators.person import draw_stroke, put_right, slips
+from napari_wildseg.evaluation.annotators.person import correct_slip, draw_stroke, is_slip
 from napari_wildseg.evaluation.drops import Drops, lost_share
 from napari_wildseg.evaluation.metrics import mean_iou
 
-RADIUS = 8
+_RADIUS = 8
 """Radius of a dab, in pixels."""
 
-TARGET = 0.85
-"""The mean IoU that ``noc85`` counts dabs to."""
+_TARGET = 0.85
+"""Mean IoU that ``noc85`` counts the dabs to."""
 
 
 @dataclass(frozen=True)
-class Dab:
+class _Dab:
     """One touch of the brush.
 
     Attributes
     ----------
     row, column : int
         Its centre.
-    label : int
-        What is painted.
-    pixels : ndarray
-        ``(H, W)`` bool, the pixels it changes.
-    slipped : bool
-        Whether most of it was painted beside the mistake, and the next one puts it right.
     """
 
     row: int
     column: int
-    label: int
-    pixels: NDArray[np.bool_]
+    label: int  # what is painted
+    pixels: NDArray[np.bool_]  # ``(H, W)`` bool, the pixels it changes
+    # Whether most of it was painted beside the mistake, and the next one puts it right.
     slipped: bool = False
 
 
@@ -53,34 +48,14 @@ def next_dab(
     labels: NDArray[np.uint8],
     paintable: Iterable[int],
     *,
-    radius: int = RADIUS,
+    radius: int = _RADIUS,
     annotator: str = "dab",
     number: int = 0,
-    last: Dab | None = None,
-) -> Dab | None:
+    last: _Dab | None = None,
+) -> _Dab | None:
     """Choose what an annotator would correct next.
 
-    Parameters
-    ----------
-    truth : ndarray
-        ``(H, W)`` uint8, 255 ignored.
-    labels : ndarray
-        ``(H, W)`` uint8, the present result.
-    paintable : iterable of int
-        Label values the annotator has at hand. Mistakes on pixels of other classes are left.
-    radius : int
-        Of the brush.
-    annotator : str
-        One of `ANNOTATORS`: what is painted.
-    number : int
-        How many strokes this image has had; a person's slips depend on it.
-    last : Dab, optional
-        The stroke before this one, which a person may have to put right.
-
-    Returns
-    -------
-    Dab or None
-        None if nothing paintable is wrong.
+    `truth`: ``(H, W)`` uint8, 255 ignored; `labels`: ``(H, W)`` uint8, the present result.
 
     Notes
     -----
@@ -91,9 +66,9 @@ def next_dab(
     region's true class alone (whether right or wrong before). A ``"person"`` does (`person`).
     """
     if last is not None and last.slipped:
-        righted = put_right(truth, last.label, last.pixels)
+        righted = correct_slip(truth, last.label, last.pixels)
         if righted is not None and righted[0] in set(paintable):
-            return Dab(last.row, last.column, *righted)
+            return _Dab(last.row, last.column, *righted)
     found = _worst(truth, labels, paintable)
     if found is None:
         return None
@@ -102,15 +77,15 @@ def next_dab(
     if annotator == "person":
         path = _middle_paths(region, depth, (row, column))[1]
         painted = draw_stroke(truth, value, path, number, radius)
-        return Dab(row, column, value, painted, slips(truth, number))
+        return _Dab(row, column, value, painted, is_slip(truth, number))
     painted = _CAREFUL[annotator](region, depth, (row, column), radius)
-    return Dab(row, column, value, painted & (truth == value))
+    return _Dab(row, column, value, painted & (truth == value))
 
 
 def _dab(
     region: NDArray[np.bool_], _depth: NDArray[np.float64], middle: tuple[int, int], radius: int
 ) -> NDArray[np.bool_]:
-    """Paint a disc about the innermost point."""
+    """Paint a disc around the innermost point."""
     rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
     disc: NDArray[np.bool_] = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 <= radius**2
     return disc
@@ -134,16 +109,16 @@ def _middle_paths(
 ) -> list[NDArray[np.int64]]:
     """Find two paths along the middle of a region, each ``(n, 2)`` pixels in order.
 
-    The middle is its skeleton where it is at least 0.4 times as deep as at the innermost point. The
-    first path leads from there to the end that is farthest away inside the region, the second from
-    that to the end farthest from it.
+    The middle is the skeleton where its depth is at least 0.4 times that of the innermost point.
+    The first path leads from the innermost point to the farthest end inside the region, the second
+    from there to the end farthest from it.
     """
     from skimage.graph import MCP
     from skimage.morphology import skeletonize
 
     ridge = skeletonize(region) & (depth >= 0.4 * depth[middle])
     ridge[middle] = True
-    # Steps near the edge of the mistake cost more, so that the brush keeps to its middle.
+    # Steps near the edge of the region cost more, so that the path stays in the middle.
     costs = np.where(region, 1 + 20 / (depth + 0.5) ** 2, -1)
     found = []
     start = middle
@@ -160,31 +135,20 @@ def _middle_paths(
 def _fill(
     region: NDArray[np.bool_], _depth: NDArray[np.float64], _middle: tuple[int, int], _radius: int
 ) -> NDArray[np.bool_]:
-    """Paint all of the region, pixel by pixel."""
+    """Paint exactly the region."""
     return region
 
 
 _CAREFUL = {"dab": _dab, "stroke": _stroke, "fill": _fill}
-"""What annotators who never slip paint on a mistake, by name."""
+"""Annotators that paint without errors, by name."""
 
-ANNOTATORS = (*_CAREFUL, "person")
+_ANNOTATORS = (*_CAREFUL, "person")
 """Names of the simulated annotators."""
 
 
 def check_annotator(name: str) -> None:
-    """Refuse a name that is none of `ANNOTATORS`.
-
-    Parameters
-    ----------
-    name : str
-        What was asked for.
-
-    Raises
-    ------
-    InputError
-        If there is no such annotator.
-    """
-    if name not in ANNOTATORS:
+    """Refuse a name that is none of `_ANNOTATORS`."""
+    if name not in _ANNOTATORS:
         raise InputError(f'The annotator is "dab", "stroke", "fill" or "person", not "{name}".')
 
 
@@ -197,10 +161,10 @@ def _worst(
     wrong = (truth != labels) & (truth != UNLABELLED)
     best: tuple[int, int, NDArray[np.bool_]] | None = None
     for value in sorted(set(paintable)):
-        of_class = wrong & (truth == value)
-        if best is not None and np.count_nonzero(of_class) <= best[0]:
+        class_familiarity = wrong & (truth == value)
+        if best is not None and np.count_nonzero(class_familiarity) <= best[0]:
             continue
-        regions, count = ndimage.label(of_class, structure=np.ones((3, 3)))
+        regions, count = ndimage.label(class_familiarity, structure=np.ones((3, 3)))
         if count:
             sizes = np.bincount(regions.ravel())[1:]
             if best is None or sizes.max() > best[0]:
@@ -210,7 +174,7 @@ def _worst(
 
 
 def _innermost(region: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int, int]:
-    """Return how far each pixel is from any outside the region, and the one farthest from them."""
+    """Return the distance of each pixel to the outside, and the row and column of the largest."""
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
@@ -225,38 +189,14 @@ def simulate(
     refine: Callable[[NDArray[np.int16]], NDArray[np.uint8]],
     *,
     clicks: int,
-    radius: int = RADIUS,
+    radius: int = _RADIUS,
     annotator: str = "dab",
     drops: Drops | None = None,
 ) -> tuple[list[float], NDArray[np.uint8]]:
     """Let the simulated annotator correct an image.
 
-    Parameters
-    ----------
-    truth : ndarray
-        ``(H, W)`` uint8, 255 ignored.
-    labels : ndarray
-        ``(H, W)`` uint8, the result before any correction.
-    classes : list of int
-        Foreground label values of the image; background can be painted as well.
-    refine : callable
-        ``corrections (H, W) int16 -> labels (H, W) uint8``; all dabs so far are in it.
-    clicks : int
-        How many dabs at most.
-    radius : int
-        Of the brush.
-    annotator : str
-        One of `ANNOTATORS`.
-    drops : Drops, optional
-        Each refinement is counted in it.
-
-    Returns
-    -------
-    scores : list of float
-        Mean IoU over ``classes`` after 0, 1, ..., ``clicks`` dabs. Once nothing is wrong, the
-        last figure is repeated.
-    labels : ndarray
-        The last result.
+    `truth`: ``(H, W)`` uint8, 255 ignored; `labels`: ``(H, W)`` uint8, the result before any
+    correction.
     """
     corrections = np.full(truth.shape, -1, np.int16)
     scores = [mean_iou(truth, labels, classes)]
@@ -283,15 +223,8 @@ def simulate(
     return scores, labels
 
 
-def dabs_to(scores: list[float], target: float = TARGET) -> int:
+def dabs_to(scores: list[float], target: float = _TARGET) -> int:
     """Return after how many dabs the target is first reached; ``len(scores)`` if never.
-
-    Parameters
-    ----------
-    scores : list of float
-        After 0, 1, ... dabs.
-    target : float
-        The score asked for.
 
     Examples
     --------

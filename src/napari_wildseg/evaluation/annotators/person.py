@@ -1,7 +1,6 @@
-"""Strokes as people draw them: a wobbling line that runs over the edge of the mistake.
+"""Simulated strokes of a person: a noisy line that crosses the edge of the wrong region.
 
-Deterministic: every random number comes from a generator that is seeded with the true mask and the
-number of the stroke.
+Deterministic: the random generator is seeded with the true mask and the number of the stroke.
 """
 
 from __future__ import annotations
@@ -13,30 +12,25 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 
-MEAN_SHARE = 0.15
-"""Mean share of a stroke's pixels that lie in another class; uniform from 0 to twice of it."""
+_MEAN_SHARE = 0.15
+"""Mean share of a stroke's pixels in other classes; uniform between 0 and twice this value."""
 
-SLIP_EVERY = 10
-"""One stroke in so many is a slip: most of it lies beside the mistake."""
+_SLIP_PERIOD = 10
+"""One stroke in this many is a slip, painted mostly beside the wrong region."""
 
-SLIP_SHARE = 0.7
-"""Share of a slip's pixels that lie in another class."""
+_SLIP_SHARE = 0.7
+"""Share of a slip's pixels in other classes."""
 
 _WOBBLE = 0.35
 """Standard deviation of the line's distance from the path, in units of the brush radius."""
 
 
-def slips(truth: NDArray[np.uint8], number: int) -> bool:
+def is_slip(truth: NDArray[np.uint8], number: int) -> bool:
     """Tell whether a stroke is a slip: every tenth is, from a stroke on that the mask decides.
 
-    Parameters
-    ----------
-    truth : ndarray
-        ``(H, W)`` uint8.
-    number : int
-        Of the stroke on this image, from 0.
+    `truth`: ``(H, W)`` uint8.
     """
-    return (_seed_of(truth) + number) % SLIP_EVERY == 0
+    return (_seed_of(truth) + number) % _SLIP_PERIOD == 0
 
 
 def draw_stroke(
@@ -48,23 +42,8 @@ def draw_stroke(
 ) -> NDArray[np.bool_]:
     """Draw a stroke as a person would.
 
-    Parameters
-    ----------
-    truth : ndarray
-        ``(H, W)`` uint8, 255 ignored.
-    value : int
-        True class of the mistake.
-    path : ndarray
-        ``(n, 2)`` int64, pixels along the mistake from one end to the other.
-    number : int
-        Of the stroke on this image, from 0; it decides what is random.
-    radius : int
-        Of the brush.
-
-    Returns
-    -------
-    ndarray
-        ``(H, W)`` bool, the painted pixels. Ignored pixels are never painted.
+    `truth`: ``(H, W)`` uint8, 255 ignored; `path`: ``(n, 2)`` int64, pixels along the mistake from
+    one end to the other; returns ``(H, W)`` bool, the painted pixels.
 
     Notes
     -----
@@ -74,15 +53,15 @@ def draw_stroke(
     """
     random = np.random.default_rng([_seed_of(truth), number])
     line = _wobbling(path.astype(float), random, radius)
-    share = float(random.uniform(0, 2 * MEAN_SHARE))
+    share = float(random.uniform(0, 2 * _MEAN_SHARE))
     own: NDArray[np.bool_] = truth == value
     other = ~own & (truth != UNLABELLED)
     brush = _Brush(truth.shape, radius)
     if not other.any():
         return brush.paint(line) & own
-    if slips(truth, number):
+    if is_slip(truth, number):
         painted = _shifted(line, own, other, brush)
-        share = max(share, SLIP_SHARE)
+        share = max(share, _SLIP_SHARE)
     else:
         painted = _run_over(line, own, other, share, brush)
     right: NDArray[np.bool_] = painted & own
@@ -90,24 +69,12 @@ def draw_stroke(
     return right | _nearest(painted & other, right, wanted)
 
 
-def put_right(
+def correct_slip(
     truth: NDArray[np.uint8], label: int, painted: NDArray[np.bool_]
 ) -> tuple[int, NDArray[np.bool_]] | None:
     """Choose what is painted after a slip: the class under most of it, over all that is of it.
 
-    Parameters
-    ----------
-    truth : ndarray
-        ``(H, W)`` uint8, 255 ignored.
-    label : int
-        What the slip painted.
-    painted : ndarray
-        ``(H, W)`` bool, the slip's pixels.
-
-    Returns
-    -------
-    tuple of int and ndarray, or None
-        Label and pixels of the next stroke; None if the slip painted nothing wrong.
+    `truth`: ``(H, W)`` uint8, 255 ignored; `painted`: ``(H, W)`` bool, the slip's pixels.
     """
     wrong = painted & (truth != label) & (truth != UNLABELLED)
     if not wrong.any():
@@ -123,7 +90,7 @@ def _seed_of(truth: NDArray[np.uint8]) -> int:
 def _wobbling(
     path: NDArray[np.float64], random: np.random.Generator, radius: int
 ) -> NDArray[np.float64]:
-    """Move the points of a path across its direction, by at most half a radius."""
+    """Add smooth noise to a path across its direction, at most half a radius."""
     from scipy.ndimage import gaussian_filter1d
 
     noise = random.standard_normal(len(path))
@@ -149,7 +116,7 @@ class _Brush:
     def paint(
         self, points: NDArray[np.float64], mask: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_]:
-        """Add discs about points to a mask, in place; an empty one if not given."""
+        """Add discs around points to a mask in place; by default to an empty one."""
         if mask is None:
             mask = np.zeros(self.shape, bool)
         pixels = (np.rint(points).astype(int)[:, None] + self._disc).reshape(-1, 2)
@@ -165,7 +132,7 @@ def _run_over(
     share: float,
     brush: _Brush,
 ) -> NDArray[np.bool_]:
-    """Draw a line, and on from both ends until a share of it is in other classes."""
+    """Draw a line and extend both ends until a share of its pixels is in other classes."""
     painted = brush.paint(line)
     ends = [line[0], line[-1]]
     steps = [_direction(end, other) for end in ends]
@@ -184,7 +151,7 @@ def _shifted(
     other: NDArray[np.bool_],
     brush: _Brush,
 ) -> NDArray[np.bool_]:
-    """Shift a line towards the nearest other class until most of it lies there."""
+    """Shift a line towards the nearest pixel of another class until most of it lies there."""
     step = _direction(line[len(line) // 2], other)
     best, best_share = brush.paint(line), 0.0
     for distance in range(max(own.shape)):
@@ -192,7 +159,7 @@ def _shifted(
         right, wrong = int((painted & own).sum()), int((painted & other).sum())
         if wrong and wrong / (right + wrong) > best_share:
             best, best_share = painted, wrong / (right + wrong)
-        if best_share >= SLIP_SHARE or not (right or wrong):
+        if best_share >= _SLIP_SHARE or not (right or wrong):
             break
     return best
 
@@ -206,7 +173,7 @@ def _direction(point: NDArray[np.float64], other: NDArray[np.bool_]) -> NDArray[
 
 
 def _nearest(pixels: NDArray[np.bool_], to: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """Keep those pixels of a mask that are nearest to another mask, at most ``count``."""
+    """Keep the ``count`` pixels of a mask that are nearest to another mask."""
     from scipy import ndimage
 
     places = np.flatnonzero(pixels)

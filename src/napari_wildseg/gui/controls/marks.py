@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.engine.names.familiarity import ON_RECORD, of_class
+from napari_wildseg.engine.names.familiarity import MODEL_WITH_TABLE, class_familiarity
 
 
 def unfamiliar(classes: Sequence[ClassInfo], model: str) -> dict[int, str]:
@@ -18,7 +18,7 @@ def unfamiliar(classes: Sequence[ClassInfo], model: str) -> dict[int, str]:
     model : str
         The model string; only the starter has a record of what it was taught.
     """
-    if model != ON_RECORD:
+    if model != MODEL_WITH_TABLE:
         return {}
-    found = {info.id: of_class(info).notice for info in classes}
+    found = {info.id: class_familiarity(info).notice for info in classes}
     return {number: notice for number, notice in found.items() if notice}

@@ -30,10 +30,10 @@ from napari_wildseg.io.masks.coco_masks import (
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons
 from napari_wildseg.io.safety.owners import check_owner
 
-_OURS = "wildseg"
+OURS = "wildseg"
 _MANY_RUNS = 10_000  # are painted at once
-_MAX_ANNOTATIONS = 200_000
-_MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
+MAX_ANNOTATIONS = 200_000
+MAX_PAINTED = 20_000_000_000  # pixels, instances that overlap counted each: some seconds
 
 
 def write(
@@ -77,7 +77,7 @@ def write(
         "file_name": labels.image if file_name is None else file_name,
         "height": height,
         "width": width,
-        _OURS: labels.about(),  # pixel size, model and settings, for which COCO has no place
+        OURS: labels.about(),  # pixel size, model and settings, for which COCO has no place
     }
     content = {
         "info": {"description": "labels by napari-wildseg"},
@@ -154,7 +154,7 @@ def annotations_of(
         crowd = value == UNLABELLED
         whole = crowd or instances == "class"
         for top, left, part in [(0, 0, mask)] if whole else components(mask, min_size=min_size):
-            shape: Any = _encode(top, left, part, mask.shape)
+            shape: Any = encode_region(top, left, part, mask.shape)
             if segmentation == "polygon" and not crowd:
                 polygons = mask_to_polygons(part)
                 shape = [(each + np.array([left, top])).ravel().tolist() for each in polygons]
@@ -164,7 +164,7 @@ def annotations_of(
                 "category_id": value,
                 "iscrowd": int(crowd),
                 "area": int(np.count_nonzero(part)),
-                "bbox": _box(top, left, part),
+                "bbox": box_of(top, left, part),
                 "segmentation": shape,
             }
             number += 1
@@ -197,16 +197,16 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     where = path.name
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise InputError(f'{where} is not a COCO file: it has no list of "annotations".')
-    found = _image(content.get("images"), image, where)
+    found = chosen_image(content.get("images"), image, where)
     height, width = found["height"], found["width"]
     everything = [a for a in content["annotations"] if isinstance(a, dict)]
     chosen = [a for a in everything if plain_id(a.get("image_id")) == found["id"]]
-    if len(chosen) > _MAX_ANNOTATIONS:
-        raise InputError(f"{where} has more than {_MAX_ANNOTATIONS} annotations of one image.")
+    if len(chosen) > MAX_ANNOTATIONS:
+        raise InputError(f"{where} has more than {MAX_ANNOTATIONS} annotations of one image.")
     if sum(outline_of(a.get("segmentation")) for a in chosen) > MAX_OUTLINES:
         raise InputError(f"{where} draws outlines over and over: it is not read.")
     used = {plain_id(a.get("category_id")) for a in everything}
-    classes, values, notices = _classes(content.get("categories"), used, where)
+    classes, values, notices = classes_of_categories(content.get("categories"), used, where)
     flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # down the columns, as runs go
     painted, bad = 0, []
     for annotation in sorted(chosen, key=lambda a: not a.get("iscrowd")):
@@ -222,7 +222,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         if region.left_out:
             bad.append(f"annotation {number!r:.40}: a polygon of it has no three points")
         painted += _paint(flat, region.runs, value)
-        if painted > _MAX_PAINTED:
+        if painted > MAX_PAINTED:
             raise InputError(f"{where} paints the same pixels over and over: it is not read.")
     if bad and not flat.any():
         raise InputError(f"{where}: nothing of the image can be read; {bad[0]}.")
@@ -233,8 +233,8 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
         notices.append(f"{where} has no annotation of this image.")
     labels = np.ascontiguousarray(flat.reshape((height, width), order="F"))
     about: dict[str, Any] = {"image": found["file_name"]}
-    if _OURS in found:
-        about = about_from_json(found[_OURS], where, labels.shape)
+    if OURS in found:
+        about = about_from_json(found[OURS], where, labels.shape)
         del about["classes"], about["shape"]
     return LabelImage.from_array(labels, classes, notices=tuple(notices), **about)
 
@@ -265,7 +265,9 @@ def plain_id(number: object) -> object:
     return number if isinstance(number, int | str) else None
 
 
-def _encode(top: int, left: int, part: NDArray[np.bool_], shape: tuple[int, ...]) -> dict[str, Any]:
+def encode_region(
+    top: int, left: int, part: NDArray[np.bool_], shape: tuple[int, ...]
+) -> dict[str, Any]:
     """Encode a region by COCO's run lengths, down the columns of the whole image."""
     from pycocotools import mask as coco
 
@@ -288,7 +290,7 @@ def _text(counts: str | bytes) -> str:
     return counts if isinstance(counts, str) else counts.decode("ascii")
 
 
-def _box(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
+def box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
     """Left, top, width and height."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     first, last = int(columns[0]), int(columns[-1])
@@ -296,7 +298,7 @@ def _box(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
     return [left + first, top + upper, last + 1 - first, lower + 1 - upper]
 
 
-def _image(images: object, name: str | None, where: str) -> dict[str, Any]:
+def chosen_image(images: object, name: str | None, where: str) -> dict[str, Any]:
     """Choose and check the image."""
     entries = [e for e in images if isinstance(e, dict)] if isinstance(images, list) else []
     if name is not None:
@@ -332,7 +334,7 @@ def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return []
 
 
-def _classes(
+def classes_of_categories(
     entries: object, used: set[object], where: str
 ) -> tuple[tuple[ClassInfo, ...], dict[object, int], list[str]]:
     """Turn categories into classes; gives them, the label of each category id, and notices."""

@@ -43,13 +43,13 @@ def write(
         root = zarr.open_group(temporary, mode="w", zarr_format=2)
         if picture is not None:
             channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
-            scales = _write_levels(root, channels, smooth=True)
-            root.attrs["multiscales"] = [_multiscale(labels, scales, smooth=True)]
+            scales = write_levels(root, channels, smooth=True)
+            root.attrs["multiscales"] = [multiscale_of(labels, scales, smooth=True)]
         group = root.create_group("labels")
         group.attrs["labels"] = [_NAME]
         own = group.create_group(_NAME)
-        scales = _write_levels(own, labels.labels, smooth=False)
-        own.attrs["multiscales"] = [_multiscale(labels, scales)]
+        scales = write_levels(own, labels.labels, smooth=False)
+        own.attrs["multiscales"] = [multiscale_of(labels, scales)]
         own.attrs["image-label"] = {
             "version": _NGFF,
             "colors": [
@@ -73,25 +73,8 @@ def read(
     ``path`` is an image with labels, its ``labels`` folder, or one label image. ``label`` names the
     label image if there are several. ``turn`` has no effect, since zarr stores no orientation.
     """
-    import zarr
-
+    values, attributes, level, first = stored_labels(path, label)
     path = current_path(path)
-    if not path.is_dir():
-        raise InputError(f"{no_folder(path)}: check the name.")
-    folder = _label_folder(path, label)
-    attributes = attributes_of(folder)
-    multiscales = attributes.get("multiscales")
-    level = multiscales[0] if isinstance(multiscales, list) and multiscales else None
-    datasets = level.get("datasets") if isinstance(level, dict) else None
-    first = datasets[0] if isinstance(datasets, list) and datasets else None
-    if not isinstance(level, dict) or not isinstance(first, dict):
-        raise InputError(f"{path.name} holds no label image that can be read.")
-    array_folder = folder / plain_path(first.get("path"), path.name)
-    check_array(array_folder, path.name)
-    try:
-        values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
-    except Exception as error:  # zarr raises many types for a damaged file
-        raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     if _NAME in attributes:
         refuse_value_255(value_255, path.name)
         return labels_with_description(values, attributes[_NAME], path.name)
@@ -112,7 +95,46 @@ def read(
     )
 
 
-def _write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
+def stored_labels(
+    path: Path, label: str | None = None
+) -> tuple[NDArray[Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Read the finest level of a label image: values, attributes, its multiscale and data set.
+
+    Parameters
+    ----------
+    path : Path
+        The folder of an image with labels, of its ``labels``, or of one label image.
+    label : str, optional
+        Which label image is wanted, where there are several.
+
+    Raises
+    ------
+    InputError
+        As of `read`.
+    """
+    import zarr
+
+    path = current_path(path)
+    if not path.is_dir():
+        raise InputError(f"{no_folder(path)}: check the name.")
+    folder = _label_folder(path, label)
+    attributes = attributes_of(folder)
+    multiscales = attributes.get("multiscales")
+    level = multiscales[0] if isinstance(multiscales, list) and multiscales else None
+    datasets = level.get("datasets") if isinstance(level, dict) else None
+    first = datasets[0] if isinstance(datasets, list) and datasets else None
+    if not isinstance(level, dict) or not isinstance(first, dict):
+        raise InputError(f"{path.name} holds no label image that can be read.")
+    array_folder = folder / plain_path(first.get("path"), path.name)
+    check_array(array_folder, path.name)
+    try:
+        values = np.asarray(zarr.open_array(array_folder, mode="r")[...])
+    except Exception as error:  # zarr raises many types for a damaged file
+        raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
+    return values, attributes, level, first
+
+
+def write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
     """Write a pyramid of halved levels; return the factor of each."""
     factors = [1]
     while max(array.shape[-2:]) // factors[-1] > _SMALLEST_LEVEL * 4:
@@ -143,7 +165,9 @@ def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
     return np.asarray((mean.round() if array.dtype.kind in "ui" else mean).astype(array.dtype))
 
 
-def _multiscale(labels: LabelImage, factors: list[int], *, smooth: bool = False) -> dict[str, Any]:
+def multiscale_of(
+    labels: LabelImage, factors: list[int], *, smooth: bool = False
+) -> dict[str, Any]:
     """Return the metadata of a pyramid; ``smooth`` if its pixels are block means."""
     unit = {} if labels.units == "pixel" else {"unit": labels.units}
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []

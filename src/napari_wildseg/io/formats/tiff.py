@@ -125,7 +125,7 @@ def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> Labe
     check_readable(path)
     try:
         with tifffile.TiffFile(path) as file:
-            values, axes = _values(file, path.name)
+            values, axes = values_of(file, path.name)
             imagej = dict(file.imagej_metadata or {})
             ome = file.ome_metadata
             page = file.pages.first
@@ -161,7 +161,7 @@ def _digest(about: bytes, labels: NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
-def _values(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
+def values_of(file: tifffile.TiffFile, where: str) -> tuple[NDArray[Any], str]:
     """Read the only series of a file; sizes are checked before decompression."""
     page, series = file.pages.first, file.series[0]
     letters = [(a, n) for a, n in zip(series.axes, series.shape, strict=True) if n > 1 or a in "YX"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
@@ -58,14 +60,14 @@ def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:
 
 
 def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelImage:
-    _check_readable_text(path)
+    check_readable_text(path)
     about: dict[str, Any] = {}
     parsed = read_json(sidecar) if is_sidecar(sidecar) else None
     if isinstance(parsed, dict) and size is None:
         declared = parsed.get("image_size")
         if isinstance(declared, dict):
             size = declared.get("height"), declared.get("width")  # type: ignore[assignment]
-    size = size or _size_of_picture(path)
+    size = size or size_of_picture(path)
     height, width = size
     if type(height) is not int or type(width) is not int or min(height, width) < 1:
         raise InputError(f"{path.name}: the size of its picture is not known.")
@@ -76,7 +78,33 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
     else:
         about = {"classes": classes_beside(path), "notices": foreign_sidecar_notice(sidecar)}
     labels = np.zeros((height, width), np.uint8)
-    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1):
+    text = path.read_text("utf-8", "replace")
+    for value, box, inside in painted_lines(text, (height, width), path.name):
+        labels[box][inside] = value
+    return LabelImage.from_array(labels, **about)
+
+
+def painted_lines(
+    text: str, shape: tuple[int, int], where: str
+) -> Iterator[tuple[int, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Yield the class of each line, and the box and mask of what its polygon covers.
+
+    Parameters
+    ----------
+    text : str
+        The lines.
+    shape : tuple of int
+        Height and width of the picture.
+    where : str
+        The file, for messages.
+
+    Raises
+    ------
+    InputError
+        If a line is not a class and a polygon.
+    """
+    height, width = shape
+    for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue
@@ -84,11 +112,11 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
             value = int(float(fields[0])) + 1
             corners = np.array(fields[1:], np.float64).reshape(-1, 2)
         except (ValueError, OverflowError):
-            raise InputError(f"{path.name}, line {number}: not a class and a polygon.") from None
+            raise InputError(f"{where}, line {number}: not a class and a polygon.") from None
         inside = len(corners) >= 3 and np.isfinite(corners).all() and np.abs(corners).max() <= 4
         if not inside or not 1 <= value <= MAX_CLASSES:
             raise InputError(
-                f"{path.name}, line {number}: a class from 0 to {MAX_CLASSES - 1} and at least "
+                f"{where}, line {number}: a class from 0 to {MAX_CLASSES - 1} and at least "
                 "three corners from 0 to 1 are wanted."
             )
         # Fill only the bounding box of the polygon.
@@ -96,13 +124,12 @@ def _read(path: Path, sidecar: Path, *, size: tuple[int, int] | None) -> LabelIm
         low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, [width, height])
         high = np.clip(np.ceil(points.max(axis=0)).astype(int), 0, [width, height])
         span = (int(high[1] - low[1]), int(high[0] - low[0]))
-        if min(span) > 0:
-            window = labels[low[1] : high[1], low[0] : high[0]]
-            window[polygon_to_mask(points - low, span)] = value
-    return LabelImage.from_array(labels, **about)
+        box = np.s_[low[1] : high[1], low[0] : high[0]]
+        mask = polygon_to_mask(points - low, span) if min(span) > 0 else np.zeros(span, bool)
+        yield value, box, mask
 
 
-def _check_readable_text(path: Path) -> None:
+def check_readable_text(path: Path) -> None:
     """Raise `InputError` if a text file cannot be read or is too long; it may be empty."""
     try:
         empty = path.is_file() and path.stat().st_size == 0
@@ -115,7 +142,7 @@ def _check_readable_text(path: Path) -> None:
         check_readable(path)
 
 
-def _size_of_picture(path: Path) -> tuple[int, int]:
+def size_of_picture(path: Path) -> tuple[int, int]:
     """Return height and width of the picture that belongs to a label file, after EXIF rotation."""
     picture = picture_of(path)
     if picture is None:

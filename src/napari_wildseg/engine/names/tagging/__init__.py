@@ -16,24 +16,24 @@ from torch.nn import functional as F
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.tagging.places import place_embeddings
+from napari_wildseg.engine.names.tagging.places import local_embeddings
 from napari_wildseg.engine.names.tagging.rescore_regions import second_look
 from napari_wildseg.engine.names.tagging.scores import (
     BEST_PLACES,
     best,
-    scores_at,
+    local_shares,
+    mean_cosine,
     similarity,
-    usual_cosine,
 )
 from napari_wildseg.engine.names.text_cache import list_rows
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.engine.relevance.hyponyms import reach
 
-DUPLICATE, RELATED, TOGETHER = 0.85, 0.5, 0.7
+_DUPLICATE, _RELATED, _SHARED_POSITIONS = 0.85, 0.5, 0.7
 """Text similarity from which two names are duplicates; text similarity, and shared fraction of
 their best positions, from which they are also duplicates. The better scored name is kept."""
 
-CANDIDATES = 200
+_MAX_CANDIDATES = 200
 """Number of names of a long vocabulary that are scored in detail."""
 
 
@@ -53,20 +53,20 @@ def tag(
 ) -> list[tuple[str, float]]:
     """Score the names of a vocabulary in an image; return them best first."""
     text = list_rows(model, names).cpu()
-    picture = place_embeddings(encoding, model)
+    picture = local_embeddings(encoding, model)
     places = picture.flatten(1)
     chosen = _candidates(text, places, model)
     rows = text[chosen]
     taken = {fold(names[i]) for i in chosen.tolist()}
     others = model.encode_text([word for word in rivals if fold(word) not in taken] or list(rivals))
     others = torch.cat([others.cpu(), rows[:_RIVAL_CANDIDATES]])
-    shares = scores_at(places, rows, others, model)
+    shares = local_shares(places, rows, others, model)
     scores = best(shares)
     if model.concepts is None:
         scores = second_look(encoding, model, picture, shares, rows, others, scores)
     order = scores.argsort(descending=True, stable=True)
     if merge_duplicates:
-        order = order[distinct(rows[order], shares[order], usual_cosine(others))]
+        order = order[distinct(rows[order], shares[order], mean_cosine(others))]
     return [(names[int(chosen[i])], float(scores[i])) for i in order.tolist()]
 
 
@@ -77,12 +77,12 @@ _RIVAL_CANDIDATES = 100
 def _candidates(text: Tensor, places: Tensor, model: CLIPModel) -> Tensor:
     """Return the indices of the names with the strongest local evidence, strongest first."""
     coarse = places
-    if len(text) > CANDIDATES:  # average 4 neighbours, for a quarter of the products
+    if len(text) > _MAX_CANDIDATES:  # average 4 neighbours, for a quarter of the products
         coarse = F.avg_pool1d(places[None], 4, ceil_mode=True)[0]
     strongest = (text @ coarse).amax(1)
     if model.concepts is not None:
         strongest = strongest / reach(text, model.concepts).sqrt()
-    return strongest.argsort(descending=True, stable=True)[:CANDIDATES]
+    return strongest.argsort(descending=True, stable=True)[:_MAX_CANDIDATES]
 
 
 @torch.no_grad()
@@ -105,7 +105,7 @@ def distinct(rows: Tensor, shares: Tensor, usual: float) -> list[int]:
     count = max(1, round(BEST_PLACES * shares.shape[1]))
     where = torch.zeros_like(shares).scatter_(1, shares.topk(count, dim=1).indices, 1.0)
     together = where @ where.T / count
-    repeats = (alike > DUPLICATE) | ((alike > RELATED) & (together > TOGETHER))
+    repeats = (alike > _DUPLICATE) | ((alike > _RELATED) & (together > _SHARED_POSITIONS))
     kept: list[int] = []
     for position in range(len(rows)):
         if not bool(repeats[position, kept].any()):

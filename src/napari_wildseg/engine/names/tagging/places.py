@@ -23,23 +23,23 @@ from napari_wildseg.engine.images.grid import grid_of
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance import ViewEncoding
 
-GRID = 16
+_GRID_SIDE = 16
 """Geometric mean of the sides of the grid of local embeddings, in cells."""
 
 
 @torch.no_grad()
-def place_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
+def local_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
     """Compute local embeddings averaged over the views; cached in the encoding.
 
     Returns ``(D, h, w)`` float32 on the CPU; ``text @ embedding`` is the evidence for a text.
     """
-    if encoding.places is None:
-        maps = (of_view(model, view) for view in encoding.encodings)
-        encoding.places = encoding.merged(maps, grid_of(encoding.shape, GRID))
-    return encoding.places
+    if encoding.local_embeddings is None:
+        maps = (_view_embeddings(model, view) for view in encoding.encodings)
+        encoding.local_embeddings = encoding.merged(maps, grid_of(encoding.shape, _GRID_SIDE))
+    return encoding.local_embeddings
 
 
-def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
+def _view_embeddings(model: CLIPModel, view: ViewEncoding) -> Tensor:
     """Compute the local embeddings of one view.
 
     Returns ``(D, h, w)`` float32; unit vectors, except for towers whose score is the mean of
@@ -54,15 +54,15 @@ def of_view(model: CLIPModel, view: ViewEncoding) -> Tensor:
 
 
 def _convolutional(model: CLIPModel, last: Tensor) -> Tensor:
-    from napari_wildseg.engine.relevance.cam import head_of, linear_of
+    from napari_wildseg.engine.relevance.cam import tower_head, tower_projection
 
-    linear, plain = linear_of(model)
+    linear, plain = tower_projection(model)
     if plain:
         return last
     if linear is not None:
         return torch.einsum("dc,chw->dhw", linear, last)
     cells = last.flatten(1).T[:, :, None, None]
-    return _picture(F.normalize(head_of(model)(cells).float(), dim=-1), last.shape[-2:])
+    return _picture(F.normalize(tower_head(model)(cells).float(), dim=-1), last.shape[-2:])
 
 
 def _transformer(model: CLIPModel, view: ViewEncoding) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.names.tagging.scores import scores_at
+from napari_wildseg.engine.names.tagging.scores import local_shares
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.images.encoding import ImageEncoding
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.relevance import ViewEncoding
 
-SURVIVORS = 12
+_MAX_RESCORED = 12
 """Number of best names that are scored again."""
 
-REGION = 0.5
+_REGION_FRACTION = 0.5
 """A name's region: positions with at least this fraction of its highest share."""
 
 
@@ -44,12 +44,12 @@ def second_look(
     `rivals`: ``(K, D)`` and ``(R, D)`` unit rows; `scores`: ``(K,)``, the first scores. Returns
     ``(K,)`` in [0, 1].
     """
-    chosen = scores.argsort(descending=True, stable=True)[:SURVIVORS]
-    regions = shares[chosen] >= REGION * shares[chosen].amax(1, keepdim=True)
+    chosen = scores.argsort(descending=True, stable=True)[:_MAX_RESCORED]
+    regions = shares[chosen] >= _REGION_FRACTION * shares[chosen].amax(1, keepdim=True)
     seen = read_regions(encoding, model, places, regions.reshape(-1, *places.shape[1:]))
     again = torch.zeros_like(scores)
     for row, index in zip(seen, chosen, strict=True):
-        one = scores_at(row[:, None], text[index][None], rivals, model)
+        one = local_shares(row[:, None], text[index][None], rivals, model)
         again[index] = one[0, 0]
     return (scores + again) / 2
 

@@ -16,39 +16,39 @@ from napari_wildseg.engine.relevance.hyponyms import reach
 BEST_PLACES = 0.05
 """Fraction of the image over which a name's best evidence is averaged."""
 
-SHARPNESS = 1.25
+RIVAL_SHARPNESS = 1.25
 """Softmax weight of one standard deviation of the rivals' evidence, for towers without a logit
 scale."""
 
-ALIKE, SAME = 0.5, 0.8
+_SIMILAR, _SYNONYM = 0.5, 0.8
 """Text similarities from which a rival has less weight, and from which it has none."""
 
 
-def scores_at(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) -> Tensor:
+def local_shares(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) -> Tensor:
     """Return the share of each name at each position.
 
     `places`: ``(D, N)`` local embeddings; `text`: ``(K, D)`` unit rows of the names; `rivals`:
     ``(R, D)`` unit rows. Returns ``(K, N)`` float32 in [0, 1].
     """
-    return shares_of(text @ places, rivals @ places, text, rivals, model)
+    return shares_from_evidence(text @ places, rivals @ places, text, rivals, model)
 
 
-def shares_of(
+def shares_from_evidence(
     names: Tensor, others: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel
 ) -> Tensor:
-    """Return the shares as `scores_at` does, from the texts' evidence.
+    """Return the shares as `local_shares` does, from the texts' evidence.
 
     `names`, `others`: ``(K, N)`` and ``(R, N)``, products of text rows and local embeddings.
     """
     if model.concepts is None:
         scale = model.logit_scale
     else:
-        scale = SHARPNESS / float(others.std().clamp(min=1e-6))
+        scale = RIVAL_SHARPNESS / float(others.std().clamp(min=1e-6))
         names = names / reach(text, model.concepts).sqrt()[:, None]
     names, others = names * scale, others * scale
     top = others.amax(0)
-    alike = similarity(text, rivals, usual_cosine(rivals))
-    counted = ((SAME - alike) / (SAME - ALIKE)).clamp(0, 1)
+    alike = similarity(text, rivals, mean_cosine(rivals))
+    counted = ((_SYNONYM - alike) / (_SYNONYM - _SIMILAR)).clamp(0, 1)
     against = (counted @ (others - top).exp()).clamp(min=1e-9).log() + top
     return torch.sigmoid(names - against)
 
@@ -68,7 +68,7 @@ def similarity(first: Tensor, second: Tensor, usual: float) -> Tensor:
     return (first @ second.T - usual) / (1 - usual)
 
 
-def usual_cosine(rows: Tensor) -> float:
+def mean_cosine(rows: Tensor) -> float:
     """Return the mean cosine of unrelated names: near 0 for the starter, high for caption towers.
 
     `rows`: ``(R, D)`` unit rows of many names, few of them related.

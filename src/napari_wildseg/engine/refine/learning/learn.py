@@ -1,21 +1,16 @@
 """What corrections teach about the rest of the image.
 
-How far the relevance maps are wrong about each label of an image's pieces (`superpixels`) is a
-Gaussian process of mean zero, whose kernel joins pieces that look alike to the network, have
-similar colours, lie near each other, and of which the maps say the same: where they say the same,
-they are wrong together (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006,
-ch. 2). It has seen two kinds of observations: that the maps are right, piece by piece, believed the
-less the less decided they are, and what the annotator said of a few pieces, believed firmly. So a
-dab wins over all that looks like it and was in doubt, and over little that was certain; many dabs
-outweigh the maps; and what is like no dab keeps the label it had.
+A Gaussian process of mean zero over the superpixels models the error of the relevance maps, label
+by label (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 2). Its kernel
+compares the network's features, colours, places and the maps' probabilities. It has two kinds of
+observations: the maps are right about every piece, with a precision that grows with their margin,
+and corrected pixels have the given label, with a high precision.
 
-How far the maps are believed is learned from the dabs as well: a dab on what was nearly right says
-that they are good, one on what they were certain of that they are not, and every further dab that
-something is still wrong.
+The precision of the maps is multiplied by a factor that the strokes decide: it falls with the
+maps' mean error under them, and with their number.
 
-What the annotator saw when a dab was made is what all other dabs would have led to, as far as one
-can know that without their order: so each is left out in turn to see how far it may speak
-(`reach`), and the result does not depend on the order.
+A stroke also counts for its surroundings, up to the nearest place that had its label when it was
+made (`reach`). That result is estimated by leaving the stroke out, so the order does not count.
 """
 
 from __future__ import annotations
@@ -37,23 +32,23 @@ from napari_wildseg.engine.refine.learning.reach import (
     keep_apart,
     shrink_labels,
 )
-from napari_wildseg.engine.refine.learning.strokes import consistency
+from napari_wildseg.engine.refine.learning.strokes import consistency, uniformity
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
-"""Dabs on what was nearly right do not make the maps more believable than this does."""
+"""Least mean error of the maps under the strokes."""
 
 _MOST_STROKES = 8
-"""From so many strokes on, further ones leave the belief in the maps as it is."""
+"""Further strokes do not lower the precision of the maps."""
 
 _MOST_FOLDS = 8
-"""More strokes than that are left out several at a time."""
+"""More strokes are left out several at a time."""
 
 _MOST_EXACT = 128
 """Between so many corrected pieces the kernel is exact: those that are covered most."""
 
-_INAUDIBLE = 1e-4
-"""A dab is not heard where it would speak more quietly."""
+_LEAST_PRECISION = 1e-4
+"""Lower precisions are set to 0."""
 
 
 @dataclass(frozen=True)
@@ -68,38 +63,41 @@ class Learning:
         Length scale in CIE Lab.
     near : float
         Length scale over the image, in units of its longer side.
-    said : float
-        Length scale over what the maps say, as probabilities of the labels.
-    doubt : float
-        Standard deviation of what the maps say of a piece they are certain of.
+    prior_scale : float
+        Length scale over the maps' probabilities of the labels.
+    prior_std : float
+        Standard deviation of the maps' error on a piece with margin 1.
     decided : float
-        Exponent of the margin between the two best classes: how fast doubt grows as it shrinks.
+        Exponent of the margin between the two best labels, in the precision of the maps.
     balance : float
-        Exponent of how much less is certain of a label altogether than of the most certain one:
-        how far that is made up for, lest a few dabs of background erase a small thing.
+        Exponent with which the maps' total precision is made equal over the labels: a few dabs of
+        background would erase a small thing otherwise.
     surprise : float
-        Exponent of the margin by which the maps were wrong under the dabs: how fast belief in them
-        falls with it.
-    insistence : float
-        Exponent of the number of strokes: how fast belief in the maps falls with it.
+        Exponent of the maps' mean error under the strokes, in the factor on their precision.
+    stroke_exponent : float
+        Exponent of the number of strokes, in the same factor.
     noise : float
         Variance of a correction that covers its piece.
-    voice : float
-        A stroke that covers more pieces than this speaks with all of them together as loudly as one
-        that covers so many: all along it, it says the same.
+    max_stroke_weight : float
+        Upper limit of a stroke's total weight, in pieces: its pixels are no independent
+        observations.
     thick : float
-        Pieces in the largest disc within a stroke, from which it is more than a brush's width: the
-        thicker, the quieter, by the square. Who fills what is wrong leaves little to be found.
+        Size, in pieces, of the largest disc within a stroke from which on its weight falls, by the
+        square: who fills all that is wrong says little about the rest.
     consistent : float
-        Exponent of how alike a piece under a stroke is to the whole stroke: how little pixels that
-        contradict the rest of it count.
+        Exponent of a pixel's similarity to its stroke, in its weight (`strokes.consistency`).
     reach : float
-        A dab speaks of its surroundings too, to this share of the distance to the nearest place
-        that has its label already (`reach`).
-    loudness : float
-        How firmly it does at its centre, as the inverse of a variance.
+        Range of a stroke's effect on its surroundings, as a share of the distance to the nearest
+        place that has its label already (`reach`).
+    reach_precision : float
+        Precision of that effect at the stroke's centre.
     farthest : float
         Upper limit of that distance, in units of the image's longer side.
+    favour : float
+        Bonus on the probability of the label that a piece has without corrections, after one
+        stroke over things that have nothing in common (`Learner.favour`).
+    favour_exponent : float
+        Exponent of the number of strokes: how fast that bonus falls with it.
     rank : int
         Of the kernel.
     """
@@ -107,19 +105,21 @@ class Learning:
     alike: float = 1.0
     colour: float = 18.0
     near: float = 2.0
-    said: float = 1.0
-    doubt: float = 6.0
+    prior_scale: float = 1.0
+    prior_std: float = 6.0
     decided: float = 4.0
     balance: float = 0.25
     surprise: float = 1.5
-    insistence: float = 0.5
+    stroke_exponent: float = 0.5
     noise: float = 0.05
-    voice: float = 1.0
+    max_stroke_weight: float = 1.0
     thick: float = 8.0
     consistent: float = 1.0
     reach: float = 0.7
-    loudness: float = 0.5
+    reach_precision: float = 0.5
     farthest: float = 0.07
+    favour: float = 2.0
+    favour_exponent: float = 0.75
     rank: int = 400
 
 
@@ -152,7 +152,7 @@ class Learner:
         dabs: Dabs | None = None,
         belief: float = 1.0,
     ) -> Tensor:
-        """Say by how much corrections change the probabilities of every piece.
+        """Compute by how much corrections change the probabilities of every piece.
 
         Parameters
         ----------
@@ -161,12 +161,11 @@ class Learner:
         corrections : ndarray
             ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K.
         agree : callable, optional
-            What is done to probabilities afterwards, before the annotator sees the result.
+            Applied to the probabilities afterwards (`agreement.DenseCRF`).
         dabs : Dabs, optional
             From `find`, where they are known already.
         belief : float
-            Factor on the trust in the prior, before dabs are asked: more than 1 for one that a
-            class memory has improved.
+            Factor on the precision of the prior: more than 1 where a class memory improved it.
 
         Returns
         -------
@@ -180,17 +179,17 @@ class Learner:
         # Pixels of no dab are in a fold of their own, which is never left out.
         groups = np.append(fold, folds)[dabs.index]
         shape = (prior.shape[0], prior.shape[1])
-        loud = self._loud(dabs)
-        counts = count_in_pieces(corrections, index, shape, groups, folds + 1, loud)
+        weights = self._pixel_weights(dabs)
+        counts = count_in_pieces(corrections, index, shape, groups, folds + 1, weights)
         sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
-        heard = counts.sum(0)
-        votes = self._votes(heard, sizes)
+        counted = counts.sum(0)
+        votes = self._votes(counted, sizes)
         evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
         wrong = self._wrong(prior, dabs)
         radii = np.zeros(len(dabs))
         for out in range(folds):
             rest = wrong[torch.from_numpy(fold != out)]
-            change = evidence.change(self._votes(heard - counts[out], sizes), self._belief(rest))
+            change = evidence.change(self._votes(counted - counts[out], sizes), self._belief(rest))
             seen = prior + change if agree is None else agree(prior + change)
             labels = seen.argmax(1).numpy()[index]
             for dab in np.flatnonzero(fold == out):
@@ -204,12 +203,46 @@ class Learner:
         votes += around * (votes.sum(1, keepdim=True) == 0)
         return evidence.change(votes, self._belief(wrong))
 
+    def favour(self, after: Tensor, first: Tensor, corrections: NDArray[np.int16]) -> Tensor:
+        """Favour the labels that pieces have without corrections.
+
+        Of the changes that win by a small margin, half are wrong. How much is held back depends
+        on the strokes: more where they run over unlike things, since then it is less clear what
+        is meant, and less the more strokes there are, since one may be a slip.
+
+        Parameters
+        ----------
+        after, first : torch.Tensor
+            ``(n, K + 1)`` float32 probabilities with and without corrections, once the pieces
+            have agreed.
+        corrections : ndarray
+            ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K. Pieces with corrected
+            pixels get no bonus.
+
+        Returns
+        -------
+        torch.Tensor
+            ``(n, K + 1)`` float32, rows sum to 1.
+        """
+        index, options = self.pieces.index, self.options
+        small = shrink_labels(corrections, index.shape)
+        dabs = find_dabs(small)
+        if not len(dabs):
+            return after
+        unlike = 1 - float(uniformity(dabs, index, self._points).mean())
+        strokes = min(len(dabs), _MOST_STROKES)
+        held = options.favour * unlike / strokes**options.favour_exponent
+        bonus = torch.full((len(after), 1), held)
+        bonus[torch.from_numpy(index[small >= 0])] = 0
+        favoured = after.scatter_add(1, first.argmax(1, keepdim=True), bonus)
+        return favoured / favoured.sum(1, keepdim=True)
+
     def find(self, corrections: NDArray[np.int16]) -> Dabs:
         """Find the strokes of corrections, ``(H, W)`` int16, as fine as the pieces."""
         return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
 
     def pull(self, dabs: Dabs) -> Tensor:
-        """Say how much corrected pixels may pull at their neighbours in the random walk.
+        """Compute how strongly corrected pixels pull at their neighbours in the random walk.
 
         Parameters
         ----------
@@ -223,11 +256,11 @@ class Learner:
             corrected. A long stroke pulls altogether as a dab does: with full strength all along,
             it would spread by its own width wherever no edge stops it.
         """
-        return torch.from_numpy(self._loud(dabs)).float()
+        return torch.from_numpy(self._pixel_weights(dabs)).float()
 
-    def _loud(self, dabs: Dabs) -> NDArray[np.float64]:
+    def _pixel_weights(self, dabs: Dabs) -> NDArray[np.float64]:
         """``(h, w)`` in (0, 1]: what each corrected pixel counts; 1 for those of no stroke."""
-        return np.minimum(1, self._loudness(dabs)[dabs.index] * self._consistency(dabs))
+        return np.minimum(1, self._stroke_weights(dabs)[dabs.index] * self._consistency(dabs))
 
     def _consistency(self, dabs: Dabs) -> NDArray[np.float64]:
         return consistency(dabs, self.pieces.index, self._points, self.options.consistent)
@@ -236,7 +269,7 @@ class Learner:
         """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
         kernel = self._kernel
         if kernel is None or not torch.equal(kernel.prior, prior):
-            points = torch.cat([self._points, prior / self.options.said], dim=1)
+            points = torch.cat([self._points, prior / self.options.prior_scale], dim=1)
             kernel = _Kernel(prior, points, low_rank(points, self.options.rank))
             self._kernel = kernel  # the maps stay as they are from dab to dab
         firm = votes.sum(1)
@@ -245,25 +278,25 @@ class Learner:
         return refine_at(kernel.features, kernel.points, found[most])
 
     def _trust(self, prior: Tensor) -> Tensor:
-        """``(n,)`` precision of what the maps say of each piece, before dabs are asked."""
+        """``(n,)`` precision of the maps about each piece, before the strokes' factor."""
         options = self.options
         top = prior.topk(2, dim=1)
         margin = (top.values[:, 0] - top.values[:, 1]).clamp(min=0.1)
-        # A piece is one voice among as many as there are, however finely the image is cut.
-        trust = margin**options.decided / (options.doubt**2 * len(self.pieces) / 1500)
+        # The total precision does not depend on the number of pieces.
+        trust = margin**options.decided / (options.prior_std**2 * len(self.pieces) / 1500)
         label = top.indices[:, 0]
         altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
         return trust * ((altogether.amax() / altogether) ** options.balance)[label]
 
-    def _votes(self, heard: Tensor, sizes: NDArray[np.float32]) -> Tensor:
-        """``(n, K + 1)`` precision with which corrected pixels speak for labels of their pieces."""
-        shares, covered = shares_of(heard, sizes)
+    def _votes(self, counted: Tensor, sizes: NDArray[np.float32]) -> Tensor:
+        """``(n, K + 1)`` precision of corrected pixels for the labels of their pieces."""
+        shares, covered = shares_of(counted, sizes)
         return shares * (covered / self.options.noise)[:, None]
 
-    def _loudness(self, dabs: Dabs) -> NDArray[np.float64]:
+    def _stroke_weights(self, dabs: Dabs) -> NDArray[np.float64]:
         """``(m + 1,)`` what a pixel of each stroke counts; the last is for pixels of none."""
         pixels = np.bincount(dabs.index[dabs.index >= 0], minlength=len(dabs))
-        share = self.options.voice / (pixels * self._density)
+        share = self.options.max_stroke_weight / (pixels * self._density)
         return np.append(np.minimum(1, share) * self._thinness(dabs), 1.0)
 
     def _thinness(self, dabs: Dabs) -> NDArray[np.float64]:
@@ -288,19 +321,19 @@ class Learner:
         if not len(wrong):
             return 1.0
         surprise = max(float(wrong.mean()), _LEAST_SURPRISE) ** self.options.surprise
-        insistence = min(len(wrong), _MOST_STROKES) ** self.options.insistence
-        return float(1 / (surprise * insistence))
+        number = min(len(wrong), _MOST_STROKES) ** self.options.stroke_exponent
+        return float(1 / (surprise * number))
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
-        """``(n, n_labels)`` precision with which dabs speak of the pieces around them."""
+        """``(n, n_labels)`` precision of strokes for the pieces around them."""
         side = max(self.pieces.index.shape)
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
         reach = torch.from_numpy(radii / side).float() * self.options.reach
         away = torch.cdist(self.pieces.places, centres) / reach.clamp(min=1e-6)
-        loud = self.options.loudness * torch.exp(-away.square())
-        loud[loud < _INAUDIBLE] = 0
+        precision = self.options.reach_precision * torch.exp(-away.square())
+        precision[precision < _LEAST_PRECISION] = 0
         votes = torch.zeros(len(self.pieces), n_labels)
-        return votes.index_add_(1, torch.from_numpy(dabs.labels), loud)
+        return votes.index_add_(1, torch.from_numpy(dabs.labels), precision)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,281 @@
+"""The gate: the mixture of experts of each class, judged on images that were left out.
+
+Three experts predict the classes: the relevance maps, the process over their errors, and the
+pixel classifier. Mixtures are judged by the mean IoU over all classes of an image, background
+included, where the classes compete for its pixels: what one class takes from another counts. A
+class that no other image was asked for is left to the maps, as in a new image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.memory.records import ImageRecord, name_key
+
+MIXTURES = tuple((alpha, beta) for beta in (0.0, 0.25, 0.5, 0.75, 1.0) for alpha in (0.0, 0.5, 1.0))
+"""Shares tried: of the predicted error of the maps, and of the pixel classifier. The first is the
+maps alone."""
+
+LOWEST = 0.6
+"""Least IoU that a factor on the odds is made of."""
+
+LEAST_SPREAD = 0.1
+"""Gains are not taken to vary less than this from image to image."""
+
+DOUBT = 3.0
+"""A gain must exceed ``1 + DOUBT / n`` standard errors on n images: of many mixtures the best is
+taken, and a few images tell little."""
+
+JUDGED = 24
+"""Images that a mixture is chosen on, at most."""
+
+ROUNDS = 2
+"""How often the mixtures of all classes are gone through."""
+
+LEAST = np.float32(1e-3)
+"""Probabilities are kept away from zero, so that a threshold can still change the label."""
+
+
+@dataclass(frozen=True)
+class Hindsight:
+    """How one class is predicted, and how well that did on images that were left out.
+
+    Attributes
+    ----------
+    alpha, beta : float
+        The mixture that is used (`MIXTURES`); both 0 where the memory is not.
+    gain : float
+        Factor on the odds of the class: 1 / IoU. A pixel is best given to a class where its odds
+        exceed the IoU that is reached (Nowozin, *Optimal decisions from probabilistic models: the
+        intersection-over-union case*, CVPR 2014).
+    as_met : bool
+        Of `PixelClassifier.probabilities`; the same for all classes.
+    ious : dict of str to (float, float)
+        By digest of the image: IoU of the maps alone, and of the mixtures.
+    """
+
+    alpha: float = 0.0
+    beta: float = 0.0
+    gain: float = 1.0
+    as_met: bool = True
+    ious: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> float:
+        """Mean IoU of the mixture, 0 where nothing is known of it."""
+        return float(np.mean([after for _, after in self.ious.values()])) if self.ious else 0.0
+
+
+def mix(
+    said: NDArray[np.float32],
+    residual: NDArray[np.float32],
+    classified: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    beta: NDArray[np.float32],
+    gain: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Mix the predictions of the three experts.
+
+    Parameters
+    ----------
+    said : ndarray
+        ``(K + 1, ...)`` probabilities from the maps, background first.
+    residual : ndarray
+        ``(K, ...)`` predicted errors of the maps.
+    classified : ndarray
+        ``(K, ...)`` probabilities from the pixel classifier.
+    alpha, beta : ndarray
+        ``(K,)`` shares of both.
+    gain : ndarray
+        ``(K,)`` factors on the odds of the classes, see `Hindsight`.
+
+    Returns
+    -------
+    ndarray
+        ``(K + 1, ...)`` float32 probabilities of sum 1.
+    """
+    width = (-1, *(1,) * (said.ndim - 1))
+    alpha, beta = alpha.reshape(width), beta.reshape(width)
+    mixed = np.clip(said[1:] + alpha * residual, LEAST, 1)
+    mixed += beta * (classified - mixed)
+    background = np.clip(1 - mixed.sum(0, keepdims=True), LEAST, 1)
+    found = np.concatenate([background, mixed * gain.reshape(width)])
+    return np.asarray(found / found.sum(0), np.float32)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished image, and what the experts predict of it without having seen it.
+
+    Attributes
+    ----------
+    digest : str
+        Of the image.
+    keys : tuple of str
+        Its K classes.
+    known : ndarray
+        ``(K,)`` bool: whether another image was asked for the class.
+    said, residual, classified : ndarray
+        As for `mix`, of ``m`` sampled pixels.
+    truth : ndarray
+        ``(m,)`` places of their labels.
+    weights : ndarray
+        ``(m,)`` float64, share of the image that each stands for.
+    """
+
+    digest: str
+    keys: tuple[str, ...]
+    known: NDArray[np.bool_]
+    said: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    classified: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, record: ImageRecord, residual: NDArray[np.float32], classified: NDArray[np.float32]
+    ) -> Trial:
+        """Begin with residuals ``(K, n)`` of superpixels and probabilities ``(K, m)`` of pixels."""
+        pieces = record.pixel_pieces[: classified.shape[1]]
+        known = np.asarray(~np.isnan(classified).any(1))
+        return cls(
+            record.digest,
+            tuple(map(name_key, record.classes)),
+            known,
+            np.ascontiguousarray(record.said[pieces].T, np.float32),
+            residual[:, pieces],
+            np.where(known[:, None], classified, 0).astype(np.float32),
+            record.pixel_labels[: len(pieces)].astype(np.int64),
+            record.pixel_weights[: len(pieces)].astype(np.float64),
+        )
+
+    @property
+    def keys_known(self) -> list[str]:
+        """The classes that another image was asked for too."""
+        return [key for key, known in zip(self.keys, self.known, strict=True) if known]
+
+    def ious(
+        self, mixtures: dict[str, int], gains: dict[str, NDArray[np.float32]]
+    ) -> NDArray[np.float64]:
+        """Return ``(K + 1,)`` IoUs, background first; 1 where a class is neither there nor seen.
+
+        ``mixtures`` are places in `MIXTURES` by class, ``gains`` their factors on the odds.
+        """
+        chosen = np.array([mixtures[key] for key in self.keys]) * self.known
+        shares = np.array(MIXTURES, np.float32)[chosen]
+        odds = np.array(
+            [gains[key][row] for key, row in zip(self.keys, chosen, strict=True)], np.float32
+        )
+        mixed = mix(self.said, self.residual, self.classified, shares[:, 0], shares[:, 1], odds)
+        labels, count = mixed.argmax(0), len(self.keys) + 1
+        true = np.bincount(self.truth, self.weights, count)
+        seen = np.bincount(labels, self.weights, count)
+        right = labels == self.truth
+        both = np.bincount(labels[right], self.weights[right], count)
+        union = true + seen - both
+        return np.where(union > 0, both / np.maximum(union, 1e-12), 1.0)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Mixtures of all classes, as places in `MIXTURES`, and what is needed to use them."""
+
+    trials: Sequence[Trial]
+    gains: dict[str, NDArray[np.float32]]
+    mixtures: dict[str, int]
+
+    @classmethod
+    def uniform(cls, keys: Sequence[str], trials: Sequence[Trial], *, scaled: bool) -> Choice:
+        """Take the same mixture for all classes: the one with the best lower bound."""
+        gains = dict.fromkeys(keys, np.ones(len(MIXTURES), np.float32))
+        rows = [dict.fromkeys(keys, row) for row in range(len(MIXTURES))]
+        if scaled:
+            gains = _gains(keys, trials, rows, gains)
+        choices = [cls(trials, gains, row) for row in rows]
+        base = choices[0].means()
+        return max(choices, key=lambda choice: lower_bound(choice.means() - base))
+
+    def means(self) -> NDArray[np.float64]:
+        """Mean IoU of each image, or of `JUDGED` of them."""
+        trials = _some(self.trials)
+        return np.array([trial.ious(self.mixtures, self.gains).mean() for trial in trials])
+
+    @property
+    def bound(self) -> float:
+        """Lower bound of the gain over the maps alone."""
+        return lower_bound(self.means() - self.plain().means())
+
+    def plain(self) -> Choice:
+        """Use the maps alone."""
+        return replace(self, mixtures=dict.fromkeys(self.mixtures, 0))
+
+    def improved(self) -> Choice:
+        """Choose the mixture of each class in turn, the others being as they are."""
+        mixtures = dict(self.mixtures)
+        for key in list(mixtures) * ROUNDS:
+            asked = _some([trial for trial in self.trials if key in trial.keys_known])
+            sums = np.array(
+                [
+                    [t.ious({**mixtures, key: row}, self.gains).sum() for t in asked]
+                    for row in range(len(MIXTURES))
+                ]
+            )
+            scores = [0.0, *(lower_bound(row - sums[0]) for row in sums[1:])]
+            mixtures[key] = int(np.argmax(scores))
+        return replace(self, mixtures=mixtures)
+
+    def hindsight(self, as_met: bool) -> dict[str, Hindsight]:
+        """Return the figures of each class."""
+        found = {
+            key: Hindsight(*MIXTURES[row], float(self.gains[key][row]), as_met, {})
+            for key, row in self.mixtures.items()
+        }
+        plain = self.plain()
+        for trial in self.trials:
+            before = trial.ious(plain.mixtures, self.gains)
+            after = trial.ious(self.mixtures, self.gains)
+            for place, key in enumerate(trial.keys, 1):
+                if trial.known[place - 1]:
+                    found[key].ious[trial.digest] = float(before[place]), float(after[place])
+        return found
+
+
+def _gains(
+    keys: Sequence[str],
+    trials: Sequence[Trial],
+    rows: Sequence[dict[str, int]],
+    even: dict[str, NDArray[np.float32]],
+) -> dict[str, NDArray[np.float32]]:
+    """``(len(MIXTURES),)`` factors on the odds of each class, from its IoU in each of them."""
+    found = {}
+    trials = _some(trials)
+    tables = [np.stack([trial.ious(row, even) for row in rows]) for trial in trials]
+    for key in keys:
+        own = [
+            table[:, trial.keys.index(key) + 1]
+            for trial, table in zip(trials, tables, strict=True)
+            if key in trial.keys
+        ]
+        reached = np.mean(own, axis=0) if own else np.ones(len(rows))
+        found[key] = np.asarray(1 / np.clip(reached, LOWEST, 1), np.float32)
+        found[key][0] = 1.0  # the maps alone stay as they are
+    return found
+
+
+def _some(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Return `JUDGED` trials at most, evenly spread."""
+    return trials[:: max(1, -(-len(trials) // JUDGED))]
+
+
+def lower_bound(gains: NDArray[np.float64]) -> float:
+    """Return the mean of gains, one an image, less ``1 + DOUBT / n`` standard errors."""
+    count = len(gains)
+    if count < 2:
+        return -np.inf
+    error = max(float(gains.std(ddof=1)), LEAST_SPREAD) / np.sqrt(count)
+    return float(gains.mean() - error * (1 + DOUBT / count))

@@ -1,0 +1,314 @@
+"""`read_objects` and `write_objects`: the format is chosen by the file name's ending."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_wildseg.engine.checks import checked_path, require
+from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.pictures.picture_files import check_readable, reason
+from napari_wildseg.io.atomic import (
+    atomic_files,
+    atomic_folder,
+    atomic_write,
+    current_path,
+    read_together,
+    refuse_existing,
+)
+from napari_wildseg.io.formats import png, tiff
+from napari_wildseg.io.formats.ome_zarr import multiscale_of, stored_labels, write_levels
+from napari_wildseg.io.formats.yolo import check_readable_text, size_of_picture
+from napari_wildseg.io.formats.yolo_names import classes_beside
+from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
+from napari_wildseg.io.objects.object_image import (
+    FORMAT,
+    ObjectImage,
+    described_objects,
+    foreign_objects,
+    refuse_large_ids,
+)
+from napari_wildseg.io.objects.outlines import coco_bytes, read_coco, yolo_ids, yolo_lines
+from napari_wildseg.io.objects.table_csv import table_csv
+
+_NAME = "objects"
+
+
+class ObjectFormat(NamedTuple):
+    """How objects are written to a file with certain endings, and read."""
+
+    title: str
+    suffixes: tuple[str, ...]
+    write: Callable[[Path, ObjectImage, bool], list[Path]]
+    read: Callable[[Path], ObjectImage] | None
+    stacks: bool = False
+
+
+def write_objects(path: str | Path, objects: ObjectImage, *, overwrite: bool = False) -> list[Path]:
+    """Write objects, whole or not at all; the ending chooses the format.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.png`` and ``.tif`` (16-bit ids), ``.json`` (COCO), ``.txt`` (YOLO), ``.zarr``
+        (OME-Zarr labels) or ``.csv`` (the table alone).
+    objects : ObjectImage
+        What to write.
+    overwrite : bool
+        Whether existing files may be replaced.
+
+    Returns
+    -------
+    list of Path
+        Every file written.
+
+    Raises
+    ------
+    InputError
+        If a file is there already, or the format cannot hold the objects.
+    WildsegError
+        If it cannot be written.
+    """
+    path = checked_path(path)
+    chosen = _format_of(path)
+    require(objects, ObjectImage, "objects", "an ObjectImage")
+    if objects.ids.ndim > 2 and not chosen.stacks:
+        raise InputError(
+            f"{chosen.title} holds one plane, and these objects are a stack: write .tif or .zarr."
+        )
+    return chosen.write(path, objects, overwrite)
+
+
+def read_objects(path: str | Path) -> ObjectImage:
+    """Read objects of any format, of ours or of other programs.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    ObjectImage
+        Of ids without names, as Cellpose, StarDist and Fiji write them, all objects are of one
+        class, "object".
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, too large or holds no ids.
+    """
+    path = checked_path(path)
+    chosen = _format_of(path)
+    if chosen.read is None:
+        raise InputError(f"{path.name} is a table without pixels: read the file of ids.")
+    return chosen.read(path)
+
+
+def _format_of(path: Path) -> ObjectFormat:
+    for candidate in OBJECT_FORMATS:
+        if path.name.lower().endswith(candidate.suffixes):
+            return candidate
+    endings = ", ".join(suffix for each in OBJECT_FORMATS for suffix in each.suffixes)
+    raise InputError(f"{path.name} has no ending that names a format of objects ({endings}).")
+
+
+def _write_with_sidecar(path: Path, data: bytes, objects: ObjectImage, overwrite: bool) -> None:
+    """Write a file and its description beside it; other programs' JSON is not replaced."""
+    sidecar = png.sidecar_of(path)
+    refuse_existing([path, sidecar], overwrite=overwrite)
+    if sidecar.exists() and not _is_ours(sidecar):
+        raise InputError(f"{sidecar} is not a description of objects: choose another name.")
+    with atomic_files([path, sidecar], overwrite=overwrite) as (file, about):
+        file.write_bytes(data)
+        about.write_bytes(dump_json(objects.about()))
+
+
+def _is_ours(sidecar: Path) -> bool:
+    if not sidecar.is_file():
+        return False
+    with sidecar.open("rb") as file:
+        return f'"format": "{FORMAT}"'.encode() in file.read(4096)
+
+
+def _write_png(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    from PIL import Image
+
+    refuse_large_ids(objects, "A 16-bit PNG")
+    buffer = io.BytesIO()
+    Image.fromarray(objects.ids.astype(np.uint16)).save(buffer, format="PNG")
+    _write_with_sidecar(path, buffer.getvalue(), objects, overwrite)
+    return [path, png.sidecar_of(path)]
+
+
+def _read_png(path: Path) -> ObjectImage:
+    def read(path: Path, sidecar: Path) -> ObjectImage:
+        values, _ = png.decode(path)
+        if _is_ours(sidecar):
+            return described_objects(values, png.read_json(sidecar), sidecar.name)
+        return foreign_objects(values, path.name, notices=png.foreign_sidecar_notice(sidecar))
+
+    return read_together(path, png.sidecar_of(path), read)
+
+
+def _write_tiff(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    import tifffile
+
+    refuse_large_ids(objects, "A 16-bit TIFF")
+    refuse_existing([path], overwrite=overwrite)
+    labels = objects.labels
+    height, width = labels.scale[-2:]
+    metadata: dict[str, Any] = {
+        "axes": "TZCYXS",
+        "unit": labels.units,
+        "Info": dump_json(objects.about()).decode("utf-8"),
+    }
+    if "z" in labels.axes:
+        metadata["spacing"] = labels.scale[-3]
+    times = objects.ids.shape[0] if "t" in labels.axes else 1
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        objects.ids.astype(np.uint16).reshape(times, -1, 1, *objects.ids.shape[-2:], 1),
+        imagej=True,
+        photometric="minisblack",
+        compression="zlib",
+        resolution=(1 / width, 1 / height),
+        resolutionunit="NONE",
+        metadata=metadata,
+    )
+    atomic_write(path, buffer.getvalue(), overwrite=overwrite)
+    return [path]
+
+
+def _read_tiff(path: Path) -> ObjectImage:
+    import tifffile
+
+    check_readable(path)
+    try:
+        with tifffile.TiffFile(path) as file:
+            values, axes = tiff.values_of(file, path.name)
+            info = (file.imagej_metadata or {}).get("Info")
+    except InputError:
+        raise
+    except Exception as error:  # tifffile raises what the damage happens to run into
+        raise InputError(
+            f"{path.name} is not a TIFF that can be read ({reason(error)})."
+        ) from error
+    if isinstance(info, str) and f'"{FORMAT}"' in info[:200]:
+        about = parse_json(info.encode("utf-8", "replace"), path.name)
+        return described_objects(values, about, path.name)
+    return foreign_objects(values, path.name, axes=axes)
+
+
+def _write_coco(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    refuse_existing([path], overwrite=overwrite)
+    if path.exists() and not _is_coco(path):
+        raise InputError(f"{path} is no COCO file of objects: choose another name.")
+    atomic_write(path, coco_bytes(objects), overwrite=overwrite)
+    return [path]
+
+
+def _is_coco(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b'"objects by napari-wildseg"' in file.read(4096)
+
+
+def _write_yolo(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    _write_with_sidecar(path, yolo_lines(objects), objects, overwrite)
+    return [path, png.sidecar_of(path)]
+
+
+def _read_yolo(path: Path) -> ObjectImage:
+    def read(path: Path, sidecar: Path) -> ObjectImage:
+        check_readable_text(path)
+        about = png.read_json(sidecar) if _is_ours(sidecar) else None
+        text = path.read_text("utf-8", "replace")
+        if isinstance(about, dict):
+            inner = about.get("about")
+            size = inner.get("image_size") if isinstance(inner, dict) else None
+            shape = (size.get("height"), size.get("width")) if isinstance(size, dict) else ()
+            if len(shape) != 2 or not all(type(n) is int and 0 < n < 100_000 for n in shape):
+                raise InputError(f"{sidecar.name}: the size of the picture is not told.")
+            ids, found = yolo_ids(text, shape, path.name)  # type: ignore[arg-type]
+            objects = about.get("objects")
+            told = sorted(int(n) for n in objects if n.isdigit()) if objects else []
+            if len(told) == len(found):
+                ids = np.array([0, *told], np.int32)[ids]
+                return described_objects(ids, about, sidecar.name)
+            raise InputError(f"{sidecar.name} describes {len(told)} objects, not {len(found)}.")
+        ids, found = yolo_ids(text, size_of_picture(path), path.name)
+        seen = {number: found[number] for number in np.unique(ids[ids > 0]).tolist()}
+        plain = np.array([0, *found.values()], np.uint8)[ids]
+        return ObjectImage(ids, LabelImage.from_array(plain, classes_beside(path)), seen)
+
+    return read_together(path, png.sidecar_of(path), read)
+
+
+def _write_zarr(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    import zarr
+
+    colours = {info.id: info.colour for info in objects.labels.classes}
+    names = {info.id: info.name for info in objects.labels.classes}
+    with atomic_folder(path, overwrite=overwrite) as temporary:
+        root = zarr.open_group(temporary, mode="w", zarr_format=2)
+        group = root.create_group("labels")
+        group.attrs["labels"] = [_NAME]
+        own = group.create_group(_NAME)
+        scales = write_levels(own, objects.ids, smooth=False)
+        own.attrs["multiscales"] = [multiscale_of(objects.labels, scales)]
+        own.attrs["image-label"] = {
+            "version": "0.4",
+            "colors": [
+                {"label-value": number, "rgba": [*_shade(colours[value], number), 255]}
+                for number, value in objects.class_of.items()
+            ],
+            "properties": [
+                {"label-value": number, "class": names[value], "class-id": value}
+                for number, value in objects.class_of.items()
+            ],
+        }
+        own.attrs["wildseg-objects"] = objects.about()
+    return [path]
+
+
+def _shade(colour: tuple[int, int, int], number: int) -> list[int]:
+    """Vary a class's colour from object to object, so that neighbours can be told apart."""
+    share = 0.55 + 0.45 * (number * 0.618034 % 1)
+    return [round(each * share) for each in colour]
+
+
+def _read_zarr(path: Path) -> ObjectImage:
+    values, attributes, _, _ = stored_labels(path, None)
+    if "wildseg-objects" in attributes:
+        return described_objects(values, attributes["wildseg-objects"], current_path(path).name)
+    shape = [n for place, n in enumerate(values.shape) if n > 1 or place >= values.ndim - 2]
+    return foreign_objects(_plane(values, shape, path), path.name)
+
+
+def _plane(values: NDArray[Any], shape: list[int], path: Path) -> NDArray[Any]:
+    if not 2 <= len(shape) <= 4:
+        raise InputError(f"{path.name} holds {len(shape)} axes: one image or stack is wanted.")
+    return values.reshape(shape)
+
+
+def _write_csv(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
+    atomic_write(path, table_csv(objects), overwrite=overwrite)
+    return [path]
+
+
+OBJECT_FORMATS = (
+    ObjectFormat("A 16-bit PNG", (".png",), _write_png, _read_png),
+    ObjectFormat("A 16-bit TIFF", (".tif", ".tiff"), _write_tiff, _read_tiff, stacks=True),
+    ObjectFormat("COCO", (".json",), _write_coco, read_coco),
+    ObjectFormat("YOLO", (".txt",), _write_yolo, _read_yolo),
+    ObjectFormat("OME-Zarr", (".zarr",), _write_zarr, _read_zarr, stacks=True),
+    ObjectFormat("A table", (".csv",), _write_csv, None, stacks=True),
+)
