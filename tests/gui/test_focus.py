@@ -77,6 +77,8 @@ def test_the_mark_is_seen_in_both_themes(shown):
 
 def test_a_click_leaves_no_mark(shown, qtbot):
     d = shown
+    d.wait()
+    d.widget.edit.offer(True)  # as once there are labels
     d.control("refine").setFocus(Qt.FocusReason.TabFocusReason)
     assert d.widget.focus_mark.isVisible()
     qtbot.mouseClick(d.control("confirm_region"), Qt.MouseButton.LeftButton)

@@ -176,6 +176,7 @@ class ToolGroup(Section):
     def build(self) -> None:
         """Make nothing yet; see `add`."""
         self.setObjectName("tools")
+        self.setToolTip(self.about)
         self.column.setContentsMargins(10, 0, 0, 0)
 
     def add(self, section: Section) -> None:
