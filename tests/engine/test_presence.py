@@ -112,12 +112,12 @@ def test_who_is_doubted_has_less_say_and_who_is_absent_a_low_map():
     assert absent[1].max() == pytest.approx(MIN_WEIGHT)
 
 
-def test_say_grows_with_the_score():
+def test_weight_grows_with_the_score():
     scores = torch.linspace(-7, 3, 21)
-    say = Presence(scores).say
-    assert (say.diff() >= 0).all()
-    assert say[0] == pytest.approx(MIN_WEIGHT)
-    assert say[-1] == 1
+    weight = Presence(scores).weight
+    assert (weight.diff() >= 0).all()
+    assert weight[0] == pytest.approx(MIN_WEIGHT)
+    assert weight[-1] == 1
     assert len(parse_classes("a, b")) == len(Presence.unknown(2).scores)
 
 

@@ -126,7 +126,7 @@ def test_what_is_painted_while_a_file_is_written_is_kept(desk, tmp_path, what):
             choice = export.Choice("png", tmp_path)
             items = export.plan(choice, [session], controller.plane, d.viewer.layers)
             meanwhile()
-            done = partial(section._exported, items, tmp_path)
+            done = partial(section._exported, items, choice, None)
             done(drain(export.write_steps(choice, items, overwrite=True)))
         else:
             edits, planes = session.edits(), session.touched()
@@ -152,7 +152,7 @@ def test_corrections_that_do_not_show_in_the_labels_are_not_in_the_file(desk, tm
     choice = export.Choice("png", tmp_path)
     items = export.plan(choice, [session], d.controller.plane, d.viewer.layers)
     drain(export.write_steps(choice, items, overwrite=True))
-    d.widget.export._exported(items, tmp_path, [])
+    d.widget.export._exported(items, choice, None, [])
     assert len(on_disk(d)) == 1
 
 
