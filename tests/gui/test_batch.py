@@ -22,6 +22,7 @@ from ..batch.conftest import write_pictures
 
 
 def unfold(desk, name):
+    desk.control("fold_tools").setChecked(True)
     heading = desk.control(f"fold_{name}")
     heading.setChecked(True)
 

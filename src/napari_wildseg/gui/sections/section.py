@@ -181,8 +181,9 @@ class ToolGroup(Section):
 
     def add(self, section: Section) -> None:
         """Add a section, folded."""
-        self.column.addWidget(Folded(section, self))
+        # The group unfolds first, so that the section is what is scrolled to in the end.
         section.unfold_asked.connect(self.unfold_asked)
+        self.column.addWidget(Folded(section, self))
 
 
 def timer(parent: QWidget, milliseconds: int, slot: Callable[[], object]) -> QTimer:
