@@ -197,6 +197,7 @@ def batch() -> None:
         for name in ("astronaut", "cat", "chelsea", "coffee", "rocket"):
             Image.fromarray(getattr(data, name)()).save(photos / f"{name}.png")
         desk = Desk(height=900)
+        desk.control("fold_tools").click()
         desk.control("fold_batch").click()
         desk.control("fold_review").click()
         desk.names("cat, person, rocket, cup of coffee, spoon")
