@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from napari_wildseg.io.safety.owners import check_owner
 
 OURS = "wildseg"
 _MANY_RUNS = 10_000  # from this many runs on, painted by one mask
-MAX_ANNOTATIONS = 200_000
+_MAX_ANNOTATIONS = 200_000
 MAX_PAINTED = 20_000_000_000  # pixels over all instances; takes some seconds
 
 
@@ -121,22 +121,40 @@ def annotations_of(
             number += 1
 
 
-def read(path: Path, *, image: str | None = None) -> LabelImage:
-    """Read the labels of one image from a COCO file."""
+class ImageAnnotations(NamedTuple):
+    """One image of a COCO file with its annotations; their number and outlines are bounded."""
+
+    image: dict[str, Any]
+    annotations: list[dict[str, Any]]
+    classes: tuple[ClassInfo, ...]
+    values: dict[object, int]  # label value of each category id
+    notices: list[str]
+
+
+def read_annotations(path: Path, image: str | None) -> ImageAnnotations:
+    """Read the annotations of one image, or raise `InputError`; no region is drawn yet."""
     content = read_json(path)
     where = path.name
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise InputError(f'{where} is not a COCO file: it has no list of "annotations".')
-    found = chosen_image(content.get("images"), image, where)
-    height, width = found["height"], found["width"]
+    found = _chosen_image(content.get("images"), image, where)
     everything = [a for a in content["annotations"] if isinstance(a, dict)]
     chosen = [a for a in everything if plain_id(a.get("image_id")) == found["id"]]
-    if len(chosen) > MAX_ANNOTATIONS:
-        raise InputError(f"{where} has more than {MAX_ANNOTATIONS} annotations of one image.")
+    if len(chosen) > _MAX_ANNOTATIONS:
+        raise InputError(f"{where} has more than {_MAX_ANNOTATIONS} annotations of one image.")
     if sum(outline_of(a.get("segmentation")) for a in chosen) > MAX_OUTLINES:
         raise InputError(f"{where} draws outlines over and over: it is not read.")
     used = {plain_id(a.get("category_id")) for a in everything}
-    classes, values, notices = classes_of_categories(content.get("categories"), used, where)
+    return ImageAnnotations(
+        found, chosen, *_classes_of_categories(content.get("categories"), used, where)
+    )
+
+
+def read(path: Path, *, image: str | None = None) -> LabelImage:
+    """Read the labels of one image from a COCO file."""
+    where = path.name
+    found, chosen, classes, values, notices = read_annotations(path, image)
+    height, width = found["height"], found["width"]
     flat: NDArray[np.uint8] = np.zeros(height * width, np.uint8)  # column-major, as the runs
     painted, bad = 0, []
     for annotation in sorted(chosen, key=lambda a: not a.get("iscrowd")):
@@ -151,7 +169,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
             continue
         if region.left_out:
             bad.append(f"annotation {number!r:.40}: a polygon of it has no three points")
-        painted += _paint(flat, region.runs, value)
+        painted += paint_runs(flat, region.runs, value)
         if painted > MAX_PAINTED:
             raise InputError(f"{where} paints the same pixels over and over: it is not read.")
     if bad and not flat.any():
@@ -169,7 +187,7 @@ def read(path: Path, *, image: str | None = None) -> LabelImage:
     return LabelImage.from_array(labels, classes, notices=tuple(notices), **about)
 
 
-def _paint(flat: NDArray[np.uint8], runs: NDArray[np.int64], value: int) -> int:
+def paint_runs(flat: NDArray[Any], runs: NDArray[np.int64], value: int) -> int:
     """Set the pixels of runs to a value; return the number of pixels written."""
     if runs.size > _MANY_RUNS:
         flat[np.repeat(np.arange(runs.size) % 2 == 1, runs)] = value
@@ -222,7 +240,7 @@ def box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
     return [left + first, top + upper, last + 1 - first, lower + 1 - upper]
 
 
-def chosen_image(images: object, name: str | None, where: str) -> dict[str, Any]:
+def _chosen_image(images: object, name: str | None, where: str) -> dict[str, Any]:
     """Return the entry of the chosen image, checked."""
     entries = [e for e in images if isinstance(e, dict)] if isinstance(images, list) else []
     if name is not None:
@@ -258,7 +276,7 @@ def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return []
 
 
-def classes_of_categories(
+def _classes_of_categories(
     entries: object, used: set[object], where: str
 ) -> tuple[tuple[ClassInfo, ...], dict[object, int], list[str]]:
     """Convert categories to classes; return classes, the label of each category id, and notices."""

@@ -6,8 +6,9 @@ import hashlib
 import io
 import math
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from napari_wildseg.io.safety.sizes import check_stack
 
 if TYPE_CHECKING:
     import tifffile
+
+T = TypeVar("T")
 
 _TO_MICROMETRES = {
     "nm": 1e-3,
@@ -115,28 +118,37 @@ def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> li
     return [path]
 
 
-def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
-    """Read a TIFF written by this package, by ImageJ, an OME-TIFF or a plain TIFF.
-
-    Several planes are read as a stack. Of other programs, the pixel size is kept.
-    """
+def read_file(path: Path, take: Callable[[tifffile.TiffFile], T]) -> T:
+    """Return what a function takes from an open TIFF; a damaged file is an `InputError`."""
     import tifffile
 
     check_readable(path)
     try:
         with tifffile.TiffFile(path) as file:
-            values, axes = values_of(file, path.name)
-            imagej = dict(file.imagej_metadata or {})
-            ome = file.ome_metadata
-            page = file.pages.first
-            resolution = page.get_resolution() if "XResolution" in page.tags else (1.0, 1.0)
-            orientation = page.tags.valueof("Orientation", 1) if turn else 1
+            return take(file)
     except InputError:
         raise
     except Exception as error:  # tifffile raises many types for a damaged file
         raise InputError(
             f"{path.name} is not a TIFF that can be read ({reason(error)})."
         ) from error
+
+
+def read(path: Path, *, value_255: str | None = None, turn: bool = True) -> LabelImage:
+    """Read a TIFF written by this package, by ImageJ, an OME-TIFF or a plain TIFF.
+
+    Several planes are read as a stack. Of other programs, the pixel size is kept.
+    """
+
+    def parts(file: tifffile.TiffFile) -> tuple[Any, ...]:
+        values, axes = values_of(file, path.name)
+        page = file.pages.first
+        resolution = page.get_resolution() if "XResolution" in page.tags else (1.0, 1.0)
+        orientation = page.tags.valueof("Orientation", 1) if turn else 1
+        imagej = dict(file.imagej_metadata or {})
+        return values, axes, imagej, file.ome_metadata, resolution, orientation
+
+    values, axes, imagej, ome, resolution, orientation = read_file(path, parts)
     info = imagej.get("Info")
     if isinstance(info, str) and '"napari-wildseg labels"' in info[:200]:
         refuse_value_255(value_255, path.name)

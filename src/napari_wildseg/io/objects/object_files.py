@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures.picture_files import check_readable, reason
 from napari_wildseg.io.atomic import (
     atomic_files,
     atomic_folder,
@@ -35,6 +34,9 @@ from napari_wildseg.io.objects.object_image import (
 )
 from napari_wildseg.io.objects.outlines import coco_bytes, read_coco, yolo_ids, yolo_lines
 from napari_wildseg.io.objects.table_csv import table_csv
+
+if TYPE_CHECKING:
+    import tifffile
 
 _NAME = "objects"
 
@@ -147,19 +149,10 @@ def _write_tiff(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]
 
 
 def _read_tiff(path: Path) -> ObjectImage:
-    import tifffile
+    def parts(file: tifffile.TiffFile) -> tuple[Any, str, Any]:
+        return *tiff.values_of(file, path.name), (file.imagej_metadata or {}).get("Info")
 
-    check_readable(path)
-    try:
-        with tifffile.TiffFile(path) as file:
-            values, axes = tiff.values_of(file, path.name)
-            info = (file.imagej_metadata or {}).get("Info")
-    except InputError:
-        raise
-    except Exception as error:  # tifffile raises what the damage happens to run into
-        raise InputError(
-            f"{path.name} is not a TIFF that can be read ({reason(error)})."
-        ) from error
+    values, axes, info = tiff.read_file(path, parts)
     if isinstance(info, str) and f'"{FORMAT}"' in info[:200]:
         about = parse_json(info.encode("utf-8", "replace"), path.name)
         return described_objects(values, about, path.name)

@@ -12,22 +12,18 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats.coco import (
-    MAX_ANNOTATIONS,
     MAX_PAINTED,
     OURS,
     box_of,
     categories_of,
-    chosen_image,
-    classes_of_categories,
     encode_region,
+    paint_runs,
     plain_id,
+    read_annotations,
 )
-from napari_wildseg.io.formats.png import read_json
 from napari_wildseg.io.label_image import LabelImage, dump_json
 from napari_wildseg.io.masks.coco_masks import (
-    MAX_OUTLINES,
     SegmentationError,
-    outline_of,
     region_of,
 )
 from napari_wildseg.io.masks.polygons import mask_to_polygons
@@ -87,20 +83,9 @@ def coco_bytes(objects: ObjectImage) -> bytes:
 
 def read_coco(path: Path, *, image: str | None = None) -> ObjectImage:
     """Read the objects of one image from a COCO file: an annotation is an object."""
-    content = read_json(path)
     where = path.name
-    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise InputError(f'{where} is not a COCO file: it has no list of "annotations".')
-    found = chosen_image(content.get("images"), image, where)
+    found, chosen, classes, values, notices = read_annotations(path, image)
     shape = (found["height"], found["width"])
-    everything = [a for a in content["annotations"] if isinstance(a, dict)]
-    chosen = [a for a in everything if plain_id(a.get("image_id")) == found["id"]]
-    if len(chosen) > MAX_ANNOTATIONS:
-        raise InputError(f"{where} has more than {MAX_ANNOTATIONS} annotations of one image.")
-    if sum(outline_of(a.get("segmentation")) for a in chosen) > MAX_OUTLINES:
-        raise InputError(f"{where} draws outlines over and over: it is not read.")
-    used = {plain_id(a.get("category_id")) for a in everything}
-    classes, values, notices = classes_of_categories(content.get("categories"), used, where)
     ours = found.get(OURS) if isinstance(found.get(OURS), dict) else None
     own_ids = ours is not None and isinstance(ours.get("objects"), dict)
     ids = np.zeros(shape[0] * shape[1], np.int32)  # down the columns, as runs go
@@ -115,12 +100,9 @@ def read_coco(path: Path, *, image: str | None = None) -> ObjectImage:
             runs = region_of(annotation.get("segmentation"), *shape).runs
         except SegmentationError as error:
             raise InputError(f"{where}: annotation {place} cannot be read: {error}.") from None
-        painted += int(runs[1::2].sum())
+        painted += paint_runs(ids, runs, number)
         if painted > MAX_PAINTED:
             raise InputError(f"{where} paints the same pixels over and over: it is not read.")
-        borders = np.cumsum(runs).tolist()
-        for start, end in zip(borders[::2], borders[1::2], strict=False):
-            ids[start:end] = number
         class_of[number] = value
     array = np.ascontiguousarray(ids.reshape(shape, order="F"))
     if own_ids:
