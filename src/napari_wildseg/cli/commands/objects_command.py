@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Split one label image."""
-    from napari_wildseg.cli import object_files
+    from napari_wildseg.cli import objects_output, result_files
     from napari_wildseg.cli.console import print_json
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.images.rgb import as_rgb
@@ -61,21 +61,21 @@ def run(args: argparse.Namespace) -> int:
     if labels.labels.ndim > 3:
         raise InputError("These labels have planes and times: give one time (convert --plane).")
     suffix = args.format or ("tif" if labels.stacked else "png")
-    paths = object_files.object_paths(args.out, args.labels.name.split(".")[0], suffix)
+    paths = objects_output.object_paths(args.out, args.labels.name.split(".")[0], suffix)
     read = [args.labels, *([] if args.image is None else [args.image])]
-    object_files.refuse(paths, read, overwrite=args.overwrite)
+    result_files.check_outputs(paths, read, overwrite=args.overwrite)
     picture = None
     if args.image is not None:
         if labels.stacked:
             raise InputError("Stacks are split by shape alone: leave --image out.")
         picture = as_rgb(read_picture(args.image))
     names = None if args.classes is None else [n for n in args.classes.split(",") if n.strip()]
-    objects = object_files.objects_in(
+    objects = objects_output.objects_in(
         labels, picture, names, min_size=args.min_size, join_gap=args.join_gap
     )
-    object_files.write(paths, objects, overwrite=args.overwrite)
+    objects_output.write(paths, objects, overwrite=args.overwrite)
     if args.json:
-        print_json(object_files.summary(objects, paths))
+        print_json(objects_output.summary(objects, paths))
     else:
-        object_files.print_summary(objects, paths)
+        objects_output.print_summary(objects, paths)
     return 0

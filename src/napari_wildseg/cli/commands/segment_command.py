@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment one image."""
-    from napari_wildseg.cli import object_files, result_files
+    from napari_wildseg.cli import objects_output, result_files
     from napari_wildseg.cli.console import print_json, print_notice, run_steps
     from napari_wildseg.cli.large_run import segment_large
     from napari_wildseg.cli.stack_run import segment_stack
@@ -111,9 +111,8 @@ def run(args: argparse.Namespace) -> int:
         )
     paths = result_files.result_paths(args.out, stem)
     read = [args.image, args.labels, args.vocabulary]
-    result_files.check_outputs(paths, read, overwrite=args.overwrite)
-    object_paths = object_files.object_paths(args.out, stem) if args.objects else {}
-    object_files.refuse(object_paths, read, overwrite=args.overwrite)
+    object_paths = objects_output.object_paths(args.out, stem) if args.objects else {}
+    result_files.check_outputs(paths | object_paths, read, overwrite=args.overwrite)
     class_set = None if args.save_classes is None else class_set_path(args.save_classes)
     if class_set is not None:
         refuse_existing([class_set], overwrite=args.overwrite)
@@ -155,10 +154,10 @@ def run(args: argparse.Namespace) -> int:
         result_files.write_results(paths, rgb, labels, overwrite=args.overwrite)
     objects = None
     if args.objects:
-        objects = object_files.objects_in(labels, rgb)
-        object_files.write(object_paths, objects, overwrite=args.overwrite)
+        objects = objects_output.objects_in(labels, rgb)
+        objects_output.write(object_paths, objects, overwrite=args.overwrite)
     if args.json:
-        more = {} if objects is None else {"objects": object_files.summary(objects, object_paths)}
+        more = {} if objects is None else {"objects": objects_output.summary(objects, object_paths)}
         print_json(
             {
                 **result_files.result_summary(labels, paths),
@@ -171,5 +170,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         result_files.print_summary(labels, paths)
         if objects is not None:
-            object_files.print_summary(objects, object_paths)
+            objects_output.print_summary(objects, object_paths)
     return 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from napari_wildseg.engine.instances.object_strokes import CUT, ERASED, UNTOUCHED
 from napari_wildseg.engine.instances.objects import Objects, objects_of, thing_ids
 from napari_wildseg.engine.instances.splitting import split, split_stack, update
-from napari_wildseg.engine.instances.strokes import CUT, ERASED, UNTOUCHED
 from napari_wildseg.engine.instances.table import COLUMNS, classes_of, table_of
 
 __all__ = [

@@ -12,8 +12,8 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.instances.gaps import bridged
 from napari_wildseg.engine.instances.identity import with_ids
 from napari_wildseg.engine.instances.joining import joined
+from napari_wildseg.engine.instances.object_strokes import apply_strokes, barriers, checked_strokes
 from napari_wildseg.engine.instances.parts import depth_of, parts_of
-from napari_wildseg.engine.instances.strokes import apply_strokes, barriers, checked_strokes
 
 _MARGIN = 16
 """Pixels round a region that are recomputed with it, for the image's gradient and background."""

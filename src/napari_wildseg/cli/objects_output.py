@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +22,6 @@ def object_paths(folder: Path, stem: str, suffix: str = "png") -> dict[str, Path
         "objects": folder / f"{stem}.objects.{suffix}",
         "table": folder / f"{stem}.objects.csv",
     }
-
-
-def refuse(paths: dict[str, Path], inputs: Sequence[str | Path], *, overwrite: bool) -> None:
-    """Raise `InputError` before any work if a file is in the way."""
-    from napari_wildseg.engine.errors import InputError
-    from napari_wildseg.io.safety.owners import refuse_inputs
-
-    refuse_inputs(paths.values(), inputs, "choose another folder with --out")
-    there = [] if overwrite else [path for path in paths.values() if path.exists()]
-    if there:
-        raise InputError(
-            f"{there[0]} is already there: choose another folder with --out, "
-            "or add --overwrite to replace it."
-        )
 
 
 def objects_in(
