@@ -231,7 +231,7 @@ class Segmenter:
         _, encoding = self._require_image()
         classes = parse_classes(labels)
         threshold = self.threshold if threshold is None else checked_threshold(threshold)
-        yield Progress(0, 3, "Computing relevance")
+        yield Progress(0, 3, "Finding the classes")
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
         assert self._presence is not None

@@ -163,7 +163,7 @@ class Calls:
 
     def relevance(self, read: Reader, *, plane: int, place: int) -> Steps[NDArray[np.float32]]:
         """Return the relevance map of a class; of a large plane on a coarser grid."""
-        yield Progress(0, 1, "Computing relevance")
+        yield Progress(0, 1, "Finding the classes")
         result = self._ready(plane, read).result
         assert result is not None
         return np.asarray(result.relevance[place], np.float32)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 STARTER = "starter"
 
 _DONE = "Paint what is wrong, then press Refine."
-_ROUGH = "Grey is not sure. Paint what is wrong; Refine decides the rest."
+_ROUGH = "This is a first guess, grey is not sure. Paint what is wrong; Refine decides the rest."
 _SUGGESTED = "Click a name to add it."
 _NOTHING_SUGGESTED = (
     "No name of the list fits this image well: type what you see, or choose another list under "

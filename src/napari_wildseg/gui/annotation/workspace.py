@@ -302,7 +302,7 @@ class Workspace:
         spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
         data = read_plane(layer, plane)
         if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
-            self.notify("Move the cursor over the region that is right, then confirm.")
+            self.notify("Move the mouse over the region that is right, then press Alt+K.")
             return 0
         label = int(data[tuple(spot)])
         return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
@@ -326,7 +326,7 @@ class Workspace:
     ) -> int:
         name = self._name_of(label)
         if label == 255:
-            self.notify("Pixels that are not sure cannot be confirmed: paint them first.")
+            self.notify("Grey pixels belong to no class yet: paint them first.")
             return 0
         if not 0 <= label < 255:
             self.notify(f"{label} is no label of a class: repaint it with a label of the table.")
@@ -338,11 +338,11 @@ class Workspace:
             self.autosave.note(session, plane)
         if count:
             pixels = notices.counted(count, "pixel", "pixels")
-            self.status.emit(f"{pixels} of {name} confirmed: Refine leaves them as they are.")
+            self.status.emit(f"{pixels} of {name} stay as they are: Refine leaves them alone.")
         elif region.any():
-            self.status.emit(f"Every pixel of {name} is confirmed already.")
+            self.status.emit(f"Every pixel of {name} stays as it is already.")
         else:
-            self.status.emit(f"There is no {name} here to confirm.")
+            self.status.emit(f"There is no {name} here to keep.")
         self.areas_changed.emit()
         return count
 
@@ -449,7 +449,7 @@ class Workspace:
         layer = None if session is None else self.layers.to_paint(session)
         owner = None if layer is None else self.sessions.owner_of(layer)
         if owner is None or layer is None or plane is None:
-            self.notify("There is nothing to confirm yet: press Auto-segment first.")
+            self.notify("There is nothing to keep yet: press Auto-segment first.")
             return None
         owner[1].settle()
         return (*owner, layer, plane)
