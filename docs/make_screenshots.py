@@ -120,6 +120,7 @@ def camera() -> None:
     desk.viewer.open_sample("napari-wildseg", "camera")
     desk.names("man, camera, tripod, grass, sky")
     desk.press("suggest")
+    desk.shoot("suggest")
     desk.press("auto_segment")
     desk.shoot("auto-segment")
     desk.control("suggestions").hide()
@@ -139,7 +140,9 @@ def camera() -> None:
         for spot in spots:
             labels.paint(spot, label)
             # What the mouse would have passed over and was right already counts too.
-            region = brushed(labels.data.shape, [spot], size) & (labels.data == label)
+            box, covered = brushed(labels.data.shape, [spot], size, (1, 1), (0, 1))
+            region = np.zeros(labels.data.shape, bool)
+            region[box] = covered & (labels.data[box] == label)
             tracked.tracker(plane).confirm(region, labels.data)
     desk.shoot("painted")
     desk.press("refine")
@@ -147,6 +150,23 @@ def camera() -> None:
     desk.viewer.theme = "light"
     desk.shoot("light")
     desk.close()
+
+
+def large_letters() -> None:
+    """Letters of twice the size on a small screen, in both themes."""
+    from napari.settings import get_settings
+
+    appearance = get_settings().appearance
+    usual, appearance.font_size = appearance.font_size, 2 * appearance.font_size
+    desk = Desk(width=1366, height=768, dock=480)
+    desk.viewer.open_sample("napari-wildseg", "coffee")
+    desk.names("cup of coffee, spoon, table")
+    desk.press("auto_segment")
+    desk.shoot("large-letters")
+    desk.viewer.theme = "light"
+    desk.shoot("large-letters-light")
+    desk.close()
+    appearance.font_size = usual
 
 
 def narrow() -> None:
@@ -197,7 +217,7 @@ def batch() -> None:
         for name in ("astronaut", "cat", "chelsea", "coffee", "rocket"):
             Image.fromarray(getattr(data, name)()).save(photos / f"{name}.png")
         desk = Desk(height=900)
-        desk.control("fold_tools").click()
+        desk.control("fold_tools").setChecked(True)
         desk.control("fold_batch").click()
         desk.control("fold_review").click()
         desk.names("cat, person, rocket, cup of coffee, spoon")
@@ -218,6 +238,7 @@ def batch() -> None:
 
 SCENES: dict[str, Callable[[], None]] = {
     "camera": camera,
+    "large_letters": large_letters,
     "narrow": narrow,
     "stack": stack,
     "multichannel": multichannel,

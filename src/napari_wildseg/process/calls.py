@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.auto_segment import suggest_steps
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
 from napari_wildseg.engine.images.rgb import as_rgb
@@ -169,12 +170,17 @@ class Calls:
         return np.asarray(result.relevance[place], np.float32)
 
     def suggest(
-        self, read: Reader, *, plane: int, vocabulary: str, top: int
+        self, read: Reader, *, plane: int, vocabulary: str, top: int, memory: int
     ) -> Steps[list[list[Any]]]:
-        """Name what the image may show."""
+        """Name what the image may show; ``memory`` as for `segment`."""
         segmenter = self._ready(plane, read)
-        yield Progress(0, 1, "Looking for names")
-        return [list(pair) for pair in segmenter.suggest(vocabulary=vocabulary, top=top)]
+        if isinstance(segmenter, Segmenter):
+            self._set_memory(segmenter, memory)
+            found = yield from suggest_steps(segmenter, vocabulary, top)
+        else:
+            yield Progress(0, 1, "Looking for names")
+            found = segmenter.suggest(vocabulary=vocabulary, top=top)
+        return [list(pair) for pair in found]
 
     # ------------------------------------------------------------------ class memory
 

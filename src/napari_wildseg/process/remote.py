@@ -77,6 +77,13 @@ class RemoteSegmenter:
         read = self._source.read if self._windowed and self._source is not None else None
         return (yield from self.engine.call(method, read, plane=self.number, **arguments))
 
+    def _held(self, memory: Memory | None) -> int:
+        """Have the process hold a class memory; return its number, 0 for none."""
+        if memory is None:
+            return 0
+        self.engine.hold_memory(memory.number, memory.data)
+        return memory.number
+
     def open_steps(self, model: str, threshold: float, options: dict[str, Any]) -> Steps[None]:
         """Load the model."""
         yield from self._call(
@@ -101,14 +108,12 @@ class RemoteSegmenter:
         memory: Memory | None = None,
     ) -> Steps[Found]:
         """As `napari_wildseg.Segmenter.segment_steps`."""
-        if memory is not None:
-            self.engine.hold_memory(memory.number, memory.data)
         found = yield from self._call(
             "segment",
             classes=_rows(classes),
             threshold=threshold,
             refine=refine,
-            memory=0 if memory is None else memory.number,
+            memory=self._held(memory),
         )
         return Found(**found)
 
@@ -150,9 +155,13 @@ class RemoteSegmenter:
         relevance: NDArray[np.float32] = yield from self._call("relevance", place=place)
         return relevance
 
-    def suggest_steps(self, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
+    def suggest_steps(
+        self, vocabulary: str, top: int, memory: Memory | None = None
+    ) -> Steps[list[tuple[str, float]]]:
         """Name what the plane may show."""
-        names = yield from self._call("suggest", vocabulary=vocabulary, top=top)
+        names = yield from self._call(
+            "suggest", vocabulary=vocabulary, top=top, memory=self._held(memory)
+        )
         return [(name, score) for name, score in names]
 
     def record_steps(

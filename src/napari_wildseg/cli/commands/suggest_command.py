@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     image = read_picture(args.image)
     memory = arguments.read_memory(args.memory)
 
-    from napari_wildseg.engine.auto_segment import recalled_names_steps
+    from napari_wildseg.engine.auto_segment import suggest_steps
     from napari_wildseg.engine.maps.thresholds import CUT
     from napari_wildseg.engine.names.vocabularies import load_vocabulary
     from napari_wildseg.engine.segmenter import Segmenter
@@ -64,10 +64,7 @@ def run(args: argparse.Namespace) -> int:
     run_steps(segmenter.set_image_steps(image))
     encoding = time.perf_counter() - started
     started = time.perf_counter()
-    found = segmenter.suggest(names, top=args.top)
-    recalled = run_steps(recalled_names_steps(segmenter))
-    known = {name for name, _ in recalled}
-    found = [*recalled, *(one for one in found if one[0] not in known)][: args.top]
+    found = run_steps(suggest_steps(segmenter, names, args.top))
     if args.json:
         print_json(
             {
