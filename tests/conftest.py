@@ -19,7 +19,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("wildseg")
-# With other examples every time: pytest -m "nightly or hypothesis" --hypothesis-profile=nightly
+# Other examples every time: pytest -m hypothesis --hypothesis-profile=nightly
 settings.register_profile(
     "nightly", settings.get_profile("wildseg"), max_examples=600, derandomize=False, print_blob=True
 )
