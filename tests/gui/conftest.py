@@ -63,7 +63,9 @@ def empty(viewer: napari.Viewer) -> None:
     """Make a viewer as good as new."""
     viewer.window.remove_dock_widget("all")
     viewer.layers.clear()
+    viewer.dims.ndisplay = 2
     viewer.dims.reset()
+    viewer.dims.order = tuple(range(viewer.dims.ndim))
     viewer.cursor.position = (1.0, 1.0)
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
@@ -207,5 +209,6 @@ def desk(empty_viewer, new_viewer, qtbot, engine) -> Callable[..., Desk]:
     yield open_desk
     for made in desks:
         made.controller.shut_down()
-        made.widget.deleteLater()
+        with suppress(RuntimeError):  # a test may have closed the dock
+            made.widget.deleteLater()
     QApplication.processEvents()
