@@ -2,9 +2,9 @@
 
     xvfb-run -a python scripts/count_modules.py
 
-Prints a JSON object. The journeys are an array in Python (`Segmenter`: set_image and segment), the
-first click on Auto-segment, and Refine after a stroke. Functions of the engine process count too.
-What runs only while modules are imported does not.
+Prints the counts as JSON. The journeys are an array in Python (`Segmenter`: set_image and segment),
+the first click on Auto-segment, and Refine after a stroke. Functions of the engine process count
+too. What runs only while modules are imported does not.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def window() -> dict[str, list[str]]:
     """A click on Auto-segment, then Refine after a stroke."""
     import napari
     from qtpy.QtCore import QEventLoop, QTimer
+    from qtpy.QtWidgets import QWidget
     from skimage import data
 
     viewer = napari.Viewer(show=False)
@@ -104,10 +105,10 @@ def window() -> dict[str, list[str]]:
         Path(os.environ[FILE]).unlink(missing_ok=True)
         time.sleep(1)  # as long as the engine process takes to notice
         if journey == "click":
-            widget.run.auto_segment.click()
+            widget.findChild(QWidget, "auto_segment").click()
         else:
             viewer.layers["coffee labels"].paint((20, 30), 2)
-            widget.run.refine.click()
+            widget.findChild(QWidget, "refine").click()
         loop, poll = QEventLoop(), QTimer()
         poll.timeout.connect(partial(quit_if_done, controller, loop))
         poll.start(20)
@@ -140,7 +141,7 @@ def main() -> None:
             done = subprocess.run(run, env=environment, stdout=subprocess.PIPE, check=True)
             found = json.loads(done.stdout.splitlines()[-1])
             counts |= {journey: len(names) for journey, names in found.items()}
-        print(json.dumps(counts))
+            print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":
