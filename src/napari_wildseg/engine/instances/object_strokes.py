@@ -30,7 +30,7 @@ class Strokes(NamedTuple):
     @property
     def closed(self) -> NDArray[np.bool_]:
         """Pixels that the automatic split does not see."""
-        return (self.painted == ERASED) | (self.painted == CUT) | self.drawn
+        return np.asarray((self.painted == ERASED) | (self.painted == CUT) | self.drawn)
 
 
 def drawn_as(number: int) -> int:

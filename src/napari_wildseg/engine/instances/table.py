@@ -46,10 +46,10 @@ def classes_of(
         known = (labels > 0) & (labels != UNLABELLED)
         if known.any():
             away, where = ndimage.distance_transform_edt(~known, return_indices=True)
-            for place in np.flatnonzero(best == 0).tolist():
-                body = np.where(ids == numbers[place], away, np.inf)
+            for row in np.flatnonzero(best == 0).tolist():
+                body = np.where(ids == numbers[row], away, np.inf)
                 closest = np.unravel_index(int(body.argmin()), body.shape)
-                best[place] = labels[tuple(axis[closest] for axis in where)]
+                best[row] = labels[tuple(axis[closest] for axis in where)]
     return dict(zip(numbers.tolist(), best.tolist(), strict=True))
 
 

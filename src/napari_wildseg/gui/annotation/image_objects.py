@@ -56,7 +56,14 @@ class ObjectPlane:
         """Take note that a plan is carried out."""
         before = self._labels[: self.tracker.position + 1]
         self.tracker.accept(plan)
+        if not plan.changes:
+            before = before[:-1]  # no step was added
         self._labels = [*before, labels][-(self.tracker.position + 1) :]
+
+    def fitted(self, labels: NDArray[np.uint8], settings: tuple[Any, ...]) -> None:
+        """Take note that the ids in effect are those of class labels and settings."""
+        self.seen, self.settings = labels, settings
+        self._labels[self.tracker.position] = labels
 
     def restore(self, strokes: NDArray[np.int32]) -> int:
         """Take strokes from elsewhere where there are none; return how many pixels."""

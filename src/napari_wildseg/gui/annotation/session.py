@@ -22,6 +22,7 @@ from napari_wildseg.gui.annotation.decisions import (
     labels_in,
     merge,
 )
+from napari_wildseg.gui.annotation.image_objects import ImageObjects
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.jobs.engine_jobs import EngineSlot
 from napari_wildseg.gui.layers.display import Plane, level_array, level_shape
@@ -57,6 +58,7 @@ class ImageSession:
         self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
+        self.objects = ImageObjects()
         self.suggestions: list[tuple[str, float | None]] = []
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
