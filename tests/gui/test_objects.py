@@ -230,3 +230,83 @@ def test_the_table_is_quick_and_sorts(desk, qtbot):
     table.show_objects([3, count - 1], ["a", "b"], [5, 9])
     assert table.current() == count - 1
     assert len(chosen) == 2
+
+
+def corrected(d, layer):
+    """Merge two nuclei and cut a third; returns where the ids are now."""
+    layer.mode, layer.selected_label, layer.brush_size = "paint", at(layer, 24)[0], 3
+    stroke(d.viewer, layer, [(40, 24), (40, 48)])
+    settled(d)
+    d.click("cut_objects")
+    stroke(d.viewer, layer, [(20, 90), (60, 90)])
+    settled(d)
+    return at(layer, 24, 48, 80, 100)
+
+
+def test_corrections_are_kept_safe_and_restored(split):
+    d, layer = split
+    found = corrected(d, layer)
+    autosave = d.controller.autosave
+    autosave.write()
+    d.qtbot.waitUntil(lambda: not autosave.step())
+    d.viewer.layers.clear()
+    d.viewer.add_image(PHOTO.copy(), name="again")
+    assert [saved.objects for saved in d.controller.session.left_over] == [True]
+    assert "orrections of objects" in d.control("left_over")._text.text()
+    d.click("restore")
+    assert "objects restored" in d.status
+    d.type_names("nucleus")
+    labelled(d)
+    d.run("split_objects")
+    settled(d)
+    assert at(d.layer(" objects"), 24, 48, 80, 100) == found
+    autosave.write()
+    d.qtbot.waitUntil(lambda: not autosave.step())
+    assert len(list(autosave.store.folder.glob("*-objects-*.npz"))) == 1
+
+
+def test_a_project_brings_objects_and_corrections_back(split, tmp_path):
+    from napari_wildseg.gui import state
+    from napari_wildseg.io import load_project, save_project
+
+    d, layer = split
+    found = corrected(d, layer)
+    d.controller.objects.set_min_size(5)
+    settled(d)
+    file = tmp_path / "cells.wildseg"
+    save_project(file, state.take_down(d.controller, d.controller.session))
+    shown = layer.data.copy()
+    d.viewer.layers.clear()
+    d.viewer.add_image(PHOTO.copy(), name="again")
+    state.put_back(d.controller, d.controller.session, load_project(file))
+    settled(d)
+    layer = d.layer(" objects")
+    assert np.array_equal(layer.data, shown)
+    assert d.control("objects_min_size").value() == 5
+    assert len(rows(d)) == len(ids(layer))
+    more = NUCLEI | disc(40, 90, 18) | disc(70, 20, 8)
+    labelled(d, more.astype(np.uint8))
+    settled(d)
+    assert at(layer, 24, 48, 80, 100) == found
+    assert layer.data[70, 20] > 0
+
+
+def test_objects_of_a_stack_go_on_from_plane_to_plane(desk):
+    d = desk(np.stack([PHOTO, PHOTO]), "nucleus", name="movie")
+    d.viewer.dims.set_current_step(0, 0)
+    labelled(d)
+    d.run("split_objects")
+    settled(d)
+    layer = d.layer(" objects")
+    first = layer.data[0].copy()
+    assert not layer.data[1].any()
+    d.viewer.dims.set_current_step(0, 1)
+    settled(d)
+    assert d.control("objects_count").text() == "0 objects"
+    labelled(d, NUCLEI | disc(70, 20, 8).astype(np.uint8))
+    d.run("split_objects")
+    settled(d)
+    same = first > 0
+    assert (layer.data[1][same] == first[same]).all()
+    assert layer.data[1, 70, 20] == first.max() + 1
+    assert (layer.data[0] == first).all()

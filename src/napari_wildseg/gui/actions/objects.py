@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.annotation.decisions import Patch, label_values, only
 from napari_wildseg.gui.annotation.image_objects import ObjectPlane
@@ -67,6 +68,7 @@ class WindowObjects:
         controller.areas_changed.connect(self._look)
         controller.classes_changed.connect(self._on_classes)
         controller.viewer.layers.events.removed.connect(self._on_removed)
+        controller.viewer.dims.events.current_step.connect(self._look)
         for session in controller.sessions:
             if (layer := session.objects.layer) is not None:
                 if controller.layers.there(layer):
@@ -191,6 +193,43 @@ class WindowObjects:
                     layer.mode = mode if mode != "erase" else "pan_zoom"
         self.cutting.emit(self._cut is not None)
 
+    def put_back(
+        self,
+        session: ImageSession,
+        ids: NDArray[np.int32] | None,
+        strokes: NDArray[np.int32] | None,
+    ) -> None:
+        """Bring back the objects and corrections of a project."""
+        image, labels = session.image, _class_layer(session)
+        session.objects.planes.clear()
+        if (layer := self.layer(session)) is not None:
+            self._controller.viewer.layers.remove(layer)
+        if image is None or labels is None:
+            return
+        session.objects.show_in(None)
+        planes = [
+            plane
+            for plane in session.touched()
+            if (ids is not None and ids[plane.slices].any())
+            or (strokes is not None and (strokes[plane.slices] != UNTOUCHED).any())
+        ]
+        if ids is not None and ids.any():
+            layer = make_objects(image)
+            layer.data[...] = ids
+            session.objects.show_in(layer)
+        for plane in planes:
+            state = session.objects.plane(plane, read_plane(labels, plane).shape)
+            if strokes is not None:
+                state.restore(np.array(strokes[plane.slices]))
+            if ids is not None:
+                state.tracker.baseline = np.array(ids[plane.slices])
+                state.fitted(np.array(_labels_of(session, plane)), _settings(session))
+            self._controller.autosave.note(session, plane)
+        if layer is not None and session.objects.layer is layer:
+            add_beside(self._controller.viewer, layer)
+            self._listen(session, layer)
+            self._look()
+
     # ------------------------------------------------------------------ the layer
 
     def _listen(self, session: ImageSession, layer: Labels) -> None:
@@ -306,7 +345,7 @@ class WindowObjects:
         image, dims = session.image, self._controller.viewer.dims
         return None if image is None else current_plane(image, dims.point, dims.order)
 
-    def _look(self) -> None:
+    def _look(self, _event: Any = None) -> None:
         """Have the objects in view compared with the class labels, once those rest."""
         session, plane = self._controller.session, self._controller.plane
         if session is None or plane is None or self.layer(session) is None:
@@ -523,6 +562,7 @@ class WindowObjects:
             self._job.cancel()
             self._job = None
         self._controller.viewer.layers.events.removed.disconnect(self._on_removed)
+        self._controller.viewer.dims.events.current_step.disconnect(self._look)
         for session in self._controller.sessions:
             if (layer := session.objects.layer) is not None:
                 self._forget(session, layer)

@@ -295,6 +295,9 @@ class ExportSection(Section):
         for plane in planes:
             kept = partial(state.corrections_in, project, plane)
             self.controller.autosave.exported(session, plane, kept)
+        for plane in session.objects.corrected:
+            kept_strokes = partial(state.strokes_in, project, plane)
+            self.controller.autosave.exported(session, plane, kept_strokes, objects=True)
         self.controller.autosave.write()
 
     def open_project(self) -> None:
