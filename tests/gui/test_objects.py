@@ -310,3 +310,31 @@ def test_objects_of_a_stack_go_on_from_plane_to_plane(desk):
     assert (layer.data[1][same] == first[same]).all()
     assert layer.data[1, 70, 20] == first.max() + 1
     assert (layer.data[0] == first).all()
+
+
+@pytest.mark.parametrize("format", ["objects-png", "objects-coco", "objects-csv"])
+def test_objects_are_exported(split, tmp_path, monkeypatch, format):
+    from napari_wildseg.gui.controls.export_dialog import ExportDialog
+    from napari_wildseg.gui.export import Choice
+    from napari_wildseg.io.objects import read_objects
+
+    d, layer = split
+    offered = []
+
+    def ask(dialog):
+        offered.append([dialog.format.itemData(i) for i in range(dialog.format.count())])
+        return Choice(format, tmp_path)
+
+    monkeypatch.setattr(ExportDialog, "ask", ask)
+    d.run("export")
+    assert format in offered[0]
+    table = (tmp_path / "cells.objects.csv").read_text().splitlines()
+    assert len(table) == 5
+    assert table[0].startswith("id,class_id,class,area")
+    largest = max(float(line.split(",")[3]) for line in table[1:])
+    assert largest == (NUCLEI[:, 70:] > 0).sum() / 4 - disc(10, 110, 3).sum() / 4
+    if format != "objects-csv":
+        name = {"objects-png": "cells.objects.png", "objects-coco": "cells.objects.coco.json"}
+        found = read_objects(tmp_path / name[format])
+        assert (found.ids == layer.data).all()
+    assert d.controller.session.unsaved, "the labels are in no file yet"

@@ -111,6 +111,11 @@ class ImageSession:
             if (layer := tracked.layer) is not None:
                 yield layer
 
+    def all_layers(self) -> list[Labels]:
+        """Return the label layers that are there and the layer of objects."""
+        objects = self.objects.layer
+        return [*self.label_layers(), *([] if objects is None else [objects])]
+
     @property
     def unsaved(self) -> bool:
         """Whether there are labels that were not exported as they are now."""
