@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton, QWidget
 
@@ -13,6 +15,8 @@ from napari_wildseg.gui.sections.section import Section
 
 class ObjectsSection(Section):
     """One button at first; the rest appears with the objects."""
+
+    page: ClassVar[str] = "objects.md#in-the-window"
 
     def build(self) -> None:
         """Make the controls and connect them."""
