@@ -17,7 +17,7 @@ def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
 
     d = desk(viewer=make_napari_viewer(show=True))
     ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
-    assert len(ours) == 16
+    assert len(ours) == 17
     taken = [str(key) for keys in default_shortcuts.values() for key in keys]
     for keymap in (d.viewer.keymap, Labels.class_keymap, Layer.class_keymap, Image.class_keymap):
         taken += [str(key) for key in keymap]
@@ -45,7 +45,7 @@ def test_keyboard(desk, photo):
     d = desk(photo, NAMES)
     # Without a window manager no window is active, so the keys are pressed by their signal.
     keys = {s.key().toString(): s for s in d.widget.findChildren(QShortcut)}
-    assert set(keys) == ours | {f"Alt+{number}" for number in range(10)}
+    assert set(keys) == ours | {"F1"} | {f"Alt+{number}" for number in range(10)}
     keys[AUTO_SEGMENT_KEY].activated.emit()
     d.wait()
     labels = d.layer()

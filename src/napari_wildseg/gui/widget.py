@@ -7,12 +7,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QShortcut,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
 from napari_wildseg.gui.export import has_labels
+from napari_wildseg.gui.help import HELP_KEY, explanation, open_page, page_for
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.edit_section import EditSection
 from napari_wildseg.gui.sections.export_section import ExportSection
@@ -21,6 +32,7 @@ from napari_wildseg.gui.sections.memory_section import MemorySection
 from napari_wildseg.gui.sections.names_section import NamesSection
 from napari_wildseg.gui.sections.run_section import RunSection
 from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, timer
+from napari_wildseg.gui.sections.welcome_section import WelcomeSection
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -47,6 +59,7 @@ class WildsegWidget(QWidget):
         _WIDGETS.add(self)
         compat.install(viewer)
         self.controller = controller = Controller(viewer)
+        self.welcome = WelcomeSection(controller, self)
         self.image = ImageSection(controller, self)
         self.names = NamesSection(controller, self)
         self.run = RunSection(controller, self)
@@ -55,6 +68,7 @@ class WildsegWidget(QWidget):
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
         self.status = self._state_line()
+        self.help = self._help_button()
         self._lay_out()
         self.focus_mark = FocusMark(self)
         tab_in_reading_order(self)
@@ -112,8 +126,18 @@ class WildsegWidget(QWidget):
         status.setMinimumHeight(4 * status.fontMetrics().lineSpacing() + 4)
         return status
 
+    def _help_button(self) -> QPushButton:
+        button = QPushButton(self)
+        button.setObjectName("help")
+        button.setFlat(True)
+        button.clicked.connect(lambda: self._open_help(explained=True))
+        shortcut = QShortcut(QKeySequence(HELP_KEY), self)
+        shortcut.activated.connect(lambda: self._open_help(explained=False))
+        return button
+
     def _lay_out(self) -> None:
         loop: tuple[Section, ...] = (
+            self.welcome,
             self.image,
             self.names,
             self.run,
@@ -143,6 +167,7 @@ class WildsegWidget(QWidget):
         column.setSpacing(6)
         column.addWidget(scroll, 1)
         column.addWidget(self.status)
+        column.addWidget(self.help, 0, Qt.AlignmentFlag.AlignLeft)
         self.setMinimumWidth(230)
         self.edit.fill_menu(section.menu_actions for section in (*loop, *self.extra))
 
@@ -152,6 +177,22 @@ class WildsegWidget(QWidget):
             if not self.controller.classes and self.controller.image is not None:
                 self.names.new_class.setFocus()
             self.controller.auto_segment()
+
+    def _open_help(self, *, explained: bool) -> None:
+        """Open the page on the message in the state line, or on the section with the focus."""
+        about = explanation(self.status.text()) if explained else None
+        page = page_for(QApplication.focusWidget()) if about is None else about.page
+        self.controller.status.emit(f"Opened in your browser: {open_page(page)}")
+
+    def _offer_help(self, message: str) -> None:
+        about = explanation(message)
+        text = f"Help ({HELP_KEY})" if about is None else f"Help: {about.title}"
+        self.help.setText(text)
+        self.help.setToolTip(
+            f"Open the page on these controls; {HELP_KEY} opens the one on the section you are in."
+            if about is None
+            else f"Open the page that explains this message: {about.title}."
+        )
 
     def _count_soon(self) -> None:
         if not self._count.isActive():
@@ -172,9 +213,11 @@ class WildsegWidget(QWidget):
 
     def _show_status(self, message: str) -> None:
         self.status.setText(message)
+        self._offer_help(message)
         if self.status.styleSheet():
             self.status.setStyleSheet("")
 
     def _show_alarm(self, message: str) -> None:
         self.status.setText(message)
+        self._offer_help(message)
         self.status.setStyleSheet(WARNING_COLOURS)

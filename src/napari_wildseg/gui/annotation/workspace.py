@@ -412,7 +412,7 @@ class Workspace:
     def show_next_step(self, *, added: bool = False) -> None:
         """Say what the annotator can do now, perhaps having added a class."""
         if self._image is None:
-            message = "Open an image first (File > Open, or File > Open Sample)."
+            message = "Open an image first (File > Open), or the sample photograph above."
         elif not self.classes:
             message = "Type what is in the image, for example: cup of coffee, spoon, table."
         elif not self._segmented():

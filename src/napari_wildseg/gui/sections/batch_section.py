@@ -60,6 +60,7 @@ class BatchSection(Section):
 
     title: ClassVar[str] = "Batch"
     about: ClassVar[str] = "Segment a folder of images into a data set."
+    page: ClassVar[str] = "batch.md#in-the-window"
 
     def build(self) -> None:
         """Make the controls and connect them."""

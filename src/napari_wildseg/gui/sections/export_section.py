@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox
 
@@ -40,6 +40,8 @@ LABEL_FILES = "Projects and label files (*.wildseg *.png *.tif *.tiff *.npz *.js
 
 class ExportSection(Section):
     """The export button, what it asks, and project files in the menu."""
+
+    page: ClassVar[str] = "formats.md#projects"
 
     def build(self) -> None:
         """Make the controls."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
@@ -32,6 +33,8 @@ _ABOUT = (
 
 class MemorySection(Section):
     """A switch with the number of images, and a menu."""
+
+    page: ClassVar[str] = "memory.md#in-the-window"
 
     def build(self) -> None:
         """Make the controls and connect them."""

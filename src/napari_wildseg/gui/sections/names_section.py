@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout
@@ -17,6 +18,8 @@ from napari_wildseg.gui.sections.section import Section
 
 class NamesSection(Section):
     """The line to type names in, suggestions, and the class table."""
+
+    page: ClassVar[str] = "labels.md#typing-names"
 
     def build(self) -> None:
         """Make the controls and connect them."""

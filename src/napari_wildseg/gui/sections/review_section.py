@@ -20,6 +20,7 @@ class ReviewSection(Section):
 
     title: ClassVar[str] = "Review"
     about: ClassVar[str] = "Step through the images of a batch, the most uncertain first."
+    page: ClassVar[str] = "batch.md#review-which-images-to-correct-first"
 
     def build(self) -> None:
         """Make the controls and connect them."""

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.line_edit import Line
+from napari_wildseg.gui.help import LOOP
 
 
 class Section(QWidget):
@@ -42,6 +43,8 @@ class Section(QWidget):
     """The heading under which the section can be folded; those of the main loop have none."""
     about: ClassVar[str] = ""
     """Tooltip of the heading."""
+    page: ClassVar[str] = LOOP
+    """Page of the documentation, and heading, that F1 opens."""
     unfold_asked = Signal()
     """There is something to do in the section now."""
 
@@ -172,6 +175,7 @@ class ToolGroup(Section):
 
     title: ClassVar[str] = "More tools"
     about: ClassVar[str] = "Show or hide the tools for name lists, stacks, batches and review."
+    page: ClassVar[str] = "widget.md#controls"
 
     def build(self) -> None:
         """Make nothing yet; see `add`."""

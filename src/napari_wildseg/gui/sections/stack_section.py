@@ -15,6 +15,7 @@ class StackSection(Section):
 
     title: ClassVar[str] = "Stack"
     about: ClassVar[str] = "Carry the labels of a corrected plane to its neighbours."
+    page: ClassVar[str] = "large_images.md#stacks-and-movies"
 
     def build(self) -> None:
         """Make the controls and connect them."""

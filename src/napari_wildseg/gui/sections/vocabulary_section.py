@@ -32,6 +32,7 @@ class VocabularySection(Section):
 
     title: ClassVar[str] = "Vocabulary and class sets"
     about: ClassVar[str] = "Which names are suggested; class lists kept in files."
+    page: ClassVar[str] = "labels.md#vocabularies"
 
     def build(self) -> None:
         """Make the controls and connect them."""

@@ -1,0 +1,70 @@
+"""Help: the page of the documentation that explains a section or a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
+
+from napari_wildseg.addresses import page_address
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+HELP_KEY = "F1"
+"""Free in napari."""
+
+LOOP = "widget.md#the-loop"
+
+
+class Explained(NamedTuple):
+    """A kind of message and the page on it."""
+
+    words: str  # part of the message
+    page: str  # file of docs/ and heading
+    title: str
+
+
+EXPLAINED = (
+    Explained("not on this machine", "models.md#without-a-network", "models without a network"),
+    Explained("was left out: ", "labels.md#typing-names", "names that are found"),
+    Explained("got no pixels", "labels.md#typing-names", "names that are found"),
+    Explained("No name of the list fits", "labels.md#suggestions", "suggestions"),
+    Explained("The engine stopped", "widget.md#the-engine-process", "the engine process"),
+    Explained("needs more memory than", "widget.md#the-engine-process", "the engine process"),
+    Explained("up to 4 million pixels", "large_images.md", "large images"),
+    Explained("cannot be kept safe", "widget.md#what-is-kept-safe", "what is kept safe"),
+    Explained("were left on", "widget.md#what-is-kept-safe", "what is kept safe"),
+    Explained(": Ctrl+Z undoes", LOOP, "refining"),
+    Explained("labels mean the same in every file", "labels.md#class-sets", "class sets"),
+    Explained("would not have helped", "memory.md", "class memory"),
+    Explained("earlier images", "memory.md", "class memory"),
+    Explained("are taken together", LOOP, "channels"),
+    Explained("no label of a class", "formats.md#label-values", "label values"),
+)
+"""The first that fits a message explains it."""
+
+
+def explanation(message: str) -> Explained | None:
+    """Return what explains a message, None for one that needs no explanation."""
+    return next((one for one in EXPLAINED if one.words in message), None)
+
+
+def page_for(control: QWidget | None) -> str:
+    """Return the page for the section that a control is in; the whole loop for any other."""
+    while control is not None:
+        if page := getattr(control, "page", ""):
+            return str(page)
+        control = control.parentWidget()
+    return LOOP
+
+
+def open_page(page: str) -> str:
+    """Open a page in the browser: from the copy of the repository, else from the site."""
+    local = Path(__file__).parents[3] / "docs" / page.partition("#")[0]
+    address = page_address(page)
+    shown = QUrl.fromLocalFile(str(local)) if local.is_file() else QUrl(address)
+    QDesktopServices.openUrl(shown)
+    return address
