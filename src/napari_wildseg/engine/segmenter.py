@@ -326,9 +326,9 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         _, encoding = self._require_image()
         text, background = text_rows(self.model, state.classes, self.background)
         grid = view_grid(encoding.shape)
-        looks = encoding.relevance_by_view(self.model, text, background, grid)
+        by_view = encoding.relevance_by_view(self.model, text, background, grid)
         return estimate_uncertainty(
-            self.result.labels, self.result.pseudo_labels, state.relevance, looks
+            self.result.labels, self.result.pseudo_labels, state.relevance, by_view
         )
 
     def plane_features(self) -> PlaneFeatures:

@@ -147,10 +147,10 @@ class Calls:
         corrections: NDArray[np.int16] | None,
     ) -> Steps[dict[str, Any]]:
         """Label a plane by planes whose labels are known: pairs of a plane and its labels."""
-        looks = [(self._segmenters[other].plane_features(), labels) for other, labels in known]
+        features = [(self._segmenters[other].plane_features(), labels) for other, labels in known]
         segmenter = self._ready(plane, read)
         result = yield from carried_steps(
-            cast("Segmenter", segmenter), looks, _classes(classes), corrections
+            cast("Segmenter", segmenter), features, _classes(classes), corrections
         )
         return _sent(result)
 

@@ -327,11 +327,11 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         overview = self._require_image()[1].overview
         text, background = text_rows(self.model, run.classes, self.background)
         grid = view_grid(overview.shape)
-        looks = overview.relevance_by_view(self.model, text, background, grid)
+        by_view = overview.relevance_by_view(self.model, text, background, grid)
         relevance = (run.relevance**GAMMA).numpy()
         shape = (relevance.shape[1], relevance.shape[2])
         pseudo = Evidence(relevance).pseudo_labels(run.threshold)
-        return estimate_uncertainty(sample_labels(run.labels, shape), pseudo, relevance, looks)
+        return estimate_uncertainty(sample_labels(run.labels, shape), pseudo, relevance, by_view)
 
     def overview(self, side: int) -> NDArray[np.uint8]:
         """Return a reduced RGB image, without reading the image again.

@@ -15,6 +15,7 @@ from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.notices import listed
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
@@ -149,9 +150,10 @@ class LeftOverBar(QWidget):
     def offer(self, found: Sequence[Saved]) -> None:
         """Show what was found."""
         if found:
-            pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
+            pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
+            what = [f"{pixels:,} corrected pixels"] if pixels else []
+            what += ["corrections of objects"] if any(s.objects for s in found) else []
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
-            self._text.setText(
-                f"{pixels:,} corrected pixels of this image were left on {when:%d %B, %H:%M}."
-            )
+            text = f"{listed(what)} of this image were left on {when:%d %B, %H:%M}."
+            self._text.setText(text[0].upper() + text[1:])
         self.setVisible(bool(found))

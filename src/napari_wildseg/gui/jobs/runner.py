@@ -56,6 +56,10 @@ class Runner:
         """The image the running job works on."""
         return None if self._image is None else self._image()
 
+    def is_running(self, title: str) -> bool:
+        """Whether a job of this kind runs."""
+        return self._job is not None and self._title == title
+
     def is_free_for(self, title: str) -> bool:
         """Whether nothing runs but perhaps an earlier job of the same kind."""
         return self._job is None or self._title == title
