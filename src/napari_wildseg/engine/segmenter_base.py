@@ -26,11 +26,11 @@ class _State(Protocol):
 
 
 ImageT = TypeVar("ImageT", bound=_Image)
-EncodingT = TypeVar("EncodingT")
+EncodedT = TypeVar("EncodedT")
 StateT = TypeVar("StateT", bound=_State)
 
 
-class SegmenterBase(Generic[ImageT, EncodingT, StateT]):
+class SegmenterBase(Generic[ImageT, EncodedT, StateT]):
     """Holds the model and one image: its encoding and the state of the last segmentation."""
 
     def __init__(
@@ -52,7 +52,7 @@ class SegmenterBase(Generic[ImageT, EncodingT, StateT]):
         self.device = device
         self.background = checked_background(background)
         self._image: ImageT | None = None
-        self._encoding: EncodingT | None = None
+        self._encoding: EncodedT | None = None
         self._state: StateT | None = None
         self._seconds: dict[str, float] = {}
         self._turns = Turns()
@@ -78,7 +78,7 @@ class SegmenterBase(Generic[ImageT, EncodingT, StateT]):
         """Classes of the last `segment`; empty before the first."""
         return self._state.classes if self._state else ()
 
-    def _require_image(self) -> tuple[ImageT, EncodingT]:
+    def _require_image(self) -> tuple[ImageT, EncodedT]:
         if self._image is None or self._encoding is None:
             raise InputError("There is no image yet: call set_image first.")
         self._turns.check_image()
