@@ -3,7 +3,7 @@
 ``python scripts/measure_suggestions.py SET... --keep FOLDER``: every image is segmented with its
 known names and with the one to eight best suggested names, which takes half a minute for ten
 images; FOLDER keeps that, so that a second run takes a minute. Then the usual length of a
-vocabulary (`prior_odds`) and the score from which a name is said to be in the image (`SURE`) are
+vocabulary (`prior_odds`) and the score from which a name is said to be in the image (`SURE_SCORE`) are
 chosen on four fifths of the images and measured on the rest, ten times.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo, class_colour
 from napari_wildseg.engine.maps import thresholds
-from napari_wildseg.engine.maps.thresholds import CUT, prior_odds, with_odds
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, with_odds
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
@@ -49,7 +49,7 @@ class Case:
 
     def chosen(self, usual: float) -> int:
         """How many of the names are segmented."""
-        return min(max(1, len(self.names(usual, CUT))), max(self.counts))
+        return min(max(1, len(self.names(usual, PRESENT_SCORE))), max(self.counts))
 
 
 def confusion(truth: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -132,7 +132,7 @@ def best_length(cases: Sequence[Case]) -> float:
 
 
 def best_sure(cases: Sequence[Case], usual: float) -> float:
-    for cut in np.arange(CUT, 0.99, 0.01):
+    for cut in np.arange(PRESENT_SCORE, 0.99, 0.01):
         if precision_and_recall(cases, lambda c, t=cut: c.names(usual, t))[0] >= PRECISION:
             return float(cut)
     return 0.99
@@ -172,8 +172,12 @@ def main() -> None:
             if (kept := json.loads(path.read_text())) is not None:
                 cases.append(read_case(Path(folder).name, kept))
     unshifted = [
-        precision_and_recall(cases, lambda c: [name for name, share in c.found if share >= CUT]),
-        set_shares(cases, lambda c: min(max(1, sum(s >= CUT for _, s in c.found)), max(c.counts))),
+        precision_and_recall(
+            cases, lambda c: [name for name, share in c.found if share >= PRESENT_SCORE]
+        ),
+        set_shares(
+            cases, lambda c: min(max(1, sum(s >= PRESENT_SCORE for _, s in c.found)), max(c.counts))
+        ),
     ]
     print("one cut for all lengths:", unshifted)
     print("left-out images:", cross_validate(cases))
@@ -181,7 +185,7 @@ def main() -> None:
     sure = best_sure(cases, length)
     print(f"chosen on all: length {length:.1f}, sure {sure:.2f}")
     print(set_shares(cases, lambda c: c.chosen(length)))
-    for cut in (CUT, sure):
+    for cut in (PRESENT_SCORE, sure):
         print(f"{cut:.2f}:", precision_and_recall(cases, lambda c, t=cut: c.names(length, t)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_wildseg.engine.maps.thresholds import CUT, prior_odds, with_odds
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, with_odds
 
 
 def test_a_name_of_a_long_vocabulary_needs_more_evidence():
@@ -12,7 +12,7 @@ def test_a_name_of_a_long_vocabulary_needs_more_evidence():
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == scores[1] > 0.9
     assert scores[3] == pytest.approx(0.6)
-    assert scores[-1] == scores[-2] < CUT
+    assert scores[-1] == scores[-2] < PRESENT_SCORE
 
 
 @pytest.mark.parametrize("odds", [0.1, 1.0, 6.7])

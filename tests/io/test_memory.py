@@ -87,8 +87,8 @@ CHANGES = {
     "no classes": lambda about, _: about["images"][0].update(classes=[]),
     "one image twice": lambda about, _: about["images"][0].update(about["images"][1]),
     "no description": lambda about, _: about.clear(),
-    "an array that is missing": lambda _, members: members.pop("looks.npy"),
-    "an array that is cut": lambda _, members: members.update({"said.npy": b"\x93NUMPY"}),
+    "an array that is missing": lambda _, members: members.pop("features.npy"),
+    "an array that is cut": lambda _, members: members.update({"prior.npy": b"\x93NUMPY"}),
 }
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_sentence(tmp_path, kind):
 
 def test_numbers_that_are_none_are_refused(tmp_path):
     bad = record(1)
-    bad.looks[0, 0] = np.nan
+    bad.features[0, 0] = np.nan
     path = memory_of(bad).save(tmp_path / "m.wildmemory")
     with pytest.raises(InputError):
         ClassMemory.load(path)

@@ -39,8 +39,8 @@ def memory_ratios(
     random = np.random.default_rng(0)
     memory = ClassMemory()
     for number in range(_N_IMAGES):
-        moved = record.looks + random.normal(0, 0.02, record.looks.shape).astype(np.float16)
-        other = replace(record, digest=f"{number:064x}", name=str(number), looks=moved)
+        moved = record.features + random.normal(0, 0.02, record.features.shape).astype(np.float16)
+        other = replace(record, digest=f"{number:064x}", name=str(number), features=moved)
         memory.add(other, segmenter.source)
     started = time.perf_counter()
     memory.prepare()

@@ -17,7 +17,7 @@ from napari_wildseg.io.safety.archive import ArraySpec, read_npz, write_npz
 
 MEMORY_SUFFIX = ".wildmemory"
 _FORMAT = "napari-wildseg class memory"
-_VERSION = 1
+_VERSION = 2
 
 _OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
 """Arrays of a record with one row per sampled pixel; the others have one per superpixel."""
@@ -25,7 +25,7 @@ _OF_PIXELS = ("filters", "pixel_pieces", "pixel_labels", "pixel_weights")
 _COLUMNS = ("weights", "pixel_pieces", "pixel_labels", "pixel_weights")
 """One-dimensional arrays; a single column in the file."""
 
-_BY_CLASS = ("said", "shares")
+_BY_CLASS = ("prior", "shares")
 """Arrays with one column per class and background; padded with zeros in the file."""
 
 
@@ -98,7 +98,7 @@ def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
             raise ValueError(f"{name} does not hold what it should")
     columns = {name: array.shape[1] for name, array in arrays.items()}
     expected = columns | dict.fromkeys(_COLUMNS, 1) | {"colours": 3, "filters": FILTERS}
-    if columns != expected or columns["said"] != columns["shares"]:
+    if columns != expected or columns["prior"] != columns["shares"]:
         raise ValueError("an array is not as wide as it should be")
     cut = dict.fromkeys(ARRAYS, 0)
     found = []
@@ -108,7 +108,7 @@ def _records(images: Any, arrays: dict[str, NDArray[Any]]) -> list[ImageRecord]:
         for each in classes:
             check_characters(each, "The class memory")
         width = len(classes) + 1
-        if not 1 <= len(classes) <= MAX_CLASSES or width > columns["said"]:
+        if not 1 <= len(classes) <= MAX_CLASSES or width > columns["prior"]:
             raise ValueError("the classes do not fit the arrays")
         part = {}
         for name, array in arrays.items():

@@ -22,11 +22,11 @@ def pieces():
 
 
 def test_the_kernel_is_a_gaussian_of_all_three(pieces):
-    looks = torch.nn.functional.normalize(torch.randn(64, 5), dim=1)
-    apart = torch.cdist(looks, looks).square() / 0.5**2
+    features = torch.nn.functional.normalize(torch.randn(64, 5), dim=1)
+    apart = torch.cdist(features, features).square() / 0.5**2
     apart += torch.cdist(pieces.colours, pieces.colours).square() / 40**2
     apart += torch.cdist(pieces.places, pieces.places).square() / 0.3**2
-    points = pieces.points(looks, alike=0.5, colour=40, near=0.3)
+    points = pieces.points(features, alike=0.5, colour=40, near=0.3)
     np.testing.assert_allclose(gaussian(points, points), torch.exp(-apart / 2), atol=1e-5)
 
 
@@ -53,11 +53,11 @@ def test_one_round_is_the_formula_as_it_is_written():
         colours,
         torch.rand(600, 2, generator=generator),
     )
-    looks = torch.nn.functional.normalize(torch.randn(600, 5, generator=generator), dim=1)
+    features = torch.nn.functional.normalize(torch.randn(600, 5, generator=generator), dim=1)
     held = torch.rand(600, 2, generator=generator) + 0.1
     options = Agreement(rounds=1)
-    found = DenseCRF(pieces, looks, options)(held)
-    points = pieces.points(looks, alike=options.alike, colour=options.colour, near=options.near)
+    found = DenseCRF(pieces, features, options)(held)
+    points = pieces.points(features, alike=options.alike, colour=options.colour, near=options.near)
     kernel = gaussian(points, points).fill_diagonal_(0) * torch.from_numpy(pieces.sizes)
     alone = held / held.sum(1, keepdim=True)
     heard = kernel @ alone / kernel.sum(1, keepdim=True)
@@ -91,9 +91,9 @@ def test_a_class_that_leads_nowhere_is_not_made_louder(pieces):
 
 
 def test_looks_keep_pieces_of_one_colour_apart(pieces):
-    looks = torch.eye(2)[torch.arange(64) % 2]
+    features = torch.eye(2)[torch.arange(64) % 2]
     held = torch.eye(2)[torch.arange(64) % 2] * 0.2 + 0.4
-    found = DenseCRF(pieces, looks, Agreement(alike=0.2))(held)
+    found = DenseCRF(pieces, features, Agreement(alike=0.2))(held)
     np.testing.assert_array_equal(found.argmax(1), torch.arange(64) % 2)
     assert found.amax(1).min() > 0.6
 

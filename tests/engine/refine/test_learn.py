@@ -123,7 +123,7 @@ def test_a_lower_resolution_loses_no_stroke():
 
 def learner(**options):
     pieces = Superpixels.of(halves(), 200)
-    return Learner(pieces, pieces.looks([]), Learning(**options))
+    return Learner(pieces, pieces.features([]), Learning(**options))
 
 
 def test_one_dab_turns_what_looks_alike_and_was_in_doubt():
@@ -369,15 +369,15 @@ def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
 def test_a_stroke_thinner_than_a_working_pixel_speaks_by_the_part_it_covers():
     """One of 64 pixels of a piece says as much as the whole piece with 64 times the variance."""
     pieces = Superpixels.of(torch.zeros(3, 16, 16), 1000)
-    looks = pieces.looks([])
+    features = pieces.features([])
     prior = torch.tensor([[0.4, 0.6]]).repeat(len(pieces), 1)
     whole = np.full((16, 16), -1, np.int16)
     whole[5, 7] = 0
     thin = np.full((128, 128), -1, np.int16)
     thin[5 * 8 + 3, 7 * 8 + 4] = 0
-    expected = Learner(pieces, looks, Learning(noise=64 * 0.05)).change(prior, whole)
+    expected = Learner(pieces, features, Learning(noise=64 * 0.05)).change(prior, whole)
     assert expected.abs().max() > 0.01
-    torch.testing.assert_close(Learner(pieces, looks).change(prior, thin), expected)
+    torch.testing.assert_close(Learner(pieces, features).change(prior, thin), expected)
 
 
 def favoured(strokes, won=0.6):

@@ -16,6 +16,7 @@ from tiny_shapes import COLOURS, SHAPES, draw_scene
 from torch.nn import functional as F
 
 from napari_wildseg.engine.images.encoding import encode_steps
+from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.relevance import get_method
@@ -90,3 +91,23 @@ def test_through_the_whole_pipeline(tiny):
             found = result.labels == info.id
             overlaps.append((found & mask).sum() / (found | mask).sum())
     assert np.mean(overlaps) >= 0.5
+
+
+def test_finished_images_teach_a_name_that_the_model_does_not_know(tiny):
+    """ "widget" is any shape: four scenes teach it, though the next ones have other colours."""
+    pictures = scenes(10, 44)
+    truths = [np.any(scene.masks, axis=0) for scene in pictures]
+    segmenter = Segmenter(tiny, views="single", memory=ClassMemory())
+
+    def overlap(place: int) -> float:
+        segmenter.set_image(pictures[place].image)
+        found = segmenter.segment("widget").labels == 1
+        return float((found & truths[place]).sum() / (found | truths[place]).sum())
+
+    before = [overlap(place) for place in range(4, 10)]
+    for scene, truth in zip(pictures[:4], truths[:4], strict=True):
+        segmenter.set_image(scene.image)
+        segmenter.segment("widget", refine=False)
+        segmenter.remember(labels=truth.astype(np.uint8))
+    after = [overlap(place) for place in range(4, 10)]
+    assert np.mean(after) >= np.mean(before) + 0.1

@@ -25,14 +25,14 @@ def suggest_large(
     """Score the names of a vocabulary, without a forward pass."""
     best: dict[str, list[float]] = {}
     whole: dict[str, float] = {}
-    looks = 0
-    for look in _views_as_images(encoding):
-        found = tag(look, model, names, rivals)
+    views = 0
+    for view in _views_as_images(encoding):
+        found = tag(view, model, names, rivals)
         whole = whole or dict(found)
-        looks += 1
+        views += 1
         for name, score in found:
             best[name] = sorted([*best.get(name, ()), score], reverse=True)[:_MIN_AGREEING]
-    needed = min(_MIN_AGREEING, looks)
+    needed = min(_MIN_AGREEING, views)
     scores = {
         name: max(whole.get(name, 0.0), seen[-1] if len(seen) == needed else 0.0)
         for name, seen in best.items()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from napari_wildseg.engine.errors import InputError
 
-CUT = 0.5
+PRESENT_SCORE = 0.5
 """Score of `napari_wildseg.engine.names.tagging` from which a name counts as found in the image."""
 
-SURE = 0.74
+SURE_SCORE = 0.74
 """Score from which a name is said to be in the image, below it only "perhaps"; about four of five
 such names are (docs/development/suggestions.md)."""
 

@@ -53,16 +53,16 @@ def estimate_uncertainty(
     labels: NDArray[np.uint8],
     pseudo_labels: NDArray[np.uint8],
     relevance: NDArray[np.float32],
-    looks: Sequence[Tensor],
+    by_view: Sequence[Tensor],
 ) -> Uncertainty:
     """Compute the uncertainty of a result.
 
     `labels`, `pseudo_labels`: ``(H, W)`` uint8; `relevance`: ``(K, H, W)`` float32 in [0, 1];
-    `looks`: ``(K, gh, gw)`` maps per group of views.
+    `by_view`: ``(K, gh, gw)`` maps per group of views.
     """
     reasons = {
         "margin": _margin(labels, relevance),
-        "disagreement": _disagreement(looks),
+        "disagreement": _disagreement(by_view),
         "unsure": float((pseudo_labels == UNLABELLED).mean()),
     }
     score = sum(UNCERTAINTY_WEIGHTS[name] * value for name, value in reasons.items())
@@ -87,14 +87,16 @@ def _margin(labels: NDArray[np.uint8], relevance: NDArray[np.float32]) -> float:
     return float(1 - (best - second).mean())
 
 
-def _disagreement(looks: Sequence[Tensor]) -> float:
-    if len(looks) < 2:
+def _disagreement(by_view: Sequence[Tensor]) -> float:
+    if len(by_view) < 2:
         return 0.0
-    maps = torch.stack([normalise(look) for look in looks]).flatten(2)  # (looks, K, cells)
+    maps = torch.stack([normalise(maps) for maps in by_view]).flatten(
+        2
+    )  # (groups of views, K, cells)
     maps = maps - maps.mean(2, keepdim=True)
     maps = maps / maps.norm(dim=2, keepdim=True).clamp(min=1e-6)
     pairs = torch.einsum("akc,bkc->kab", maps, maps)
-    count = len(looks)
+    count = len(by_view)
     own = pairs.diagonal(dim1=1, dim2=2).sum(1)
     agreement = (pairs.sum((1, 2)) - own) / (count * (count - 1))
     return float((1 - agreement.min()).clamp(0, 1))

@@ -23,13 +23,13 @@ from napari_wildseg.engine.memory.records import ImageRecord, name_key
 RANK = 384
 """Number of random Fourier features."""
 
-ALIKE = 2.0
+FEATURE_SCALE = 2.0
 """Length scale over the network's features, which are unit rows."""
 
-COLOUR = 2.0
+COLOUR_SCALE = 2.0
 """Length scale over relative colours."""
 
-SAID = 1.0
+PRIOR_SCALE = 1.0
 """Length scale over what the maps say."""
 
 NOISE = 0.5
@@ -79,9 +79,9 @@ class ErrorProcess:
         factor = torch.linalg.cholesky(precision)
         self._weights = torch.cholesky_solve(moments.pull[:, None], factor)[:, 0].float()
 
-    def residual(self, phases: Tensor, said: Tensor) -> Tensor:
+    def residual(self, phases: Tensor, prior: Tensor) -> Tensor:
         """Predict ``(n,)`` residuals; arguments as for `fourier`."""
-        return torch.mv(fourier(phases, said), self._weights)
+        return torch.mv(fourier(phases, prior), self._weights)
 
 
 def moments_by_group(
@@ -93,15 +93,15 @@ def moments_by_group(
     for record, group in zip(records, groups, strict=True):
         rows = slice(None, None, -(-len(record.weights) // most))
         phases = record_phases(record)[rows]
-        said = torch.from_numpy(record.said[rows]).float()
+        prior = torch.from_numpy(record.prior[rows]).float()
         for place, name in enumerate(record.classes, 1):
             truth = record.shares[rows, place].astype(np.float32)
             counts = torch.from_numpy(balanced(record.weights[rows], truth)).double()
             counts *= (COUNT if record.finished else COUNT * WEAK) / NOISE**2
-            features = fourier(phases, said_of(said, place)).double()
-            weighted = features * counts[:, None]
-            errors = (torch.from_numpy(truth) - said[:, place]).double()
-            own = Moments(features.T @ weighted, weighted.T @ errors, 1)
+            inputs = fourier(phases, prior_summary(prior, place)).double()
+            weighted = inputs * counts[:, None]
+            errors = (torch.from_numpy(truth) - prior[:, place]).double()
+            own = Moments(inputs.T @ weighted, weighted.T @ errors, 1)
             of_class = found.setdefault(name_key(name), {})
             of_class[group] = of_class.get(group, Moments.zero()).plus(own)
     return found
@@ -110,7 +110,7 @@ def moments_by_group(
 def record_phases(record: ImageRecord) -> Tensor:
     """Return `phases_of` the superpixels of a record."""
     return phases_of(
-        torch.from_numpy(record.looks).float(), torch.from_numpy(record.colours).float()
+        torch.from_numpy(record.features).float(), torch.from_numpy(record.colours).float()
     )
 
 
@@ -122,38 +122,38 @@ def balanced(weights: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArra
     return np.asarray(mixed / mixed.sum(), np.float32)
 
 
-def phases_of(looks: Tensor, colours: Tensor) -> Tensor:
+def phases_of(features: Tensor, colours: Tensor) -> Tensor:
     """Return what all classes share of the random Fourier features, ``(n, RANK)`` float32.
 
-    `looks`: ``(n, C)`` unit rows; `colours`: ``(n, 3)`` relative colours.
+    `features`: ``(n, C)`` unit rows; `colours`: ``(n, 3)`` relative colours.
     """
-    shift, _, of_colours, of_looks = _directions(looks.shape[1])
-    return colours @ of_colours + looks @ of_looks + shift
+    shift, _, of_colours, of_features = _directions(features.shape[1])
+    return colours @ of_colours + features @ of_features + shift
 
 
-def fourier(phases: Tensor, said: Tensor) -> Tensor:
+def fourier(phases: Tensor, prior: Tensor) -> Tensor:
     """Return random Fourier features of superpixels for one class, ``(n, RANK)`` float32.
 
-    `phases`: ``(n, RANK)``, see `phases_of`; `said`: ``(n, 3)``, see `said_of`.
+    `phases`: ``(n, RANK)``, see `phases_of`; `prior`: ``(n, 3)``, see `prior_summary`.
     """
-    _, of_said, _, _ = _directions(0)
-    return torch.cos(said @ of_said + phases) * float(np.sqrt(2 / RANK))
+    _, of_prior, _, _ = _directions(0)
+    return torch.cos(prior @ of_prior + phases) * float(np.sqrt(2 / RANK))
 
 
 @cache
 def _directions(width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Draw shifts and the directions over `said_of`, colours and ``width`` features."""
+    """Draw shifts and the directions over `prior_summary`, colours and ``width`` features."""
     chance = np.random.default_rng(0)
 
     def draw(rows: int, scale: float) -> Tensor:
         return torch.from_numpy((chance.standard_normal((rows, RANK)) / scale).astype(np.float32))
 
     shift = torch.from_numpy(chance.uniform(0, 2 * np.pi, RANK).astype(np.float32))
-    return shift, draw(3, SAID), draw(3, COLOUR), draw(width, ALIKE)
+    return shift, draw(3, PRIOR_SCALE), draw(3, COLOUR_SCALE), draw(width, FEATURE_SCALE)
 
 
-def said_of(said: Tensor, place: int) -> Tensor:
+def prior_summary(prior: Tensor, place: int) -> Tensor:
     """Reduce probabilities ``(n, K + 1)`` to ``(n, 3)``: of the class, background, best other."""
-    others = said.clone()
+    others = prior.clone()
     others[:, [0, place]] = 0
-    return torch.stack([said[:, place], said[:, 0], others.amax(1)], dim=1)
+    return torch.stack([prior[:, place], prior[:, 0], others.amax(1)], dim=1)

@@ -13,9 +13,10 @@ from napari_wildseg.engine.memory.error_process import (
     ErrorProcess,
     Moments,
     moments_by_group,
+    prior_summary,
     record_phases,
-    said_of,
 )
+from napari_wildseg.engine.memory.familiarity import Familiarity, record_points
 from napari_wildseg.engine.memory.mixtures import Choice, Hindsight, Trial
 from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
@@ -43,6 +44,7 @@ class Learned:
     hindsight: dict[str, Hindsight]  # by `name_key`: how much of it is used
     processes: dict[str, ErrorProcess]  # by `name_key`, of the classes for which it is used
     classifier: PixelClassifier | None  # none where it is used for no class
+    familiarity: Familiarity  # with all images; what is unlike them is left to the maps
     detail: float  # `detail_of` the records
 
 
@@ -62,7 +64,7 @@ def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     }
     fine = any(judged.beta for judged in hindsight.values())
     classifier = PixelClassifier(records) if fine else None
-    return Learned(hindsight, processes, classifier, detail_of(records))
+    return Learned(hindsight, processes, classifier, Familiarity(records), detail_of(records))
 
 
 def _sum(moments: Iterable[Moments]) -> Moments:
@@ -82,17 +84,11 @@ def _judge(
     if folds < 2:
         return dict.fromkeys(keys, Hindsight(*UNTRIED) if alike else Hindsight())
     trials = [trial for fold in range(folds) for trial in _trials(records, groups, fold, moments)]
-    # Small classes gain from even labels, a single class loses: that is tried too.
-    starts = [
-        Choice.uniform(keys, [trial[as_met] for trial in trials], scaled=as_met)
-        for as_met in (False, True)
-    ]
-    as_met = starts[1].bound >= starts[0].bound
-    start = starts[as_met]
+    start = Choice.uniform(keys, trials)
     best = max([start.improved(), start.plain().improved()], key=lambda choice: choice.bound)
-    found = best.hindsight(as_met)
+    found = best.hindsight()
     if alike:
-        untried = Hindsight(*UNTRIED, as_met=as_met)
+        untried = Hindsight(*UNTRIED)
         found |= {key: untried for key, judged in found.items() if len(judged.ious) < 2}
     return found
 
@@ -120,14 +116,12 @@ def _trials(
     groups: Sequence[int],
     fold: int,
     moments: dict[str, dict[int, Moments]],
-) -> list[tuple[Trial, Trial]]:
-    """Let the experts predict the images of one fold, having learned from all others.
-
-    Each image once with labels as frequent as in the samples, and once as in the images.
-    """
+) -> list[Trial]:
+    """Let the experts predict the images of one fold, having learned from all others."""
     pairs = list(zip(records, groups, strict=True))
     rest = [record for record, group in pairs if group != fold]
     classifier = PixelClassifier(rest, samples=TRIAL_SAMPLES, networks=1, epochs=8)
+    familiarity = Familiarity(rest)
     processes = {}
     for key, of_class in moments.items():
         others = _sum(own for group, own in of_class.items() if group != fold)
@@ -135,18 +129,16 @@ def _trials(
             processes[key] = ErrorProcess(others)
     found = []
     for record in (record for record, group in pairs if group == fold):
-        residual = np.zeros((len(record.classes), len(record.looks)), np.float32)
-        phases, said = record_phases(record), torch.from_numpy(record.said).float()
+        residual = np.zeros((len(record.classes), len(record.features)), np.float32)
+        phases, prior = record_phases(record), torch.from_numpy(record.prior).float()
         for place, name in enumerate(record.classes, 1):
             if name_key(name) in processes:
                 process = processes[name_key(name)]
-                residual[place - 1] = process.residual(phases, said_of(said, place)).numpy()
-        looks = record.looks.astype(np.float32)
+                residual[place - 1] = process.residual(phases, prior_summary(prior, place)).numpy()
+        features = record.features.astype(np.float32)
         bank = record.filters[:TRIAL_PIXELS].astype(np.float32)
         index = record.pixel_pieces[:TRIAL_PIXELS]
-        even, met = (
-            classifier.probabilities(record.classes, looks, bank, index, as_met=as_met).T
-            for as_met in (False, True)
-        )
-        found.append((Trial.of(record, residual, even), Trial.of(record, residual, met)))
+        classified = classifier.probabilities(record.classes, features, bank, index).T
+        familiar = familiarity.of(record_points(record)).numpy()
+        found.append(Trial.of(record, residual, classified, familiar))
     return found

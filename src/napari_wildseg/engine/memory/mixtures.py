@@ -20,9 +20,6 @@ MIXTURES = tuple((alpha, beta) for beta in (0.0, 0.25, 0.5, 0.75, 1.0) for alpha
 """Shares tried: of the predicted error of the maps, and of the pixel classifier. The first is the
 maps alone."""
 
-LOWEST = 0.6
-"""Least IoU that a factor on the odds is made of."""
-
 LEAST_SPREAD = 0.1
 """Gains are not taken to vary less than this from image to image."""
 
@@ -52,11 +49,6 @@ class Hindsight:
 
     alpha: float = 0.0
     beta: float = 0.0
-    # Factor on the odds of the class: 1 / IoU. A pixel is best given to a class where its odds
-    # exceed the IoU that is reached (Nowozin, *Optimal decisions from probabilistic models: the
-    # intersection-over-union case*, CVPR 2014).
-    gain: float = 1.0
-    as_met: bool = True  # of `PixelClassifier.probabilities`; the same for all classes
     # By digest of the image: IoU of the maps alone, and of the mixtures.
     ious: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -67,26 +59,27 @@ class Hindsight:
 
 
 def mix(
-    said: NDArray[np.float32],
+    prior: NDArray[np.float32],
     residual: NDArray[np.float32],
     classified: NDArray[np.float32],
     alpha: NDArray[np.float32],
     beta: NDArray[np.float32],
-    gain: NDArray[np.float32],
+    familiar: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Mix the predictions of the three experts.
 
-    `said`: ``(K + 1, ...)`` probabilities from the maps, background first; `residual`: ``(K, ...)``
-    predicted errors of the maps; `classified`: ``(K, ...)`` probabilities from the pixel
-    classifier; `alpha`, `beta`: ``(K,)`` shares of both; `gain`: ``(K,)`` factors on the odds of
-    the classes, see `Hindsight`; returns ``(K + 1, ...)`` float32 probabilities of sum 1.
+    `prior`: ``(K + 1, ...)`` probabilities from the maps, background first; `residual`:
+    ``(K, ...)`` predicted errors of the maps; `classified`: ``(K, ...)`` probabilities from the
+    pixel classifier; `alpha`, `beta`: ``(K,)`` shares of both; `familiar`: ``(...)`` from 0, where
+    the maps alone count, to 1; returns ``(K + 1, ...)`` float32 probabilities of sum 1.
     """
-    width = (-1, *(1,) * (said.ndim - 1))
+    width = (-1, *(1,) * (prior.ndim - 1))
     alpha, beta = alpha.reshape(width), beta.reshape(width)
-    mixed = np.clip(said[1:] + alpha * residual, LEAST, 1)
+    mixed = np.clip(prior[1:] + alpha * residual, LEAST, 1)
     mixed += beta * (classified - mixed)
+    mixed = prior[1:] + familiar * (mixed - prior[1:])
     background = np.clip(1 - mixed.sum(0, keepdims=True), LEAST, 1)
-    found = np.concatenate([background, mixed * gain.reshape(width)])
+    found = np.concatenate([background, mixed])
     return np.asarray(found / found.sum(0), np.float32)
 
 
@@ -96,22 +89,27 @@ class Trial:
 
     Attributes
     ----------
-    said, residual, classified : ndarray
+    prior, residual, classified, familiar : ndarray
         As for `mix`, of ``m`` sampled pixels.
     """
 
     digest: str  # of the image
     keys: tuple[str, ...]  # its K classes
     known: NDArray[np.bool_]  # ``(K,)`` bool: whether another image was asked for the class
-    said: NDArray[np.float32]
+    prior: NDArray[np.float32]
     residual: NDArray[np.float32]
     classified: NDArray[np.float32]
+    familiar: NDArray[np.float32]
     truth: NDArray[np.int64]  # ``(m,)`` places of their labels
     weights: NDArray[np.float64]  # ``(m,)`` float64, share of the image that each stands for
 
     @classmethod
     def of(
-        cls, record: ImageRecord, residual: NDArray[np.float32], classified: NDArray[np.float32]
+        cls,
+        record: ImageRecord,
+        residual: NDArray[np.float32],
+        classified: NDArray[np.float32],
+        familiar: NDArray[np.float32],
     ) -> Trial:
         """Begin with residuals ``(K, n)`` of superpixels and probabilities ``(K, m)`` of pixels."""
         pieces = record.pixel_pieces[: classified.shape[1]]
@@ -120,9 +118,10 @@ class Trial:
             record.digest,
             tuple(map(name_key, record.classes)),
             known,
-            np.ascontiguousarray(record.said[pieces].T, np.float32),
+            np.ascontiguousarray(record.prior[pieces].T, np.float32),
             residual[:, pieces],
             np.where(known[:, None], classified, 0).astype(np.float32),
+            familiar[pieces],
             record.pixel_labels[: len(pieces)].astype(np.int64),
             record.pixel_weights[: len(pieces)].astype(np.float64),
         )
@@ -132,19 +131,14 @@ class Trial:
         """The classes that another image was asked for too."""
         return [key for key, known in zip(self.keys, self.known, strict=True) if known]
 
-    def ious(
-        self, mixtures: dict[str, int], gains: dict[str, NDArray[np.float32]]
-    ) -> NDArray[np.float64]:
+    def ious(self, mixtures: dict[str, int]) -> NDArray[np.float64]:
         """Return ``(K + 1,)`` IoUs, background first; 1 where a class is neither there nor seen.
 
-        ``mixtures`` are places in `MIXTURES` by class, ``gains`` their factors on the odds.
+        ``mixtures`` are places in `MIXTURES` by class.
         """
         chosen = np.array([mixtures[key] for key in self.keys]) * self.known
-        shares = np.array(MIXTURES, np.float32)[chosen]
-        odds = np.array(
-            [gains[key][row] for key, row in zip(self.keys, chosen, strict=True)], np.float32
-        )
-        mixed = mix(self.said, self.residual, self.classified, shares[:, 0], shares[:, 1], odds)
+        alpha, beta = np.array(MIXTURES, np.float32)[chosen].T
+        mixed = mix(self.prior, self.residual, self.classified, alpha, beta, self.familiar)
         labels, count = mixed.argmax(0), len(self.keys) + 1
         true = np.bincount(self.truth, self.weights, count)
         seen = np.bincount(labels, self.weights, count)
@@ -156,27 +150,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """Mixtures of all classes, as places in `MIXTURES`, and what is needed to use them."""
+    """Mixtures of all classes, as places in `MIXTURES`, and the images to judge them on."""
 
     trials: Sequence[Trial]
-    gains: dict[str, NDArray[np.float32]]
     mixtures: dict[str, int]
 
     @classmethod
-    def uniform(cls, keys: Sequence[str], trials: Sequence[Trial], *, scaled: bool) -> Choice:
+    def uniform(cls, keys: Sequence[str], trials: Sequence[Trial]) -> Choice:
         """Take the same mixture for all classes: the one with the best lower bound."""
-        gains = dict.fromkeys(keys, np.ones(len(MIXTURES), np.float32))
-        rows = [dict.fromkeys(keys, row) for row in range(len(MIXTURES))]
-        if scaled:
-            gains = _gains(keys, trials, rows, gains)
-        choices = [cls(trials, gains, row) for row in rows]
+        choices = [cls(trials, dict.fromkeys(keys, row)) for row in range(len(MIXTURES))]
         base = choices[0].means()
         return max(choices, key=lambda choice: lower_bound(choice.means() - base))
 
     def means(self) -> NDArray[np.float64]:
         """Mean IoU of each image, or of `JUDGED` of them."""
         trials = _some(self.trials)
-        return np.array([trial.ious(self.mixtures, self.gains).mean() for trial in trials])
+        return np.array([trial.ious(self.mixtures).mean() for trial in trials])
 
     @property
     def bound(self) -> float:
@@ -194,7 +183,7 @@ class Choice:
             asked = _some([trial for trial in self.trials if key in trial.keys_known])
             sums = np.array(
                 [
-                    [t.ious({**mixtures, key: row}, self.gains).sum() for t in asked]
+                    [t.ious({**mixtures, key: row}).sum() for t in asked]
                     for row in range(len(MIXTURES))
                 ]
             )
@@ -202,42 +191,17 @@ class Choice:
             mixtures[key] = int(np.argmax(scores))
         return replace(self, mixtures=mixtures)
 
-    def hindsight(self, as_met: bool) -> dict[str, Hindsight]:
+    def hindsight(self) -> dict[str, Hindsight]:
         """Return the figures of each class."""
-        found = {
-            key: Hindsight(*MIXTURES[row], float(self.gains[key][row]), as_met, {})
-            for key, row in self.mixtures.items()
-        }
+        found = {key: Hindsight(*MIXTURES[row], {}) for key, row in self.mixtures.items()}
         plain = self.plain()
         for trial in self.trials:
-            before = trial.ious(plain.mixtures, self.gains)
-            after = trial.ious(self.mixtures, self.gains)
+            before = trial.ious(plain.mixtures)
+            after = trial.ious(self.mixtures)
             for place, key in enumerate(trial.keys, 1):
                 if trial.known[place - 1]:
                     found[key].ious[trial.digest] = float(before[place]), float(after[place])
         return found
-
-
-def _gains(
-    keys: Sequence[str],
-    trials: Sequence[Trial],
-    rows: Sequence[dict[str, int]],
-    even: dict[str, NDArray[np.float32]],
-) -> dict[str, NDArray[np.float32]]:
-    """``(len(MIXTURES),)`` factors on the odds of each class, from its IoU in each of them."""
-    found = {}
-    trials = _some(trials)
-    tables = [np.stack([trial.ious(row, even) for row in rows]) for trial in trials]
-    for key in keys:
-        own = [
-            table[:, trial.keys.index(key) + 1]
-            for trial, table in zip(trials, tables, strict=True)
-            if key in trial.keys
-        ]
-        reached = np.mean(own, axis=0) if own else np.ones(len(rows))
-        found[key] = np.asarray(1 / np.clip(reached, LOWEST, 1), np.float32)
-        found[key][0] = 1.0  # the maps alone stay as they are
-    return found
 
 
 def _some(trials: Sequence[Trial]) -> Sequence[Trial]:

@@ -66,10 +66,11 @@ class PixelClassifier:
         target = np.concatenate(targets)
         present = np.unique(target)
         self.labels = [labels[i] for i in present]
-        # Rare labels are sampled more often than they are met.
+        # Rare labels are sampled more often than they are met; that is undone half way, since
+        # small classes gain from even labels and single classes from labels as they are met.
         sampled = np.bincount(target)[present] / len(target)
         met = np.bincount(target, np.concatenate(weights))[present] / len(rows)
-        self._frequency = (met / sampled).astype(np.float32)
+        self._weights = np.sqrt(met / sampled).astype(np.float32)
         self._mean = inputs.mean(0)
         self._scale = 1 / (inputs.std(0) + 1e-3)
         self._networks: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = []
@@ -80,24 +81,22 @@ class PixelClassifier:
     def probabilities(
         self,
         names: Sequence[str],
-        looks: NDArray[np.float32],
+        features: NDArray[np.float32],
         filters: NDArray[np.float32],
         index: NDArray[np.integer],
-        *,
-        as_met: bool,
     ) -> NDArray[np.float32]:
         """Predict the classes of pixels.
 
-        `looks`: ``(n, C)`` float32 features of the superpixels; `filters`: ``(m, FILTERS)`` float32
-        of the pixels; `index`: ``(m,)`` the superpixel of each pixel; returns ``(m, K)`` float32;
+        `features`: ``(n, C)`` float32 of the superpixels; `filters`: ``(m, FILTERS)`` float32 of
+        the pixels; `index`: ``(m,)`` the superpixel of each pixel; returns ``(m, K)`` float32;
         NaN for a name that no label speaks of.
         """
         found = np.full((len(filters), len(names)), np.nan, np.float32)
         if not self._networks:
             return found
-        width = looks.shape[1]
+        width = features.shape[1]
         mean, scale = self._mean.astype(np.float32), self._scale.astype(np.float32)
-        pieces, pixels = (looks - mean[:width]) * scale[:width], (filters - mean[width:])
+        pieces, pixels = (features - mean[:width]) * scale[:width], (filters - mean[width:])
         pixels *= scale[width:]
         total = np.zeros((len(filters), len(self.labels)), np.float32)
         for layers in self._networks:
@@ -108,16 +107,15 @@ class PixelClassifier:
                 values = np.maximum(values, 0, out=values) @ weights + bias
             values -= values.max(1, keepdims=True)
             np.exp(values, out=values)
-            if as_met:
-                values *= self._frequency
+            values *= self._weights
             total += values / values.sum(1, keepdims=True)
         for column, name in enumerate(names):
             key = name_key(name)
-            class_familiarity = [i for i, (own, _) in enumerate(self.labels) if own == key]
+            columns = [i for i, (own, _) in enumerate(self.labels) if own == key]
             speaking = [i for i, (own, none) in enumerate(self.labels) if own or key in none]
-            if class_familiarity:
+            if columns:
                 part = total[:, speaking].sum(1)
-                found[:, column] = total[:, class_familiarity].sum(1) / np.maximum(part, 1e-6)
+                found[:, column] = total[:, columns].sum(1) / np.maximum(part, 1e-6)
         return found
 
 
@@ -129,8 +127,8 @@ def labels_of(record: ImageRecord) -> list[Label]:
 
 def sample_features(record: ImageRecord, count: int | None = None) -> NDArray[np.float32]:
     """Return the inputs of a record's first sampled pixels, ``(count, C + FILTERS)`` float32."""
-    looks = record.looks[record.pixel_pieces[:count]]
-    return np.concatenate([looks, record.filters[:count]], axis=1).astype(np.float32)
+    features = record.features[record.pixel_pieces[:count]]
+    return np.concatenate([features, record.filters[:count]], axis=1).astype(np.float32)
 
 
 def _fit(

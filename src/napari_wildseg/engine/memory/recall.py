@@ -12,7 +12,8 @@ from torch import Tensor
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.memory.class_memory import ClassMemory
-from napari_wildseg.engine.memory.error_process import phases_of, said_of
+from napari_wildseg.engine.memory.error_process import phases_of, prior_summary
+from napari_wildseg.engine.memory.familiarity import points_of
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.memory.mixtures import mix
 from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
@@ -54,7 +55,6 @@ def recall(
     )
     alpha = np.array([found.alpha if found else 0 for found in judged], np.float32)
     beta = np.array([found.beta if found else 0 for found in judged], np.float32)
-    gain = np.array([found.gain if found else 1 for found in judged], np.float32)
     used = {
         name: {"process": found.alpha, "pixels": found.beta}
         for name, found in zip(names, judged, strict=True)
@@ -63,13 +63,14 @@ def recall(
     if not (alpha.any() or beta.any()):
         return Recalled(None, notices, used)
     prior = refinement.spread(THRESHOLD)
-    said = scene.pieces.average(prior)
+    of_pieces = scene.pieces.average(prior)
     residual = torch.zeros(len(names), *scene.work)
-    phases = phases_of(scene.looks, relative_colours(scene.pieces)) if alpha.any() else None
+    colours = relative_colours(scene.pieces)
+    phases = phases_of(scene.features, colours) if alpha.any() else None
     for place, name in enumerate(names, 1):
         if alpha[place - 1] and phases is not None:
             process = learned.processes[name_key(name)]
-            found = process.residual(phases, said_of(said, place))
+            found = process.residual(phases, prior_summary(of_pieces, place))
             residual[place - 1] = scene.pieces.paint(found[:, None])[0]
     classified = np.zeros((len(names), *scene.work), np.float32)
     if beta.any():
@@ -77,15 +78,16 @@ def recall(
         bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1).T
         values = learned.classifier.probabilities(
             names,
-            scene.looks.numpy(),
+            scene.features.numpy(),
             bank,
             scene.pieces.index.ravel(),
-            as_met=all(found.as_met for found in judged if found),
         )
         beta[np.isnan(values).any(0)] = 0
         classified = np.nan_to_num(values).T.reshape(classified.shape)
     fine = resize(prior, scene.work).numpy()
-    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, gain))
+    familiar = learned.familiarity.of(points_of(scene.features, colours))
+    trust = scene.pieces.paint(familiar[:, None])[0].numpy()
+    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, trust))
     return Recalled(
         refinement.scores_of(mixed, THRESHOLD),
         notices,

@@ -32,9 +32,9 @@ GUESS = 0.1
 
 
 ARRAYS = {
-    "looks": np.float16,
+    "features": np.float16,
     "colours": np.float16,
-    "said": np.float16,
+    "prior": np.float16,
     "shares": np.float16,
     "weights": np.float32,
     "filters": np.float16,
@@ -59,17 +59,17 @@ class Source:
 class ImageRecord:
     """Samples of one image."""
 
-    digest: str  # `image_digest` of the image: the key of the record
+    digest: str  # `record_digest` of the image: the key of the record
     name: str  # what the annotator knows the image by; may be empty
     finished: bool  # whether all its labels are right; else only corrected pixels are known
     # The K names that the image was segmented into. It teaches nothing of others.
     classes: tuple[str, ...]
     # ``(n, C)`` float16 unit rows: the network's features of each superpixel.
-    looks: NDArray[np.float16]
+    features: NDArray[np.float16]
     # ``(n, 3)`` float16 CIE Lab, relative to the image's mean and spread.
     colours: NDArray[np.float16]
     # ``(n, K + 1)`` float16 probabilities from the relevance maps, background first.
-    said: NDArray[np.float16]
+    prior: NDArray[np.float16]
     # ``(n, K + 1)`` float16: share of each label among the superpixel's labelled pixels.
     shares: NDArray[np.float16]
     # ``(n,)`` float32 of sum 1: share of the image that each superpixel stands for.
@@ -96,9 +96,9 @@ class ImageRecord:
         return replace(
             self,
             classes=tuple(other for i, other in enumerate(self.classes, 1) if i != place),
-            looks=self.looks[rows],
+            features=self.features[rows],
             colours=self.colours[rows],
-            said=self.said[rows][:, columns],
+            prior=self.prior[rows][:, columns],
             shares=(shares / shares.sum(1, keepdims=True)).astype(np.float16),
             weights=_to_one(self.weights[rows]),
             filters=self.filters[pixels],
@@ -118,7 +118,7 @@ def name_key(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def image_digest(image: NDArray[np.uint8]) -> str:
+def record_digest(image: NDArray[np.uint8]) -> str:
     """Return a signature of an image, 64 hexadecimal digits.
 
     `image`: ``(H, W, 3)`` uint8.
@@ -154,7 +154,7 @@ def make_record(
     background, 255 not known; `corrections`: ``(H, W)`` int16 places, -1 where nothing is
     corrected.
     """
-    scene, digest = reader.scene, image_digest(image)
+    scene, digest = reader.scene, record_digest(image)
     pieces, n_labels = scene.pieces, len(classes) + 1
     places = _on_work_pixels(labels.astype(np.int16), scene.work)
     places[places == UNLABELLED] = -1
@@ -182,7 +182,7 @@ def make_record(
         name,
         finished,
         classes,
-        scene.looks[kept].numpy().astype(np.float16),
+        scene.features[kept].numpy().astype(np.float16),
         relative_colours(pieces)[kept].numpy().astype(np.float16),
         pieces.average(reader.spread(THRESHOLD))[kept].numpy().astype(np.float16),
         (counts / total[:, None]).astype(np.float16),

@@ -42,14 +42,16 @@ class Agreement:
 class DenseCRF:
     """Lets the pieces of one image agree.
 
-    `looks`: ``(n, C)`` float32 unit rows (`Superpixels.looks`).
+    `features`: ``(n, C)`` float32 unit rows (`Superpixels.features`).
     """
 
     def __init__(
-        self, pieces: Superpixels, looks: Tensor, options: Agreement | None = None
+        self, pieces: Superpixels, features: Tensor, options: Agreement | None = None
     ) -> None:
         self.options = options = options or Agreement()
-        points = pieces.points(looks, alike=options.alike, colour=options.colour, near=options.near)
+        points = pieces.points(
+            features, alike=options.alike, colour=options.colour, near=options.near
+        )
         self._kernel = PackedMatrix(gaussian_among(points).fill_diagonal_(0))
         # To scale the kernel's rows and columns, vectors are scaled: n times less work.
         self._sizes = torch.from_numpy(pieces.sizes)

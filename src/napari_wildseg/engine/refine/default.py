@@ -168,9 +168,9 @@ class DefaultRefinement:
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""
         scene = self.scene
-        looks = scene.looks if scene.maps else None
+        features = scene.features if scene.maps else None
         found = spread_seeds(
-            seeds, self.n_classes, scene.pieces, scene.lab * 100, looks, self.options.seeding
+            seeds, self.n_classes, scene.pieces, scene.lab * 100, features, self.options.seeding
         )
         return scene.pieces.paint(found)
 

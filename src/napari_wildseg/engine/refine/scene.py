@@ -72,19 +72,19 @@ class Scene:
         return Superpixels.of(self.lab * 100, self._options.pieces)
 
     @cached_property
-    def looks(self) -> Tensor:
+    def features(self) -> Tensor:
         """``(n, C)``, how they look to the network."""
-        return self.pieces.looks(self.maps)
+        return self.pieces.features(self.maps)
 
     @cached_property
     def learner(self) -> Learner:
         """What learns from corrections; needed once there are any."""
-        return Learner(self.pieces, self.looks, self._options.learning)
+        return Learner(self.pieces, self.features, self._options.learning)
 
     @cached_property
     def crf(self) -> DenseCRF:
         """What lets the superpixels agree."""
-        return DenseCRF(self.pieces, self.looks, self._options.agreement)
+        return DenseCRF(self.pieces, self.features, self._options.agreement)
 
     @cached_property
     def spreading(self) -> Spreading:

@@ -39,14 +39,14 @@ def spread_seeds(
     n_classes: int,
     pieces: Superpixels,
     lab: Tensor,
-    looks: Tensor | None = None,
+    features: Tensor | None = None,
     options: Seeding | None = None,
 ) -> Tensor:
     """Give every piece probabilities from the seeds.
 
     `seeds`: ``(H, W)`` int16 over the image: -1 no seed, else 0..K; `lab`: ``(3, h, w)`` float32
-    CIE Lab on the pixels that the pieces are made of; `looks`: ``(n, C)`` float32 unit rows of the
-    network's features (`Superpixels.looks`); returns ``(n, K + 1)`` float32, above 0, rows sum to
+    CIE Lab on the pixels that the pieces are made of; `features`: ``(n, C)`` float32 unit rows
+    (`Superpixels.features`); returns ``(n, K + 1)`` float32, above 0, rows sum to
     1; labels without a seed share what the others leave.
     """
     options = options or Seeding()
@@ -58,8 +58,8 @@ def spread_seeds(
     exponent += torch.cdist(pieces.places, pieces.places[seen]).square() / options.near**2
     texture = texture_of(lab, pieces, options.window)
     exponent += torch.cdist(texture, texture[seen]).square() / options.texture**2
-    if looks is not None:
-        exponent += (2 - 2 * looks @ looks[seen].T).clamp(min=0) / options.alike**2
+    if features is not None:
+        exponent += (2 - 2 * features @ features[seen].T).clamp(min=0) / options.alike**2
     kernel = exponent.mul_(-0.5).exp_()
     seeded = (shares.sum(0) > 0).float()
     mean = seeded / seeded.sum()

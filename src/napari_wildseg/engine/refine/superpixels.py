@@ -60,7 +60,7 @@ class Superpixels:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def looks(self, maps: Sequence[Tensor]) -> Tensor:
+    def features(self, maps: Sequence[Tensor]) -> Tensor:
         """Describe the pieces by a network's features.
 
         Returns ``(n, sum of C)`` float32; the dot product of two rows is their mean cosine.
@@ -69,14 +69,14 @@ class Superpixels:
             return torch.ones(len(self), 1)
         return unit_rows([self.average(values) for values in maps])
 
-    def points(self, looks: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
+    def points(self, features: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
         """Place the pieces where a distance says how unlike they are, in units of length scales.
 
-        `looks`: ``(n, C)`` float32 unit rows (`looks`); returns ``(n, C + 5)`` float32.
+        `features`: ``(n, C)`` float32 unit rows (`features`); returns ``(n, C + 5)`` float32.
         """
         # Squared distances add up, so that one product of points serves all three.
         colours = self.colours - self.colours.mean(0)
-        return torch.cat([looks / alike, colours / colour, self.places / near], dim=1)
+        return torch.cat([features / alike, colours / colour, self.places / near], dim=1)
 
     def average(self, maps: Tensor) -> Tensor:
         """Average maps over each piece.

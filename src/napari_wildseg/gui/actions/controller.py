@@ -14,6 +14,7 @@ from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
 from napari_wildseg.gui.actions.next_image import NextImage
+from napari_wildseg.gui.actions.objects import WindowObjects
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
@@ -81,6 +82,7 @@ class Controller(Workspace):
         self.shown_changes = ShownChanges(self)
         self.next_image = NextImage(self)
         self.screen_brush = ScreenBrush(viewer)
+        self.objects = WindowObjects(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         self.pixels.replaced.connect(self._on_pixels_replaced)
@@ -447,6 +449,7 @@ class Controller(Workspace):
         self.runner.cancel()
         self.memory.close()
         self.screen_brush.switch(False)
+        self.objects.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()

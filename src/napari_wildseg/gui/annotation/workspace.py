@@ -353,7 +353,8 @@ class Workspace:
             return
         restored: dict[Plane, Any] = {}
         # The later ones win, and those of the labels over those of the pseudo-labels.
-        for saved in sorted(session.left_over, key=lambda s: (not s.pseudo, s.saved_at)):
+        of_labels = [saved for saved in session.left_over if not saved.objects]
+        for saved in sorted(of_labels, key=lambda s: (not s.pseudo, s.saved_at)):
             theirs = class_list.with_nameless(saved.classes, saved.corrections)
             here, table = class_list.matched(session.classes, theirs, session.used_ids)
             self.set_classes(here)
@@ -368,12 +369,20 @@ class Workspace:
             tracker.restore(decided)
             tracked.write(plane, tracker.baseline)
             count += int((decided != UNLABELLED).sum())
+        of_objects = [saved for saved in session.left_over if saved.objects]
+        for saved in sorted(of_objects, key=lambda s: -s.saved_at):  # the later ones win
+            strokes = saved.corrections.astype(np.int32)
+            session.objects.plane(saved.plane, strokes.shape).restore(strokes)
         self.autosave.restored(session)
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
         pixels = notices.counted(count, "corrected pixel", "corrected pixels")
-        self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
+        found = [pixels] if count or not of_objects else []
+        found += ["the corrections of objects"] if of_objects else []
+        then = "Auto-segment" if not self._segmented() or not of_objects else "Split into objects"
+        told = f"{notices.listed(found)} restored: press {then} to go on."
+        self.status.emit(told[0].upper() + told[1:])
 
     def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
         """Keep the decisions of a label layer that was deleted, to be offered again."""

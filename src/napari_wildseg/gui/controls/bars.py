@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy
 from superqt import QFlowLayout
 
 from napari_wildseg.engine.classes import fold
-from napari_wildseg.engine.maps.thresholds import CUT, SURE
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, SURE_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.notices import listed
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
@@ -36,8 +37,8 @@ def by_sureness(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]
     """Return the names under what can be said of them; groups without a name are left out."""
     groups: dict[str, list[tuple[str, float | None]]] = {}
     for name, score in names:
-        sure = score is None or score >= SURE
-        said = "In the image" if sure else "Perhaps" if (score or 0) >= CUT else "Or pick"
+        sure = score is None or score >= SURE_SCORE
+        said = "In the image" if sure else "Perhaps" if (score or 0) >= PRESENT_SCORE else "Or pick"
         groups.setdefault(said, []).append((name, score))
     return [
         (said, groups[said]) for said in ("In the image", "Perhaps", "Or pick") if said in groups
@@ -165,9 +166,10 @@ class LeftOverBar(QWidget):
     def offer(self, found: Sequence[Saved]) -> None:
         """Show what was found."""
         if found:
-            pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
+            pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
+            what = [f"{pixels:,} corrected pixels"] if pixels else []
+            what += ["corrections of objects"] if any(s.objects for s in found) else []
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
-            self._text.setText(
-                f"{pixels:,} corrected pixels of this image were left on {when:%d %B, %H:%M}."
-            )
+            text = f"{listed(what)} of this image were left on {when:%d %B, %H:%M}."
+            self._text.setText(text[0].upper() + text[1:])
         self.setVisible(bool(found))

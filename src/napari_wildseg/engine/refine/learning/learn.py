@@ -92,14 +92,16 @@ class Learning:
 class Learner:
     """Learns from the corrections of one image.
 
-    `looks`: ``(n, C)`` float32 unit rows (`Superpixels.looks`).
+    `features`: ``(n, C)`` float32 unit rows (`Superpixels.features`).
     """
 
-    def __init__(self, pieces: Superpixels, looks: Tensor, options: Learning | None = None) -> None:
+    def __init__(
+        self, pieces: Superpixels, features: Tensor, options: Learning | None = None
+    ) -> None:
         self.pieces = pieces
         self.options = options = options or Learning()
         self._points = pieces.points(
-            looks, alike=options.alike, colour=options.colour, near=options.near
+            features, alike=options.alike, colour=options.colour, near=options.near
         )
         self._kernel: _Kernel | None = None
 
