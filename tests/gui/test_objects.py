@@ -338,3 +338,37 @@ def test_objects_are_exported(split, tmp_path, monkeypatch, format):
         found = read_objects(tmp_path / name[format])
         assert (found.ids == layer.data).all()
     assert d.controller.session.unsaved, "the labels are in no file yet"
+
+
+def test_a_mask_that_was_opened_is_split(desk):
+    d = desk(PHOTO, "nucleus", name="cells")
+    d.viewer.add_labels(NUCLEI, name="mask")
+    d.run("split_objects")
+    settled(d)
+    assert len(ids(d.layer(" objects"))) == 4
+    assert rows(d)[0][1] == "nucleus"
+
+
+def test_quick_strokes_and_undo_between_them(split):
+    """Strokes that come before the first one was worked out lose nothing."""
+    d, layer = split
+    one, two, three = at(layer, 24, 48, 90)
+    before = layer.data.copy()
+    layer.mode, layer.selected_label, layer.brush_size = "paint", one, 3
+    stroke(d.viewer, layer, [(40, 24), (40, 48)])
+    layer.selected_label = 77
+    stroke(d.viewer, layer, [(70, 60), (70, 80)])
+    settled(d)
+    assert at(layer, 24, 48, 90) == [one, one, three]
+    assert layer.data[70, 70] == 77
+    while (layer.data != before).any():
+        layer.undo()
+        settled(d)
+    assert d.controller.session.objects.strokes(d.controller.plane) is None
+    # A stroke that is undone before it was worked out leaves nothing.
+    layer.selected_label = two
+    stroke(d.viewer, layer, [(40, 48), (40, 90)])
+    layer.undo()
+    settled(d)
+    assert np.array_equal(layer.data, before)
+    assert d.controller.session.objects.strokes(d.controller.plane) is None

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.annotation.decisions import Patch, label_values, only
@@ -100,6 +101,12 @@ class WindowObjects:
         """Split the classes of the plane in view into objects, and show them as a layer."""
         controller = self._controller
         session, image, plane = controller.session, controller.image, controller.plane
+        if session is not None and _class_layer(session) is None:
+            try:
+                controller.opened.take()  # a mask that was opened
+            except WildsegError as error:
+                controller.notify(str(error))
+                return
         labels = None if session is None else _class_layer(session)
         if session is None or image is None or plane is None or labels is None:
             controller.notify("There is nothing to split yet: press Auto-segment first.")
