@@ -338,6 +338,9 @@ def test_objects_are_exported(split, tmp_path, monkeypatch, format):
         found = read_objects(tmp_path / name[format])
         assert (found.ids == layer.data).all()
     assert d.controller.session.unsaved, "the labels are in no file yet"
+    # File > Save writes the objects, too.
+    layer.save(str(tmp_path / "saved.png"), plugin="napari-wildseg")
+    assert (read_objects(tmp_path / "saved.png").ids == layer.data).all()
 
 
 def test_a_mask_that_was_opened_is_split(desk):
