@@ -90,7 +90,10 @@ def test_a_row_shows_its_object_and_selects_its_id(split):
     assert layer.selected_label == number
     assert d.viewer.layers.selection.active is layer
     assert np.allclose(camera.center[-2:], (3 + 20, 4 + 45), atol=0.5)
-    assert camera.zoom > before
+    speck = int(layer.data[10, 110])
+    table.selectRow(table.rows.row_of(speck))
+    assert np.allclose(camera.center[-2:], (3 + 5, 4 + 55), atol=0.5)
+    assert camera.zoom > before, "a speck is shown larger"
     layer.selected_label = at(layer, 24)[0]
     assert table.current() == at(layer, 24)[0]
 
