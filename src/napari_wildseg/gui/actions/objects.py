@@ -281,16 +281,17 @@ class WindowObjects:
         session = self._owner(event.source)
         if session is None or self._writing:
             return
+        deep = event.source.n_edit_dimensions > 2
+        touched = set(session.objects.planes) if deep else {self._plane_of(session)}
+        touched &= set(session.objects.planes)
+        if not touched:
+            return  # a plane that was not split yet: its split will find what was painted
         self._strokes += 1
         self._cut_stroke = self._cut is not None
-        plane = self._plane_of(session)
-        for state in session.objects.planes.values():
-            state.tracker.painted()
-        for each in (
-            {plane, *session.objects.planes} if event.source.n_edit_dimensions > 2 else {plane}
-        ):
-            if each is not None and each in session.objects.planes:
-                self._due[weakref.ref(session), each] = None
+        for plane in touched:
+            if plane is not None:
+                session.objects.planes[plane].tracker.painted()
+                self._due[weakref.ref(session), plane] = None
         # napari tells of a stroke before the pixels change.
         self._timer.start(0)
 
@@ -497,8 +498,8 @@ class WindowObjects:
         layer, state = self.layer(session), session.objects.planes[plane]
         assert layer is not None
         self._writing = True
-        strokes, self._strokes = self._strokes, 0
         if result.painted:
+            strokes, self._strokes = self._strokes, 0
             for _ in range(strokes):
                 layer.undo()
         plan = result.plan
