@@ -15,9 +15,9 @@ help"""
 
 
 @pytest.fixture
-def shown(make_napari_viewer, desk, photo, qtbot):
+def shown(new_viewer, desk, photo, qtbot):
     """The widget in a window that has the keyboard, though there is no window manager."""
-    d = desk(photo, "cup, spoon", viewer=make_napari_viewer(show=True))
+    d = desk(photo, "cup, spoon", viewer=new_viewer(show=True))
     window = d.viewer.window._qt_window
     window.windowHandle().requestActivate()
     qtbot.waitUntil(window.isActiveWindow)

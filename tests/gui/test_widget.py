@@ -128,8 +128,8 @@ def test_text_and_icons_stand_out(theme):
         assert contrast(colours.icon.as_rgb_tuple(), behind) >= 3, ground
 
 
-def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
-    d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
+def test_narrow_and_both_themes(new_viewer, desk, photo):
+    d = desk(photo, NAMES, viewer=new_viewer(show=True))
     d.run("auto_segment")
     sections = d.widget.image.parentWidget()
     for theme in ("light", "dark"):

@@ -16,7 +16,7 @@ from napari_wildseg.batch.plan.class_plan import ClassPlan
 from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.maps.uncertainty import Uncertainty
 from napari_wildseg.engine.progress import Steps, drain
 
@@ -171,7 +171,7 @@ def choose_classes(
     """
     names = [info.name for info in plan.classes]
     found = segmenter.suggest(names, top=MAX_CLASSES)
-    chosen = {name for name, score in found if score >= CUT}
+    chosen = {name for name, score in found if score >= PRESENT_SCORE}
     if plan.mode == "auto":
         chosen.add(found[0][0])
     near = max((float(score) for name, score in found if name not in chosen), default=0.0)

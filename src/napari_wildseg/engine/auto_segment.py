@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
-from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, checked_threshold
 from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MIN_SHARE = 0.01
 
 
 def automatic_classes(
-    segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = CUT
+    segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = PRESENT_SCORE
 ) -> tuple[ClassInfo, ...]:
     """Suggest names for the segmenter's image and keep those that score at least ``cut``."""
     checked_threshold(cut, "cut")
@@ -34,7 +34,7 @@ def segment_auto_steps(
     segmenter: Segmenter,
     vocabulary: str | Sequence[str] = "coco",
     *,
-    cut: float = CUT,
+    cut: float = PRESENT_SCORE,
     threshold: float | None = None,
     refine: bool = True,
 ) -> Steps[Result]:

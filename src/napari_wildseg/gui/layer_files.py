@@ -13,11 +13,10 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui.annotation.provenance import KEY, Loaded, Provenance
 from napari_wildseg.gui.controls.plain_text import raw
+from napari_wildseg.gui.sample_data import LayerData
 
 if TYPE_CHECKING:
     from napari_wildseg.io import LabelImage
-
-LayerData = tuple[Any, dict[str, Any], str]
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:

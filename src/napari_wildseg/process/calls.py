@@ -18,7 +18,7 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
 from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
-from napari_wildseg.engine.memory.records import image_digest
+from napari_wildseg.engine.memory.records import record_digest
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.catalogue import CATALOGUE
 from napari_wildseg.engine.models.clip_model import CLIPModel
@@ -219,7 +219,7 @@ class Calls:
             new = new.with_record(*_unpickled_record(record))
         gone = list(forget or [])
         if forget_image is not None:
-            gone.append(image_digest(as_rgb(forget_image)))
+            gone.append(record_digest(as_rgb(forget_image)))
             if gone[-1] not in {known.digest for known in new.images}:
                 raise InputError("This image is not remembered.")
         for digest in gone:

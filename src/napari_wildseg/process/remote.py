@@ -17,7 +17,7 @@ from napari_wildseg.process.client import ENDED, Engine, EngineEndedError
 _NUMBERS = itertools.count(1)
 
 
-class Source(Protocol):
+class ReadablePlane(Protocol):
     """A plane of the window that can be read whole or box by box."""
 
     @property
@@ -64,7 +64,7 @@ class RemoteSegmenter:
         self.engine, self.number = engine, next(_NUMBERS)
         self._windowed = windowed
         self._generation = engine.generation
-        self._source: Source | None = None
+        self._source: ReadablePlane | None = None
 
     @property
     def alive(self) -> bool:
@@ -83,7 +83,7 @@ class RemoteSegmenter:
             "open", model=model, windowed=self._windowed, threshold=threshold, options=options
         )
 
-    def set_image_steps(self, source: Source) -> Steps[None]:
+    def set_image_steps(self, source: ReadablePlane) -> Steps[None]:
         """Encode the plane."""
         self._source = source
         image = None if self._windowed else source.read()

@@ -160,7 +160,7 @@ def test_ids_are_kept_when_the_labels_change() -> None:
     assert np.unique(split(gone, previous=before)).tolist() == [0, before[40, 95]]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(
     discs=st.lists(
         st.tuples(st.integers(0, 79), st.integers(0, 119), st.integers(3, 16), st.integers(1, 2)),

@@ -107,17 +107,7 @@ def run(args: argparse.Namespace) -> int:
     if args.objects == "masks":
         return measure_objects(args, None, data)
 
-    from napari_wildseg.engine.segmenter import Segmenter
-
-    segmenter = Segmenter(
-        args.model,
-        views=args.views,
-        method=args.method,
-        refiner=args.refiner,
-        device=args.device,
-        cache_dir=args.cache_dir,
-        memory=arguments.read_memory(args.memory),
-    )
+    segmenter = arguments.make_segmenter(args, memory=arguments.read_memory(args.memory))
     if args.objects:
         return measure_objects(args, segmenter, data)
     if args.series:

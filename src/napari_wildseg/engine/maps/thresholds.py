@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_wildseg.engine.errors import InputError
 
-CUT = 0.5
+PRESENT_SCORE = 0.5
 """Score of `napari_wildseg.engine.names.tagging` from which a name counts as found in the image."""
 
 

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.classes import UNLABELLED as UNLABELLED  # also "not corrected"
 from napari_wildseg.engine.errors import InputError
-
-UNLABELLED = 255
-"""Label value that decides nothing; inside the trackers also "not corrected"."""
 
 _PROBES = 64
 """Pixels that are looked at first, where most answers are no."""

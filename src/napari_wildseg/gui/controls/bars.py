@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy
 from superqt import QFlowLayout
 
 from napari_wildseg.engine.classes import fold
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import listed
@@ -61,7 +61,9 @@ class SuggestionBar(QWidget):
                 widget.deleteLater()
         for name, score in names:
             button = QPushButton("+ " + name.replace("&", "&&"), self)  # no shortcut
-            if score is not None and score >= CUT:  # what an annotator mostly wants stands out
+            if (
+                score is not None and score >= PRESENT_SCORE
+            ):  # what an annotator mostly wants stands out
                 font = button.font()
                 font.setBold(True)
                 button.setFont(font)
