@@ -28,6 +28,7 @@ from PIL import Image
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 from skimage import data
+from skimage.filters import gaussian
 
 from napari_wildseg.gui.annotation.brush_strokes import brushed
 
@@ -62,7 +63,8 @@ class Desk:
     def wait(self, seconds: float = 300) -> None:
         """Wait for the running job."""
         end = time.monotonic() + seconds
-        while self.widget.controller.working and time.monotonic() < end:
+        controller = self.widget.controller
+        while (controller.working or controller.objects.busy) and time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.01)  # the worker needs the processor more
         self.settle()
@@ -79,9 +81,10 @@ class Desk:
         line.setText(text)
         line.returnPressed.emit()
 
-    def shoot(self, name: str) -> None:
-        """Write a picture of the whole window."""
-        self.viewer.reset_view(margin=0.02)
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Write a picture of the whole window, with the whole image in it or as it is."""
+        if whole:
+            self.viewer.reset_view(margin=0.02)
         self.settle(0.8)
         IMAGES.mkdir(exist_ok=True)
         path = IMAGES / f"window-{name}.png"
@@ -236,6 +239,24 @@ def batch() -> None:
         desk.close()
 
 
+def objects() -> None:
+    """Nuclei that a threshold of the blue stain found, with an id each."""
+    tissue = data.immunohistochemistry()
+    blue = gaussian(tissue[..., 2].astype(float) - tissue[..., 0], 1)
+    desk = Desk(height=860)
+    desk.viewer.add_image(tissue, name="ihc")
+    desk.viewer.add_labels((blue > 14).astype(np.uint8), name="nuclei")
+    desk.names("nucleus")
+    desk.press("split_objects")
+    desk.control("objects_min_size").setValue(30)
+    desk.wait()
+    table: Any = desk.control("objects_table")
+    table.selectRow(table.rows.rowCount() - 3)
+    desk.settle()
+    desk.shoot("objects", whole=False)
+    desk.close()
+
+
 SCENES: dict[str, Callable[[], None]] = {
     "camera": camera,
     "large_letters": large_letters,
@@ -243,6 +264,7 @@ SCENES: dict[str, Callable[[], None]] = {
     "stack": stack,
     "multichannel": multichannel,
     "batch": batch,
+    "objects": objects,
 }
 
 

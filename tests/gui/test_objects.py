@@ -90,7 +90,10 @@ def test_a_row_shows_its_object_and_selects_its_id(split):
     assert layer.selected_label == number
     assert d.viewer.layers.selection.active is layer
     assert np.allclose(camera.center[-2:], (3 + 20, 4 + 45), atol=0.5)
-    assert camera.zoom > before
+    speck = int(layer.data[10, 110])
+    table.selectRow(table.rows.row_of(speck))
+    assert np.allclose(camera.center[-2:], (3 + 5, 4 + 55), atol=0.5)
+    assert camera.zoom > before, "a speck is shown larger"
     layer.selected_label = at(layer, 24)[0]
     assert table.current() == at(layer, 24)[0]
 
@@ -303,12 +306,16 @@ def test_objects_of_a_stack_go_on_from_plane_to_plane(desk):
     d.viewer.dims.set_current_step(0, 1)
     settled(d)
     assert d.control("objects_count").text() == "0 objects"
+    # What is painted before the plane is split is an object, too.
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 900, 3
+    stroke(d.viewer, layer, [(1, 5, 60), (1, 5, 80)])
     labelled(d, NUCLEI | disc(70, 20, 8).astype(np.uint8))
     d.run("split_objects")
     settled(d)
     same = first > 0
     assert (layer.data[1][same] == first[same]).all()
-    assert layer.data[1, 70, 20] == first.max() + 1
+    assert layer.data[1, 5, 70] == 900
+    assert layer.data[1, 70, 20] == 901
     assert (layer.data[0] == first).all()
 
 
@@ -338,3 +345,40 @@ def test_objects_are_exported(split, tmp_path, monkeypatch, format):
         found = read_objects(tmp_path / name[format])
         assert (found.ids == layer.data).all()
     assert d.controller.session.unsaved, "the labels are in no file yet"
+    # File > Save writes the objects, too.
+    layer.save(str(tmp_path / "saved.png"), plugin="napari-wildseg")
+    assert (read_objects(tmp_path / "saved.png").ids == layer.data).all()
+
+
+def test_a_mask_that_was_opened_is_split(desk):
+    d = desk(PHOTO, "nucleus", name="cells")
+    d.viewer.add_labels(NUCLEI, name="mask")
+    d.run("split_objects")
+    settled(d)
+    assert len(ids(d.layer(" objects"))) == 4
+    assert rows(d)[0][1] == "nucleus"
+
+
+def test_quick_strokes_and_undo_between_them(split):
+    """Strokes that come before the first one was worked out lose nothing."""
+    d, layer = split
+    one, two, three = at(layer, 24, 48, 90)
+    before = layer.data.copy()
+    layer.mode, layer.selected_label, layer.brush_size = "paint", one, 3
+    stroke(d.viewer, layer, [(40, 24), (40, 48)])
+    layer.selected_label = 77
+    stroke(d.viewer, layer, [(70, 60), (70, 80)])
+    settled(d)
+    assert at(layer, 24, 48, 90) == [one, one, three]
+    assert layer.data[70, 70] == 77
+    while (layer.data != before).any():
+        layer.undo()
+        settled(d)
+    assert d.controller.session.objects.strokes(d.controller.plane) is None
+    # A stroke that is undone before it was worked out leaves nothing.
+    layer.selected_label = two
+    stroke(d.viewer, layer, [(40, 48), (40, 90)])
+    layer.undo()
+    settled(d)
+    assert np.array_equal(layer.data, before)
+    assert d.controller.session.objects.strokes(d.controller.plane) is None

@@ -12,6 +12,7 @@ from napari.layers import Image, Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.annotation.decisions import Patch, label_values, only
@@ -60,7 +61,8 @@ class WindowObjects:
         self._writing = False
         self._in_stroke = False
         self._strokes = 0  # of the annotator's, that what they cause has still to join
-        self._cut: tuple[int, str, float] | None = None  # label, mode and brush from before
+        # The layer that is cut, and its mode and brush from before.
+        self._cut: tuple[weakref.ref[Labels], str, float] | None = None
         self._cut_stroke = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -100,6 +102,12 @@ class WindowObjects:
         """Split the classes of the plane in view into objects, and show them as a layer."""
         controller = self._controller
         session, image, plane = controller.session, controller.image, controller.plane
+        if session is not None and _class_layer(session) is None:
+            try:
+                controller.opened.take()  # a mask that was opened
+            except WildsegError as error:
+                controller.notify(str(error))
+                return
         labels = None if session is None else _class_layer(session)
         if session is None or image is None or plane is None or labels is None:
             controller.notify("There is nothing to split yet: press Auto-segment first.")
@@ -166,11 +174,13 @@ class WindowObjects:
                 np.array([rows.max(), columns.max()]),
             )
         ]
-        low, high = (np.asarray(end)[list(viewer.dims.displayed)] for end in ends)
-        extent = viewer.layers.extent.world[:, list(viewer.dims.displayed)]
+        shown = list(viewer.dims.displayed)
+        own = [axis - (viewer.dims.ndim - layer.ndim) for axis in shown]
+        low, high = (np.asarray(end)[own] for end in ends)
+        extent = viewer.layers.extent.world[:, shown]
         viewer.reset_view()
         # The object takes a quarter of the view, and a speck is shown with its surroundings.
-        step = np.abs(np.asarray(layer.scale)[list(viewer.dims.displayed)])
+        step = np.abs(np.asarray(layer.scale)[own])
         wanted = np.maximum(4 * np.abs(high - low), 60 * step)
         camera = getattr(viewer, "scene", viewer).camera  # napari 0.9, or before
         camera.zoom *= max(1.0, float(np.min((extent[1] - extent[0]) / wanted)))
@@ -181,16 +191,16 @@ class WindowObjects:
         layer = self.layer(self._controller.session)
         if on and layer is not None and self._cut is None:
             select(self._controller.viewer, layer)
-            before = (int(layer.selected_label), str(layer.mode), float(layer.brush_size))
+            before = (weakref.ref(layer), str(layer.mode), float(layer.brush_size))
             layer.mode, layer.brush_size = "erase", CUT_WIDTH
             self._cut = before
             self._controller.status.emit("Draw across an object, from edge to edge, to divide it.")
         elif not on and self._cut is not None:
-            (_, mode, brush), self._cut = self._cut, None
-            if layer is not None:
-                layer.brush_size = brush
-                if str(layer.mode) == "erase":
-                    layer.mode = mode if mode != "erase" else "pan_zoom"
+            (reference, mode, brush), self._cut = self._cut, None
+            if (old := reference()) is not None:
+                old.brush_size = brush
+                if str(old.mode) == "erase":
+                    old.mode = mode if mode != "erase" else "pan_zoom"
         self.cutting.emit(self._cut is not None)
 
     def put_back(
@@ -214,7 +224,7 @@ class WindowObjects:
             or (strokes is not None and (strokes[plane.slices] != UNTOUCHED).any())
         ]
         if ids is not None and ids.any():
-            layer = make_objects(image)
+            layer = make_objects(image, session)
             layer.data[...] = ids
             session.objects.show_in(layer)
         for plane in planes:
@@ -271,16 +281,17 @@ class WindowObjects:
         session = self._owner(event.source)
         if session is None or self._writing:
             return
+        deep = event.source.n_edit_dimensions > 2
+        touched = set(session.objects.planes) if deep else {self._plane_of(session)}
+        touched &= set(session.objects.planes)
+        if not touched:
+            return  # a plane that was not split yet: its split will find what was painted
         self._strokes += 1
         self._cut_stroke = self._cut is not None
-        plane = self._plane_of(session)
-        for state in session.objects.planes.values():
-            state.tracker.painted()
-        for each in (
-            {plane, *session.objects.planes} if event.source.n_edit_dimensions > 2 else {plane}
-        ):
-            if each is not None and each in session.objects.planes:
-                self._due[weakref.ref(session), each] = None
+        for plane in touched:
+            if plane is not None:
+                session.objects.planes[plane].tracker.painted()
+                self._due[weakref.ref(session), plane] = None
         # napari tells of a stroke before the pixels change.
         self._timer.start(0)
 
@@ -291,8 +302,10 @@ class WindowObjects:
         if session is None or self._writing:
             return
         for plane, state in session.objects.planes.items():
-            if state.tracker.follow_history(read_plane(layer, plane)):
-                self._strokes = 0
+            data = read_plane(layer, plane)
+            if self._strokes and np.array_equal(data, state.tracker.baseline):
+                self._strokes = 0  # they were undone before they were worked out
+            if state.tracker.follow_history(data):
                 self._controller.autosave.note(session, plane)
                 self._due[weakref.ref(session), plane] = None
                 self._timer.start(0)
@@ -330,6 +343,8 @@ class WindowObjects:
         session = self._controller.session
         if session is not None and (layer := self.layer(session)) is not None:
             self._dress(session, layer)
+        if self._cut is not None and self._cut[0]() is not self.layer(session):
+            self.take_up_cut(False)
         self.changed.emit()
 
     def _dress(self, session: ImageSession, layer: Labels) -> None:
@@ -434,7 +449,7 @@ class WindowObjects:
             return
         layer = self.layer(session)
         if layer is None:
-            layer = make_objects(image)
+            layer = make_objects(image, session)
             strokes = session.objects.planes[plane].tracker.kept
             session.objects.show_in(layer)
             state = session.objects.plane(plane, strokes.shape)
@@ -483,8 +498,8 @@ class WindowObjects:
         layer, state = self.layer(session), session.objects.planes[plane]
         assert layer is not None
         self._writing = True
-        strokes, self._strokes = self._strokes, 0
         if result.painted:
+            strokes, self._strokes = self._strokes, 0
             for _ in range(strokes):
                 layer.undo()
         plan = result.plan
