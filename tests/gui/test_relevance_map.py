@@ -106,7 +106,7 @@ def test_the_map_of_a_large_plane_lies_on_it(desk, monkeypatch, starter):
     segmenter = WindowedSegmenter(starter, threshold=0.5, views="single")
     drain(segmenter.set_image_steps(np.asarray(image.data)))
     drain(segmenter.segment_steps(d.controller.classes, threshold=0.5, refine=False))
-    relevance_of = segmenter._large._run.priors.relevance_of
+    relevance_of = segmenter._large._state.priors.relevance_of
     found = relevance_of(Box(0, 0, 400, 500))[0].numpy()
     for pixel in ((200, 250), (30, 40), (390, 480), (123, 321)):
         read = layer.get_value(image.data_to_world(pixel), world=True)
