@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_wildseg.engine.memory.records import ImageRecord
 
-PIECES = 4_000
+PIECES = 2_000
 """Remembered superpixels that are compared with, at most, over all images."""
 
 USUAL = 0.95
