@@ -28,6 +28,7 @@ from PIL import Image
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QWidget
 from skimage import data
+from skimage.filters import gaussian
 
 from napari_wildseg.gui.annotation.brush_strokes import brushed
 
@@ -62,7 +63,8 @@ class Desk:
     def wait(self, seconds: float = 300) -> None:
         """Wait for the running job."""
         end = time.monotonic() + seconds
-        while self.widget.controller.working and time.monotonic() < end:
+        controller = self.widget.controller
+        while (controller.working or controller.objects.busy) and time.monotonic() < end:
             QApplication.processEvents()
             time.sleep(0.01)  # the worker needs the processor more
         self.settle()
@@ -79,9 +81,10 @@ class Desk:
         line.setText(text)
         line.returnPressed.emit()
 
-    def shoot(self, name: str) -> None:
-        """Write a picture of the whole window."""
-        self.viewer.reset_view(margin=0.02)
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Write a picture of the whole window, with the whole image in it or as it is."""
+        if whole:
+            self.viewer.reset_view(margin=0.02)
         self.settle(0.8)
         IMAGES.mkdir(exist_ok=True)
         path = IMAGES / f"window-{name}.png"
@@ -120,6 +123,7 @@ def camera() -> None:
     desk.viewer.open_sample("napari-wildseg", "camera")
     desk.names("man, camera, tripod, grass, sky")
     desk.press("suggest")
+    desk.shoot("suggest")
     desk.press("auto_segment")
     desk.shoot("auto-segment")
     desk.control("suggestions").hide()
@@ -139,7 +143,9 @@ def camera() -> None:
         for spot in spots:
             labels.paint(spot, label)
             # What the mouse would have passed over and was right already counts too.
-            region = brushed(labels.data.shape, [spot], size) & (labels.data == label)
+            box, covered = brushed(labels.data.shape, [spot], size, (1, 1), (0, 1))
+            region = np.zeros(labels.data.shape, bool)
+            region[box] = covered & (labels.data[box] == label)
             tracked.tracker(plane).confirm(region, labels.data)
     desk.shoot("painted")
     desk.press("refine")
@@ -147,6 +153,23 @@ def camera() -> None:
     desk.viewer.theme = "light"
     desk.shoot("light")
     desk.close()
+
+
+def large_letters() -> None:
+    """Letters of twice the size on a small screen, in both themes."""
+    from napari.settings import get_settings
+
+    appearance = get_settings().appearance
+    usual, appearance.font_size = appearance.font_size, 2 * appearance.font_size
+    desk = Desk(width=1366, height=768, dock=480)
+    desk.viewer.open_sample("napari-wildseg", "coffee")
+    desk.names("cup of coffee, spoon, table")
+    desk.press("auto_segment")
+    desk.shoot("large-letters")
+    desk.viewer.theme = "light"
+    desk.shoot("large-letters-light")
+    desk.close()
+    appearance.font_size = usual
 
 
 def narrow() -> None:
@@ -197,7 +220,7 @@ def batch() -> None:
         for name in ("astronaut", "cat", "chelsea", "coffee", "rocket"):
             Image.fromarray(getattr(data, name)()).save(photos / f"{name}.png")
         desk = Desk(height=900)
-        desk.control("fold_tools").click()
+        desk.control("fold_tools").setChecked(True)
         desk.control("fold_batch").click()
         desk.control("fold_review").click()
         desk.names("cat, person, rocket, cup of coffee, spoon")
@@ -216,12 +239,32 @@ def batch() -> None:
         desk.close()
 
 
+def objects() -> None:
+    """Nuclei that a threshold of the blue stain found, with an id each."""
+    tissue = data.immunohistochemistry()
+    blue = gaussian(tissue[..., 2].astype(float) - tissue[..., 0], 1)
+    desk = Desk(height=860)
+    desk.viewer.add_image(tissue, name="ihc")
+    desk.viewer.add_labels((blue > 14).astype(np.uint8), name="nuclei")
+    desk.names("nucleus")
+    desk.press("split_objects")
+    desk.control("objects_min_size").setValue(30)
+    desk.wait()
+    table: Any = desk.control("objects_table")
+    table.selectRow(table.rows.rowCount() - 3)
+    desk.settle()
+    desk.shoot("objects", whole=False)
+    desk.close()
+
+
 SCENES: dict[str, Callable[[], None]] = {
     "camera": camera,
+    "large_letters": large_letters,
     "narrow": narrow,
     "stack": stack,
     "multichannel": multichannel,
     "batch": batch,
+    "objects": objects,
 }
 
 

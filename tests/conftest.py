@@ -13,11 +13,16 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "wildseg",
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("wildseg")
+# Other examples every time: pytest -m hypothesis --hypothesis-profile=nightly
+settings.register_profile(
+    "nightly", settings.get_profile("wildseg"), max_examples=600, derandomize=False, print_blob=True
+)
 
 _FOLDERS = {
     "HOME": "",

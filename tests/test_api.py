@@ -37,7 +37,9 @@ def described(name, thing):
         yield f"class {name}{signature(thing)}"
         if dataclasses.is_dataclass(thing):
             yield from (f"    {name}.{field.name}" for field in dataclasses.fields(thing))
-        for member, found in sorted(vars(thing).items()):
+        ours = [one for one in thing.__mro__ if one.__module__.startswith("napari_wildseg")]
+        members = {name: found for one in reversed(ours) for name, found in vars(one).items()}
+        for member, found in sorted(members.items()):
             if isinstance(found, property) and not member.startswith("_"):
                 yield f"    {name}.{member} (property)"
             elif callable(getattr(thing, member, None)) and not member.startswith("_"):

@@ -58,21 +58,6 @@ def test_io_needs_neither_torch_nor_a_window():
     assert not loaded & {"torch", "napari", "qtpy", "PyQt6", "PySide6", "open_clip"}
 
 
-def engine_modules():
-    folder = Path(napari_wildseg.__file__).parent
-    for path in sorted((folder / "engine").rglob("*.py")):
-        parts = path.relative_to(folder.parent).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def test_the_engine_imports_neither_napari_nor_qt():
-    """Every module of it, in one fresh interpreter."""
-    names = list(engine_modules())
-    assert "napari_wildseg.engine.segmenter" in names
-    imports = "; ".join(f"import {name}" for name in names)
-    assert not heavy_modules_after(imports) & {"napari", "qtpy", "PyQt6", "PySide6"}
-
-
 def test_public_names():
     assert napari_wildseg.__all__ == [
         "ClassInfo",

@@ -27,7 +27,7 @@ def batch(tmp_path, settings):
     return Batch(str(tmp_path / "pictures"), "cat, dog", folder, format="coco", settings=settings)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
 def test_a_worker_killed_mid_run_changes_no_byte(batch):
     whole = replace(batch, folder=batch.folder.with_name("whole"))
@@ -48,12 +48,24 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     assert contents(batch.folder) == contents(whole.folder)
 
 
+def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, threads):
+    whole = replace(batch, folder=batch.folder.with_name("whole"))
+    drain(batch_steps(whole))
+    steps = batch_steps(replace(batch, scheduler=threads.scheduler_address))
+    while next(steps).done < 5:
+        pass
+    threads.sync(threads.workers[0].close, timeout=0, executor_wait=False)
+    report = drain(steps)
+    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert contents(batch.folder) == contents(whole.folder)
+
+
 @pytest.fixture
 def threads():
-    """A scheduler and a worker in this process: quick, and they fail in the same words."""
+    """A scheduler and two workers in this process: quick, and they fail in the same words."""
     with distributed.LocalCluster(
-        n_workers=1,
-        threads_per_worker=2,
+        n_workers=2,
+        threads_per_worker=1,
         processes=False,
         dashboard_address=":0",
         host="127.0.0.1",

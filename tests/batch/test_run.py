@@ -143,7 +143,7 @@ def test_resuming_what_is_done_does_nothing(batch, monkeypatch):
     few = small(batch)
     drain(batch_steps(few))
     before = contents(few.folder)
-    monkeypatch.setattr("napari_wildseg.engine.segmenter.load_model", None)  # is not called
+    monkeypatch.setattr("napari_wildseg.engine.segmenter_base.load_model", None)  # is not called
     drain(batch_steps(replace(few, resume=True)))
     assert contents(few.folder) == before
 

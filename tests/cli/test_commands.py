@@ -19,14 +19,14 @@ from ..engine.evaluation.helpers import write_set
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch, starter):
     """Commands load the starter as always, only from memory."""
-    from napari_wildseg.engine import segmenter
+    from napari_wildseg.engine import segmenter_base
 
-    original = segmenter.load_model
+    original = segmenter_base.load_model
 
     def load(spec, **options):
         return starter if spec == "starter" else original(spec, **options)
 
-    monkeypatch.setattr(segmenter, "load_model", load)
+    monkeypatch.setattr(segmenter_base, "load_model", load)
 
 
 @pytest.fixture

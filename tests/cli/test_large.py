@@ -16,11 +16,9 @@ from napari_wildseg.io import read_labels
 
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch, starter):
-    from napari_wildseg.engine import segmenter
-    from napari_wildseg.engine.large import large_segmenter as large
+    from napari_wildseg.engine import segmenter_base
 
-    for module in (segmenter, large):
-        monkeypatch.setattr(module, "load_model", lambda spec, **options: starter)
+    monkeypatch.setattr(segmenter_base, "load_model", lambda spec, **options: starter)
 
 
 def cat(side=150):
@@ -80,6 +78,27 @@ def test_a_stack_and_its_corrections(wildseg, tmp_path):
     ran = wildseg("segment", "movie.tif", *options, "--corrections", "fixed.npy", "--overwrite")
     assert ran.status == 2
     assert "must be the same" in ran.err
+
+
+def test_background_words_reach_stacks_and_large_images(wildseg, tmp_path, monkeypatch):
+    from napari_wildseg.engine import segmenter
+    from napari_wildseg.engine.large import large_segmenter
+
+    used, original = [], segmenter.text_rows
+
+    def text_rows(model, classes, background):
+        used.append(tuple(background))
+        return original(model, classes, background)
+
+    for module in (segmenter, large_segmenter):
+        monkeypatch.setattr(module, "text_rows", text_rows)
+    tifffile.imwrite(tmp_path / "movie.tif", np.stack([cat(60)] * 2), photometric="rgb")
+    Image.fromarray(cat(60)).save(tmp_path / "cat.png")
+    for image, *more in (("movie.tif",), ("cat.png", "--detail", "2")):
+        used.clear()
+        options = ("--labels", "cat", "--views", "single", "--background", "wall, floor")
+        assert wildseg("segment", image, *more, *options).status == 0
+        assert set(used) == {("wall", "floor")}
 
 
 def test_corrections_are_for_stacks(wildseg, tmp_path):

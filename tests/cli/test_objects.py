@@ -134,3 +134,13 @@ def test_evaluate_objects_end_to_end(wildseg, tmp_path):
     assert 0 <= found["end_to_end"]["pq"] <= 1
     assert len(found["end_to_end"]["pq_after"]) == 2
     assert wildseg("evaluate", "set", "--objects", "--labels", "auto").status == 2
+    # What finished images taught is used.
+    assert wildseg("evaluate", "set", "--memory", "m.wildmemory").status == 2
+    assert (
+        wildseg("remember", "set", "-o", "m.wildmemory", "--alike", "--views", "single").status == 0
+    )
+    ran = wildseg(
+        *("evaluate", "set", "--objects", "--views", "single", "--memory", "m.wildmemory", "--json")
+    )
+    assert ran.status == 0, ran.err
+    assert json.loads(ran.out)["end_to_end"]["pq"] != found["end_to_end"]["pq"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -17,8 +17,10 @@ sys.modules.setdefault("triton", None)
 # Nothing of the annotator's own settings is read or written.
 os.environ["NAPARI_CONFIG"] = ""
 
+import napari  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from qtpy.QtCore import QEvent  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_wildseg.engine.progress import drain  # noqa: E402
@@ -30,9 +32,6 @@ TIMEOUT = 120_000
 that is slow or busy with other things."""
 
 HOUR = 3_600_000
-
-MANY = 60_000
-"""Objects that a collection looks at in some hundredths of a second."""
 
 
 @pytest.fixture(scope="session")
@@ -46,18 +45,46 @@ def manifests_read_once():
 
 
 @pytest.fixture(scope="session")
-def put_back():
-    """Put everything back at the end that `set_aside` set aside."""
-    yield
-    gc.unfreeze()
+def shared_viewer(qapp, manifests_read_once):
+    """One viewer for all tests that need no window of their own: to make one takes a second."""
+    viewer = napari.Viewer(show=False, show_welcome_screen=False)
+    yield viewer
+    viewer.close()
 
 
 @pytest.fixture
-def set_aside(put_back):
-    """Have no garbage collection look at napari and PyTorch: napari makes one for each layer."""
-    if len(gc.get_objects()) > MANY:
-        gc.collect()
-        gc.freeze()
+def empty_viewer(shared_viewer):
+    """The shared viewer, without layers and dock widgets, as a new one is."""
+    yield shared_viewer
+    empty(shared_viewer)
+
+
+def empty(viewer: napari.Viewer) -> None:
+    """Make a viewer as good as new."""
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    viewer.dims.ndisplay = 2
+    viewer.dims.reset()
+    viewer.dims.order = tuple(range(viewer.dims.ndim))
+    viewer.cursor.position = (1.0, 1.0)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture
+def new_viewer(qtbot, manifests_read_once):
+    """Return a function that makes a viewer, closed after the test."""
+    made: list[napari.Viewer] = []
+
+    def make(*, show: bool = False) -> napari.Viewer:
+        made.append(napari.Viewer(show=show, show_welcome_screen=False))
+        if show:
+            qtbot.waitExposed(made[-1].window._qt_window)
+        return made[-1]
+
+    yield make
+    for viewer in made:
+        with suppress(RuntimeError):  # a test may have closed it
+            viewer.close()
 
 
 @pytest.fixture
@@ -161,13 +188,13 @@ def engine():
 
 
 @pytest.fixture
-def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, engine) -> Callable[..., Desk]:
-    """Return a function that opens the widget in a viewer, a new one unless given."""
+def desk(empty_viewer, new_viewer, qtbot, engine) -> Callable[..., Desk]:
+    """Return a function that opens the widget in a viewer, at first the shared one."""
     desks: list[Desk] = []
 
     def open_desk(image: Any = None, names: str = "", *, viewer: Any = None, **kwargs: Any) -> Desk:
         if viewer is None:
-            viewer = make_napari_viewer()
+            viewer = new_viewer() if desks else empty_viewer
         if image is not None:
             viewer.add_image(image, **{"name": "Image", **kwargs})
         _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
@@ -182,4 +209,6 @@ def desk(set_aside, manifests_read_once, make_napari_viewer, qtbot, engine) -> C
     yield open_desk
     for made in desks:
         made.controller.shut_down()
+        with suppress(RuntimeError):  # a test may have closed the dock
+            made.widget.deleteLater()
     QApplication.processEvents()

@@ -164,9 +164,9 @@ def test_a_tilde_is_the_home_folder(desk, monkeypatch, tmp_path):
     assert asked[0].folder == tmp_path / "out"
 
 
-def test_what_is_unfolded_comes_into_view(desk, make_napari_viewer, qtbot):
+def test_what_is_unfolded_comes_into_view(desk, new_viewer, qtbot):
     """In a low window, where it unfolds below what is in view; a batch's bar as well."""
-    viewer = make_napari_viewer(show=True)
+    viewer = new_viewer(show=True)
     at = desk(viewer=viewer, names="cat, dog")
     viewer.window._qt_window.resize(900, 560)
     QApplication.processEvents()
@@ -317,9 +317,9 @@ def test_classes_survive_the_command_line(text):
     assert parse_classes(as_labels(classes)) == classes
 
 
-def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, make_napari_viewer, qtbot):
+def test_the_buttons_of_review_are_in_view_after_a_batch(desk, done, new_viewer, qtbot):
     """In a narrow, low window, where the section grows once the first image is known."""
-    viewer = make_napari_viewer(show=True)
+    viewer = new_viewer(show=True)
     at = desk(viewer=viewer)
     viewer.window._qt_window.resize(900, 560)
     dock = at.widget.parentWidget()

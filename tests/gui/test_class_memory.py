@@ -177,3 +177,24 @@ def test_the_rest_of_a_batch_is_updated_from_review(desk, tmp_path, light_model)
         assert record.memory == ("" if record.name in names else memory.digest[:16])
     assert {name: (folder / f"{name}.png").read_bytes() for name in names} == kept
     assert reviewer.item.record.name not in names
+
+
+def test_suggest_names_the_classes_that_the_memory_finds(desk):
+    desk = desk()
+    trigger(desk, "memory_alike")
+    for seed in (0, 1):
+        image = add(desk, seed, "zorb" if seed == 0 else None)  # no word that the model knows
+        true = image.data[..., 0] > 100
+        desk.layer().data_setitem(np.nonzero(true), 1)
+        desk.layer().data_setitem(np.nonzero(~true), 0)
+        trigger(desk, "remember_image")
+        learned(desk)
+    add(desk, 2)
+    kept = desk.layer().data.copy()
+    desk.run("suggest")
+    names = [name for name, _ in desk.controller.session.suggestions]
+    assert "zorb" in names[:1]
+    assert (desk.layer().data == kept).all()
+    desk.slide(0.3)  # the engine holds the classes of the table again
+    assert set(np.unique(desk.layer(" pseudo-labels").data)) <= {0, 1, 255}
+    desk.rest()

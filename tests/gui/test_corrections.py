@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from napari.layers import Labels
 
@@ -154,7 +154,6 @@ ACTIONS = st.lists(
 
 
 @given(ACTIONS)
-@settings(max_examples=60)
 def test_history_in_any_order(actions):
     """An oracle that remembers each state with its decisions agrees after every action."""
     layer_start = np.zeros((5, 5), np.uint8)

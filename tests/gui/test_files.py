@@ -32,8 +32,8 @@ ENDINGS = [".png", ".labels.tif", ".labels.ome.tif", ".npz", ".json", ".txt", ".
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, ".wildseg"])
-def test_save_and_open_keep_names_colours_and_place(make_napari_viewer, labels, tmp_path, ending):
-    viewer = make_napari_viewer()
+def test_save_and_open_keep_names_colours_and_place(new_viewer, labels, tmp_path, ending):
+    viewer = new_viewer()
     viewer.add_layer(labels)
     labels.translate = (7, -3)
     labels.rotate = 30
@@ -53,8 +53,8 @@ def test_save_and_open_keep_names_colours_and_place(make_napari_viewer, labels, 
     np.testing.assert_allclose(back.get_color(2), labels.get_color(2), atol=0.01)
 
 
-def test_a_stack_keeps_its_axes(make_napari_viewer, tmp_path):
-    viewer = make_napari_viewer()
+def test_a_stack_keeps_its_axes(new_viewer, tmp_path):
+    viewer = new_viewer()
     data = np.zeros((3, 8, 9), np.int32)
     data[1, 2:4] = 3
     layer = viewer.add_labels(data, scale=(5, 0.5, 0.5), translate=(1, 2, 3))
@@ -85,10 +85,10 @@ def test_corrections_and_prompts_go_along(desk, photo, tmp_path):
     assert d.viewer.open(str(tmp_path / "x.wildseg"), plugin="napari-wildseg")
 
 
-def test_menus_offer_the_formats_and_napari_keeps_its_own(make_napari_viewer, labels, tmp_path):
+def test_menus_offer_the_formats_and_napari_keeps_its_own(new_viewer, labels, tmp_path):
     from napari.plugins import _npe2
 
-    viewer = make_napari_viewer()  # finds the plugins
+    viewer = new_viewer()  # finds the plugins
     text, _ = _npe2.file_extensions_string_for_layers([labels])
     assert "Indexed PNG with class names (*.png)" in text
     assert "OME-Zarr labels (*.zarr)" in text

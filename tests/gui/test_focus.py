@@ -9,15 +9,16 @@ from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QWid
 from napari_wildseg.gui.controls.focus import FocusMark
 
 LOOP = """image model new_class suggest classes suggestion suggestion auto_segment
-refine_at_once more memory memory_more open_project fold_tools fold_vocabulary_section
+refine_at_once more memory memory_more open_project fold_tools screen_brush
+fold_vocabulary_section
 fold_stack carry_to_previous carry_to_next carry_to_first carry_to_last fold_batch fold_review
 help"""
 
 
 @pytest.fixture
-def shown(make_napari_viewer, desk, photo, qtbot):
+def shown(new_viewer, desk, photo, qtbot):
     """The widget in a window that has the keyboard, though there is no window manager."""
-    d = desk(photo, "cup, spoon", viewer=make_napari_viewer(show=True))
+    d = desk(photo, "cup, spoon", viewer=new_viewer(show=True))
     window = d.viewer.window._qt_window
     window.windowHandle().requestActivate()
     qtbot.waitUntil(window.isActiveWindow)

@@ -209,8 +209,8 @@ def test_labels_that_find_no_memory_are_told_of():
     assert "no memory for labels of 1000000000 x 1024 x 1024" in why_no_labels(too_long)
 
 
-def test_a_dock_that_is_opened_again_goes_on(desk, make_napari_viewer):
-    viewer = make_napari_viewer()
+def test_a_dock_that_is_opened_again_goes_on(desk, new_viewer):
+    viewer = new_viewer()
     d = desk(PHOTO, "cat, dog", viewer=viewer)
     layer = painter(d)
     paint(layer, (20, 20))
@@ -269,10 +269,11 @@ for stroke in range(90_000):
 """
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(20, marks=pytest.mark.nightly)])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
-def test_a_process_killed_while_it_writes_leaves_every_finished_stroke(tmp_path):
+def test_a_process_killed_while_it_writes_leaves_every_finished_stroke(tmp_path, kills):
     rng = np.random.default_rng(4)
-    for turn in range(3):
+    for turn in range(kills):
         folder = tmp_path / str(turn)
         command = [sys.executable, "-c", WRITER, str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:

@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QShortcut
 from .annotator import NAMES
 
 
-def test_no_key_is_taken_from_napari(make_napari_viewer, desk):
+def test_no_key_is_taken_from_napari(new_viewer, desk):
     from napari.layers import Layer
     from napari.utils.shortcuts import default_shortcuts
     from qtpy.QtGui import QKeySequence
 
-    d = desk(viewer=make_napari_viewer(show=True))
+    d = desk(viewer=new_viewer(show=True))
     ours = {s.key().toString() for s in d.widget.findChildren(QShortcut)}
     assert len(ours) == 17
     taken = [str(key) for keys in default_shortcuts.values() for key in keys]
@@ -70,9 +70,9 @@ def test_keyboard(desk, photo):
     assert labels.selected_label == 2
 
 
-def test_keys_are_heard_on_the_canvas(make_napari_viewer, desk, photo, qtbot):
+def test_keys_are_heard_on_the_canvas(new_viewer, desk, photo, qtbot):
     """Real keys, pressed where the annotator's focus is while painting."""
-    d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
+    d = desk(photo, NAMES, viewer=new_viewer(show=True))
     window = d.viewer.window._qt_window
     canvas = d.viewer.window._qt_viewer.canvas.native
     canvas.setFocus()

@@ -11,8 +11,8 @@ from napari_wildseg.gui.layers.label_layers import LabelLayers
 from napari_wildseg.gui.layers.selecting import add_beside
 
 
-def test_a_new_layer_is_not_selected_unless_none_was(make_napari_viewer):
-    viewer = make_napari_viewer()
+def test_a_new_layer_is_not_selected_unless_none_was(new_viewer):
+    viewer = new_viewer()
     first = viewer.add_image(np.zeros((40, 50)))
     add_beside(viewer, Image(np.zeros((40, 50))))
     assert viewer.layers.selection.active is first

@@ -123,7 +123,7 @@ def test_confirmed_pixels_survive_a_changed_class_list(desk, photo):
     d.controller.pick_class(present)
     region = labels.data == present
     d.click("confirm_region")
-    assert "confirmed" in d.status
+    assert "stay as they are" in d.status
     d.type_names("plate, wooden board, milk foam")
     d.slide(0.9)
     d.run("auto_segment")
@@ -147,7 +147,7 @@ def test_confirm_the_region_under_the_cursor(desk, photo):
     assert set(np.unique(decided)) == {-1, labels.data[spot]}
     d.viewer.cursor.position = (-50.0, -50.0)
     assert d.controller.confirm_at_cursor() == 0
-    assert "Move the cursor" in d.status
+    assert "Move the mouse" in d.status
 
 
 def test_corrections_of_a_deleted_layer_are_offered_again(desk, photo):

@@ -84,7 +84,7 @@ def test_the_window_does_not_wait_for_the_disk(desk, photo, monkeypatch):
 @pytest.mark.parametrize("seed", range(5))
 def test_cancel_at_random_moments(desk, photo, qtbot, seed, monkeypatch):
     """Ten runs each, stopped anywhere: nothing changes, the next run works."""
-    monkeypatch.setattr(runner, "PACE", 0)  # moments are told by steps, not by the clock
+    monkeypatch.setattr(runner, "STATUS_INTERVAL", 0)  # moments are told by steps, not by the clock
     rng = np.random.default_rng(seed)
     d = desk(photo, "cup of coffee, spoon, table")
     d.run("auto_segment")

@@ -80,7 +80,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
         return (yield from steps)
 
     monkeypatch.setattr(activity, "DELAY", 0)
-    monkeypatch.setattr(runner, "PACE", 0)
+    monkeypatch.setattr(runner, "STATUS_INTERVAL", 0)
     monkeypatch.setattr(controller, "segment_steps", not_over_before_it_is_seen)
     d = desk(photo, NAMES)
     d.click("auto_segment")

@@ -51,7 +51,7 @@ def test_channels_are_named_that_are_looked_at_as_one_picture(desk, photo):
 
 def test_what_to_do_next(desk, photo):
     d = desk()
-    assert d.status == "Open an image first (File > Open, or File > Open Sample)."
+    assert d.status == "Open an image first (File > Open), or the sample photograph above."
     d.viewer.add_image(photo, name="Image")
     assert d.status.startswith("Type what is in the image")
     d.type_names(NAMES)
@@ -68,7 +68,7 @@ def test_refine_speaks_of_undo_only_where_there_is_something_to_undo(desk, photo
     d = desk(photo, NAMES)
     d.control("refine_at_once").setChecked(False)
     d.run("auto_segment")
-    assert "Grey is not sure" in d.status
+    assert "grey is not sure" in d.status
     d.run("refine")
     assert d.status == "Refined. Paint what is wrong, then press Refine.", "the layer is new"
     labels = d.layer()
@@ -91,18 +91,18 @@ def test_refine_speaks_of_undo_only_where_there_is_something_to_undo(desk, photo
 def test_confirming_what_is_confirmed_or_not_there(desk, photo):
     d = desk(photo, NAMES)
     d.click("confirm_region")
-    assert d.status == "There is nothing to confirm yet: press Auto-segment first."
+    assert d.status == "There is nothing to keep yet: press Auto-segment first."
     d.run("auto_segment")
     d.controller.pick_class(1)
     assert (d.layer().data == 1).any()
     d.click("confirm_region")
-    assert d.status.endswith("of cup of coffee confirmed: Refine leaves them as they are.")
+    assert d.status.endswith("of cup of coffee stay as they are: Refine leaves them alone.")
     d.click("confirm_region")
-    assert d.status == "Every pixel of cup of coffee is confirmed already."
+    assert d.status == "Every pixel of cup of coffee stays as it is already."
     d.type_names("spoon")
     d.controller.pick_class(3)
     d.click("confirm_region")
-    assert d.status == "There is no spoon here to confirm."
+    assert d.status == "There is no spoon here to keep."
 
 
 def test_another_model_counts_from_the_next_run(desk, photo):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
-from qtpy.QtWidgets import QApplication, QLabel, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QWidget
 
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
+from napari_wildseg.gui.controls.focus import _stops
 from napari_wildseg.gui.export import Choice
 
 from .annotator import NAMES, paint, wrong_spot
@@ -19,16 +20,6 @@ CONTROLS = (
     *("image", "model", "classes", "new_class", "suggest", "auto_segment", "cancel", "refine"),
     *("confirm_region", "export", "threshold", "status", "refine_at_once", "more"),
 )
-
-
-def test_every_control_has_its_name_and_a_tooltip(desk):
-    d = desk()
-    for name in CONTROLS:
-        assert d.control(name).toolTip(), name
-    for child in d.widget.findChildren(QWidget):
-        named = child.objectName() and not child.objectName().startswith(("qt_", "magicgui"))
-        if named and not isinstance(child, QLabel) and child.objectName() != "suggestions":
-            assert child.toolTip() or child.parent().toolTip(), child.objectName()
 
 
 def test_the_state_line_says_what_to_do_first(desk, photo):
@@ -90,17 +81,30 @@ def test_the_whole_job(desk, photo, tmp_path, monkeypatch):
     assert "Exported out.png" in d.status
 
 
-def test_every_control_can_be_reached_and_has_a_name_to_read_out(desk, photo):
+def test_every_control_can_be_reached_and_has_a_name_and_a_tooltip(desk, photo):
     d = desk(photo, NAMES)
-    labels = {label.buddy(): label.text() for label in d.widget.findChildren(QLabel)}
+    d.controller.session.suggestions = [("dog", 0.9), ("cat", 0.6)]
+    d.controller.classes_changed.emit()
     for name in CONTROLS:
-        control = d.control(name)
+        assert d.control(name).toolTip(), name
+    stops = list(_stops(d.widget))
+    ids = {id(control) for control in stops}
+    assert {"screen_brush", "vocabulary", "batch_start", "review_next", "help", "open_sample"} <= {
+        control.objectName() for control in stops
+    }
+    labels = {label.buddy(): label.text() for label in d.widget.findChildren(QLabel)}
+    for control in stops:
         own = getattr(control, "text", lambda: "")()
         # Three dots are no name.
         words = own if any(map(str.isalpha, str(own))) else ""
-        assert control.accessibleName() or words or labels.get(control), name
-        if name != "status":
-            assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, name
+        assert control.accessibleName() or words or labels.get(control), control.objectName()
+        assert control.toolTip(), control.objectName()
+    for control in d.widget.findChildren(QWidget):  # nothing that takes keys was forgotten
+        above = control
+        while above is not None and id(above) not in ids:
+            above = above.parentWidget()
+        if above is None and not isinstance(control, QScrollArea):
+            assert not control.focusPolicy() & Qt.FocusPolicy.TabFocus, control.objectName()
 
 
 def contrast(one, other):
@@ -128,8 +132,8 @@ def test_text_and_icons_stand_out(theme):
         assert contrast(colours.icon.as_rgb_tuple(), behind) >= 3, ground
 
 
-def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
-    d = desk(photo, NAMES, viewer=make_napari_viewer(show=True))
+def test_narrow_and_both_themes(new_viewer, desk, photo):
+    d = desk(photo, NAMES, viewer=new_viewer(show=True))
     d.run("auto_segment")
     sections = d.widget.image.parentWidget()
     for theme in ("light", "dark"):
@@ -144,3 +148,9 @@ def test_narrow_and_both_themes(make_napari_viewer, desk, photo):
     assert d.widget.minimumSizeHint().width() <= 250
     # The sections never scroll sideways, not even beside a vertical scroll bar.
     assert sections.minimumSizeHint().width() <= 250 - 16 - 12
+    font = d.widget.font()
+    font.setPointSizeF(2 * font.pointSizeF())
+    for control in (d.widget, *d.widget.findChildren(QWidget)):
+        control.setFont(font)
+    QApplication.processEvents()
+    assert d.widget.minimumSizeHint().width() <= 1366 // 2, "twice the size of letters"

@@ -26,7 +26,7 @@ from napari_wildseg.io import (
     write_labels,
 )
 from napari_wildseg.io.corrections_file import write_corrections
-from napari_wildseg.io.datasets import labelmap_bytes
+from napari_wildseg.io.voc_dataset import labelmap_bytes
 
 CAT = ClassInfo(1, "cat", ("cat",), (1, 2, 3))
 

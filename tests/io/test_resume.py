@@ -14,7 +14,7 @@ from napari_wildseg.io.project import image_digest
 
 
 def test_the_very_same_state_comes_back_and_goes_on(tmp_path, starter, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.engine.segmenter.load_model", lambda *a, **k: starter)
+    monkeypatch.setattr("napari_wildseg.engine.segmenter_base.load_model", lambda *a, **k: starter)
     image = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
     image[5:25, 5:25] = (200, 30, 40)
     segmenter = Segmenter(starter, views="single")

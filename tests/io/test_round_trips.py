@@ -30,7 +30,6 @@ def assert_same(found, labels):
 
 
 @pytest.mark.parametrize("format", FORMATS, ids=lambda format: format.name)
-@settings(max_examples=40)
 @given(data=st.data())
 def test_round_trip(tmp_path_factory, format, data):
     labels = data.draw(
@@ -54,7 +53,7 @@ PAIRS = [(a, b) for a in FORMATS for b in FORMATS]
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=[f"{a.name}-{b.name}" for a, b in PAIRS])
-@settings(max_examples=3)
+@settings(max_examples=settings.default.max_examples // 10)
 @given(data=st.data())
 def test_from_every_format_to_every_other(tmp_path_factory, first, second, data):
     stacks = first.stacks and second.stacks

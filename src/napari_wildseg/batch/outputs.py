@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from napari_wildseg.batch.journal import FOLDER, Record
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.names.palette import voc_palette
 from napari_wildseg.io.atomic import atomic_path, atomic_write
-from napari_wildseg.io.datasets import jpeg_bytes, labelmap_bytes, png_bytes
+from napari_wildseg.io.datasets import jpeg_bytes, png_bytes
 from napari_wildseg.io.formats import Format, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of, mask_of
 from napari_wildseg.io.formats.yolo_names import NAMES_FILE, names_bytes
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels
+from napari_wildseg.io.voc_dataset import labelmap_bytes
 
 _NAMES = {"tiff": "tif"}
 """Format names on the command line that differ from those in `napari_wildseg.io.FORMATS`."""
@@ -141,9 +141,7 @@ class VOCOutput:
     ) -> None:
         """See `Output.write`."""
         photo, mask = (self.folder / file for file in self.files(name))
-        palette = voc_palette(256)
-        for info in classes:
-            palette[info.id] = info.colour
+        palette = replace(labels, classes=tuple(classes)).palette
         atomic_write(photo, jpeg_bytes(rgb), overwrite=True)
         atomic_write(mask, png.encode(labels.labels, palette), overwrite=True)
 

@@ -46,7 +46,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExampleFile:
     """An image to remember, read on demand.
 
     Attributes
@@ -61,7 +61,7 @@ class Source:
     read: Callable[[], Example | None]
 
 
-def examples_of_set(data: EvaluationSet) -> list[Source]:
+def examples_of_set(data: EvaluationSet) -> list[ExampleFile]:
     """Return the images of a labelled set, with the classes that cover 1 % of the mask.
 
     Parameters
@@ -69,10 +69,10 @@ def examples_of_set(data: EvaluationSet) -> list[Source]:
     data : EvaluationSet
         The set.
     """
-    return [Source(item.stem, partial(_of_item, item)) for item in data.items]
+    return [ExampleFile(item.stem, partial(_of_item, item)) for item in data.items]
 
 
-def examples_of_batch(folder: str | Path) -> list[Source]:
+def examples_of_batch(folder: str | Path) -> list[ExampleFile]:
     """Return the reviewed images of a finished batch.
 
     Parameters
@@ -100,18 +100,19 @@ def examples_of_batch(folder: str | Path) -> list[Source]:
     kept = sorted(i for one in planes.values() for i in spread_planes(one))
     places = {record.name: place for place, record in enumerate(queue.records)}
     return [
-        Source(records[i].name, partial(_of_review, queue, places[records[i].name])) for i in kept
+        ExampleFile(records[i].name, partial(_of_review, queue, places[records[i].name]))
+        for i in kept
     ]
 
 
-def remember_steps(segmenter: Segmenter, sources: Iterable[Source]) -> Steps[dict[str, str]]:
+def remember_steps(segmenter: Segmenter, sources: Iterable[ExampleFile]) -> Steps[dict[str, str]]:
     """Add images to the memory of a segmenter.
 
     Parameters
     ----------
     segmenter : Segmenter
         The images are added to its memory.
-    sources : iterable of Source
+    sources : iterable of ExampleFile
         The images.
 
     Returns

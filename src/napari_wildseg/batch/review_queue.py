@@ -170,11 +170,11 @@ class ReviewQueue:
             )
         self.mark(name)  # first, so that an update never replaces the corrected labels
         corrections = labels.corrections
-        classes, values = merge_classes(self.classes, labels)
+        classes, merged = merge_classes(self.classes, labels)
         own = {info.name for info in labels.classes}
         mapped = replace(
             labels,
-            labels=values,
+            labels=merged.labels,
             classes=tuple(info for info in classes if info.name in own),
             corrections=None if corrections is None else _renumbered(corrections, labels, classes),
             image=name,
@@ -186,7 +186,7 @@ class ReviewQueue:
             write_corrections(path, mapped.corrections, overwrite=True)
             self._written[name] = _digest(path)
         self._output.write(name, item.rgb, mapped, classes)
-        counts = np.bincount(values.ravel(), minlength=256)
+        counts = np.bincount(merged.labels.ravel(), minlength=256)
         present = {info.id: int(counts[info.id]) for info in mapped.classes}
         journal.add(replace(item.record, classes=present))
         self._take(journal)

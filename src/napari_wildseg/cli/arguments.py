@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_wildseg.engine.classes import ClassInfo
     from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.io import LabelImage
 
 
@@ -31,6 +32,21 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--refiner", default="default", metavar="NAME", help="single-image segmentation to use"
+    )
+
+
+def make_segmenter(args: argparse.Namespace, **options: Any) -> Segmenter:
+    """Return a segmenter by the options of `add_model` and, if the command has it, `add_cache`."""
+    from napari_wildseg.engine.segmenter import Segmenter
+
+    return Segmenter(
+        args.model,
+        views=args.views,
+        method=args.method,
+        refiner=args.refiner,
+        device=args.device,
+        cache_dir=args.cache_dir,
+        **options,
     )
 
 

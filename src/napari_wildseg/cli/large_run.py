@@ -30,6 +30,7 @@ def segment_large(
     from napari_wildseg.cli import result_files
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+    from napari_wildseg.engine.names.class_texts import checked_background
     from napari_wildseg.io import LabelImage, write_labels
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.formats.label_tiles import labels_on_disk
@@ -53,6 +54,7 @@ def segment_large(
         views=args.views,
         method=args.method,
         device=args.device,
+        background=checked_background(args.background),
         detail=args.detail,
     )
 

@@ -65,7 +65,7 @@ def summary(objects: ObjectImage, paths: dict[str, Path]) -> dict[str, Any]:
     }
 
 
-def print_summary(objects: ObjectImage, paths: dict[str, Path]) -> None:
+def print_objects(objects: ObjectImage, paths: dict[str, Path]) -> None:
     """Print how many objects each class has, and the files."""
     for info, count in _counts(objects):
         print_line(f"{info.name}: {count} {'object' if count == 1 else 'objects'}")

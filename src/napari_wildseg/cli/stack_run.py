@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.arguments import read_memory
+from napari_wildseg.cli.arguments import make_segmenter, read_memory
 from napari_wildseg.cli.console import format_table, print_json, print_line, print_notice, run_steps
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def segment_stack(
     import numpy as np
 
     from napari_wildseg.engine.errors import InputError
-    from napari_wildseg.engine.segmenter import Segmenter
+    from napari_wildseg.engine.names.class_texts import checked_background
     from napari_wildseg.engine.stacks.segment_stack import segment_stack_steps
     from napari_wildseg.io.formats.label_tiles import labels_on_disk
 
@@ -61,12 +61,9 @@ def segment_stack(
     axes = picture.axes.replace("c", "")
     shape = [n for n, a in zip(picture.levels[0].shape, picture.axes, strict=True) if a != "c"]
     counts = np.zeros((picture.planes, 256), np.int64)
-    segmenter = Segmenter(
-        args.model,
-        views=args.views,
-        method=args.method,
-        refiner=args.refiner,
-        device=args.device,
+    segmenter = make_segmenter(
+        args,
+        background=checked_background(args.background),
         memory=read_memory(args.memory),
     )
     with labels_on_disk(

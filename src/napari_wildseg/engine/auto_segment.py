@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, parse_classes
-from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, fold, parse_classes
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, checked_threshold
 from napari_wildseg.engine.progress import Progress, Steps
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MIN_SHARE = 0.01
 
 
 def automatic_classes(
-    segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = CUT
+    segmenter: Segmenter, vocabulary: str | Sequence[str], cut: float = PRESENT_SCORE
 ) -> tuple[ClassInfo, ...]:
     """Suggest names for the segmenter's image and keep those that score at least ``cut``."""
     checked_threshold(cut, "cut")
@@ -34,7 +34,7 @@ def segment_auto_steps(
     segmenter: Segmenter,
     vocabulary: str | Sequence[str] = "coco",
     *,
-    cut: float = CUT,
+    cut: float = PRESENT_SCORE,
     threshold: float | None = None,
     refine: bool = True,
 ) -> Steps[Result]:
@@ -58,7 +58,21 @@ def segment_auto_steps(
     return result
 
 
-def recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]:
+def suggest_steps(
+    segmenter: Segmenter, vocabulary: str | Sequence[str], top: int
+) -> Steps[list[tuple[str, float]]]:
+    """Suggest the classes that a memory finds in the image, then other names of a vocabulary.
+
+    With a memory, the segmenter holds a segmentation into the memory's classes afterwards.
+    """
+    yield Progress(0, 1, "Looking for names")
+    found = segmenter.suggest(vocabulary, top=top)
+    recalled = yield from _recalled_names_steps(segmenter)
+    known = {fold(name) for name, _ in recalled}
+    return [*recalled, *(one for one in found if fold(one[0]) not in known)][:top]
+
+
+def _recalled_names_steps(segmenter: Segmenter) -> Steps[list[tuple[str, float]]]:
     """Segment with the memory's classes and return those found, with their mean relevance."""
     memory = segmenter.memory
     if memory is None or not len(memory):

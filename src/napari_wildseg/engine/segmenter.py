@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.auto_segment import segment_auto_steps
-from napari_wildseg.engine.checks import checked_path, require
+from napari_wildseg.engine.checks import require
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.corrections import keep_corrections
-from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.images.disk_cache import EncodingCache
 from napari_wildseg.engine.images.encoding import ImageEncoding, encode_steps
 from napari_wildseg.engine.images.rgb import as_rgb
@@ -22,14 +21,13 @@ from napari_wildseg.engine.limits import Limits, new_strokes
 from napari_wildseg.engine.maps.class_maps import Segmentation, to_pixels
 from napari_wildseg.engine.maps.presence import PresenceTest, Rivals
 from napari_wildseg.engine.maps.pseudo_labels import decide, normalise
-from napari_wildseg.engine.maps.thresholds import CUT, checked_threshold
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, checked_threshold
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
-from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.names.tagging import everyday_rivals, tag, tag_whole
 from napari_wildseg.engine.names.vocabularies import names_of
@@ -38,13 +36,14 @@ from napari_wildseg.engine.refine import start_refinement
 from napari_wildseg.engine.refine.default import DefaultRefinement
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
+from napari_wildseg.engine.segmenter_base import SegmenterBase
 from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
-from napari_wildseg.engine.turns import Turns, one_thread
+from napari_wildseg.engine.turns import one_thread
 
 _NO_LIMITS = Limits()
 
 
-class Segmenter:
+class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
     """Turn class names into masks for one image after another.
 
     A segmenter serves one thread at a time. A call while another thread is in one, and a call of a
@@ -102,52 +101,21 @@ class Segmenter:
         cache_bytes: int = 256 * 2**20,
         memory: ClassMemory | None = None,
     ) -> None:
-        if not isinstance(model, str) and not hasattr(model, "network"):
-            model = str(checked_path(model, "model"))
+        super().__init__(model, views, method, threshold, device, background)
         require(refiner, str, "refiner", "its name")
         require(cache_bytes, (int, np.integer), "size of the cache", "bytes, a whole number")
-        self._spec = model
-        self._model: CLIPModel | None = None if isinstance(model, str) else model
-        self.views = views
-        self.method = method
         self.refiner = refiner
-        self.threshold = checked_threshold(threshold)
-        self.device = device
-        self.background = checked_background(background)
         self._cache = (
             cache_dir
             if isinstance(cache_dir, EncodingCache)
             else EncodingCache(cache_bytes, folder=cache_dir)
         )
         self.memory = memory
-        self._image: NDArray[np.uint8] | None = None
-        self._encoding: ImageEncoding | None = None
         self._rivals: Rivals | None = None
         self._presence: PresenceTest | None = None
-        self._segmentation: Segmentation | None = None
-        self._seconds: dict[str, float] = {}
-        self._turns = Turns()
         self.result: Result | None = None
 
     # ------------------------------------------------------------------ model and image
-
-    @property
-    def model(self) -> CLIPModel:
-        """The model, loaded when first asked for."""
-        if self._model is None:
-            assert isinstance(self._spec, str)
-            self._model = load_model(self._spec, device=self.device)
-        return self._model
-
-    @property
-    def image_shape(self) -> tuple[int, int] | None:
-        """``(H, W)`` of the current image, None before `set_image`."""
-        return None if self._image is None else self._image.shape[:2]
-
-    @property
-    def classes(self) -> tuple[ClassInfo, ...]:
-        """Classes of the last `segment`; empty before."""
-        return self._segmentation.classes if self._segmentation else ()
 
     def set_image(self, image: Any) -> None:
         """Encode the augmented views of an image; everything later reuses them.
@@ -181,7 +149,7 @@ class Segmenter:
         if self._rivals is None or self._rivals.names != tuple(names):
             self._rivals = Rivals(model, names)
         self._presence = PresenceTest(encoding, model, self._rivals)
-        self._segmentation = None
+        self._state = None
         self.result = None
         self._turns.image_is_set()
 
@@ -231,7 +199,7 @@ class Segmenter:
         _, encoding = self._require_image()
         classes = parse_classes(labels)
         threshold = self.threshold if threshold is None else checked_threshold(threshold)
-        yield Progress(0, 3, "Computing relevance")
+        yield Progress(0, 3, "Finding the classes")
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
         assert self._presence is not None
@@ -258,7 +226,7 @@ class Segmenter:
         self,
         vocabulary: str | Sequence[str] = "coco",
         *,
-        cut: float = CUT,
+        cut: float = PRESENT_SCORE,
         threshold: float | None = None,
         refine: bool = True,
     ) -> Result:
@@ -290,7 +258,7 @@ class Segmenter:
         ndarray
             ``(H, W)`` uint8: 0 background, class ids, 255 not sure.
         """
-        state = self._require_segmentation()
+        state = self._require_state()
         return state.to_ids(state.evidence.pseudo_labels(checked_threshold(threshold)))
 
     def suggest(
@@ -319,8 +287,8 @@ class Segmenter:
         -------
         list of (str, float)
             Names and scores, best first. Scores are in [0, 1], and
-            `napari_wildseg.engine.maps.thresholds.CUT` is the line between present and not, for
-            every vocabulary; only ``whole_image`` gives cosines.
+            `napari_wildseg.engine.maps.thresholds.PRESENT_SCORE` is the line between present and
+            not, for every vocabulary; only ``whole_image`` gives cosines.
 
         Raises
         ------
@@ -353,7 +321,7 @@ class Segmenter:
         InputError
             If nothing was segmented yet.
         """
-        state = self._require_segmentation()
+        state = self._require_state()
         assert self.result is not None
         _, encoding = self._require_image()
         text, background = text_rows(self.model, state.classes, self.background)
@@ -424,7 +392,7 @@ class Segmenter:
     ) -> Steps[Result]:
         """As `refine`, as a generator of `Progress`; the old result stays until it ends."""
         self._require_image()
-        state = self._require_segmentation()
+        state = self._require_state()
         limits = Limits.checked(near, locked, state.classes)
         fixed = state.corrections_to_indices(corrections)
         seeds = state.pseudo_labels_to_indices(pseudo_labels)
@@ -480,7 +448,7 @@ class Segmenter:
     ) -> ImageRecord:
         """As `remember`, but only return the record."""
         image, _ = self._require_image()
-        state = self._require_segmentation()
+        state = self._require_state()
         assert self.result is not None
         places = state.pseudo_labels_to_indices(self.result.labels if labels is None else labels)
         assert places is not None
@@ -507,7 +475,7 @@ class Segmenter:
                 len(state.classes),
                 features=encoding.features(),
                 relevance=state.grid_relevance.numpy(),
-                like=self._segmentation.reader if self._segmentation else None,
+                like=self._state.reader if self._state else None,
             )
             assert isinstance(reader, DefaultRefinement)
             state.reader = reader
@@ -543,7 +511,7 @@ class Segmenter:
                     method=self.refiner,
                     features=encoding.features(),
                     relevance=state.grid_relevance.numpy(),
-                    like=self._segmentation.refinement if self._segmentation else None,
+                    like=self._state.refinement if self._state else None,
                 )
             labels = yield from state.refinement.run_steps(seeds, corrections, made_with)
         else:
@@ -580,17 +548,5 @@ class Segmenter:
             left_out=tuple(info for info in state.left_out if not (refined == info.id).any()),
         )
         yield Progress(3, 3, "Done")
-        self._segmentation, self.threshold, self.result = state, threshold, result
+        self._state, self.threshold, self.result = state, threshold, result
         return result
-
-    def _require_image(self) -> tuple[NDArray[np.uint8], ImageEncoding]:
-        if self._image is None or self._encoding is None:
-            raise InputError("There is no image yet: call set_image first.")
-        self._turns.check_image()
-        return self._image, self._encoding
-
-    def _require_segmentation(self) -> Segmentation:
-        if self._segmentation is None:
-            raise InputError("Nothing is segmented yet: call segment with class names first.")
-        self._turns.check_image()
-        return self._segmentation

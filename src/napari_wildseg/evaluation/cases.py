@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
@@ -137,7 +137,7 @@ def case_steps(
 def suggested(suggestions: _Suggestions, item: EvaluationItem) -> tuple[ClassInfo, ...]:
     """Return the classes that the model itself finds in an image."""
     found = suggestions.merged[:MAX_CLASSES]
-    names = [name for name, score in found if score >= CUT] or [found[0][0]]
+    names = [name for name, score in found if score >= PRESENT_SCORE] or [found[0][0]]
     ids = {name: value for value, name in item.names.items()}
     free = (value for value in range(MAX_CLASSES, 0, -1) if value not in item.names)
     chosen = []

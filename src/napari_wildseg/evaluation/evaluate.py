@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
@@ -288,7 +288,7 @@ def evaluate_steps(
         clicks=np.mean(curves, axis=0).tolist() if curves else None,
         noc85=float(np.mean([dabs_to(curve) for curve in curves])) if curves else None,
         drops=drops.to_json() if curves else None,
-        labels=tags.to_json(CUT) if labels == "auto" else None,
+        labels=tags.to_json(PRESENT_SCORE) if labels == "auto" else None,
     )
 
 

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from napari_wildseg.io import LabelImage
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
+OBJECTS = {
+    "objects-png": ("Objects: 16-bit PNG and table", ".objects.png"),
+    "objects-tif": ("Objects: 16-bit TIFF and table", ".objects.tif"),
+    "objects-coco": ("Objects: COCO and table", ".objects.coco.json"),
+    "objects-yolo": ("Objects: YOLO and table", ".objects.yolo.txt"),
+    "objects-zarr": ("Objects: OME-Zarr and table", ".objects.zarr"),
+    "objects-csv": ("Objects: table only", ".objects.csv"),
+}
+"""Formats of the layer of objects: title, and how the names of files end."""
+OBJECTS_TABLE = ".objects.csv"
 PATTERN = "{image}{plane}"
 BESIDE = "{image}{plane}.labels"
 """Names of label files that look like pictures, in the folder of the pictures."""
@@ -66,6 +76,8 @@ class Item:
     source: PlaneSource | None = None  # the picture, for data sets
     # How often the label layers had been changed, if all that was done is in the file.
     edits: Mapping[TrackedLayer, int] = field(default_factory=dict)
+    # Ids and the class of each, if objects are written and not labels.
+    objects: tuple[NDArray[np.int32], Mapping[int, int]] | None = None
 
     def kept(self, plane: Plane) -> NDArray[np.int16] | None:
         """Return the corrections of a plane, None if the labels do not show all of them.
@@ -102,8 +114,14 @@ def plan(
     others = list(others)
     items: list[Item] = []
     for session in sessions:
-        if session.image is not None and has_labels(session):
+        if session.image is None or not has_labels(session):
+            continue
+        if choice.format in OBJECTS:
+            items += _object_items(choice, session, plane)
+        else:
             items += _items(choice, session, plane, others)
+    if not items and choice.format in OBJECTS:
+        raise InputError("There are no objects to export yet: press Split into objects first.")
     if not items:
         raise InputError("There is nothing to export yet: press Auto-segment first.")
     names = [item.path for item in items]
@@ -152,21 +170,53 @@ def _items(
     ]
 
 
+def _object_items(choice: Choice, session: ImageSession, plane: Plane | None) -> list[Item]:
+    """Return an item for each plane that was split, or one for the whole stack."""
+    layer = session.objects.layer
+    split = [p for p, state in session.objects.planes.items() if state.seen is not None]
+    if layer is None or not split:
+        return []
+    ending = ending_of(choice.format)
+    stacked = layer.ndim > 2 and choice.all_planes
+    class_of = session.objects.classes()
+    if stacked and choice.format in ("objects-tif", "objects-zarr", "objects-csv"):
+        path = choice.folder / (name_of(choice, session) + ending)
+        ids = np.array(layer.data, np.int32)
+        return [Item(session, tuple(split), path, whole(session), objects=(ids, class_of))]
+    return [
+        Item(
+            session,
+            (each,),
+            choice.folder / (name_of(choice, session, each) + ending),
+            label_image(session, each),
+            objects=(np.array(read_plane(layer, each), np.int32), class_of),
+        )
+        for each in (split if stacked else [p for p in split if layer.ndim == 2 or p == plane])
+    ]
+
+
 def ending_of(format: str) -> str:
     """Return how the names of files of a format end; those of a data set are its own matter."""
     from napari_wildseg.io import format_of
 
     if format in DATA_SETS:
         return ""
+    if format in OBJECTS:
+        return OBJECTS[format][1]
     if format == "coco":
         return ".coco.json"  # .json is the sidecar of the PNG that may lie there
     return format_of("", format).suffixes[0]
 
 
 def files_of(format: str, path: Path) -> list[Path]:
-    """Return the files that one label image is written to."""
+    """Return the files that one label image, or its objects, are written to."""
     from napari_wildseg.io import format_of
+    from napari_wildseg.io.formats.png import sidecar_of
 
+    if format in OBJECTS:
+        table = path.with_name(path.name.removesuffix(ending_of(format)) + OBJECTS_TABLE)
+        beside = [sidecar_of(path)] if format in ("objects-png", "objects-yolo") else []
+        return list(dict.fromkeys([path, *beside, table]))
     return format_of("", format).files(path)
 
 
@@ -263,7 +313,9 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
         data_set = kind(choice.folder, **how)
     for number, item in enumerate(items):
         yield Progress(number, len(items), f"Writing {item.path.name}")
-        if data_set is None:
+        if item.objects is not None:
+            written += _write_objects(choice.format, item, overwrite=overwrite)
+        elif data_set is None:
             if choice.format == "coco":
                 how["file_name"] = _file_name(item.session, item.labels.image)
             written += write_labels(
@@ -280,3 +332,18 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
             picture = as_rgb(item.source.read())
             written += data_set.add(item.path.name, picture, labels, overwrite=overwrite)
     return written
+
+
+def _write_objects(format: str, item: Item, *, overwrite: bool) -> list[Path]:
+    """Write ids and table of one item."""
+    from napari_wildseg.io.atomic import atomic_write
+    from napari_wildseg.io.objects import ObjectImage, table_csv, write_objects
+
+    assert item.objects is not None
+    objects = ObjectImage(item.objects[0], item.labels, item.objects[1])
+    if format == "objects-csv":
+        return write_objects(item.path, objects, overwrite=overwrite)
+    table = files_of(format, item.path)[-1]
+    written = write_objects(item.path, objects, overwrite=overwrite)
+    atomic_write(table, table_csv(objects), overwrite=overwrite)
+    return [*written, table]

@@ -13,18 +13,23 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui.annotation.provenance import KEY, Loaded, Provenance
 from napari_wildseg.gui.controls.plain_text import raw
+from napari_wildseg.gui.sample_data import LayerData
 
 if TYPE_CHECKING:
     from napari_wildseg.io import LabelImage
 
-LayerData = tuple[Any, dict[str, Any], str]
-
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a label layer in the format that the file name's ending says."""
+    """Write a layer of labels or objects in the format that the file name's ending says."""
+    from napari_wildseg.gui.layers.object_layer import MARK
     from napari_wildseg.io import format_of, write_labels
     from napari_wildseg.io.formats.png import is_sidecar, sidecar_of
+    from napari_wildseg.io.objects import write_objects
 
+    origin = (meta.get("metadata") or {}).get(MARK)
+    if origin is not None:
+        objects = origin.object_image(np.asarray(data))
+        return [str(p) for p in write_objects(path, objects, overwrite=True)]
     labels = layer_labels(data, meta)
     # napari asked about this file alone; the sidecar beside it may be anything.
     sidecar = sidecar_of(Path(path))

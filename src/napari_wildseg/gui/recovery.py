@@ -40,8 +40,10 @@ __all__ = ["Claim", "RecoveryStore", "Saved", "default_folder", "image_key"]
 _log = logging.getLogger(__name__)
 
 VERSION = 1
+OBJECTS_VERSION = 2
+"""Of records with strokes of objects, which 0.1 does not know."""
 
-Find = Callable[[], NDArray[np.int16] | None]
+Find = Callable[[], NDArray[np.integer] | None]
 """Returns corrections ``(H, W)``, -1 where there are none, or None; on the writing thread."""
 
 
@@ -50,12 +52,14 @@ class Saved:
     """Corrections found in a record, or taken from a label layer that was deleted."""
 
     plane: Plane  # which plane of the image
-    corrections: NDArray[np.int16]  # ``(H, W)`` int16, -1 where there are none
+    # ``(H, W)`` int16 labels, or int32 strokes of objects; -1 where there are none.
+    corrections: NDArray[Any]
     classes: tuple[ClassInfo, ...]  # what the labels mean
     saved_at: float  # seconds since 1970
     path: Path | None  # the record; None where none is kept
     pseudo: bool = False  # they were painted in pseudo-labels; those of the labels win
     in_use: bool = False  # the image is open in a window that holds the record
+    objects: bool = False  # they are strokes of objects
 
 
 def default_folder() -> Path:
@@ -225,16 +229,17 @@ class Claim:
         self._token = secrets.token_hex(4)
         self._locks: dict[str, BinaryIO] = {}
         weakref.finalize(self, _close, self._locks)
-        self._exports: dict[Plane, Find] = {}
+        self._exports: dict[tuple[Plane, bool], Find] = {}
         # For the writing thread: digests of what is in the annotator's files and in the records.
-        self._exported: dict[Plane, bytes] = {}
+        self._exported: dict[tuple[Plane, bool], bytes] = {}
         self._written: dict[Path, bytes] = {}
         self._begun: dict[Path, bytes] = {}
 
-    def path(self, plane: Plane) -> Path:
-        """Return the record of a plane."""
+    def path(self, plane: Plane, *, objects: bool = False) -> Path:
+        """Return the record of a plane, of its labels or of its objects."""
         fixed = "_".join("x" if i is None else str(i) for i in plane.index)
-        return self.store.folder / f"{self.key}-{fixed}-{self._token}.npz"
+        kind = "-objects" if objects else ""
+        return self.store.folder / f"{self.key}-{fixed}{kind}-{self._token}.npz"
 
     def owns(self, path: Path | None) -> bool:
         """Whether a record is one that this claim writes."""
@@ -247,21 +252,27 @@ class Claim:
         classes: Sequence[ClassInfo],
         *,
         pseudo: bool = False,
+        objects: bool = False,
         instead_of: Iterable[Path] = (),
     ) -> None:
         """Write the corrections of a plane; none, or exported ones, need no record."""
-        path, classes = self.path(plane), tuple(classes)
-        make = partial(self._record, path, self._token, plane, find, classes, pseudo)
+        path, classes = self.path(plane, objects=objects), tuple(classes)
+        make = partial(self._record, path, self._token, plane, find, classes, pseudo, objects)
         no_more = [partial(self.store.remove, old) for old in instead_of]
         self.store.put(path, make, [partial(self._note_written, path), *no_more])
 
-    def exported(self, plane: Plane, find: Find) -> None:
+    def exported(self, plane: Plane, find: Find, *, objects: bool = False) -> None:
         """Note what of a plane is in a file of the annotator's; the next `save` looks at it."""
-        self._exports[plane] = find
+        self._exports[plane, objects] = find
 
-    def renew(self) -> None:
-        """Leave the records there are as they are, and write others from now on."""
+    def renew(self, *, keep_objects: bool = True) -> None:
+        """Leave the records there are as they are, and write others from now on.
+
+        Those of objects go on, unless they are to be left too.
+        """
         old, self._token = self._token, secrets.token_hex(4)
+        if keep_objects:
+            self.store.later(partial(self._take_along, old, self._token))
         self.store.later(partial(self._release, old))
 
     def rename(self, key: str) -> None:
@@ -284,12 +295,13 @@ class Claim:
         find: Find,
         classes: tuple[ClassInfo, ...],
         pseudo: bool,
+        objects: bool,
     ) -> bytes | None:
-        if (in_file := self._exports.pop(plane, None)) is not None:
-            self._exported[plane] = _digest(in_file())
+        if (in_file := self._exports.pop((plane, objects), None)) is not None:
+            self._exported[plane, objects] = _digest(in_file())
         corrections = find()
         pixels = _digest(corrections)
-        if corrections is None or pixels == self._exported.get(plane):
+        if corrections is None or pixels == self._exported.get((plane, objects)):
             self._begun[path] = b""
             return None
         known = pixels + repr(classes).encode()
@@ -297,7 +309,7 @@ class Claim:
         self._hold(token)
         if self._written.get(path) == known and path.exists():
             return b""
-        return _encode(plane, corrections, classes, self.source, pseudo)
+        return _encode(plane, corrections, classes, self.source, pseudo, objects)
 
     def _note_written(self, path: Path) -> None:
         self._written[path] = self._begun[path]
@@ -314,6 +326,13 @@ class Claim:
                 return
             file.close()
             time.sleep(0.01)
+
+    def _take_along(self, old: str, new: str) -> None:
+        for path in self.store.folder.glob(f"{self.key}-*-objects-{old}.npz"):
+            self._hold(new)
+            target = path.with_name(f"{path.name.removesuffix(f'{old}.npz')}{new}.npz")
+            path.replace(target)
+            self._written[target] = self._written.pop(path, b"")
 
     def _release(self, token: str) -> None:
         file = self._locks.pop(token, None)
@@ -363,11 +382,11 @@ def _logged(act: Callable[[], object]) -> None:
         _log.exception("A record of corrections could not be dealt with")
 
 
-def _digest(corrections: NDArray[np.int16] | None) -> bytes:
+def _digest(corrections: NDArray[np.integer] | None) -> bytes:
     """Return what tells corrections apart; empty for none."""
     if corrections is None:
         return b""
-    where = np.flatnonzero(corrections >= 0)
+    where = np.flatnonzero(corrections != -1)
     digest = hashlib.blake2b(where.tobytes(), digest_size=16)
     digest.update(corrections.ravel()[where].tobytes())
     return digest.digest()
@@ -375,16 +394,17 @@ def _digest(corrections: NDArray[np.int16] | None) -> bytes:
 
 def _encode(
     plane: Plane,
-    corrections: NDArray[np.int16],
+    corrections: NDArray[np.integer],
     classes: Sequence[ClassInfo],
     source: str,
     pseudo: bool,
+    objects: bool,
 ) -> bytes:
     from napari_wildseg.io.label_image import classes_to_json
 
-    where = np.flatnonzero(corrections >= 0)
+    where = np.flatnonzero(corrections != -1)
     about = {
-        "version": VERSION,
+        "version": OBJECTS_VERSION if objects else VERSION,
         "plane": list(plane.index),
         "shape": list(corrections.shape),
         "classes": classes_to_json(classes),
@@ -396,7 +416,7 @@ def _encode(
         buffer,
         about=np.frombuffer(json.dumps(about).encode(), np.uint8),
         where=where.astype(np.int64),
-        labels=corrections.ravel()[where].astype(np.uint8),
+        labels=corrections.ravel()[where].astype(np.int32 if objects else np.uint8),
     )
     return buffer.getvalue()
 
@@ -411,11 +431,14 @@ def _decode(path: Path, shape: tuple[int, ...]) -> tuple[Saved, str]:
         where, labels = file["where"], file["labels"]
     plane = Plane(tuple(None if i is None else int(i) for i in about["plane"]))
     inside = [n for n, i in zip(shape, plane.index, strict=True) if i is None]
-    if about["version"] != VERSION or list(about["shape"]) != inside:
+    objects = about["version"] == OBJECTS_VERSION
+    if about["version"] not in (VERSION, OBJECTS_VERSION) or list(about["shape"]) != inside:
         raise ValueError("corrections of another version or size")
     if not all(i is None or 0 <= i < n for n, i in zip(shape, plane.index, strict=True)):
         raise ValueError("corrections of a plane that is not there")
-    corrections = np.full(inside[0] * inside[1], -1, np.int16)
+    corrections: NDArray[Any] = np.full(
+        inside[0] * inside[1], -1, np.int32 if objects else np.int16
+    )
     corrections[where] = labels
     saved = Saved(
         plane,
@@ -424,5 +447,6 @@ def _decode(path: Path, shape: tuple[int, ...]) -> tuple[Saved, str]:
         path.stat().st_mtime,
         path,
         pseudo=about.get("pseudo") is True,
+        objects=objects,
     )
     return saved, str(about.get("source") or "")

@@ -173,7 +173,7 @@ class Reviewer:
         controller.layers.activate(session, controller.selected_class)
         if old is not None:
             gone = controller.sessions.get(old)
-            for one in [*(gone.label_layers() if gone is not None else ()), old]:
+            for one in [*(gone.all_layers() if gone is not None else ()), old]:
                 if one in viewer.layers:
                     viewer.layers.remove(one)
         viewer.reset_view()

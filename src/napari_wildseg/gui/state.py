@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     as_corrections,
@@ -64,7 +65,7 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
         painted[kind] = corrections_of(
             labels.labels.shape, {p: tracked.decided(p) for p in tracked.touched()}
         )
-    array = level_array(session.image)
+    array, layer = level_array(session.image), controller.objects.layer(session)
     planes = [
         {"index": list(plane.index), "model": state.model, "settings": state.settings}
         for plane, state in session.planes.items()
@@ -89,8 +90,29 @@ def take_down(controller: Controller, session: ImageSession) -> Project:
             "views": controller.settings.views,
             "refine_at_once": controller.refine_at_once,
             "has_labels": session.layer(LABELS) is not None,
+            "whole_classes": sorted(session.objects.whole),
+            "min_object_size": session.objects.min_size,
         },
+        objects=None if layer is None else np.array(layer.data, np.int32),
+        object_strokes=_object_strokes(session, labels.labels.shape),
     )
+
+
+def _object_strokes(session: ImageSession, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
+    """Return the corrections of objects in all planes; None if there are none."""
+    planes = session.objects.corrected
+    if not planes:
+        return None
+    strokes = np.full(shape, UNTOUCHED, np.int32)
+    for plane in planes:
+        strokes[plane.slices] = session.objects.planes[plane].tracker.kept
+    return strokes
+
+
+def strokes_in(project: Project, plane: Plane) -> NDArray[np.int32] | None:
+    """Return the corrections of a plane's objects that a project holds."""
+    found = project.object_strokes
+    return None if found is None else found[plane.slices]
 
 
 def corrections_in(project: Project, plane: Plane) -> NDArray[np.int16] | None:
@@ -141,6 +163,10 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
         if project.pseudo_labels is not None:
             kept.pseudo_labels = project.pseudo_labels[plane.slices].copy()
     controller.layers.dress(session)
+    whole, size = _ids(state.get("whole_classes")), state.get("min_object_size")
+    session.objects.whole = frozenset(whole) & frozenset(ids)
+    session.objects.min_size = size if type(size) is int and size > 0 else 1
+    controller.objects.put_back(session, project.objects, project.object_strokes)
     controller.apply_visibility()
     controller.layers.activate(session, controller.selected_class)
     controller.settings_restored.emit()

@@ -30,6 +30,7 @@ from napari_wildseg.gui.sections.export_section import ExportSection
 from napari_wildseg.gui.sections.image_section import ImageSection
 from napari_wildseg.gui.sections.memory_section import MemorySection
 from napari_wildseg.gui.sections.names_section import NamesSection
+from napari_wildseg.gui.sections.objects_section import ObjectsSection
 from napari_wildseg.gui.sections.run_section import RunSection
 from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, timer
 from napari_wildseg.gui.sections.welcome_section import WelcomeSection
@@ -64,6 +65,7 @@ class WildsegWidget(QWidget):
         self.names = NamesSection(controller, self)
         self.run = RunSection(controller, self)
         self.edit = EditSection(controller, self)
+        self.objects = ObjectsSection(controller, self)
         self.memory = MemorySection(controller, self)
         self.export = ExportSection(controller, self)
         self.extra = [make(controller, self) for make in EXTRA]
@@ -142,6 +144,7 @@ class WildsegWidget(QWidget):
             self.names,
             self.run,
             self.edit,
+            self.objects,
             self.memory,
             self.export,
         )
@@ -208,7 +211,7 @@ class WildsegWidget(QWidget):
         controller = self.controller
         labelled = any(has_labels(session) for session in controller.sessions)
         labelled = labelled or controller.opened.found() is not None
-        for section in (self.run, self.edit, self.export):
+        for section in (self.run, self.edit, self.objects, self.export):
             section.offer(labelled)
 
     def _show_status(self, message: str) -> None:

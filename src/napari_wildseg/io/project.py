@@ -49,6 +49,10 @@ class Project:
         `image_digest` of the picture, compared on resuming; ``""`` if unknown.
     pseudo_corrections : ndarray or None
         Corrections painted into the pseudo-labels; as ``labels.corrections``.
+    objects : ndarray or None
+        int32 of the labels' shape: ids of objects, 0 for none.
+    object_strokes : ndarray or None
+        int32 of the labels' shape: corrections of objects, as `engine.instances` takes them.
     state : dict
         State of the viewer, such as finished planes and hidden classes. Must be writable as JSON.
 
@@ -64,10 +68,13 @@ class Project:
     image_digest: str = ""
     pseudo_corrections: NDArray[np.int16] | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
+    objects: NDArray[np.int32] | None = None
+    object_strokes: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         require(self.labels, LabelImage, "labels", "a LabelImage")
-        for name in ("pseudo_labels", "relevance", "pseudo_corrections"):
+        arrays = ("pseudo_labels", "relevance", "pseudo_corrections", "objects", "object_strokes")
+        for name in arrays:
             require(getattr(self, name), (np.ndarray, type(None)), name, "an array, or None")
         shape, classes = self.labels.labels.shape, self.labels.classes
         pseudo, maps = self.pseudo_labels, self.relevance
@@ -83,6 +90,11 @@ class Project:
         if painted is not None and (painted.shape != shape or painted.dtype != np.int16):
             raise InputError("The corrections of pseudo-labels are not int16 of the labels' shape.")
         check_corrections(painted)
+        for array in (self.objects, self.object_strokes):
+            if array is not None and (array.shape != shape or array.dtype != np.int32):
+                raise InputError("Objects and their strokes are not int32 of the labels' shape.")
+        if self.objects is not None and int(self.objects.min()) < 0:
+            raise InputError("Ids of objects are 0 or more.")
         require(self.image_digest, str, "digest of the image", "what image_digest gives")
         if not re.fullmatch(r"(sha256:[0-9a-f]{64})?", self.image_digest):
             raise InputError("The image's digest is not one that image_digest gives.")
@@ -203,6 +215,8 @@ def save_project(path: str | Path, project: Project, *, overwrite: bool = False)
         "pseudo_labels": project.pseudo_labels,
         "relevance": project.relevance,
         "pseudo_corrections": project.pseudo_corrections,
+        "objects": project.objects,
+        "object_strokes": project.object_strokes,
     }
     about = {
         "format": _FORMAT,
@@ -238,6 +252,8 @@ def load_project(path: str | Path) -> Project:
             "pseudo_labels": ArraySpec("u", (2, 4)),
             "pseudo_corrections": ArraySpec("i", (2, 4)),
             "relevance": ArraySpec("f", (3, 5)),
+            "objects": ArraySpec("i", (2, 4)),
+            "object_strokes": ArraySpec("i", (2, 4)),
         },
     )
     if not isinstance(about, dict) or about.get("format") != _FORMAT or "labels" not in arrays:
@@ -265,4 +281,6 @@ def load_project(path: str | Path) -> Project:
         image_digest=digest if isinstance(digest, str) else "?",
         pseudo_corrections=checked_corrections_of(arrays, path.name, "pseudo_corrections"),
         state=state if isinstance(state, dict) else {},
+        objects=arrays.get("objects"),
+        object_strokes=arrays.get("object_strokes"),
     )

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.auto_segment import suggest_steps
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
 from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
-from napari_wildseg.engine.memory.records import image_digest
+from napari_wildseg.engine.memory.records import record_digest
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.catalogue import CATALOGUE
 from napari_wildseg.engine.models.clip_model import CLIPModel
@@ -163,18 +164,23 @@ class Calls:
 
     def relevance(self, read: Reader, *, plane: int, place: int) -> Steps[NDArray[np.float32]]:
         """Return the relevance map of a class; of a large plane on a coarser grid."""
-        yield Progress(0, 1, "Computing relevance")
+        yield Progress(0, 1, "Finding the classes")
         result = self._ready(plane, read).result
         assert result is not None
         return np.asarray(result.relevance[place], np.float32)
 
     def suggest(
-        self, read: Reader, *, plane: int, vocabulary: str, top: int
+        self, read: Reader, *, plane: int, vocabulary: str, top: int, memory: int
     ) -> Steps[list[list[Any]]]:
-        """Name what the image may show."""
+        """Name what the image may show; ``memory`` as for `segment`."""
         segmenter = self._ready(plane, read)
-        yield Progress(0, 1, "Looking for names")
-        return [list(pair) for pair in segmenter.suggest(vocabulary=vocabulary, top=top)]
+        if isinstance(segmenter, Segmenter):
+            self._set_memory(segmenter, memory)
+            found = yield from suggest_steps(segmenter, vocabulary, top)
+        else:
+            yield Progress(0, 1, "Looking for names")
+            found = segmenter.suggest(vocabulary=vocabulary, top=top)
+        return [list(pair) for pair in found]
 
     # ------------------------------------------------------------------ class memory
 
@@ -219,7 +225,7 @@ class Calls:
             new = new.with_record(*_unpickled_record(record))
         gone = list(forget or [])
         if forget_image is not None:
-            gone.append(image_digest(as_rgb(forget_image)))
+            gone.append(record_digest(as_rgb(forget_image)))
             if gone[-1] not in {known.digest for known in new.images}:
                 raise InputError("This image is not remembered.")
         for digest in gone:

@@ -17,7 +17,7 @@ from napari_wildseg.process.client import ENDED, Engine, EngineEndedError
 _NUMBERS = itertools.count(1)
 
 
-class Source(Protocol):
+class ReadablePlane(Protocol):
     """A plane of the window that can be read whole or box by box."""
 
     @property
@@ -64,7 +64,7 @@ class RemoteSegmenter:
         self.engine, self.number = engine, next(_NUMBERS)
         self._windowed = windowed
         self._generation = engine.generation
-        self._source: Source | None = None
+        self._source: ReadablePlane | None = None
 
     @property
     def alive(self) -> bool:
@@ -77,13 +77,20 @@ class RemoteSegmenter:
         read = self._source.read if self._windowed and self._source is not None else None
         return (yield from self.engine.call(method, read, plane=self.number, **arguments))
 
+    def _held(self, memory: Memory | None) -> int:
+        """Have the process hold a class memory; return its number, 0 for none."""
+        if memory is None:
+            return 0
+        self.engine.hold_memory(memory.number, memory.data)
+        return memory.number
+
     def open_steps(self, model: str, threshold: float, options: dict[str, Any]) -> Steps[None]:
         """Load the model."""
         yield from self._call(
             "open", model=model, windowed=self._windowed, threshold=threshold, options=options
         )
 
-    def set_image_steps(self, source: Source) -> Steps[None]:
+    def set_image_steps(self, source: ReadablePlane) -> Steps[None]:
         """Encode the plane."""
         self._source = source
         image = None if self._windowed else source.read()
@@ -101,14 +108,12 @@ class RemoteSegmenter:
         memory: Memory | None = None,
     ) -> Steps[Found]:
         """As `napari_wildseg.Segmenter.segment_steps`."""
-        if memory is not None:
-            self.engine.hold_memory(memory.number, memory.data)
         found = yield from self._call(
             "segment",
             classes=_rows(classes),
             threshold=threshold,
             refine=refine,
-            memory=0 if memory is None else memory.number,
+            memory=self._held(memory),
         )
         return Found(**found)
 
@@ -150,9 +155,13 @@ class RemoteSegmenter:
         relevance: NDArray[np.float32] = yield from self._call("relevance", place=place)
         return relevance
 
-    def suggest_steps(self, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
+    def suggest_steps(
+        self, vocabulary: str, top: int, memory: Memory | None = None
+    ) -> Steps[list[tuple[str, float]]]:
         """Name what the plane may show."""
-        names = yield from self._call("suggest", vocabulary=vocabulary, top=top)
+        names = yield from self._call(
+            "suggest", vocabulary=vocabulary, top=top, memory=self._held(memory)
+        )
         return [(name, score) for name, score in names]
 
     def record_steps(

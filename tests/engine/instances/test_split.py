@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.instances import CUT, split, split_stack, update
+from napari_wildseg.engine.instances import CUT, drawn_as, split, split_stack, update
 
 ROWS, COLUMNS = np.mgrid[:80, :120]
 
@@ -142,9 +142,9 @@ def test_two_ids_in_one_object_divide_it_at_its_narrowest() -> None:
 def test_a_drawn_object_is_what_was_painted() -> None:
     labels = mask_of(disc(40, 40, 15))
     strokes = np.full(labels.shape, -1)
-    strokes[30:38, 30:80] = 12
-    ids = split(labels, strokes=strokes, drawn=[12])
-    assert ((ids == 12) == (strokes == 12)).all()
+    strokes[30:38, 30:80] = drawn_as(12)
+    ids = split(labels, strokes=strokes)
+    assert ((ids == 12) == (strokes == drawn_as(12))).all()
 
 
 def test_ids_are_kept_when_the_labels_change() -> None:
@@ -160,7 +160,7 @@ def test_ids_are_kept_when_the_labels_change() -> None:
     assert np.unique(split(gone, previous=before)).tolist() == [0, before[40, 95]]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(
     discs=st.lists(
         st.tuples(st.integers(0, 79), st.integers(0, 119), st.integers(3, 16), st.integers(1, 2)),
@@ -225,7 +225,7 @@ def test_ids_go_on_along_a_stack() -> None:
         ({"labels": np.zeros((4, 4)), "image": None}, "class ids"),
         ({"image": np.zeros((4, 5, 3), np.uint8)}, "of the labels' size"),
         ({"strokes": np.zeros((4, 5), int)}, "labels' shape"),
-        ({"strokes": np.full((4, 4), -3)}, "-2"),
+        ({"strokes": np.full((4, 4), 2**31)}, "32 bits"),
         ({"min_size": -1}, "0 or more"),
         ({"previous": np.zeros((2, 2), np.int32)}, "another shape"),
     ],

@@ -74,7 +74,7 @@ COARSE = [("default", {"work_pixels": 30}), ("random_walker", {"work_pixels": 30
 @pytest.mark.parametrize(
     ("method", "options"), [*REFINERS, *COARSE], ids=lambda v: v if isinstance(v, str) else str(v)
 )
-@settings(max_examples=20)
+@settings(max_examples=settings.default.max_examples // 3)
 @given(data=case(st.integers(2, 12)))
 def test_every_corrected_pixel_is_kept(method, options, data):
     image, seeds, corrections = data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from reference import Reference
@@ -16,6 +18,14 @@ from napari_wildseg.engine.relevance.vit import vit_tower
 
 SIZES = [(48, 48), (64, 112), (50, 75)]
 """The tower's own size; another one; one that is no multiple of the patch."""
+
+
+def pairs(*axes):
+    """Combinations in which all pairs of values of two axes occur; the others are for the night."""
+    for places in product(*(range(len(axis)) for axis in axes)):
+        values = [axis[place] for axis, place in zip(axes, places, strict=True)]
+        marks = [pytest.mark.nightly] if sum(places) % 3 else []
+        yield pytest.param(*values, marks=marks, id="-".join(map(str, values)))
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +56,7 @@ def assert_same(ours: torch.Tensor, reference: torch.Tensor) -> None:
     assert error.max() <= 1e-5, f"relative errors {error.tolist()}"
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("start_layer", [-1, -2, 0])
-@pytest.mark.parametrize("kind", TOWERS)
+@pytest.mark.parametrize(("kind", "start_layer", "size"), pairs(list(TOWERS), [-1, -2, 0], SIZES))
 def test_attention_relevance(kind, start_layer, size):
     model, pixels, text = make_model(kind), picture(size), texts(3)
     method = AttentionRelevance(start_layer)
@@ -59,10 +67,11 @@ def test_attention_relevance(kind, start_layer, size):
     assert_same(ours, reference.attention(text, start_layer, pooling))
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize(("classes", "background"), [(3, 4), (2, 0), (1, 0)])
-@pytest.mark.parametrize("kind", TOWERS)
-def test_clip_es(kind, classes, background, size):
+@pytest.mark.parametrize(
+    ("kind", "counts", "size"), pairs(list(TOWERS), [(3, 4), (2, 0), (1, 0)], SIZES)
+)
+def test_clip_es(kind, counts, size):
+    classes, background = counts
     model, pixels = make_model(kind), picture(size)
     model.network.logit_scale.fill_(1.0)
     text = texts(classes + background)

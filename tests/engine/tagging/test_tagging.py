@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.names.tagging import distinct, tag
 from napari_wildseg.engine.names.tagging.places import local_embeddings
@@ -44,16 +44,16 @@ def test_what_is_there_comes_first_in_short_and_long_lists(segmenter):
     for vocabulary, right in (("coco", short), ("imagenet", long)):
         found = segmenter.suggest(vocabulary)
         assert found[0][0] in right
-        assert found[0][1] >= CUT
-        assert sum(score >= CUT for _, score in found) <= 5
+        assert found[0][1] >= PRESENT_SCORE
+        assert sum(score >= PRESENT_SCORE for _, score in found) <= 5
 
 
 def test_scores_hardly_depend_on_the_length_of_the_list(segmenter):
     (name,) = EXPECTED[segmenter.sample][0]
     for names in ([name], [name, "zebra"], COCO):
-        assert dict(segmenter.suggest(names, top=80))[name] >= CUT
+        assert dict(segmenter.suggest(names, top=80))[name] >= PRESENT_SCORE
     absent = dict(segmenter.suggest(["zebra", "toilet", "kite"], top=3))
-    assert max(absent.values()) < CUT
+    assert max(absent.values()) < PRESENT_SCORE
 
 
 def test_scores_are_shares_sorted_and_repeatable(segmenter):

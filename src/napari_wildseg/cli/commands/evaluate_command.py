@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure objects on a set with instances/: of the true masks and end to end, or, "
         "with masks, of the true masks alone; --clicks then cuts and merges",
     )
+    arguments.add_memory(parser)
     series_output.add_series_arguments(parser)
     arguments.add_json(parser)
 
@@ -101,19 +102,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.objects and (args.compare or args.series or args.labels == "auto"):
         raise InputError("--objects goes with known labels alone: leave the other figures out.")
+    if args.memory and args.objects != "all":
+        raise InputError("--memory goes with --objects, for the figures end to end.")
     if args.objects == "masks":
         return measure_objects(args, None, data)
 
-    from napari_wildseg.engine.segmenter import Segmenter
-
-    segmenter = Segmenter(
-        args.model,
-        views=args.views,
-        method=args.method,
-        refiner=args.refiner,
-        device=args.device,
-        cache_dir=args.cache_dir,
-    )
+    segmenter = arguments.make_segmenter(args, memory=arguments.read_memory(args.memory))
     if args.objects:
         return measure_objects(args, segmenter, data)
     if args.series:

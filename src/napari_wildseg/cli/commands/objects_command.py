@@ -77,5 +77,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(objects_output.summary(objects, paths))
     else:
-        objects_output.print_summary(objects, paths)
+        objects_output.print_objects(objects, paths)
     return 0

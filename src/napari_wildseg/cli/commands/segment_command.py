@@ -122,20 +122,10 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_wildseg.engine.auto_segment import segment_auto_steps
     from napari_wildseg.engine.images.rgb import as_rgb
-    from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.io import LabelImage
 
     rgb = as_rgb(image)
-    segmenter = Segmenter(
-        args.model,
-        views=args.views,
-        method=args.method,
-        refiner=args.refiner,
-        device=args.device,
-        cache_dir=args.cache_dir,
-        background=background,
-        memory=memory,
-    )
+    segmenter = arguments.make_segmenter(args, background=background, memory=memory)
     run_steps(segmenter.set_image_steps(rgb))
     how = {"threshold": args.threshold, "refine": not args.no_refine}
     if automatic:
@@ -170,5 +160,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         result_files.print_summary(labels, paths)
         if objects is not None:
-            objects_output.print_summary(objects, object_paths)
+            objects_output.print_objects(objects, object_paths)
     return 0

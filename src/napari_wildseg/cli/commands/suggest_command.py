@@ -46,37 +46,26 @@ def run(args: argparse.Namespace) -> int:
     image = read_picture(args.image)
     memory = arguments.read_memory(args.memory)
 
-    from napari_wildseg.engine.auto_segment import recalled_names_steps
-    from napari_wildseg.engine.maps.thresholds import CUT
+    from napari_wildseg.engine.auto_segment import suggest_steps
+    from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
     from napari_wildseg.engine.names.vocabularies import load_vocabulary
-    from napari_wildseg.engine.segmenter import Segmenter
 
     names = load_vocabulary(args.vocabulary)
-    segmenter = Segmenter(
-        args.model,
-        views=args.views,
-        method=args.method,
-        device=args.device,
-        cache_dir=args.cache_dir,
-        memory=memory,
-    )
+    segmenter = arguments.make_segmenter(args, memory=memory)
     started = time.perf_counter()
     run_steps(segmenter.set_image_steps(image))
     encoding = time.perf_counter() - started
     started = time.perf_counter()
-    found = segmenter.suggest(names, top=args.top)
-    recalled = run_steps(recalled_names_steps(segmenter))
-    known = {name for name, _ in recalled}
-    found = [*recalled, *(one for one in found if one[0] not in known)][: args.top]
+    found = run_steps(suggest_steps(segmenter, names, args.top))
     if args.json:
         print_json(
             {
                 "image": stem_of(args.image),
                 "vocabulary": args.vocabulary,
                 "model": args.model,
-                "cut": CUT,
+                "cut": PRESENT_SCORE,
                 "suggestions": [
-                    {"name": name, "score": float(score), "present": score >= CUT}
+                    {"name": name, "score": float(score), "present": score >= PRESENT_SCORE}
                     for name, score in found
                 ],
                 "seconds": {
@@ -86,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
             }
         )
     else:
-        rows = [[name, f"{score:.3f}", "yes" if score >= CUT else ""] for name, score in found]
+        rows = [
+            [name, f"{score:.3f}", "yes" if score >= PRESENT_SCORE else ""] for name, score in found
+        ]
         print_line(format_table(["name", "score", "present"], rows))
     return 0
 

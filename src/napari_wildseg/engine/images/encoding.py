@@ -193,12 +193,12 @@ def encode_steps(
         key = encoding_key(rgb, model, method, views)
         kept = cache.get(key, model.device)
         if kept is not None:
-            yield Progress(len(views), len(views), "Encoded before")
+            yield Progress(len(views), len(views), "The image is known")
             return ImageEncoding(shape, views, kept, method, geometry)
     encodings = yield from _encode_views(rgb, model, method, views)
     if cache is not None:
         cache.put(key, encodings)
-    yield Progress(len(views), len(views), "Encoded")
+    yield Progress(len(views), len(views), "Looked at the image")
     return ImageEncoding(shape, views, encodings, method, geometry)
 
 

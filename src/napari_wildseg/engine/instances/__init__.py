@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from napari_wildseg.engine.instances.object_strokes import CUT, ERASED, UNTOUCHED
+from napari_wildseg.engine.instances.object_strokes import (
+    CUT,
+    ERASED,
+    UNTOUCHED,
+    drawn_as,
+)
 from napari_wildseg.engine.instances.objects import Objects, objects_of, thing_ids
+from napari_wildseg.engine.instances.recording import record
 from napari_wildseg.engine.instances.splitting import split, split_stack, update
 from napari_wildseg.engine.instances.table import COLUMNS, classes_of, table_of
 
@@ -14,7 +20,9 @@ __all__ = [
     "UNTOUCHED",
     "Objects",
     "classes_of",
+    "drawn_as",
     "objects_of",
+    "record",
     "split",
     "split_stack",
     "table_of",

@@ -12,7 +12,12 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.instances.gaps import bridged
 from napari_wildseg.engine.instances.identity import with_ids
 from napari_wildseg.engine.instances.joining import joined
-from napari_wildseg.engine.instances.object_strokes import apply_strokes, barriers, checked_strokes
+from napari_wildseg.engine.instances.object_strokes import (
+    apply_strokes,
+    checked_strokes,
+    ids_in,
+    strokes_by_kind,
+)
 from napari_wildseg.engine.instances.parts import depth_of, parts_of
 
 _MARGIN = 16
@@ -27,7 +32,6 @@ def split(
     min_size: int = 0,
     join_gap: int = 0,
     strokes: ArrayLike | None = None,
-    drawn: Collection[int] = (),
     previous: NDArray[np.int32] | None = None,
 ) -> NDArray[np.int32]:
     """Split class labels into objects.
@@ -50,9 +54,10 @@ def split(
     array, rgb = _checked(labels, image, min_size, join_gap)
     if previous is not None and previous.shape != array.shape:
         raise InputError("The previous objects are of another shape than the labels.")
-    corrections = None if strokes is None else checked_strokes(strokes, array.shape)
+    values = None if strokes is None else checked_strokes(strokes, array.shape)
+    corrections = None if values is None else strokes_by_kind(values)
     mask = (array > 0) & (array != UNLABELLED)
-    closed = None if corrections is None else barriers(corrections, drawn)
+    closed = None if corrections is None else corrections.closed
     parts = np.zeros(array.shape, np.int32)
     things = np.zeros(array.shape, bool)
     for value in np.flatnonzero(np.bincount(array[mask], minlength=1)).tolist():
@@ -75,12 +80,14 @@ def split(
         things |= inside
     fixed: frozenset[int] = frozenset()
     if corrections is not None:
-        parts, fixed = apply_strokes(parts, mask, corrections, drawn)
+        parts, fixed = apply_strokes(parts, mask, corrections)
     if min_size > 1:
         small = np.bincount(parts.ravel()) < min_size
         small[[n for n in fixed if n < len(small)]] = False
         parts[small[parts] & things] = 0
-    return with_ids(parts, previous, fixed)
+    # An anchor that no object lies under keeps its id free: its object may come back.
+    reserved = set() if values is None else ids_in(values) - fixed
+    return with_ids(parts, previous, fixed, max(reserved, default=0) + 1)
 
 
 def update(
@@ -138,12 +145,11 @@ def update(
     out = np.where(touched, 0, objects).astype(np.int32)
     found[~inner] = 0
     # Ids that are new in the window are above all ids of the image.
-    known = set(np.unique(before).tolist()) | set(
-        np.unique(np.asarray(own["strokes"])).tolist() if own.get("strokes") is not None else ()
-    )
+    known = set(np.unique(before).tolist())
     number = int(objects.max(initial=0))
     if own.get("strokes") is not None:
-        number = max(number, int(np.asarray(options["strokes"]).max()))
+        known |= ids_in(np.asarray(own["strokes"]))
+        number = max(number, *ids_in(np.asarray(options["strokes"])), 0)
     lut = np.arange(int(found.max(initial=0)) + 1)
     values, first = np.unique(found, return_index=True)
     for value in values[np.argsort(first, kind="stable")].tolist():
@@ -174,13 +180,13 @@ def split_stack(
     if len(planes) != len(array):
         raise InputError(f"There are {len(planes)} images for {len(array)} planes of labels.")
     marks = None if strokes is None else checked_strokes(strokes, array.shape)
-    fixed = () if marks is None else np.unique(marks[marks > 0]).tolist()
+    fixed = () if marks is None else ids_in(marks)
     out = np.zeros(array.shape, np.int32)
     used = max(fixed, default=0)
     for z, plane in enumerate(array):
         own = None if marks is None else marks[z]
         found = split(plane, classes, planes[z], strokes=own, **options)  # type: ignore[arg-type]
-        kept = () if own is None else np.unique(own[own > 0]).tolist()
+        kept = () if own is None else ids_in(own)
         out[z] = with_ids(found, out[z - 1] if z else None, kept, used + 1)
         used = max(used, int(out[z].max()))
     return out

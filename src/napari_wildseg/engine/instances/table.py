@@ -27,14 +27,29 @@ COLUMNS = (
 """Columns of a table of one plane; a table of a stack begins with ``"plane"``."""
 
 
-def classes_of(ids: NDArray[np.int32], labels: NDArray[np.uint8]) -> dict[int, int]:
-    """Return the class of each object: the one most of its pixels have."""
+def classes_of(
+    ids: NDArray[np.int32], labels: NDArray[np.uint8], *, nearest: bool = False
+) -> dict[int, int]:
+    """Return the class of each object: the one most of its pixels have, 0 if none has any.
+
+    With ``nearest``, an object outside all classes has the class nearest to it.
+    """
     numbers = np.unique(ids[ids > 0])
     place = np.searchsorted(numbers, ids[ids > 0])
     counts = np.bincount(place * 256 + labels[ids > 0], minlength=256 * len(numbers))
     counts = counts.reshape(-1, 256)
     counts[:, [0, UNLABELLED]] = 0
     best = np.where(counts.any(axis=1), counts.argmax(axis=1), 0)
+    if nearest and (best == 0).any():
+        from scipy import ndimage
+
+        known = (labels > 0) & (labels != UNLABELLED)
+        if known.any():
+            away, where = ndimage.distance_transform_edt(~known, return_indices=True)
+            for row in np.flatnonzero(best == 0).tolist():
+                body = np.where(ids == numbers[row], away, np.inf)
+                closest = np.unravel_index(int(body.argmin()), body.shape)
+                best[row] = labels[tuple(axis[closest] for axis in where)]
     return dict(zip(numbers.tolist(), best.tolist(), strict=True))
 
 

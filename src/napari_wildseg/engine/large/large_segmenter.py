@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.large_result import LargeResult
@@ -26,17 +25,17 @@ from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_step
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
-from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, checked_background, text_rows
+from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.tagging import everyday_rivals
 from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import no_pixels_notice
+from napari_wildseg.engine.segmenter_base import SegmenterBase
 from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
-from napari_wildseg.engine.turns import Turns, one_thread
+from napari_wildseg.engine.turns import one_thread
 
 _TILE_SIDE = 1024
 """Side of a tile, in pixels."""
@@ -65,7 +64,7 @@ class _Run:
         return table
 
 
-class LargeSegmenter:
+class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
     """Segment one large image by class names.
 
     Relevance comes from views of the whole image and from windows up to full resolution; label
@@ -117,43 +116,12 @@ class LargeSegmenter:
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
         if tile < 2 or tile % 2:
             raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
-        if not isinstance(model, str) and not hasattr(model, "network"):
-            model = str(checked_path(model, "model"))
-        self._spec = model
-        self._model: CLIPModel | None = None if isinstance(model, str) else model
-        self.views = views
-        self.method = method
-        self.threshold = checked_threshold(threshold)
-        self.device = device
-        self.background = checked_background(background)
+        super().__init__(model, views, method, threshold, device, background)
         self.detail = detail
         self.tile = tile
         self.options = DefaultOptions()
-        self._image: LargeImage | None = None
-        self._encoding: LargeEncoding | None = None
         self._contrast = 0.0
-        self._run: _Run | None = None
-        self._turns = Turns()
-        self._seconds: dict[str, float] = {}
         self.result: LargeResult | None = None
-
-    @property
-    def model(self) -> CLIPModel:
-        """The model, loaded at the first access."""
-        if self._model is None:
-            assert isinstance(self._spec, str)
-            self._model = load_model(self._spec, device=self.device)
-        return self._model
-
-    @property
-    def image_shape(self) -> tuple[int, int] | None:
-        """``(H, W)`` of the current image; None before `set_image`."""
-        return None if self._image is None else self._image.shape
-
-    @property
-    def classes(self) -> tuple[ClassInfo, ...]:
-        """Classes of the last `segment`; empty before the first."""
-        return self._run.classes if self._run else ()
 
     def set_image(self, image: Any) -> None:
         """Encode an image and its windows; later calls reuse the encodings.
@@ -183,7 +151,7 @@ class LargeSegmenter:
         contrast = sample_contrast(large)
         self._seconds = {"encode": time.perf_counter() - started}
         self._image, self._encoding, self._contrast = large, encoding, contrast
-        self._run = self.result = None
+        self._state = self.result = None
         self._turns.image_is_set()
 
     def segment(
@@ -250,16 +218,14 @@ class LargeSegmenter:
         self, labels: str | Iterable[str | ClassInfo], *, threshold: float | None = None
     ) -> Steps[_Run]:
         """Compute relevance and priors, from which the tiles are refined."""
-        if self._encoding is None:
-            raise InputError("There is no image yet: call set_image first.")
-        self._turns.check_image()
+        _, encoding = self._require_image()
         classes = parse_classes(labels)
         threshold = self.threshold if threshold is None else checked_threshold(threshold)
         started = time.perf_counter()
         text, background = text_rows(self.model, classes, self.background)
-        maps = yield from self._encoding.relevance_steps(self.model, text, background)
+        maps = yield from encoding.relevance_steps(self.model, text, background)
         relevance = normalise(maps, places=_BEST_PLACES)
-        priors = WindowPriors(self._encoding, relevance, self.options)
+        priors = WindowPriors(encoding, relevance, self.options)
         yield from priors.spread_steps()
         self._seconds["relevance"] = time.perf_counter() - started
         return _Run(classes, relevance, priors, threshold)
@@ -292,7 +258,7 @@ class LargeSegmenter:
         self, corrections: Any = None, *, threshold: float | None = None
     ) -> Steps[LargeResult]:
         """Generator form of `refine`; the labels change only at the end."""
-        run = self._require_run()
+        run = self._require_state()
         assert self._image is not None
         started = time.perf_counter()
         threshold = run.threshold if threshold is None else checked_threshold(threshold)
@@ -337,16 +303,15 @@ class LargeSegmenter:
         ndarray
             uint8 of the box's shape: 0 background, class ids, 255 undecided.
         """
-        return self._sure(self._require_run(), box, threshold)
+        return self._sure(self._require_state(), box, threshold)
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
     ) -> list[tuple[str, float]]:
         """Suggest names from the image and its windows; see `napari_wildseg.Segmenter`."""
-        if self._encoding is None:
-            raise InputError("There is no image yet: call set_image first.")
+        _, encoding = self._require_image()
         names, rivals = names_of(vocabulary), everyday_rivals(self.background)
-        return suggest_large(self._encoding, self.model, names, rivals)[:top]
+        return suggest_large(encoding, self.model, names, rivals)[:top]
 
     def uncertainty(self) -> Uncertainty:
         """Estimate the uncertainty of the last result, on the grid of its relevance maps.
@@ -358,10 +323,9 @@ class LargeSegmenter:
         InputError
             If nothing was segmented before.
         """
-        run = self._require_run()
-        assert self._encoding is not None
+        run = self._require_state()
+        overview = self._require_image()[1].overview
         text, background = text_rows(self.model, run.classes, self.background)
-        overview = self._encoding.overview
         grid = view_grid(overview.shape)
         by_view = overview.relevance_by_view(self.model, text, background, grid)
         relevance = (run.relevance**GAMMA).numpy()
@@ -382,21 +346,16 @@ class LargeSegmenter:
         ndarray
             ``(h, w, 3)`` uint8.
         """
-        if self._encoding is None:
-            raise InputError("There is no image yet: call set_image first.")
-        reduced = self._encoding.reduced
+        reduced = self._require_image()[1].reduced
         factor = max(1.0, max(reduced.shape[:2]) / side)
         height, width = (max(1, round(n / factor)) for n in reduced.shape[:2])
         return shrink(reduced, (height, width))
 
     def plane_features(self) -> PlaneFeatures:
         """Return features and colours; see `napari_wildseg.Segmenter.plane_features`."""
-        if self._encoding is None or self._image is None:
-            raise InputError("There is no image yet: call set_image first.")
-        return replace(
-            plane_features_of(self.overview(1024), self._encoding.overview.features()),
-            shape=self._image.shape,
-        )
+        image, encoding = self._require_image()
+        described = plane_features_of(self.overview(1024), encoding.overview.features())
+        return replace(described, shape=image.shape)
 
     # ------------------------------------------------------------------ inside
 
@@ -428,7 +387,7 @@ class LargeSegmenter:
     def _finish(self, run: _Run, made: int) -> LargeResult:
         assert self._encoding is not None
         counts: NDArray[np.int64] = np.stack(list(run.counts.values())).sum(0)
-        self._run, self.threshold = run, run.threshold
+        self._state, self.threshold = run, run.threshold
         self.result = LargeResult(
             labels=run.labels,
             relevance=run.relevance.numpy(),
@@ -450,9 +409,3 @@ class LargeSegmenter:
             tiles=made,
         )
         return self.result
-
-    def _require_run(self) -> _Run:
-        if self._run is None:
-            raise InputError("Nothing is segmented yet: call segment with class names first.")
-        self._turns.check_image()
-        return self._run

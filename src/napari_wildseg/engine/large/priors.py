@@ -113,7 +113,7 @@ class WindowPriors:
         """Compute the windows of a box one by one, so that `blend` returns at once."""
         todo = [index for index, window in enumerate(self.boxes) if window.meets(box)]
         for number, index in enumerate(todo):
-            yield Progress(number, len(todo), "Letting like places agree")
+            yield Progress(number, len(todo), "Making similar places agree")
             self._kept_change(index, threshold, corrections)
 
     def probabilities(

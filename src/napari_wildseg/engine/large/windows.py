@@ -65,7 +65,7 @@ class LargeEncoding:
         offset = self.overview.geometry.offset
         maps = [self.overview.relevance(model, text, background, grid=self.grid)]
         for level in self.levels:
-            yield Progress(len(maps), len(self.levels) + 1, "Computing relevance")
+            yield Progress(len(maps), len(self.levels) + 1, "Finding the classes")
             maps.append(
                 merge_views(
                     (
@@ -106,7 +106,7 @@ def encode_large_steps(
         views = tuple(_view(box, step, geometry.multiple) for box in boxes)
         level = Level(step, boxes, views, EncodingStore())
         for box, view in zip(boxes, views, strict=True):
-            yield Progress(done, total, f"Encoding window {done + 1} of {total}")
+            yield Progress(done, total, f"Looking at the image, window {done + 1} of {total}")
             shown = reduced[box.reduced(finest).slices]
             whole = View(0, 0, shown.shape[0], shown.shape[1], view.height, view.width)
             pixels = (render(shown, whole) - mean) / std

@@ -1,11 +1,34 @@
-"""Thresholds: the default cut for suggested names, and a check of the callers' values."""
+"""Thresholds: the cuts for suggested names, and a check of the callers' values."""
 
 from __future__ import annotations
 
 from napari_wildseg.engine.errors import InputError
 
-CUT = 0.5
+PRESENT_SCORE = 0.5
 """Score of `napari_wildseg.engine.names.tagging` from which a name counts as found in the image."""
+
+SURE_SCORE = 0.74
+"""Score from which a name is said to be in the image, below it only "perhaps"; about four of five
+such names are (docs/development/suggestions.md)."""
+
+_USUAL_LENGTH = 67
+"""Length of a vocabulary whose names keep their shares as scores; chosen by cross-validation."""
+
+_LENGTHS = 10, 200
+"""Shorter and longer vocabularies count as if they had so many names."""
+
+
+def prior_odds(length: int) -> float:
+    """Return the prior odds of a name of a vocabulary with ``length`` names, 1 at the usual length.
+
+    An image shows a few names of a vocabulary, however long it is.
+    """
+    return _USUAL_LENGTH / min(max(length, _LENGTHS[0]), _LENGTHS[1])
+
+
+def with_odds(probability: float, odds: float) -> float:
+    """Return a probability with its odds multiplied."""
+    return probability * odds / (probability * odds + 1 - probability)
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:

@@ -59,7 +59,7 @@ class Source:
 class ImageRecord:
     """Samples of one image."""
 
-    digest: str  # `image_digest` of the image: the key of the record
+    digest: str  # `record_digest` of the image: the key of the record
     name: str  # what the annotator knows the image by; may be empty
     finished: bool  # whether all its labels are right; else only corrected pixels are known
     # The K names that the image was segmented into. It teaches nothing of others.
@@ -118,7 +118,7 @@ def name_key(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def image_digest(image: NDArray[np.uint8]) -> str:
+def record_digest(image: NDArray[np.uint8]) -> str:
     """Return a signature of an image, 64 hexadecimal digits.
 
     `image`: ``(H, W, 3)`` uint8.
@@ -154,7 +154,7 @@ def make_record(
     background, 255 not known; `corrections`: ``(H, W)`` int16 places, -1 where nothing is
     corrected.
     """
-    scene, digest = reader.scene, image_digest(image)
+    scene, digest = reader.scene, record_digest(image)
     pieces, n_labels = scene.pieces, len(classes) + 1
     places = _on_work_pixels(labels.astype(np.int16), scene.work)
     places[places == UNLABELLED] = -1

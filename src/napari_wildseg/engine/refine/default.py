@@ -114,7 +114,7 @@ class DefaultRefinement:
             dabs = scene.learner.find(corrections)
             after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
         if agree is not None:
-            yield Progress(2, 4, "Letting like places agree")
+            yield Progress(2, 4, "Making similar places agree")
             after = self._agreed(after)
             if corrections is not None:
                 after = scene.learner.favour(after, self._agreed(before), corrections)

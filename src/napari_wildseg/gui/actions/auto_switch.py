@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.classes import fold
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.jobs.engine_jobs import suggest_steps
 
@@ -50,7 +50,7 @@ class AutoNames:
         if controller.session is not session:
             return
         known = {fold(info.name) for info in controller.classes}
-        sure = [name for name, score in names if score >= CUT]
+        sure = [name for name, score in names if score >= PRESENT_SCORE]
         if not sure and not known:
             sure = [name for name, _ in names[:1]]
         new = [name for name in sure if fold(name) not in known]

@@ -14,10 +14,12 @@ from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
 from napari_wildseg.gui.actions.next_image import NextImage
+from napari_wildseg.gui.actions.objects import WindowObjects
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
 from napari_wildseg.gui.annotation.workspace import Workspace
+from napari_wildseg.gui.controls.bars import by_sureness
 from napari_wildseg.gui.jobs import engines
 from napari_wildseg.gui.jobs.engine_jobs import (
     EnginePool,
@@ -34,6 +36,7 @@ from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 from napari_wildseg.gui.layers.change_overlay import ShownChanges, refined_sentence
 from napari_wildseg.gui.layers.display import Plane, capture, planes_like
 from napari_wildseg.gui.layers.label_pair import why_no_labels
+from napari_wildseg.gui.layers.screen_brush import ScreenBrush
 from napari_wildseg.gui.layers.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.model_list import download_button
 
@@ -45,11 +48,10 @@ if TYPE_CHECKING:
 STARTER = "starter"
 
 _DONE = "Paint what is wrong, then press Refine."
-_ROUGH = "Grey is not sure. Paint what is wrong; Refine decides the rest."
-_SUGGESTED = "Click a name to add it."
+_ROUGH = "This is a first guess, grey is not sure. Paint what is wrong; Refine decides the rest."
 _NOTHING_SUGGESTED = (
-    "No name of the list fits this image well: type what you see, or choose another list under "
-    "Vocabulary."
+    "No name of the list fits this image well: type what you see, pick one, or choose another "
+    "list under Vocabulary."
 )
 
 
@@ -79,6 +81,8 @@ class Controller(Workspace):
         self.relevance_maps = RelevanceMaps(self)
         self.shown_changes = ShownChanges(self)
         self.next_image = NextImage(self)
+        self.screen_brush = ScreenBrush(viewer)
+        self.objects = WindowObjects(self)
         self.runner.status.connect(self.status.emit)
         self.runner.failed.connect(self._on_failed)
         self.pixels.replaced.connect(self._on_pixels_replaced)
@@ -325,7 +329,15 @@ class Controller(Workspace):
     def _take_suggestions(self, session: ImageSession, names: list[tuple[str, float]]) -> None:
         session.suggestions = list(names)
         self.suggested.emit(session.suggestions)
-        self.status.emit(_SUGGESTED if names else _NOTHING_SUGGESTED)
+        told = [
+            f"{said}: {notices.listed([name for name, _ in group])}."
+            for said, group in by_sureness(session.suggestions)
+            if said != "Or pick"
+        ]
+        if told:
+            self.status.emit(" ".join([*told, "Click a name to add it."]))
+        else:
+            self.status.emit(_NOTHING_SUGGESTED)
 
     def _after(self, outcome: Outcome, message: str, *, alarm: bool = False) -> None:
         self.areas_changed.emit()
@@ -436,6 +448,8 @@ class Controller(Workspace):
             return
         self.runner.cancel()
         self.memory.close()
+        self.screen_brush.switch(False)
+        self.objects.shut_down()
         self.viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.viewer.dims.events.current_step.disconnect(self._on_plane_changed)
         super().shut_down()

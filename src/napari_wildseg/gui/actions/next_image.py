@@ -118,7 +118,7 @@ class NextImage:
         viewer = controller.viewer
         old = [layer for layer in self._opened if layer in self._done and layer is not before]
         session = controller.sessions.get(before)
-        away = [*self._done.get(before, ()), *(session.label_layers() if session else ())]
+        away = [*self._done.get(before, ()), *(session.all_layers() if session else ())]
         place = viewer.layers.index(image)
         covering = [layer for layer in viewer.layers[place + 1 :] if self._is_left(layer)]
         together = channels_of(image, viewer.layers)
@@ -148,7 +148,7 @@ class NextImage:
         labels = []
         if session is not None:
             session.settle()
-            labels = list(session.label_layers())
+            labels = session.all_layers()
             controller.autosave.close(session)
             # The labels are in a file: nothing is left that would have to be offered again.
             session.tracked, session.claim = {}, None

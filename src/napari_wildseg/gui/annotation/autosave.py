@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui.annotation.decisions import as_corrections, merge
 from napari_wildseg.gui.annotation.image_identity import image_key, is_quick, old_key, source_of
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
@@ -21,7 +22,6 @@ from napari_wildseg.gui.recovery import Claim, Saved, shared_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     import numpy as np
     from napari.layers import Image
@@ -77,6 +77,7 @@ class Autosave:
             # It was open before: its records are its own again once they are written.
             for tracked in session.tracked.values():
                 self._unsaved.update((session, plane) for plane in tracked.trackers)
+            self._unsaved.update((session, plane) for plane in session.objects.planes)
             self._look(session, image, {session.claim.key, key})
             return
         session.claim = Claim(self.store, image_key(image) if quick else key, source_of(image))
@@ -101,7 +102,7 @@ class Autosave:
         """Leave the records as they are: other work on the image replaces what they hold."""
         self.write()
         if session.claim is not None:
-            session.claim.renew()
+            session.claim.renew(keep_objects=False)
 
     def discard(self, session: ImageSession) -> None:
         """Remove what was left over for an image."""
@@ -114,8 +115,7 @@ class Autosave:
         left, session.left_over = session.left_over, []
         for plane in dict.fromkeys(saved.plane for saved in left):
             self._unsaved.discard((session, plane))
-            records = [saved.path for saved in left if saved.plane == plane and saved.path]
-            self._save(session, plane, records)
+            self._save(session, plane, [saved for saved in left if saved.plane == plane])
         self.began.emit()
 
     # ------------------------------------------------------------------ corrections
@@ -149,13 +149,15 @@ class Autosave:
         )
         self.began.emit()
 
-    def exported(self, session: ImageSession, plane: Plane, find: Find) -> None:
-        """Take note that corrections are in a file of the annotator's.
+    def exported(
+        self, session: ImageSession, plane: Plane, find: Find, *, objects: bool = False
+    ) -> None:
+        """Take note that corrections, of labels or objects, are in a file of the annotator's.
 
         Their record is removed, unless the annotator has painted since.
         """
         if session.claim is not None:
-            session.claim.exported(plane, find)
+            session.claim.exported(plane, find, objects=objects)
             self.note(session, plane)
 
     def deleted(self, session: ImageSession, kind: str) -> bool:
@@ -214,17 +216,23 @@ class Autosave:
             if not (saved.in_use or ours or saved.path in known):
                 session.left_over = [*session.left_over, saved]
 
-    def _save(self, session: ImageSession, plane: Plane, instead_of: Sequence[Path] = ()) -> None:
+    def _save(self, session: ImageSession, plane: Plane, instead_of: Sequence[Saved] = ()) -> None:
         if session.claim is None:
             return
+        labels = [saved.path for saved in instead_of if saved.path and not saved.objects]
+        objects = [saved.path for saved in instead_of if saved.path and saved.objects]
         snapshots = session.snapshots(plane, decided=True)
         session.claim.save(
             plane,
             partial(_corrections, snapshots),
             session.classes,
             pseudo=LABELS not in snapshots.layers,
-            instead_of=instead_of,
+            instead_of=labels,
         )
+        if plane in session.objects.planes:
+            strokes = session.objects.planes[plane].tracker.kept
+            find = partial(_strokes, strokes)
+            session.claim.save(plane, find, session.classes, objects=True, instead_of=objects)
 
     def _take_arrived(self) -> None:
         while not self._arrived.empty():
@@ -280,6 +288,11 @@ class Autosave:
         for plane in planes:
             there.tracker(plane)
             self.note(here, plane)
+
+
+def _strokes(kept: NDArray[np.int32]) -> NDArray[np.int32] | None:
+    """Return strokes of objects, None if there are none; on the writing thread."""
+    return None if (kept == UNTOUCHED).all() else kept
 
 
 def _corrections(snapshots: PlaneSnapshots) -> NDArray[np.int16] | None:

@@ -9,6 +9,8 @@ write say that it was undone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,19 +26,27 @@ from napari_wildseg.gui.annotation.decisions import (
 class Tracker:
     """The annotator's decisions in one plane of one label layer.
 
-    `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied.
+    `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied; `kept`:
+    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both.
     """
 
-    def __init__(self, automatic: NDArray[np.uint8]) -> None:
+    def __init__(self, automatic: NDArray[Any], kept: NDArray[Any] | None = None) -> None:
         # Both are replaced, never written to: a worker may be looking at them. So neither has to
         # be an array of its own.
-        self.baseline = automatic
-        self.kept = np.broadcast_to(np.uint8(UNLABELLED), automatic.shape)
+        self.baseline: NDArray[Any] = automatic
+        self.kept: NDArray[Any] = (
+            np.broadcast_to(np.uint8(UNLABELLED), automatic.shape) if kept is None else kept
+        )
         self._confirmed: NDArray[np.integer] = np.zeros(0, np.uint32)
         self._steps: list[Step] = []
         self._position = 0
         self._painted_back = False
         self._stroke = False
+
+    @property
+    def position(self) -> int:
+        """How many automatic writes are in effect; undone ones are not."""
+        return self._position
 
     def snapshot(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> PlaneSnapshot:
         """Note how things stand.

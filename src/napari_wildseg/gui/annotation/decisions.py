@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.engine.classes import UNLABELLED as UNLABELLED  # also "not corrected"
 from napari_wildseg.engine.errors import InputError
-
-UNLABELLED = 255
-"""Label value that decides nothing; inside the trackers also "not corrected"."""
 
 _PROBES = 64
 """Pixels that are looked at first, where most answers are no."""
@@ -48,11 +47,11 @@ class Patch:
             where = where.astype(np.uint32)  # a history of large results is long enough as it is
         return cls(where, before[changed], after[changed])
 
-    def applied(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def applied(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of an array with the new values."""
         return self._with(array, self.after)
 
-    def reverted(self, array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def reverted(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of an array with the old values."""
         return self._with(array, self.before)
 
@@ -64,7 +63,7 @@ class Patch:
         """Whether the array holds the old value at every pixel."""
         return self._holds(array, self.before)
 
-    def _with(self, array: NDArray[np.uint8], values: NDArray[np.integer]) -> NDArray[np.uint8]:
+    def _with(self, array: NDArray[Any], values: NDArray[np.integer]) -> NDArray[Any]:
         if not self.where.size:
             return array
         out = array.copy()
@@ -102,9 +101,9 @@ class PlaneSnapshot:
 
     # ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
     data: NDArray[np.integer]
-    baseline: NDArray[np.uint8]  # ``(H, W)`` uint8: the last automatic result, decisions in place
+    baseline: NDArray[Any]  # ``(H, W)`` uint8: the last automatic result, decisions in place
     # ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
-    kept: NDArray[np.uint8]
+    kept: NDArray[Any]
     # Whether writing a result is an undo step; not in a layer that nobody has seen.
     leaves_step: bool = True
     there: bool = True  # whether there is such a layer yet
@@ -178,8 +177,8 @@ class Plan:
     """How to show a result: the new baseline and decisions, and the step that leads there."""
 
     snapshot: PlaneSnapshot
-    baseline: NDArray[np.uint8]
-    kept: NDArray[np.uint8]
+    baseline: NDArray[Any]
+    kept: NDArray[Any]
     step: Step | None
     changes: bool
     """Whether a pixel of the layer changes."""

@@ -22,6 +22,7 @@ from napari_wildseg.gui.annotation.decisions import (
     labels_in,
     merge,
 )
+from napari_wildseg.gui.annotation.image_objects import ImageObjects
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.jobs.engine_jobs import EngineSlot
 from napari_wildseg.gui.layers.display import Plane, level_array, level_shape
@@ -57,6 +58,7 @@ class ImageSession:
         self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
+        self.objects = ImageObjects()
         self.suggestions: list[tuple[str, float | None]] = []
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
@@ -108,6 +110,11 @@ class ImageSession:
         for tracked in self.tracked.values():
             if (layer := tracked.layer) is not None:
                 yield layer
+
+    def all_layers(self) -> list[Labels]:
+        """Return the label layers that are there and the layer of objects."""
+        objects = self.objects.layer
+        return [*self.label_layers(), *([] if objects is None else [objects])]
 
     @property
     def unsaved(self) -> bool:

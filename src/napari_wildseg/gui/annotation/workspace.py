@@ -302,7 +302,7 @@ class Workspace:
         spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
         data = read_plane(layer, plane)
         if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
-            self.notify("Move the cursor over the region that is right, then confirm.")
+            self.notify("Move the mouse over the region that is right, then press Alt+K.")
             return 0
         label = int(data[tuple(spot)])
         return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
@@ -326,7 +326,7 @@ class Workspace:
     ) -> int:
         name = self._name_of(label)
         if label == 255:
-            self.notify("Pixels that are not sure cannot be confirmed: paint them first.")
+            self.notify("Grey pixels belong to no class yet: paint them first.")
             return 0
         if not 0 <= label < 255:
             self.notify(f"{label} is no label of a class: repaint it with a label of the table.")
@@ -338,11 +338,11 @@ class Workspace:
             self.autosave.note(session, plane)
         if count:
             pixels = notices.counted(count, "pixel", "pixels")
-            self.status.emit(f"{pixels} of {name} confirmed: Refine leaves them as they are.")
+            self.status.emit(f"{pixels} of {name} stay as they are: Refine leaves them alone.")
         elif region.any():
-            self.status.emit(f"Every pixel of {name} is confirmed already.")
+            self.status.emit(f"Every pixel of {name} stays as it is already.")
         else:
-            self.status.emit(f"There is no {name} here to confirm.")
+            self.status.emit(f"There is no {name} here to keep.")
         self.areas_changed.emit()
         return count
 
@@ -353,7 +353,8 @@ class Workspace:
             return
         restored: dict[Plane, Any] = {}
         # The later ones win, and those of the labels over those of the pseudo-labels.
-        for saved in sorted(session.left_over, key=lambda s: (not s.pseudo, s.saved_at)):
+        of_labels = [saved for saved in session.left_over if not saved.objects]
+        for saved in sorted(of_labels, key=lambda s: (not s.pseudo, s.saved_at)):
             theirs = class_list.with_nameless(saved.classes, saved.corrections)
             here, table = class_list.matched(session.classes, theirs, session.used_ids)
             self.set_classes(here)
@@ -368,12 +369,20 @@ class Workspace:
             tracker.restore(decided)
             tracked.write(plane, tracker.baseline)
             count += int((decided != UNLABELLED).sum())
+        of_objects = [saved for saved in session.left_over if saved.objects]
+        for saved in sorted(of_objects, key=lambda s: -s.saved_at):  # the later ones win
+            strokes = saved.corrections.astype(np.int32)
+            session.objects.plane(saved.plane, strokes.shape).restore(strokes)
         self.autosave.restored(session)
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
         pixels = notices.counted(count, "corrected pixel", "corrected pixels")
-        self.status.emit(f"{pixels} restored: press Auto-segment to go on.")
+        found = [pixels] if count or not of_objects else []
+        found += ["the corrections of objects"] if of_objects else []
+        then = "Auto-segment" if not self._segmented() or not of_objects else "Split into objects"
+        told = f"{notices.listed(found)} restored: press {then} to go on."
+        self.status.emit(told[0].upper() + told[1:])
 
     def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
         """Keep the decisions of a label layer that was deleted, to be offered again."""
@@ -449,7 +458,7 @@ class Workspace:
         layer = None if session is None else self.layers.to_paint(session)
         owner = None if layer is None else self.sessions.owner_of(layer)
         if owner is None or layer is None or plane is None:
-            self.notify("There is nothing to confirm yet: press Auto-segment first.")
+            self.notify("There is nothing to keep yet: press Auto-segment first.")
             return None
         owner[1].settle()
         return (*owner, layer, plane)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
@@ -12,9 +12,10 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy
 from superqt import QFlowLayout
 
 from napari_wildseg.engine.classes import fold
-from napari_wildseg.engine.maps.thresholds import CUT
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, SURE_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.notices import listed
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
@@ -28,8 +29,24 @@ class _Flow(QFlowLayout):
         return False
 
 
+Names: TypeAlias = Sequence[tuple[str, float | None]]
+"""Suggested names with their scores; none for those that came with the image."""
+
+
+def by_sureness(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]]:
+    """Return the names under what can be said of them; groups without a name are left out."""
+    groups: dict[str, list[tuple[str, float | None]]] = {}
+    for name, score in names:
+        sure = score is None or score >= SURE_SCORE
+        said = "In the image" if sure else "Perhaps" if (score or 0) >= PRESENT_SCORE else "Or pick"
+        groups.setdefault(said, []).append((name, score))
+    return [
+        (said, groups[said]) for said in ("In the image", "Perhaps", "Or pick") if said in groups
+    ]
+
+
 class SuggestionBar(QWidget):
-    """Rows of names; hidden while there is none."""
+    """Suggested names, grouped by how sure they are; hidden while there is none."""
 
     chosen = Signal(str)
     changed = Signal()
@@ -47,7 +64,7 @@ class SuggestionBar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.hide()
 
-    def show_names(self, names: Sequence[tuple[str, float | None]]) -> None:
+    def show_names(self, names: Names) -> None:
         """Replace the names."""
         if list(names) == self._names:
             return
@@ -58,18 +75,20 @@ class SuggestionBar(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        for name, score in names:
-            button = QPushButton("+ " + name.replace("&", "&&"), self)  # no shortcut
-            if score is not None and score >= CUT:  # what an annotator mostly wants stands out
-                font = button.font()
-                font.setBold(True)
-                button.setFont(font)
-            fit = "" if score is None else f" (score {score:.2f})"
-            button.setToolTip(plain(f"Add {name} to the classes{fit}."))
-            button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
-            self._flow.addWidget(button)
-            self._buttons[fold(name)] = button
-            button.show()  # the flow gives no room to what Qt has not shown yet
+        for said, group in by_sureness(names):
+            heading = QLabel(f"{said}:", self)
+            self._flow.addWidget(heading)
+            heading.show()  # the flow gives no room to what Qt has not shown yet
+            for name, score in group:
+                button = QPushButton("+ " + name.replace("&", "&&"), self)  # no shortcut
+                fit = "" if score is None else f" (score {score:.2f})"
+                button.setToolTip(plain(f"{said}: add {name} to the classes{fit}."))
+                button.setAccessibleName(f"{said}: add {name}")
+                button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
+                self._flow.addWidget(button)
+                self._buttons[fold(name)] = button
+                button.show()
+                heading.setMinimumHeight(button.sizeHint().height())
         self.mark(self._taken)
         self.changed.emit()
 
@@ -147,9 +166,10 @@ class LeftOverBar(QWidget):
     def offer(self, found: Sequence[Saved]) -> None:
         """Show what was found."""
         if found:
-            pixels = sum(int((saved.corrections >= 0).sum()) for saved in found)
+            pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
+            what = [f"{pixels:,} corrected pixels"] if pixels else []
+            what += ["corrections of objects"] if any(s.objects for s in found) else []
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
-            self._text.setText(
-                f"{pixels:,} corrected pixels of this image were left on {when:%d %B, %H:%M}."
-            )
+            text = f"{listed(what)} of this image were left on {when:%d %B, %H:%M}."
+            self._text.setText(text[0].upper() + text[1:])
         self.setVisible(bool(found))

@@ -22,7 +22,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.layers.class_list import as_typed
 
 NAME, AREA, LOCK = range(3)
-BACKGROUND = "background"
+BACKGROUND_NAME = "background"
 _INVALID = QModelIndex()
 _SWATCH = QSize(14, 14)
 _GREY = "#8c8c8c"
@@ -153,7 +153,7 @@ class ClassTableModel(QAbstractTableModel):
         if index.row() != len(self._classes) or index.column() != NAME:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return BACKGROUND
+            return BACKGROUND_NAME
         if role == Qt.ItemDataRole.DecorationRole:
             return swatch(None, "0")
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -179,7 +179,7 @@ class ClassTableModel(QAbstractTableModel):
         return None
 
     def _area_data(self, info: ClassInfo | None, role: int) -> Any:
-        number, name = (0, BACKGROUND) if info is None else (info.id, info.name)
+        number, name = (0, BACKGROUND_NAME) if info is None else (info.id, info.name)
         share = self._areas.get(number, 0.0 if self._areas else None)
         if role == Qt.ItemDataRole.DisplayRole:
             if share is None:

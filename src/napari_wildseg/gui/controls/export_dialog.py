@@ -27,6 +27,7 @@ from napari_wildseg.gui.export import (
     COCO,
     DATA_SETS,
     INSTANCES,
+    OBJECTS,
     Choice,
     ending_of,
     suited_pattern,
@@ -43,6 +44,7 @@ class ExportDialog(QDialog):
         *,
         images: int = 1,
         planes: int = 1,
+        objects: bool = False,
         pictures: Path | None = None,
         parent: QWidget | None = None,
     ) -> None:
@@ -57,7 +59,10 @@ class ExportDialog(QDialog):
         titles = {
             f.name: f"{f.title} ({ending_of(f.name)})" for f in FORMATS if f.name != "project"
         }
-        self.format = self._combo("export_format", titles | DATA_SETS, choice.format)
+        of_objects = {k: f"{title} ({end})" for k, (title, end) in OBJECTS.items()}
+        self.format = self._combo(
+            "export_format", titles | DATA_SETS | (of_objects if objects else {}), choice.format
+        )
         self.format.setToolTip("What training code reads; the documentation compares them.")
         self.folder = self._line("export_folder", str(choice.folder), "Where the files go.")
         browse = QToolButton(self)
@@ -152,8 +157,13 @@ class ExportDialog(QDialog):
 
     def _show(self) -> None:
         coco = self.format.currentData() in COCO
+        labels = self.format.currentData() not in OBJECTS
         by_region = self.instances.currentData() == "component"
-        for box, shown in ((self.instances, coco), (self.min_size, coco and by_region)):
+        for box, shown in (
+            (self.unlabelled, labels),
+            (self.instances, coco),
+            (self.min_size, coco and by_region),
+        ):
             box.setVisible(shown)
             label = self._form.labelForField(box)
             if label is not None:

@@ -172,9 +172,12 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
 
 
 def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
-    """Name what the image may show."""
+    """Name what the image may show, the classes of the memory first."""
     segmenter = yield from _prepare(request, fresh=True)
-    return (yield from segmenter.suggest_steps(vocabulary, top))
+    memory = _memory(request)
+    if memory is not None:
+        request.slot.asked = None  # the engine segments into the memory's classes
+    return (yield from segmenter.suggest_steps(vocabulary, top, memory))
 
 
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
@@ -255,10 +258,14 @@ def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> S
         request.classes,
         threshold=request.threshold,
         refine=refine,
-        memory=None if request.source.is_windowed else request.memory,
+        memory=_memory(request),
     )
     request.slot.asked = _asked(request.classes)
     return found
+
+
+def _memory(request: Request) -> Memory | None:
+    return None if request.source.is_windowed else request.memory
 
 
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:

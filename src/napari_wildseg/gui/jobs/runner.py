@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.progress import Steps
 
 
-PACE = 300
+STATUS_INTERVAL = 300
 """Milliseconds between two sentences about a job, three times as many once it takes long: each of
 them has the window drawn."""
 
@@ -55,6 +55,10 @@ class Runner:
     def image(self) -> Image | None:
         """The image the running job works on."""
         return None if self._image is None else self._image()
+
+    def is_running(self, title: str) -> bool:
+        """Whether a job of this kind runs."""
+        return self._job is not None and self._title == title
 
     def is_free_for(self, title: str) -> bool:
         """Whether nothing runs but perhaps an earlier job of the same kind."""
@@ -103,7 +107,9 @@ class Runner:
             return
         if self._latest is None:
             slow = time.monotonic() - self._since > LONG
-            QTimer.singleShot(3 * PACE if slow else PACE, partial(self._show_latest, job))
+            QTimer.singleShot(
+                3 * STATUS_INTERVAL if slow else STATUS_INTERVAL, partial(self._show_latest, job)
+            )
         self._latest = progress
 
     def _show_latest(self, job: Job) -> None:

@@ -116,11 +116,11 @@ class _Relay(QObject):
 class Worker:
     """The thread and its queue. Make it on the GUI thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "wildseg-worker") -> None:
         self._relay = _Relay()
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._current: Job | None = None
-        self._thread = threading.Thread(target=self._loop, name="wildseg-worker", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
@@ -156,14 +156,22 @@ class Worker:
             job.cancel()
 
 
-_shared: Worker | None = None
+_shared: dict[str, Worker] = {}
+
+
+def _shared_worker(name: str) -> Worker:
+    if name not in _shared:
+        _shared[name] = Worker(name)
+        # No job must be under way while the interpreter is taken down.
+        atexit.register(_shared[name].stop)
+    return _shared[name]
 
 
 def shared_worker() -> Worker:
     """Return the worker of this process, starting it on first use (on the GUI thread)."""
-    global _shared
-    if _shared is None:
-        _shared = Worker()
-        # No job must be under way while the interpreter is taken down.
-        atexit.register(_shared.stop)
-    return _shared
+    return _shared_worker("wildseg-worker")
+
+
+def objects_worker() -> Worker:
+    """Return the worker that keeps objects up to date while the other one runs."""
+    return _shared_worker("wildseg-objects")

@@ -22,6 +22,7 @@ from napari_wildseg.gui.annotation.session import LABELS
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layers.display import level_shape
 from napari_wildseg.gui.layers.label_pair import class_names, read_plane
+from napari_wildseg.gui.layers.object_layer import MARK
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.annotation.session import ImageSession
@@ -96,6 +97,7 @@ class OpenedLabels:
             and not layer.multiscale
             and tuple(layer.data.shape) == shape
             and sessions.owner_of(layer) is None
+            and MARK not in layer.metadata
         ]
 
     def _adopt(self, session: ImageSession, layer: Labels, plane: Plane) -> None:

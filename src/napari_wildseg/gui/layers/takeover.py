@@ -178,7 +178,7 @@ def _fit_steps(
     before: NDArray[np.uint8] | None,
 ) -> Steps[_Fitted]:
     """Plan how to show a result; ``before`` are pseudo-labels that need not be shown again."""
-    yield Progress(0, 1, "Fitting the result in")
+    yield Progress(0, 1, "Writing the result")
     # A class that was removed during the run has no row any more, so it gets no pixels.
     pseudo_labels = only(outcome.pseudo_labels, ids, UNLABELLED)
     labels = None if outcome.labels is None else only(outcome.labels, ids, 0)
@@ -191,7 +191,7 @@ def _fit_steps(
         wanted[LABELS] = outcome.labels
     plans = {}
     for kind, automatic in wanted.items():
-        yield Progress(0, 1, "Fitting the result in")
+        yield Progress(0, 1, "Writing the result")
         shape = (automatic.shape[0], automatic.shape[1])
         snapshot = snapshots.layers.get(kind) or PlaneSnapshot.blank(shape, FILL[kind])
         plans[kind] = snapshot.plan(automatic, decided if kind == LABELS else None)

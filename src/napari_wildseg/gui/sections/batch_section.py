@@ -24,7 +24,7 @@ SAME = "all classes above"
 PRESENT = "classes above, if present"
 AUTO = "what the model finds"
 FILE = "a file of labels ..."
-FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
+BATCH_FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
 
 
 class AdvancedBatch(Section):
@@ -83,7 +83,7 @@ class BatchSection(Section):
         self.labels.activated.connect(lambda _: self._ask_for_file())
         self.format = QComboBox(self)
         self.format.setObjectName("batch_format")
-        self.format.addItems(FORMATS)
+        self.format.addItems(BATCH_FORMATS)
         self.format.setToolTip("How the labels are written: a file an image, or a data set.")
         for box in (self.labels, self.format):
             box.setMinimumContentsLength(6)

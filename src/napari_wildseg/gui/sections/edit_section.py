@@ -26,8 +26,8 @@ class EditSection(Section):
         self.refine = self.button(
             "refine",
             "Refine",
-            f"Redo the labels from what you painted ({REFINE_KEY}). Every painted pixel is kept;\n"
-            "Ctrl+Z in the labels layer brings back the state before.",
+            f"Redo the labels from what you painted ({REFINE_KEY}): one dab on a missing ear, for\n"
+            "example, brings the whole ear. Every painted pixel is kept; Ctrl+Z undoes.",
             controller.refine,
         )
         self.shortcut(REFINE_KEY, controller.refine)
@@ -36,7 +36,8 @@ class EditSection(Section):
             "near_strokes",
             "Near strokes",
             f"Refine, but change nothing farther than {distance} pixels from what you painted\n"
-            f"since the last result ({NEAR_KEY}). The distance is set in the preferences.",
+            f"since the last result ({NEAR_KEY}), for example to mend one corner of a good mask.\n"
+            "The distance is set in the preferences.",
             controller.refine_near,
         )
         self.shortcut(NEAR_KEY, controller.refine_near)
@@ -54,7 +55,9 @@ class EditSection(Section):
         self.more.setAccessibleName("More actions")
         self.more.setText("\u22ee")
         self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.more.setToolTip("More: relevance map, colour, releasing corrections.")
+        self.more.setToolTip(
+            "More: where the model sees a class, its colour, outlines, releasing corrections."
+        )
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self)
         self.menu.setToolTipsVisible(True)

@@ -98,7 +98,7 @@ class ExportSection(Section):
     def export_labels(self) -> None:
         """Ask what to export and write it, in the background."""
         if self._ready():
-            choice = self._ask()
+            choice = self._ask(objects=True)
             if choice is not None:
                 self._write(choice)
 
@@ -122,7 +122,7 @@ class ExportSection(Section):
             return False
         return self._free()
 
-    def _ask(self) -> Choice | None:
+    def _ask(self, *, objects: bool = False) -> Choice | None:
         """Ask for format, folder and file names; what was chosen is offered the next time."""
         controller = self.controller
         session, plane = controller.session, controller.plane
@@ -137,12 +137,13 @@ class ExportSection(Section):
             self._preview,
             images=len(ready),
             planes=planes,
+            objects=objects and any(s.objects.layer is not None for s in ready),
             pictures=pictures,
             parent=self,
         )
         choice = dialog.ask()
         dialog.deleteLater()
-        if choice is not None:
+        if choice is not None and choice.format not in export.OBJECTS:
             self._choice = choice
         return choice
 
@@ -209,13 +210,13 @@ class ExportSection(Section):
         written: list[Path],
     ) -> None:
         controller = self.controller
-        for item in items:
+        for item in (i for i in items if i.objects is None):
             item.session.note_saved(item.edits)
             for plane in item.planes:
                 kept = partial(item.kept, plane)
                 controller.autosave.exported(item.session, plane, kept)
         controller.autosave.write()
-        for item in items:
+        for item in (i for i in items if i.objects is None):
             controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
@@ -223,7 +224,10 @@ class ExportSection(Section):
         controller.status.emit(told)
         if then is not None:
             then(items, told)
-        if choice.format not in export.DATA_SETS:  # those give each name one value
+        if choice.format not in (
+            *export.DATA_SETS,
+            *export.OBJECTS,
+        ):  # data sets give each name one value
             warnings = [self._meanings.note(choice.folder, item.labels) for item in items]
             if warning := next(filter(None, warnings), ""):
                 controller.alarmed.emit(warning)
@@ -297,6 +301,9 @@ class ExportSection(Section):
         for plane in planes:
             kept = partial(state.corrections_in, project, plane)
             self.controller.autosave.exported(session, plane, kept)
+        for plane in session.objects.corrected:
+            kept_strokes = partial(state.strokes_in, project, plane)
+            self.controller.autosave.exported(session, plane, kept_strokes, objects=True)
         self.controller.autosave.write()
 
     def open_project(self) -> None:

@@ -30,7 +30,7 @@ class NamesSection(Section):
         self.new_class.setPlaceholderText("cat, cup of coffee=cup|mug")
         self.new_class.setClearButtonEnabled(True)
         self.new_class.setToolTip(
-            "Type class names, separated by commas, and press Enter.\n"
+            "Type class names, separated by commas, and press Enter, for example: cat, sofa.\n"
             "name=prompt|prompt asks the model for the prompts instead of the name."
         )
         self.new_class.returnPressed.connect(self.enter)
@@ -77,8 +77,9 @@ class NamesSection(Section):
     def _add_menu_actions(self) -> None:
         self.menu_action(
             "show_relevance",
-            "Show relevance map of the class",
-            "Where the model sees the selected class, as an image layer.",
+            "Show where the model sees the class",
+            "How strongly each place speaks for the selected class (its relevance map), as an\n"
+            "image layer: bright on a cat, for example.",
             self._show_relevance,
         )
         self.menu_action(

@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer, Signal
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
     QApplication,
+    QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLineEdit,
@@ -106,6 +107,8 @@ class Section(QWidget):
         browse = QToolButton(holder)
         browse.setObjectName(f"{line.objectName()}_browse")
         browse.setText("...")
+        browse.setAccessibleName(f"Choose: {title}")
+        line.setAccessibleName(title)
         browse.setToolTip(f"Choose: {title[0].lower()}{title[1:]}.")
 
         def ask() -> None:
@@ -178,10 +181,18 @@ class ToolGroup(Section):
     page: ClassVar[str] = "widget.md#controls"
 
     def build(self) -> None:
-        """Make nothing yet; see `add`."""
+        """Make what belongs to no section; see `add`."""
         self.setObjectName("tools")
         self.setToolTip(self.about)
         self.column.setContentsMargins(10, 0, 0, 0)
+        brush = QCheckBox("Brush keeps its size on the screen", self)
+        brush.setObjectName("screen_brush")
+        brush.setToolTip(
+            "On: the brush paints fewer pixels after zooming in, for example for the tip of an\n"
+            "ear. Off: it paints the same pixels at every zoom, as napari does."
+        )
+        brush.toggled.connect(self.controller.screen_brush.switch)
+        self.column.addWidget(brush)
 
     def add(self, section: Section) -> None:
         """Add a section, folded."""

@@ -42,6 +42,7 @@ class VocabularySection(Section):
         self._held = ""
         self.vocabulary = QComboBox(self)
         self.vocabulary.setObjectName("vocabulary")
+        self.vocabulary.setAccessibleName("Vocabulary")
         self.vocabulary.setToolTip("Where suggested names come from.")
         self.vocabulary.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -61,6 +62,7 @@ class VocabularySection(Section):
         self.search = Line(self)
         self.search.setObjectName("search_names")
         self.search.setPlaceholderText("Search the vocabulary")
+        self.search.setAccessibleName("Search the vocabulary")
         self.search.setClearButtonEnabled(True)
         self.search.setToolTip("Type a part of a name; Enter or a click adds it to the classes.")
         self._found = QStringListModel(self)

@@ -27,7 +27,7 @@ from napari_wildseg.io.safety.sizes import check_stack
 if TYPE_CHECKING:
     import tifffile
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _TO_MICROMETRES = {
     "nm": 1e-3,
@@ -118,7 +118,7 @@ def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> li
     return [path]
 
 
-def read_file(path: Path, take: Callable[[tifffile.TiffFile], T]) -> T:
+def read_file(path: Path, take: Callable[[tifffile.TiffFile], _T]) -> _T:
     """Return what a function takes from an open TIFF; a damaged file is an `InputError`."""
     import tifffile
 

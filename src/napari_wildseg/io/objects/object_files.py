@@ -26,7 +26,7 @@ from napari_wildseg.io.formats.yolo import check_readable_text, size_of_picture
 from napari_wildseg.io.formats.yolo_names import classes_beside
 from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
 from napari_wildseg.io.objects.object_image import (
-    FORMAT,
+    OBJECT_FORMAT,
     ObjectImage,
     described_objects,
     foreign_objects,
@@ -95,7 +95,7 @@ def _is_ours(sidecar: Path) -> bool:
     if not sidecar.is_file():
         return False
     with sidecar.open("rb") as file:
-        return f'"format": "{FORMAT}"'.encode() in file.read(4096)
+        return f'"format": "{OBJECT_FORMAT}"'.encode() in file.read(4096)
 
 
 def _write_png(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
@@ -153,7 +153,7 @@ def _read_tiff(path: Path) -> ObjectImage:
         return *tiff.values_of(file, path.name), (file.imagej_metadata or {}).get("Info")
 
     values, axes, info = tiff.read_file(path, parts)
-    if isinstance(info, str) and f'"{FORMAT}"' in info[:200]:
+    if isinstance(info, str) and f'"{OBJECT_FORMAT}"' in info[:200]:
         about = parse_json(info.encode("utf-8", "replace"), path.name)
         return described_objects(values, about, path.name)
     return foreign_objects(values, path.name, axes=axes)

@@ -16,8 +16,8 @@ from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.runs import corrections_of_runs, runs_of
 
-FORMAT = "napari-wildseg objects"
-VERSION = 1
+OBJECT_FORMAT = "napari-wildseg objects"
+OBJECT_VERSION = 1
 MAX_ID = 65535
 """Greatest id that 16-bit files hold."""
 
@@ -72,8 +72,8 @@ class ObjectImage:
         if missing.any():
             more["unlabelled"] = runs_of(np.where(missing, np.int16(0), np.int16(-1)))
         return {
-            "format": FORMAT,
-            "version": VERSION,
+            "format": OBJECT_FORMAT,
+            "version": OBJECT_VERSION,
             "objects": {str(number): value for number, value in self.class_of.items()},
             **more,
             "about": self.labels.about(corrections=False),
@@ -82,9 +82,9 @@ class ObjectImage:
 
 def described_objects(values: NDArray[Any], about: object, where: str) -> ObjectImage:
     """Join the ids of a file and their description; every value of it is checked."""
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") != OBJECT_FORMAT:
         raise InputError(f"{where} is not a description of objects by napari-wildseg.")
-    if about.get("version") != VERSION:
+    if about.get("version") != OBJECT_VERSION:
         raise InputError(f"{where} is of another version of napari-wildseg: update it.")
     known = about_from_json(about.get("about"), where, values.shape)
     shape = known.pop("shape")

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
+from napari_wildseg.engine.maps.thresholds import prior_odds, with_odds
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging.places import local_embeddings
 from napari_wildseg.engine.names.tagging.rescore_regions import rescore
@@ -67,7 +68,8 @@ def tag(
     order = scores.argsort(descending=True, stable=True)
     if merge_duplicates:
         order = order[distinct(rows[order], shares[order], mean_cosine(others))]
-    return [(names[int(chosen[i])], float(scores[i])) for i in order.tolist()]
+    odds = prior_odds(len(names))
+    return [(names[int(chosen[i])], with_odds(float(scores[i]), odds)) for i in order.tolist()]
 
 
 _RIVAL_CANDIDATES = 100

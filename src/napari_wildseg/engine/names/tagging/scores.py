@@ -2,7 +2,7 @@
 
 At every position a name competes in a softmax with a fixed set of rivals: everyday objects and the
 background words. Synonyms of the name are excluded from its rivals ("sofa" for "couch"). Since the
-set is fixed, a score does not depend on the length of the vocabulary, and one cut fits all.
+set is fixed, the share does not depend on the length of the vocabulary.
 """
 
 from __future__ import annotations
