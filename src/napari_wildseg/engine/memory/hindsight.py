@@ -1,4 +1,4 @@
-"""What a memory learns: its experts, each judged on finished images that are left out in turn."""
+"""What a memory learns: its experts, each judged on images that are left out in turn."""
 
 from __future__ import annotations
 
@@ -50,10 +50,14 @@ class Learned:
 
 def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     """Learn all classes of a memory, and choose their mixtures."""
-    finished = [record.digest for record in records if record.finished]
-    folds = min(FOLDS, len(finished))
-    # Unfinished images are in a fold that is never left out: they cannot be judged.
-    fold = {digest: number % folds for number, digest in enumerate(finished)}
+    judged = [record.digest for record in records if record.finished]
+    if len(judged) < 2:
+        # Labels of images that were only corrected are refined ones. They err towards the maps, so
+        # they open the gate later than true labels would, not earlier.
+        judged = [record.digest for record in records]
+    folds = min(FOLDS, len(judged))
+    # The others are in a fold that is never left out.
+    fold = {digest: number % folds for number, digest in enumerate(judged)}
     groups = [fold.get(record.digest, folds) for record in records]
     moments = moments_by_group(records, groups)
     hindsight = _judge(records, groups, folds, moments, alike=alike)
