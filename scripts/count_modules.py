@@ -46,7 +46,9 @@ def note_often(path: str) -> None:
     while not time.sleep(0.2):
         if not Path(path).exists():
             forget()
-        Path(path).write_text("\n".join(modules()))
+        part = Path(f"{path}.part")
+        part.write_text("\n".join(modules()))
+        part.replace(path)
 
 
 def forget() -> None:
@@ -80,10 +82,17 @@ def quit_if_done(controller: Any, loop: Any) -> None:
         loop.quit()
 
 
-def engine_modules() -> set[str]:
+def engine_modules(*, anew: bool = False) -> set[str]:
     """Return the modules that ran in the engine process; none if there is no such process."""
     file = Path(os.environ[FILE])
-    return set(file.read_text().split()) if file.exists() else set()
+    if not file.exists():
+        return set()
+    if anew:
+        file.unlink()
+    noted = time.time()
+    while not file.exists() or file.stat().st_mtime <= noted:
+        time.sleep(0.1)
+    return set(file.read_text().split())
 
 
 def window() -> dict[str, list[str]]:
@@ -101,9 +110,8 @@ def window() -> dict[str, list[str]]:
     watch()
     found = {}
     for journey in ("click", "stroke"):
+        engine_modules(anew=True)
         forget()
-        Path(os.environ[FILE]).unlink(missing_ok=True)
-        time.sleep(1)  # as long as the engine process takes to notice
         if journey == "click":
             widget.findChild(QWidget, "auto_segment").click()
         else:
@@ -113,7 +121,6 @@ def window() -> dict[str, list[str]]:
         poll.timeout.connect(partial(quit_if_done, controller, loop))
         poll.start(20)
         loop.exec()
-        time.sleep(1)
         found[journey] = sorted(modules() | engine_modules())
     viewer.close()
     return found

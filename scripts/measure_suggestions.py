@@ -3,8 +3,8 @@
 ``python scripts/measure_suggestions.py SET... --keep FOLDER``: every image is segmented with its
 known names and with the one to eight best suggested names, which takes half a minute for ten
 images; FOLDER keeps that, so that a second run takes a minute. Then the usual length of a
-vocabulary (`prior_odds`) and the score from which a name is said to be in the image (`SURE_SCORE`) are
-chosen on four fifths of the images and measured on the rest, ten times.
+vocabulary (`prior_odds`) and the score from which a name is said to be in the image
+(`SURE_SCORE`) are chosen on four fifths of the images and measured on the rest, ten times.
 """
 
 from __future__ import annotations
