@@ -16,10 +16,10 @@ from napari_wildseg.engine.memory.error_process import (
     prior_summary,
     record_phases,
 )
-from napari_wildseg.engine.memory.familiarity import Familiarity, record_points
 from napari_wildseg.engine.memory.mixtures import Choice, Hindsight, Trial
 from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
+from napari_wildseg.engine.memory.resemblance import Resemblance, record_points
 
 UNTRIED = (1.0, 0.5)
 """The mixture after one image, where the annotator says that the images are alike."""
@@ -44,7 +44,7 @@ class Learned:
     hindsight: dict[str, Hindsight]  # by `name_key`: how much of it is used
     processes: dict[str, ErrorProcess]  # by `name_key`, of the classes for which it is used
     classifier: PixelClassifier | None  # none where it is used for no class
-    familiarity: Familiarity  # with all images; what is unlike them is left to the maps
+    resemblance: Resemblance  # with all images; what is unlike them is left to the maps
     detail: float  # `detail_of` the records
 
 
@@ -68,7 +68,7 @@ def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     }
     fine = any(judged.beta for judged in hindsight.values())
     classifier = PixelClassifier(records) if fine else None
-    return Learned(hindsight, processes, classifier, Familiarity(records), detail_of(records))
+    return Learned(hindsight, processes, classifier, Resemblance(records), detail_of(records))
 
 
 def _sum(moments: Iterable[Moments]) -> Moments:
@@ -125,7 +125,7 @@ def _trials(
     pairs = list(zip(records, groups, strict=True))
     rest = [record for record, group in pairs if group != fold]
     classifier = PixelClassifier(rest, samples=TRIAL_SAMPLES, networks=1, epochs=8)
-    familiarity = Familiarity(rest)
+    resemblance = Resemblance(rest)
     processes = {}
     for key, of_class in moments.items():
         others = _sum(own for group, own in of_class.items() if group != fold)
@@ -143,6 +143,6 @@ def _trials(
         bank = record.filters[:TRIAL_PIXELS].astype(np.float32)
         index = record.pixel_pieces[:TRIAL_PIXELS]
         classified = classifier.probabilities(record.classes, features, bank, index).T
-        familiar = familiarity.of(record_points(record)).numpy()
+        familiar = resemblance.of(record_points(record)).numpy()
         found.append(Trial.of(record, residual, classified, familiar))
     return found
