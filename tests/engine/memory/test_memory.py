@@ -28,6 +28,26 @@ def test_a_memory_of_finished_images_helps_the_next_one(make_segmenter, remember
     assert '"lawn": learned from 3 images.' in result.notices
 
 
+def test_images_that_were_only_corrected_help_too(make_segmenter):
+    """Their refined labels judge the memory, as long as no two images are finished."""
+    segmenter = make_segmenter(ClassMemory())
+    memory, segmenter.memory = segmenter.memory, None
+    for seed in (1, 2, 3, 4):
+        image, truth = picture(seed)
+        segmenter.set_image(image)
+        segmenter.segment(NAMES)
+        corrections = np.full(truth.shape, -1, np.int16)
+        corrections[::8, ::4] = truth[::8, ::4]
+        segmenter.refine(corrections)
+        memory.add(segmenter.record(finished=False), segmenter.source)
+    image, truth = picture(9)
+    segmenter.set_image(image)
+    ious = []
+    for segmenter.memory in (None, memory):
+        ious.append(mean_iou(truth, segmenter.segment(NAMES).labels, [1, 2]))
+    assert ious[1] > ious[0] + 0.1
+
+
 def test_the_order_of_annotation_changes_nothing(make_segmenter, remembering):
     one, other = remembering([1, 2, 3]), remembering([3, 1, 2])
     assert one.digest == other.digest

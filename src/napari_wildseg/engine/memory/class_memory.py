@@ -154,6 +154,8 @@ class ClassMemory:
     def hindsight(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Tell what the memory would have done to its own finished images.
 
+        With fewer than two finished images, all images stand in, by the labels they were left with.
+
         Returns
         -------
         dict

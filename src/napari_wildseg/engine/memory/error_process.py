@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.memory.records import ImageRecord, name_key
+from napari_wildseg.engine.memory.records import WEAK, ImageRecord, name_key
 
 RANK = 384
 """Number of random Fourier features."""
@@ -37,9 +37,6 @@ NOISE = 0.5
 
 COUNT = 3000
 """Every finished image counts as so many observations."""
-
-WEAK = 0.3
-"""An image that was only corrected counts as this share of a finished one."""
 
 
 LEARNED_PIECES = 12_000

@@ -1,4 +1,4 @@
-"""What a memory learns: its experts, each judged on finished images that are left out in turn."""
+"""What a memory learns: its experts, each judged on images that are left out in turn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from napari_wildseg.engine.memory.error_process import (
     prior_summary,
     record_phases,
 )
-from napari_wildseg.engine.memory.familiarity import Familiarity, record_points
 from napari_wildseg.engine.memory.mixtures import Choice, Hindsight, Trial
 from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
+from napari_wildseg.engine.memory.resemblance import Resemblance, record_points
 
 UNTRIED = (1.0, 0.5)
 """The mixture after one image, where the annotator says that the images are alike."""
@@ -44,16 +44,20 @@ class Learned:
     hindsight: dict[str, Hindsight]  # by `name_key`: how much of it is used
     processes: dict[str, ErrorProcess]  # by `name_key`, of the classes for which it is used
     classifier: PixelClassifier | None  # none where it is used for no class
-    familiarity: Familiarity  # with all images; what is unlike them is left to the maps
+    resemblance: Resemblance  # with all images; what is unlike them is left to the maps
     detail: float  # `detail_of` the records
 
 
 def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     """Learn all classes of a memory, and choose their mixtures."""
-    finished = [record.digest for record in records if record.finished]
-    folds = min(FOLDS, len(finished))
-    # Unfinished images are in a fold that is never left out: they cannot be judged.
-    fold = {digest: number % folds for number, digest in enumerate(finished)}
+    judged = [record.digest for record in records if record.finished]
+    if len(judged) < 2:
+        # Labels of images that were only corrected are refined ones. They err towards the maps, so
+        # they open the gate later than true labels would, not earlier.
+        judged = [record.digest for record in records]
+    folds = min(FOLDS, len(judged))
+    # The others are in a fold that is never left out.
+    fold = {digest: number % folds for number, digest in enumerate(judged)}
     groups = [fold.get(record.digest, folds) for record in records]
     moments = moments_by_group(records, groups)
     hindsight = _judge(records, groups, folds, moments, alike=alike)
@@ -64,7 +68,7 @@ def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     }
     fine = any(judged.beta for judged in hindsight.values())
     classifier = PixelClassifier(records) if fine else None
-    return Learned(hindsight, processes, classifier, Familiarity(records), detail_of(records))
+    return Learned(hindsight, processes, classifier, Resemblance(records), detail_of(records))
 
 
 def _sum(moments: Iterable[Moments]) -> Moments:
@@ -121,7 +125,7 @@ def _trials(
     pairs = list(zip(records, groups, strict=True))
     rest = [record for record, group in pairs if group != fold]
     classifier = PixelClassifier(rest, samples=TRIAL_SAMPLES, networks=1, epochs=8)
-    familiarity = Familiarity(rest)
+    resemblance = Resemblance(rest)
     processes = {}
     for key, of_class in moments.items():
         others = _sum(own for group, own in of_class.items() if group != fold)
@@ -139,6 +143,6 @@ def _trials(
         bank = record.filters[:TRIAL_PIXELS].astype(np.float32)
         index = record.pixel_pieces[:TRIAL_PIXELS]
         classified = classifier.probabilities(record.classes, features, bank, index).T
-        familiar = familiarity.of(record_points(record)).numpy()
+        familiar = resemblance.of(record_points(record)).numpy()
         found.append(Trial.of(record, residual, classified, familiar))
     return found

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.memory.records import ImageRecord, name_key
+from napari_wildseg.engine.memory.records import WEAK, ImageRecord, name_key
 
 SAMPLES = 12_000
 """Pixels that a classifier is fitted to, at most."""
@@ -25,9 +25,6 @@ HIDDEN = (64, 32)
 """Units of the hidden layers."""
 
 EPOCHS = 12
-
-WEAK = 0.3
-"""Share of the pixels of an unfinished image that is used."""
 
 Label = tuple[str, frozenset[str]]
 """A class by its key, or background (an empty key) with the keys that it is known not to be."""

@@ -13,10 +13,10 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.error_process import phases_of, prior_summary
-from napari_wildseg.engine.memory.familiarity import points_of
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.memory.mixtures import mix
 from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
+from napari_wildseg.engine.memory.resemblance import points_of
 from napari_wildseg.engine.refine.default import DefaultRefinement
 
 BELIEF = 8.0
@@ -85,7 +85,7 @@ def recall(
         beta[np.isnan(values).any(0)] = 0
         classified = np.nan_to_num(values).T.reshape(classified.shape)
     fine = resize(prior, scene.work).numpy()
-    familiar = learned.familiarity.of(points_of(scene.features, colours))
+    familiar = learned.resemblance.of(points_of(scene.features, colours))
     trust = scene.pieces.paint(familiar[:, None])[0].numpy()
     mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, trust))
     return Recalled(

@@ -27,6 +27,9 @@ PIXELS = 3000
 THRESHOLD = 0.5
 """The threshold at which relevance maps are turned into probabilities, in records and later."""
 
+WEAK = 0.3
+"""What an image that was only corrected counts, compared with a finished one."""
+
 GUESS = 0.1
 """What a label of an unfinished image counts that the annotator did not paint."""
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from napari_wildseg.engine.memory.familiarity import Familiarity, record_points
 from napari_wildseg.engine.memory.mixtures import mix
+from napari_wildseg.engine.memory.resemblance import Resemblance, record_points
 
 
 def record(seed: int, count: int = 60):
@@ -22,24 +22,24 @@ def record(seed: int, count: int = 60):
 
 
 def test_what_is_like_the_remembered_images_is_familiar():
-    familiarity = Familiarity([record(seed) for seed in range(4)])
-    own = familiarity.of(record_points(record(9)))
+    resemblance = Resemblance([record(seed) for seed in range(4)])
+    own = resemblance.of(record_points(record(9)))
     assert own.mean() > 0.95
     other = record_points(record(9))
     other[:, :4] = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    assert familiarity.of(other).max() < 0.01
+    assert resemblance.of(other).max() < 0.01
 
 
 def test_one_image_does_not_tell_what_is_usual():
     points = record_points(record(0)) + 5
-    assert (Familiarity([record(1)]).of(points) == 1).all()
-    assert (Familiarity([]).of(points) == 1).all()
+    assert (Resemblance([record(1)]).of(points) == 1).all()
+    assert (Resemblance([]).of(points) == 1).all()
 
 
 def test_the_order_of_the_images_changes_nothing():
     records = [record(seed) for seed in range(3)]
     points = record_points(record(9)) * 1.5
-    first, second = (Familiarity(r).of(points) for r in (records, records[::-1]))
+    first, second = (Resemblance(r).of(points) for r in (records, records[::-1]))
     torch.testing.assert_close(first, second)
 
 

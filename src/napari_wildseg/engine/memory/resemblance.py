@@ -13,18 +13,18 @@ from torch import Tensor
 
 from napari_wildseg.engine.memory.records import ImageRecord
 
-PIECES = 4_000
+COMPARED = 2_000
 """Remembered superpixels that are compared with, at most, over all images."""
 
 USUAL = 0.95
 """Share of the superpixels of one remembered image that count as familiar to the others."""
 
 
-class Familiarity:
+class Resemblance:
     """Tells how familiar superpixels are to a set of remembered images."""
 
     def __init__(self, records: Sequence[ImageRecord]) -> None:
-        most = max(1, PIECES // max(1, len(records)))
+        most = max(1, COMPARED // max(1, len(records)))
         banks = [record_points(record)[:: -(-len(record.weights) // most)] for record in records]
         self._bank = torch.cat(banks) if banks else torch.zeros(0, 0)
         # The distance up to which a superpixel is familiar; unknown with fewer than two images.
