@@ -95,7 +95,7 @@ def _measure(
     values[[info.id for info in known]] = np.arange(1, len(known) + 1)
     mask: NDArray[np.uint8] = values[truth]
     out = segmenter.segment([*names, *wrong], refine=False)
-    absent = segmenter._require_segmentation().presence.absent.tolist()
+    absent = segmenter._require_state().presence.absent.tolist()
     assert len(out.classes) == len(absent)
     found["there, left out"] += absent[: len(names)]
     found["not there, left out"] += absent[len(names) :]
