@@ -22,10 +22,12 @@ SIZES = [(48, 48), (64, 112), (50, 75)]
 
 def pairs(*axes):
     """Combinations in which all pairs of values of two axes occur; the others are for the night."""
+    found = []
     for places in product(*(range(len(axis)) for axis in axes)):
         values = [axis[place] for axis, place in zip(axes, places, strict=True)]
         marks = [pytest.mark.nightly] if sum(places) % 3 else []
-        yield pytest.param(*values, marks=marks, id="-".join(map(str, values)))
+        found.append(pytest.param(*values, marks=marks, id="-".join(map(str, values))))
+    return found
 
 
 @pytest.fixture(autouse=True)

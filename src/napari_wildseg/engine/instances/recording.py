@@ -43,7 +43,7 @@ def record(
     --------
     >>> strokes, objects = np.full((1, 5), -1, np.int32), np.array([[1, 1, 0, 2, 2]], np.int32)
     >>> record(strokes, objects, np.array([[1, 1, 1, 1, 2]], np.int32)).tolist()
-    [[-1, -1, 1, 1, -1]]
+    [[-4, -4, 1, 1, -1]]
     """
     changed = painted != objects
     out = strokes.copy()

@@ -185,7 +185,7 @@ class ToolGroup(Section):
         self.setObjectName("tools")
         self.setToolTip(self.about)
         self.column.setContentsMargins(10, 0, 0, 0)
-        brush = QCheckBox("Brush keeps its size on the screen", self)
+        brush = QCheckBox("Brush size follows the zoom", self)
         brush.setObjectName("screen_brush")
         brush.setToolTip(
             "On: the brush paints fewer pixels after zooming in, for example for the tip of an\n"
