@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.instances.parts import depth_of
+from napari_wildseg.engine.instances.parts import box_of, depth_of
 
 UNTOUCHED = -1
 """No stroke here."""
@@ -107,8 +107,8 @@ def _divide(out: NDArray[np.int32], inside: NDArray[np.bool_], seeds: NDArray[np
     """Divide a part among the strokes in it, along its narrowest places."""
     from skimage.segmentation import watershed
 
-    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-    box = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+    box = box_of(inside, 1)
+    assert box is not None  # strokes lie in it
     part = inside[box]
     shares = watershed(-depth_of(part), np.where(part, seeds[box], 0), mask=part)
     out[box][part] = shares[part]

@@ -48,6 +48,17 @@ def depth_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return smooth
 
 
+def box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
+    """Return the box of a mask and a margin round it; None if the mask is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
+
+
 def parts_of(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return the parts of a mask, numbered from 1.
 

@@ -15,6 +15,7 @@ from napari_wildseg.engine.instances.object_strokes import (
     drawn_as,
     ids_in,
 )
+from napari_wildseg.engine.instances.parts import box_of
 
 SLIVER = 9
 """Pieces of fewer pixels, and of a twentieth of the largest piece, go with the cut."""
@@ -47,7 +48,7 @@ def record(
     """
     changed = painted != objects
     out = strokes.copy()
-    known = set(np.flatnonzero(np.bincount(objects.ravel())).tolist()) | ids_in(strokes)
+    known = ids_in(objects) | ids_in(strokes)
     values = np.unique(painted[changed]).tolist()
     number = max(first_new - 1, *known, *values, 0)
     opened: set[int] = set()
@@ -90,7 +91,8 @@ def _separate(
     from scipy import ndimage
 
     body = objects == each
-    box = _box(body, 1)
+    box = box_of(body, 1)
+    assert box is not None  # it is an object that was painted over
     own, whole, ids = strokes[box], body[box], objects[box]
     gone = changed[box] & whole
     regions, _ = ndimage.label(whole)
@@ -132,20 +134,10 @@ def _anchor_all(
     """Anchor objects as they are."""
     for each in sorted(numbers):
         body = (objects == each) & ~changed
-        if body.any():
-            box = _box(body, 1)
+        if (box := box_of(body, 1)) is not None:
             _anchor(strokes[box], body[box], each)
 
 
 def _anchor(strokes: NDArray[np.int32], inside: NDArray[np.bool_], number: int) -> None:
     """Have an object keep its id wherever its pixels stay labelled."""
     strokes[inside & (strokes == UNTOUCHED)] = anchored_as(number)
-
-
-def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Return the box of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )

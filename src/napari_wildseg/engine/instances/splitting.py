@@ -18,7 +18,7 @@ from napari_wildseg.engine.instances.object_strokes import (
     ids_in,
     strokes_by_kind,
 )
-from napari_wildseg.engine.instances.parts import depth_of, parts_of
+from napari_wildseg.engine.instances.parts import box_of, depth_of, parts_of
 
 _MARGIN = 16
 """Pixels round a region that are recomputed with it, for the image's gradient and background."""
@@ -68,7 +68,7 @@ def split(
         if classes is not None and value not in classes:
             parts[inside] = above + 1
             continue
-        box = _box_of(inside, _MARGIN)
+        box = box_of(inside, _MARGIN)
         if box is None:
             continue
         seen = inside[box]
@@ -108,7 +108,7 @@ def update(
     from scipy import ndimage
 
     array = np.asarray(labels)
-    box = _box_of(changed, 1)
+    box = box_of(changed, 1)
     if box is None:
         return objects.copy()
     gap = int(options.get("join_gap", 0))  # type: ignore[call-overload]
@@ -132,7 +132,7 @@ def update(
     hit[objects[touched]] = True
     hit[0] = False
     touched |= hit[objects]
-    window = _box_of(touched, _MARGIN)
+    window = box_of(touched, _MARGIN)
     assert window is not None
     inner = touched[window]
     own = dict(options)
@@ -212,17 +212,6 @@ def _checked(
             f"{array.shape}."
         )
     return array.astype(np.uint8), rgb
-
-
-def _box_of(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
-    """Return the box of a mask and a margin round it; None if the mask is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return None
-    return (
-        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
-        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
-    )
 
 
 def _grown(mask: NDArray[np.bool_], box: tuple[slice, slice]) -> NDArray[np.bool_]:

@@ -90,9 +90,8 @@ def _margin(labels: NDArray[np.uint8], relevance: NDArray[np.float32]) -> float:
 def _disagreement(by_view: Sequence[Tensor]) -> float:
     if len(by_view) < 2:
         return 0.0
-    maps = torch.stack([normalise(maps) for maps in by_view]).flatten(
-        2
-    )  # (groups of views, K, cells)
+    # ``(groups of views, K, cells)``
+    maps = torch.stack([normalise(group) for group in by_view]).flatten(2)
     maps = maps - maps.mean(2, keepdim=True)
     maps = maps / maps.norm(dim=2, keepdim=True).clamp(min=1e-6)
     pairs = torch.einsum("akc,bkc->kab", maps, maps)

@@ -193,7 +193,7 @@ class Choice:
 
     def hindsight(self) -> dict[str, Hindsight]:
         """Return the figures of each class."""
-        found = {key: Hindsight(*MIXTURES[row], {}) for key, row in self.mixtures.items()}
+        found = {key: Hindsight(*MIXTURES[row]) for key, row in self.mixtures.items()}
         plain = self.plain()
         for trial in self.trials:
             before = trial.ious(plain.mixtures)

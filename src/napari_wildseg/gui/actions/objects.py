@@ -403,15 +403,9 @@ class WindowObjects:
             return False
         return (
             state.measured is not state.tracker.baseline
-            or self._unfit(session, plane)
+            or _unfit(state, _labels_of(session, plane), _settings(session))
             or not np.array_equal(read_plane(layer, plane), state.tracker.baseline)
         )
-
-    def _unfit(self, session: ImageSession, plane: Plane) -> bool:
-        state = session.objects.planes[plane]
-        if state.seen is None or state.settings != _settings(session):
-            return True
-        return not np.array_equal(_labels_of(session, plane), state.seen)
 
     def _request(self, session: ImageSession, image: Image, plane: Plane) -> ObjectsRequest:
         """Note how objects and class labels stand."""
@@ -420,21 +414,20 @@ class WindowObjects:
         layer = self.layer(session)
         baseline = state.tracker.baseline
         data = baseline if layer is None else np.array(read_plane(layer, plane))
-        things, min_size = _settings(session)
-        unfit, refit = self._unfit(session, plane), state.settings != _settings(session)
+        labels, settings = np.array(_labels_of(session, plane)), _settings(session)
         first_new, neighbour = 1, None
         if layer is not None and layer.ndim > 2:
             first_new = int(layer.data.max()) + 1
             neighbour = _neighbour(session, plane)
         return ObjectsRequest(
             snapshot=state.tracker.snapshot(data),
-            labels=np.array(_labels_of(session, plane)),
+            labels=labels,
             source=capture(image, plane, self._controller.viewer.layers),
             image=state.image,
-            before=None if refit or state.seen is None else state.labels,
-            fit=unfit,
-            things=things,
-            min_size=min_size,
+            before=None if state.settings != settings or state.seen is None else state.labels,
+            fit=_unfit(state, labels, settings),
+            things=settings[0],
+            min_size=settings[1],
             cut=self._cut_stroke,
             neighbour=neighbour,
             first_new=first_new,
@@ -596,6 +589,15 @@ def _labels_of(session: ImageSession, plane: Plane) -> NDArray[np.uint8]:
 
 def _settings(session: ImageSession) -> tuple[frozenset[int] | None, int]:
     return session.objects.things(session.ids), session.objects.min_size
+
+
+def _unfit(
+    state: ObjectPlane, labels: NDArray[np.uint8], settings: tuple[frozenset[int] | None, int]
+) -> bool:
+    """Whether ids were fitted to other class labels or settings than these."""
+    return (
+        state.seen is None or state.settings != settings or not np.array_equal(labels, state.seen)
+    )
 
 
 def _neighbour(session: ImageSession, plane: Plane) -> NDArray[np.int32] | None:
