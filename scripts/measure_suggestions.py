@@ -4,7 +4,7 @@
 known names and with the one to eight best suggested names, which takes half a minute for ten
 images; FOLDER keeps that, so that a second run takes a minute. Then the usual length of a
 vocabulary (`prior_odds`) and the score from which a name is said to be in the image
-(at least `PRESENT_SCORE`) are chosen on four fifths of the images and measured on the rest, ten times.
+are chosen on four fifths of the images and measured on the rest, ten times.
 """
 
 from __future__ import annotations
