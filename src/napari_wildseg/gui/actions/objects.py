@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from napari_wildseg.gui.actions.controller import Controller
 
-TITLE = "Split into objects"
+SPLIT_OBJECTS = "Split into objects"
 
-LARGEST = 4096 * 4096
+MAX_PLANE_PIXELS = 4096 * 4096
 """Pixels of a plane that is split in the window."""
 
 PAUSE = 150
@@ -112,13 +112,13 @@ class WindowObjects:
         if session is None or image is None or plane is None or labels is None:
             controller.notify("There is nothing to split yet: press Auto-segment first.")
             return
-        if not controller.runner.is_free_for(TITLE):
+        if not controller.runner.is_free_for(SPLIT_OBJECTS):
             controller.notify("Wait for the run to end, or cancel it first.")
             return
-        if (pixels := read_plane(labels, plane).size) > LARGEST:
+        if (pixels := read_plane(labels, plane).size) > MAX_PLANE_PIXELS:
             controller.notify(
-                f"This plane has {pixels:,} pixels, and objects are made of up to {LARGEST:,}: "
-                "crop the image, or choose a coarser level of it."
+                f"This plane has {pixels:,} pixels, and objects are made of up to "
+                f"{MAX_PLANE_PIXELS:,}: crop the image, or choose a coarser level of it."
             )
             return
         if self.layer(session) is None and session.objects.layer is not None:
@@ -126,7 +126,7 @@ class WindowObjects:
         session.objects.plane(plane, read_plane(labels, plane).shape).ask_anew()
         request = self._request(session, image, plane)
         take = partial(self._take_split, session, plane, request)
-        controller.runner.run(TITLE, image, partial(objects_steps, request), take)
+        controller.runner.run(SPLIT_OBJECTS, image, partial(objects_steps, request), take)
 
     def set_whole(self, class_id: int, whole: bool) -> None:
         """Choose whether a class is one object, such as sky, or is split."""
@@ -375,7 +375,7 @@ class WindowObjects:
         controller = self._controller
         if controller.closed or self._job is not None or self._writing or self._in_stroke:
             return
-        if controller.takeover.writing or controller.runner.is_running(TITLE):
+        if controller.takeover.writing or controller.runner.is_running(SPLIT_OBJECTS):
             self._timer.start(PAUSE)
             return
         while self._due:
@@ -561,7 +561,7 @@ class WindowObjects:
 
     def _failed(self, error: BaseException) -> None:
         self._job = None
-        self._controller.notify(notices.sentence(error, TITLE))
+        self._controller.notify(notices.sentence(error, SPLIT_OBJECTS))
 
     def shut_down(self) -> None:
         """Let go of the layers."""
