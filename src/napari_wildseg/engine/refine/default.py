@@ -118,7 +118,7 @@ class DefaultRefinement:
         if agreed is not None:
             yield Progress(2, 4, "Making similar places agree")
             first = self._blend(before, agreed)
-            if corrections is None:
+            if corrections is None or agree is None:
                 after = first
             else:
                 after = self._blend(after, agree(after))

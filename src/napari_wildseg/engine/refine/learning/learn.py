@@ -176,8 +176,8 @@ class Learner:
         held.scatter_(1, first.argmax(1, keepdim=True), 0)
         held[torch.from_numpy(index[small >= 0])] = 0
         # Taken from the others rather than given to the first: all are raised to stay above 0.
-        favoured = after - held + held.amax(1, keepdim=True)
-        return favoured / favoured.sum(1, keepdim=True)
+        favoured: Tensor = after - held + held.amax(1, keepdim=True)
+        return favoured.div_(favoured.sum(1, keepdim=True))
 
     def _similarity(self, corrections: NDArray[np.int16], n_labels: int) -> Tensor:
         """``(n, n_labels)`` in [0, 1]: the kernel to the most similar piece with that label.
