@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
-from napari_wildseg.gui.notices import counted, listed
+from napari_wildseg.gui.notices import by_number, listed
 
 NAMES = "cup of coffee, table"
 
 
 def test_numbers_of_things():
-    assert counted(0, "class", "classes") == "0 classes"
-    assert counted(1, "class", "classes") == "1 class"
-    assert counted(2000, "class", "classes") == "2,000 classes"
+    assert by_number(0, "{n} class", "{n} classes") == "0 classes"
+    assert by_number(1, "{n} class", "{n} classes") == "1 class"
+    assert by_number(2000, "{n} class", "{n} classes") == "2,000 classes"
 
 
 def test_names_of_things():

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QFileDialog, QMessageB
 from napari_wildseg.batch.memory_in_use import MEMORY
 from napari_wildseg.batch.review_queue import ReviewQueue
 from napari_wildseg.cli.main import main
+from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.io import read_labels
 
@@ -29,7 +30,7 @@ from .conftest import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 README, PHOTOS, MEMORIES = "README.md", "docs/tutorial-photos.md", "docs/tutorial-memory.md"
-EMPHASISED = re.compile(r"(?<!\*)\*{1,2}([^*\n]+?)[.:]?\*{1,2}(?!\*)")
+EMPHASISED = re.compile(r"(?<!\*)\*{1,2}([^*\n]+?)\*{1,2}(?!\*)")
 
 
 def section(page, heading):
@@ -192,7 +193,7 @@ def test_the_photo_tutorial_and_the_readme(desk, empty_viewer, answers, tmp_path
     assert set(asked) <= {*follow.used, "Update the rest"}
 
 
-def test_the_tutorial_on_twenty_images(desk, empty_viewer, monkeypatch, tmp_path, capsys):
+def test_the_tutorial_on_twenty_images(desk, empty_viewer, monkeypatch, tmp_path):
     """With six images, and one view of each, so that it takes less long."""
     monkeypatch.chdir(tmp_path)
     path = ROOT / "docs" / "make_memory_tutorial.py"
@@ -211,21 +212,28 @@ def test_the_tutorial_on_twenty_images(desk, empty_viewer, monkeypatch, tmp_path
     follow.press("More tools")
     follow.press("Review")
     assert not follow.button("Update the rest").isEnabled()
-    follow.press("Open")
+    follow.press("Open ...")
     reviewer = d.section("Review").reviewer
     d.qtbot.waitUntil(lambda: reviewer.item is not None)
     d.wait()
+    d.click("review_update")
+    assert "Review some images first" in d.status
     finished = []
     for place in range(4):
         finished.append(reviewer.item.record.name)
         follow.dab("nucleus")
         follow.press("Refine")
         follow.dab("background")
+        d.click("review_update")
+        assert "press Save or Next" in d.status
         follow.press("Next")
-        print(place, reviewer.place, d.status, flush=True)
         d.qtbot.waitUntil(lambda place=place: reviewer.place == place + 1)
     kept = {name: Path("labels", f"{name}.png").read_bytes() for name in finished}
+    # What is accepted teaches the window as well.
+    d.qtbot.waitUntil(lambda: not d.controller.memory.learning)
+    assert d.control("memory").text() == "Learned from 4 images"
     follow.press("Update the rest")
+    assert not d.control("review_next").isEnabled()
     process = d.section("Review").process
     # A process that imports PyTorch on a busy machine.
     d.qtbot.waitUntil(lambda: not process.running, timeout=5 * TIMEOUT)
@@ -233,6 +241,11 @@ def test_the_tutorial_on_twenty_images(desk, empty_viewer, monkeypatch, tmp_path
     assert {name: Path("labels", f"{name}.png").read_bytes() for name in finished} == kept
     assert reviewer.item.record.name not in finished
     memories = {r.name: r.memory for r in ReviewQueue("labels").records}
-    assert {name for name, memory in memories.items() if not memory} == set(finished)
-    assert Path("labels", MEMORY).is_file()
-    assert follow.used == named(MEMORIES, "3. Four images by hand", "4. The rest")
+    memory = ClassMemory.load(Path("labels", MEMORY))
+    assert sorted(image.name for image in memory.images) == sorted(finished)
+    rest = set(memories) - set(finished)
+    assert memories == dict.fromkeys(finished, "") | dict.fromkeys(rest, memory.digest[:16])
+    assert d.control("review_next").isEnabled()
+    assert list(dict.fromkeys(follow.used)) == named(
+        MEMORIES, "3. Four images by hand", "4. The rest"
+    )
