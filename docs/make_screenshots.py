@@ -25,8 +25,8 @@ os.environ["XDG_DATA_HOME"] = _DATA.name
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QApplication, QPushButton, QWidget
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QDialog, QPushButton, QWidget
 from skimage import data
 from skimage.filters import gaussian
 
@@ -268,8 +268,8 @@ class States:
         self.usual = self.appearance.font_size
         self.desk = Desk(width=1366, height=768, dock=340)
 
-    def shoot(self, state: str) -> None:
-        """Write the state in both themes and sizes."""
+    def shoot(self, state: str, dialog: QWidget | None = None) -> None:
+        """Write the state, or a dialog, in both themes and sizes."""
         desk = self.desk
         for theme in ("dark", "light"):
             for size in (1, 2):
@@ -277,10 +277,24 @@ class States:
                 desk.viewer.theme = theme
                 desk.window.resize(1366, 768)
                 desk.settle(0.5)
-                pixels = desk.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
                 path = self.folder / f"{state}-{theme}-{size}00.png"
+                if dialog is not None:
+                    dialog.adjustSize()
+                    dialog.grab().save(str(path))
+                    continue
+                pixels = desk.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
                 Image.fromarray(pixels).quantize(256).save(path, optimize=True)
-        print(f"  {state}")
+        self.appearance.font_size = self.usual
+        print(f"  {state}", flush=True)
+
+    def shoot_export(self) -> None:
+        """Write the dialog of Export, which waits for an answer."""
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QDialog):
+            QTimer.singleShot(100, self.shoot_export)
+            return
+        self.shoot("export", dialog)
+        dialog.reject()
 
     def take(self) -> None:
         """Go through the states of a session."""
@@ -311,6 +325,8 @@ class States:
         desk.press("refine")
         desk.press("show_changes")
         self.shoot("changes")
+        QTimer.singleShot(100, self.shoot_export)
+        desk.control("export").click()
         desk.press("split_objects")
         self.shoot("objects")
         desk.control("fold_tools").setChecked(True)
@@ -323,7 +339,6 @@ class States:
         desk.viewer.layers.clear()
         desk.viewer.open_sample("napari-wildseg", "coffee")
         self.shoot("left-over")
-        self.appearance.font_size = self.usual
         desk.close()
 
 

@@ -188,7 +188,6 @@ class WildsegWidget(QWidget):
         column.addWidget(scroll, 1)
         column.addWidget(self.status)
         column.addWidget(self.help, 0, Qt.AlignmentFlag.AlignLeft)
-        self.setMinimumWidth(230)
         self.edit.fill_menu(section.menu_actions for section in (*loop, *self.extra))
         self.run.row.addWidget(self.edit.more)
 

@@ -207,7 +207,7 @@ class LeftOverBar(QWidget):
             pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
             day = f"{when:%d %B, %H:%M}"
-            told = f"Corrections of this image's objects were left on {day}."
+            told = f"Corrections of objects of this image were left on {day}."
             if pixels:
                 told = by_number(
                     pixels,
