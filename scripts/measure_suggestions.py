@@ -4,7 +4,7 @@
 known names and with the one to eight best suggested names, which takes half a minute for ten
 images; FOLDER keeps that, so that a second run takes a minute. Then the usual length of a
 vocabulary (`prior_odds`) and the score from which a name is said to be in the image
-(`SURE_SCORE`) are chosen on four fifths of the images and measured on the rest, ten times.
+are chosen on four fifths of the images and measured on the rest, ten times.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def measure(segmenter: Segmenter, data: EvaluationSet, item: EvaluationItem) -> 
         return None
     segmenter.set_image(item.image())
     length = len(data.vocabulary)
-    found = segmenter.suggest(data.vocabulary, top=MOST + 4)
-    odds = 1 / prior_odds(length)
-    shares = [(name, with_odds(score, odds)) for name, score in found]
+    shares = segmenter.name_shares(data.vocabulary)[: MOST + 4]
     values = {name: value for value, name in item.names.items()}
     truth = item.asked(mask, known)
     lists = [known]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -51,6 +52,9 @@ NO_SCREEN = (
     "xvfb-run -a python -m pytest ..., or leave out tests/gui."
 )
 
+WITHOUT = Path(__file__).parent / "data" / "without"
+"""Modules that processes cannot import which tests start."""
+
 LIGHT = {
     "embed_dim": 16,
     "vision_cfg": {
@@ -73,6 +77,20 @@ def pytest_collection_modifyitems(config, items):
     worker = hasattr(config, "workerinput")
     if not worker and not config.option.collectonly and any(map(opens_a_window_nowhere, items)):
         pytest.exit(NO_SCREEN, returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    """Spare time in this process and in those that tests start.
+
+    napari collects garbage whenever a layer leaves, in a quarter of a second with all tests
+    imported. open_clip imports transformers where it is installed, which takes a fourth of a
+    process's start; only few models need it, and no test loads one in another process.
+    """
+    gc.collect()
+    gc.freeze()
+    paths = [os.fspath(WITHOUT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,12 +8,13 @@ import sys
 
 import pytest
 
+from napari_wildseg.batch.workers import allocator
 from napari_wildseg.batch.workers.allocator import keep_freed_memory
 
 FAULTS = """
-import resource
+import resource, runpy, sys
 import numpy as np
-from napari_wildseg.batch.workers.allocator import keep_freed_memory
+keep_freed_memory = runpy.run_path(sys.argv[1])["keep_freed_memory"]
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -33,7 +34,11 @@ def test_arrays_are_not_mapped_anew_in_a_process_that_dask_started():
     """Each array has 1024 pages; mapped anew, every one of them is a fault."""
     environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
     found = subprocess.run(
-        [sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", FAULTS, allocator.__file__],  # the package would import PyTorch
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     before, after = map(int, found.stdout.split())
     assert after < 1024 < before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -48,6 +49,10 @@ def manifests_read_once():
 def shared_viewer(qapp, manifests_read_once):
     """One viewer for all tests that need no window of their own: to make one takes a second."""
     viewer = napari.Viewer(show=False, show_welcome_screen=False)
+    viewer.add_image(np.zeros((8, 8)))
+    viewer.add_labels(np.zeros((8, 8), np.uint8))
+    empty(viewer)
+    gc.freeze()  # what is imported by now; see tests/conftest.py
     yield viewer
     viewer.close()
 

@@ -85,22 +85,6 @@ def build_arguments(request):
     return parser.parse_args(request.arguments()[1:])
 
 
-def test_a_batch_runs_beside_the_window_and_is_reviewed(desk, tmp_path, light_model):
-    write_pictures(tmp_path / "pictures", 4, broken=1)
-    at = desk(names="cat, dog")
-    fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
-    at.click("batch_start")
-    assert not at.control("batch_start").isEnabled()
-    assert not at.controller.runner.running
-    reviewer = wait_for_item(at, 0)
-    assert at.control("batch_start").isEnabled()
-    assert len(reviewer.queue.records) == 3
-    assert len(reviewer.queue.report.failed) == 1
-    assert at.control("review_where").text().startswith("1 of 3, 0 reviewed\nuncertainty 0.")
-    assert not at.section("Review").isHidden()  # where "Next" is
-    assert at.status.startswith("1 image failed: see report.csv. Paint what is wrong")
-
-
 def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
     write_pictures(tmp_path / "pictures", 4)
     at = desk(names="cat, dog")
@@ -112,11 +96,15 @@ def test_a_stopped_batch_stays_resumable(desk, tmp_path, light_model):
     assert at.control("batch_start").isEnabled()
 
 
-def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
-    write_pictures(tmp_path / "pictures", 12)  # far from done when the first one is
+def test_a_batch_runs_beside_the_window_goes_on_when_killed_and_is_reviewed(
+    desk, tmp_path, light_model
+):
+    write_pictures(tmp_path / "pictures", 13, broken=1)  # far from done when the first one is
     at = desk(names="cat, dog")
     fill_in(at, tmp_path / "pictures", tmp_path / "out", light_model)
     at.click("batch_start")
+    assert not at.control("batch_start").isEnabled()
+    assert not at.controller.runner.running
     process, bar = at.section("Batch").process, at.control("batch_progress")
     at.qtbot.waitUntil(lambda: bar.value() >= 1)
     process._process.kill()
@@ -124,7 +112,12 @@ def test_a_batch_whose_process_is_killed_goes_on(desk, tmp_path, light_model):
     assert at.status == f"The batch ended: {KILLED}"
     at.click("batch_start")
     reviewer = wait_for_item(at, 0)
+    assert at.control("batch_start").isEnabled()
     assert len(reviewer.queue.records) == 12
+    assert len(reviewer.queue.report.failed) == 1
+    assert at.control("review_where").text().startswith("1 of 12, 0 reviewed\nuncertainty 0.")
+    assert not at.section("Review").isHidden()  # where "Next" is
+    assert at.status.startswith("1 image failed: see report.csv. Paint what is wrong")
 
 
 LEFT_OUT = "cat.png left out: it is empty."

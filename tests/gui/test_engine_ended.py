@@ -15,7 +15,7 @@ from napari_wildseg.gui.jobs import runner
 from .annotator import NAMES, paint, wrong_spot
 
 
-@pytest.mark.parametrize("moments", [2, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("moments", [1, pytest.param(20, marks=pytest.mark.nightly)])
 @pytest.mark.skipif(sys.platform == "win32", reason="the signal is one of POSIX")
 def test_a_killed_engine_costs_its_run_only(desk, photo, qtbot, engine, monkeypatch, moments):
     monkeypatch.setattr(runner, "STATUS_INTERVAL", 0)  # moments are told by steps, not by the clock

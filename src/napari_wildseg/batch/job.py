@@ -16,7 +16,7 @@ from napari_wildseg.batch.plan.class_plan import ClassPlan
 from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, with_odds
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.maps.uncertainty import Uncertainty
 from napari_wildseg.engine.progress import Steps, drain
 
@@ -170,10 +170,10 @@ def choose_classes(
     not found.
     """
     names = [info.name for info in plan.classes]
-    found = segmenter.suggest(names, top=MAX_CLASSES)
-    if plan.mode != "auto":  # names given for this folder, not a vocabulary
-        odds = 1 / prior_odds(len(names))
-        found = [(name, with_odds(score, odds)) for name, score in found]
+    if plan.mode == "auto":
+        found = segmenter.suggest(names, top=MAX_CLASSES)
+    else:  # names given for this folder, not a vocabulary
+        found = segmenter.name_shares(names)[:MAX_CLASSES]
     chosen = {name for name, score in found if score >= PRESENT_SCORE}
     if plan.mode == "auto":
         chosen.add(found[0][0])

@@ -21,7 +21,11 @@ from napari_wildseg.engine.limits import Limits, new_strokes
 from napari_wildseg.engine.maps.class_maps import Segmentation, to_pixels
 from napari_wildseg.engine.maps.presence import PresenceTest, Rivals
 from napari_wildseg.engine.maps.pseudo_labels import decide, normalise
-from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, checked_threshold
+from napari_wildseg.engine.maps.thresholds import (
+    PRESENT_SCORE,
+    checked_threshold,
+    vocabulary_scores,
+)
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
@@ -301,13 +305,16 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         names = names_of(vocabulary)
         if whole_image:
             return tag_whole(encoding, self.model, names)[:top]
-        return tag(
-            encoding,
-            self.model,
-            names,
-            everyday_rivals(self.background),
-            merge_duplicates=merge_duplicates,
-        )[:top]
+        shares = self.name_shares(names, merge_duplicates=merge_duplicates)
+        return vocabulary_scores(shares[:top], len(names))
+
+    def name_shares(
+        self, names: Sequence[str], *, merge_duplicates: bool = True
+    ) -> list[tuple[str, float]]:
+        """As `suggest`, for names given for this image: scores do not depend on their number."""
+        _, encoding = self._require_image()
+        rivals = everyday_rivals(self.background)
+        return tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)
 
     def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Say where in the image names have their evidence; nothing is encoded again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -23,12 +24,15 @@ def serve(make_calls: Callable[[], Any]) -> None:
 
 def engine() -> Any:
     """Load the libraries and return what the window can ask for."""
-    from napari_wildseg.engine.models.light_import import allow
+    from napari_wildseg.engine.models.light_import import allow, import_open_clip
 
     allow()
     import torch
 
     from napari_wildseg.process.calls import Calls
+
+    import_open_clip()
+    gc.freeze()  # memory is collected whenever an image is given up; the libraries stay
 
     if len(sys.argv) > 1 and int(sys.argv[1]):
         torch.set_num_threads(int(sys.argv[1]))

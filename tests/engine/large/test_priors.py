@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -30,9 +32,15 @@ def encoded(small_model):
     return segmenter
 
 
-@pytest.fixture
-def priors(encoded):
+@pytest.fixture(scope="module")
+def related(encoded):
     return drain(encoded.relate_steps(NAMES)).priors
+
+
+@pytest.fixture
+def priors(related):
+    """What no other test has asked anything."""
+    return copy.deepcopy(related)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class ImageEncoding:
         """
         cells = grid or self.grid
         if first_only:
-            return self._merged(model, text, background, self._view_groups()[0], cells)
+            return self._merged(model, text, background, self.view_groups()[0], cells)
         if not getattr(self.method, "multiply_scales", False):
             return self._merged(model, text, background, range(len(self.views)), cells)
         sizes = [
@@ -82,7 +82,7 @@ class ImageEncoding:
 
         `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; `grid`: ``(gh, gw)``.
         """
-        return [self._merged(model, text, background, look, grid) for look in self._view_groups()]
+        return [self._merged(model, text, background, look, grid) for look in self.view_groups()]
 
     def _merged(
         self,
@@ -95,8 +95,7 @@ class ImageEncoding:
         maps = (
             relevance_of(self.method, model, self.encodings[i], text, background) for i in chosen
         )
-        views = [self.views[i] for i in chosen]
-        return self._merge(maps, views, grid).contiguous()
+        return self.merged(maps, grid, chosen).contiguous()
 
     def features(self) -> Sequence[NDArray[np.float32]]:
         """Return the network's local features at several depths, averaged over the views."""
@@ -104,12 +103,19 @@ class ImageEncoding:
             self._features = _Features(self)
         return self._features
 
-    def merged(self, maps: Iterable[Tensor], grid: tuple[int, int] | None = None) -> Tensor:
+    def merged(
+        self,
+        maps: Iterable[Tensor],
+        grid: tuple[int, int] | None = None,
+        chosen: Sequence[int] | None = None,
+    ) -> Tensor:
         """Average one map per view on a grid; see `merge_views`.
 
-        `maps`: ``(C, h, w)`` each, in the order of the views.
+        `maps`: ``(C, h, w)`` each, in the order of the views; `chosen`: indices of the views, all
+        of them if not given.
         """
-        return self._merge(maps, self.views, grid or self.grid)
+        views = self.views if chosen is None else [self.views[i] for i in chosen]
+        return self._merge(maps, views, grid or self.grid)
 
     def _merge(
         self, maps: Iterable[Tensor], views: Sequence[View], grid: tuple[int, int]
@@ -121,7 +127,7 @@ class ImageEncoding:
         """Group the view indices by scale, ignoring flips and gamma."""
         return self._group_views(lambda view: ())
 
-    def _view_groups(self) -> list[list[int]]:
+    def view_groups(self) -> list[list[int]]:
         """Group the view indices by scale, flip and gamma; the plain view at scale 1 is first."""
         return self._group_views(lambda view: (view.flip, view.gamma))
 

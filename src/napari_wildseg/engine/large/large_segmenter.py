@@ -23,7 +23,7 @@ from napari_wildseg.engine.large.tile import refine_tile, sample_contrast, walk_
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
-from napari_wildseg.engine.maps.thresholds import checked_threshold
+from napari_wildseg.engine.maps.thresholds import checked_threshold, vocabulary_scores
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
@@ -310,9 +310,13 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
     ) -> list[tuple[str, float]]:
         """Suggest names from the image and its windows; see `napari_wildseg.Segmenter`."""
+        names = names_of(vocabulary)
+        return vocabulary_scores(self.name_shares(names)[:top], len(names))
+
+    def name_shares(self, names: Sequence[str]) -> list[tuple[str, float]]:
+        """As `suggest`, for names given for this image: scores do not depend on their number."""
         _, encoding = self._require_image()
-        names, rivals = names_of(vocabulary), everyday_rivals(self.background)
-        return suggest_large(encoding, self.model, names, rivals)[:top]
+        return suggest_large(encoding, self.model, names, everyday_rivals(self.background))
 
     def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
         """Say where names have their evidence, by the view of the whole image.

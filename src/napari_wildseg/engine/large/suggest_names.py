@@ -22,7 +22,7 @@ of photographs (docs/large_images.md)."""
 def suggest_large(
     encoding: LargeEncoding, model: CLIPModel, names: Sequence[str], rivals: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary, without a forward pass."""
+    """Score names, without a forward pass; return them best first, with their shares."""
     best: dict[str, list[float]] = {}
     whole: dict[str, float] = {}
     views = 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from napari_wildseg.engine.errors import InputError
 
 PRESENT_SCORE = 0.5
-"""Score of `napari_wildseg.engine.names.tagging` from which a name counts as found in the image."""
+"""Score from which a suggested name counts as found in the image; about four of five such names
+are there (docs/development/suggestions.md)."""
 
-SURE_SCORE = 0.74
-"""Score from which a name is said to be in the image, below it only "perhaps"; about four of five
-such names are (docs/development/suggestions.md)."""
+PERHAPS_SCORE = 0.3
+"""Score from which a name is perhaps in the image; somewhat less than half of those below
+`PRESENT_SCORE` are."""
 
-_USUAL_LENGTH = 67
+_USUAL_LENGTH = 37
 """Length of a vocabulary whose names keep their shares as scores; chosen by cross-validation."""
 
 _LENGTHS = 10, 200
@@ -29,6 +32,12 @@ def prior_odds(length: int) -> float:
 def with_odds(probability: float, odds: float) -> float:
     """Return a probability with its odds multiplied."""
     return probability * odds / (probability * odds + 1 - probability)
+
+
+def vocabulary_scores(shares: Iterable[tuple[str, float]], length: int) -> list[tuple[str, float]]:
+    """Return the scores of names from a vocabulary with ``length`` names, given their shares."""
+    odds = prior_odds(length)
+    return [(name, with_odds(share, odds)) for name, share in shares]
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:

@@ -26,6 +26,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.models.architecture import without_initialisation
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.fused import multiplies_bfloat16
+from napari_wildseg.engine.models.tokenizers import simple_tokenizer
 
 _NAME = "starter"
 ARCHITECTURE = "wildseg-starter"
@@ -53,8 +54,6 @@ def register() -> None:
 
 def load_starter(device: str | torch.device = "cpu") -> CLIPModel:
     """Load the starter model from its two local files."""
-    import open_clip
-
     register()
     image_file = _image_weights_file()
     image = _read_image_weights(image_file)
@@ -67,7 +66,7 @@ def load_starter(device: str | torch.device = "cpu") -> CLIPModel:
     return CLIPModel(
         name=_NAME,
         network=network.to(where).eval().requires_grad_(False),
-        tokenizer=open_clip.get_tokenizer(ARCHITECTURE),
+        tokenizer=simple_tokenizer(network.context_length),
         mean=_MEAN,
         std=_STD,
         templates=_TEMPLATES,

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,8 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
         return WordTokenizer(architecture.words, context)
     options = text.get("tokenizer_kwargs") or {}
     if not text.get("hf_tokenizer_name"):
-        from open_clip.tokenizer import SimpleTokenizer
-
-        return SimpleTokenizer(  # type: ignore[no-any-return]
-            context_length=context, **_subset(options, _SIMPLE_OPTIONS)
-        )
+        options = _subset(options, _SIMPLE_OPTIONS)
+        return simple_tokenizer(context) if not options else _simple_tokenizer(context, options)
     if folder is None or not has_tokenizer(folder):
         place = f"{folder} has none" if folder is not None else "there is none with the checkpoint"
         raise WildsegError(
@@ -120,6 +118,18 @@ def tokenizer_for(architecture: Architecture, folder: Path | None) -> Tokenizer:
             f'The tokenizer of "{architecture.name}" in {folder} cannot be read '
             f"({type(error).__name__}: {' '.join(str(error).split()):.80})."
         ) from error
+
+
+@lru_cache(maxsize=4)
+def simple_tokenizer(context: int) -> Tokenizer:
+    """Return open_clip's tokenizer, made once: it reads a list of 49,000 pieces of words."""
+    return _simple_tokenizer(context, {})
+
+
+def _simple_tokenizer(context: int, options: Mapping[str, Any]) -> Tokenizer:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer(context_length=context, **options)  # type: ignore[no-any-return]
 
 
 def _subset(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy
 from superqt import QFlowLayout
 
 from napari_wildseg.engine.classes import fold
-from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, SURE_SCORE
+from napari_wildseg.engine.maps.thresholds import PERHAPS_SCORE, PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
@@ -44,8 +44,8 @@ def by_sureness(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]
     """Return the names under what can be said of them; groups without a name are left out."""
     groups: dict[str, list[tuple[str, float | None]]] = {}
     for name, score in names:
-        sure = score is None or score >= SURE_SCORE
-        said = "In the image" if sure else "Perhaps" if (score or 0) >= PRESENT_SCORE else "Or pick"
+        sure = score is None or score >= PRESENT_SCORE
+        said = "In the image" if sure else "Perhaps" if (score or 0) >= PERHAPS_SCORE else "Or pick"
         groups.setdefault(said, []).append((name, score))
     return [
         (said, groups[said]) for said in ("In the image", "Perhaps", "Or pick") if said in groups

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
-from napari_wildseg.engine.maps.thresholds import prior_odds, with_odds
 from napari_wildseg.engine.models.clip_model import CLIPModel
-from napari_wildseg.engine.names.tagging.places import local_embeddings
+from napari_wildseg.engine.names.tagging.places import embeddings_by_view, local_embeddings
 from napari_wildseg.engine.names.tagging.rescore_regions import rescore
 from napari_wildseg.engine.names.tagging.scores import (
     BEST_PLACES,
@@ -52,7 +51,11 @@ def tag(
     *,
     merge_duplicates: bool = True,
 ) -> list[tuple[str, float]]:
-    """Score the names of a vocabulary in an image; return them best first."""
+    """Score names in an image; return them best first, with their shares.
+
+    A name's share is the median of its shares in the groups of views: what only some of them show
+    is rarely there.
+    """
     text = list_rows(model, names).cpu()
     picture = local_embeddings(encoding, model)
     places = picture.flatten(1)
@@ -62,14 +65,27 @@ def tag(
     others = model.encode_text([word for word in rivals if fold(word) not in taken] or list(rivals))
     others = torch.cat([others.cpu(), rows[:_RIVAL_CANDIDATES]])
     shares = local_shares(places, rows, others, model)
-    scores = best(shares)
+    scores = _median_shares(encoding, model, rows, others)
     if model.concepts is None:
         scores = rescore(encoding, model, picture, shares, rows, others, scores)
-    order = scores.argsort(descending=True, stable=True)
     if merge_duplicates:
-        order = order[distinct(rows[order], shares[order], mean_cosine(others))]
-    odds = prior_odds(len(names))
-    return [(names[int(chosen[i])], with_odds(float(scores[i]), odds)) for i in order.tolist()]
+        order = best(shares).argsort(descending=True, stable=True)
+        kept = order[distinct(rows[order], shares[order], mean_cosine(others))]
+    else:
+        kept = torch.arange(len(rows))
+    order = kept[scores[kept].argsort(descending=True, stable=True)]
+    return [(names[int(chosen[i])], float(scores[i])) for i in order.tolist()]
+
+
+def _median_shares(
+    encoding: ImageEncoding, model: CLIPModel, rows: Tensor, rivals: Tensor
+) -> Tensor:
+    """Return the median over the groups of views of each name's best share: ``(K,)``."""
+    each = [
+        best(local_shares(places.flatten(1), rows, rivals, model))
+        for places in embeddings_by_view(encoding, model)
+    ]
+    return torch.stack(each).quantile(0.5, dim=0)
 
 
 _RIVAL_CANDIDATES = 100

@@ -39,6 +39,20 @@ def local_embeddings(encoding: ImageEncoding, model: CLIPModel) -> Tensor:
     return encoding.local_embeddings
 
 
+@torch.no_grad()
+def embeddings_by_view(encoding: ImageEncoding, model: CLIPModel) -> list[Tensor]:
+    """Compute local embeddings for each of `ImageEncoding.view_groups`; ``(D, h, w)`` each."""
+    groups = encoding.view_groups()
+    if len(groups) == 1:
+        return [local_embeddings(encoding, model)]
+    grid = grid_of(encoding.shape, _GRID_SIDE)
+    found = []
+    for group in groups:
+        maps = (_view_embeddings(model, encoding.encodings[i]) for i in group)
+        found.append(encoding.merged(maps, grid, group))
+    return found
+
+
 def _view_embeddings(model: CLIPModel, view: ViewEncoding) -> Tensor:
     """Compute the local embeddings of one view.
 
