@@ -48,8 +48,7 @@ if TYPE_CHECKING:
 
     from napari_wildseg.process.remote import Suggested
 
-STARTER = "starter"
-
+BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."
 _ROUGH = "This is a first guess, grey is not sure. Paint what is wrong; Refine decides the rest."
 _NOTHING_SUGGESTED = (
@@ -176,8 +175,8 @@ class Controller(Workspace):
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
         engine = self.pool.engine
-        if not engine.alive and self.model == STARTER:
-            engine.warm(STARTER)  # part of the package, and small
+        if not engine.alive and self.model == BUNDLED_MODEL:
+            engine.warm(BUNDLED_MODEL)  # part of the package, and small
         elif not engine.alive:
             engine.start()
 

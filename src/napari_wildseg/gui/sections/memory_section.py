@@ -22,7 +22,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
 from napari_wildseg.gui.sections.section import Section
 
-FILES = "Class memories (*.wildmemory)"
+FILE_FILTER = "Class memories (*.wildmemory)"
 
 _ABOUT = (
     "What finished and corrected images teach about the classes of the next ones.\n"
@@ -155,12 +155,12 @@ class MemorySection(Section):
             self.controller.memory.forget_all()
 
     def _load(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Start from a memory file", "", FILES)
+        name, _ = QFileDialog.getOpenFileName(self, "Start from a memory file", "", FILE_FILTER)
         if name:
             self.controller.memory.load(Path(name))
 
     def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the memory", "", FILES)
+        name, _ = QFileDialog.getSaveFileName(self, "Save the memory", "", FILE_FILTER)
         if name:
             path = Path(name)
             self.controller.memory.save(path if path.suffix else path.with_suffix(".wildmemory"))

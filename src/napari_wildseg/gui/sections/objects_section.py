@@ -33,10 +33,10 @@ class ObjectsSection(Section):
             "Cut",
             "Draw a line across an object, from edge to edge, to divide it in two.\n"
             "To merge, pick an id and paint across to its neighbour; M takes a new id.",
-            lambda: controller.objects.take_up_cut(self.cut.isChecked()),
+            self._take_up_cut,
         )
         self.cut.setCheckable(True)
-        controller.objects.cutting.connect(lambda on: self.cut.setChecked(on))
+        controller.objects.cut.changed.connect(lambda on: self.cut.setChecked(on))
         self.whole = QToolButton(self)
         self.whole.setObjectName("objects_classes")
         self.whole.setText("Classes")
@@ -89,6 +89,13 @@ class ObjectsSection(Section):
     def offer(self, labelled: bool) -> None:
         """Show the section once there are labels to split."""
         self.setVisible(labelled)
+
+    def _take_up_cut(self) -> None:
+        objects = self.controller.objects
+        if self.cut.isChecked():
+            objects.cut.take_up(objects.layer(self.controller.session))
+        else:
+            objects.cut.put_down()
 
     def _fill_menu(self) -> None:
         self.menu.clear()
