@@ -490,17 +490,17 @@ class WindowObjects:
     def _told(
         self, session: ImageSession, plane: Plane, request: ObjectsRequest, result: ObjectsResult
     ) -> None:
-        count = notices.counted(len(result.area), "object", "objects")
+        count = notices.by_number(len(result.area), "{n} object.", "{n} objects.")
         controller = self._controller
         if result.painted and result.plan is None:
             controller.status.emit(
                 "The cut ends inside an object, so nothing was divided: draw it from edge to edge."
             )
         elif result.painted:
-            controller.status.emit(f"{count}; Ctrl+Z takes the stroke back.")
+            controller.status.emit(f"{count} Ctrl+Z takes the stroke back.")
         elif request.before is None:
             controller.status.emit(
-                f"{count}. Paint with an id to merge, with a new one (M) to draw; Cut divides."
+                f"{count} Paint with an id to merge, with a new one (M) to draw; Cut divides."
             )
 
     def _failed(self, error: BaseException) -> None:

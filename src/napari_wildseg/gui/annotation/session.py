@@ -60,6 +60,8 @@ class ImageSession:
         self.planes: dict[Plane, PlaneState] = {}
         self.objects = ImageObjects()
         self.suggestions: list[tuple[str, float | None]] = []
+        self.suggested_maps: tuple[Plane, dict[str, NDArray[np.float32]]] | None = None
+        """Where each suggested name is in a plane, in [0, 1], on a coarse grid."""
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
         self.array: Any = level_array(image)
