@@ -28,8 +28,9 @@ _REFINERS = {
 class Refinement(Protocol):
     """The refinement of one image, kept between runs so that a rerun is quick.
 
-    A refiner whose knowledge of the image serves other classes has ``again(n_classes, relevance)``,
-    which begins another refinement with it (`start_refinement`).
+    A refiner whose knowledge of the image serves other classes has
+    ``with_classes(n_classes, relevance)``, which starts another refinement with it
+    (`start_refinement`).
     """
 
     name: str

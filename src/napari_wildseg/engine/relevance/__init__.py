@@ -110,18 +110,13 @@ class RelevanceMethod(Protocol):
         """
 
 
-def method_names() -> tuple[str, ...]:
-    """Return the names of all relevance methods, in order of preference."""
-    return tuple(_METHODS)
-
-
 def get_method(name: str | None, model: CLIPModel, **options: object) -> RelevanceMethod:
     """Return a relevance method that supports a model.
 
     Parameters
     ----------
     name : str or None
-        One of `method_names`, or None for the first that supports the model's image tower.
+        A relevance method, or None for the first that supports the model's image tower.
     model : CLIPModel
         The model.
     **options

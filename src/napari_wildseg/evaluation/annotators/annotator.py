@@ -161,10 +161,10 @@ def _worst(
     wrong = (truth != labels) & (truth != UNLABELLED)
     best: tuple[int, int, NDArray[np.bool_]] | None = None
     for value in sorted(set(paintable)):
-        class_familiarity = wrong & (truth == value)
-        if best is not None and np.count_nonzero(class_familiarity) <= best[0]:
+        of_class = wrong & (truth == value)
+        if best is not None and np.count_nonzero(of_class) <= best[0]:
             continue
-        regions, count = ndimage.label(class_familiarity, structure=np.ones((3, 3)))
+        regions, count = ndimage.label(of_class, structure=np.ones((3, 3)))
         if count:
             sizes = np.bincount(regions.ravel())[1:]
             if best is None or sizes.max() > best[0]:
