@@ -72,6 +72,16 @@ def test_one_round_is_the_formula_as_it_is_written():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_several_at_once_are_as_one_by_one(pieces):
+    held = torch.rand(3, 64, 3, generator=torch.Generator().manual_seed(1))
+    held[1, :, 2] = 0
+    agree = DenseCRF(pieces, torch.ones(64, 1))
+    first = agree(held[0])
+    for options in ({}, {"first": first}):
+        alone = torch.stack([agree(each, **options) for each in held])
+        torch.testing.assert_close(agree(held, **options), alone, atol=1e-5, rtol=0)
+
+
 def test_what_is_certain_stays(pieces):
     held = torch.tensor([[0.9, 0.1]]).repeat(64, 1)
     held[10] = torch.tensor([0.0, 1.0])

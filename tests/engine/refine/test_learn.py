@@ -253,8 +253,8 @@ def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
     others = []
 
     def agree(values):
-        others.append(values)
-        return values.flip(1)  # Everything is 1 already when the annotator looks.
+        others.extend(values)
+        return values.flip(2)  # Everything is 1 already when the annotator looks.
 
     learning.change(prior, corrections, agree)
     assert all(0 < radius <= 0.07 * 80 for radius in radii[0])

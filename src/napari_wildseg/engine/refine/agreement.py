@@ -31,9 +31,6 @@ _LEAST = 1e-3
 _FAINTEST = 0.05
 """A class that is heard less than this even where it is heard best is not made up for entirely."""
 
-_SETTLED = 0.01
-"""No further round where no probability changed by as much."""
-
 
 @dataclass(frozen=True)
 class LengthScales:
@@ -77,46 +74,46 @@ class DenseCRF:
     def __call__(self, probabilities: Tensor, first: Tensor | None = None) -> Tensor:
         """Return what the pieces hold after hearing each other.
 
-        `probabilities`: ``(n, K + 1)`` float32, what each holds alone; rows need not sum to 1, and
-        values may be below 0; `first`: ``(n, K + 1)`` float32, what this returned without
-        corrections: pieces are heard as loudly as they are there, as corrected ones would be
-        louder than all others; returns ``(n, K + 1)`` float32, rows sum to 1.
+        `probabilities`: ``(n, K + 1)`` float32, what each holds alone, or ``(B, n, K + 1)``,
+        several at once, in little more time; rows need not sum to 1, and values may be below 0;
+        `first`: ``(n, K + 1)`` float32, what this returned without corrections: pieces are heard
+        as loudly as they are there, as corrected ones would be louder than all others; returns
+        float32 of the same shape, rows sum to 1.
         """
-        alone = probabilities.clamp(min=_LEAST)
+        alone = probabilities.clamp(min=_LEAST).reshape(-1, *probabilities.shape[-2:])
         # Labels by pieces: products with few rows are several times as fast as with few columns.
-        found = (alone / alone.sum(1, keepdim=True)).T.contiguous()
+        found = (alone / alone.sum(2, keepdim=True)).transpose(1, 2).contiguous()
         unary = found.log()
         leads, certainty = _count_leads(found) > 0, None
         if first is not None:
-            certainty = self._certainty(first.T)
+            certainty = self._certainty(first.T[None])
             # What corrections took most of is being erased.
-            leads &= _count_leads(found) >= _count_leads(first.T) / 2
+            leads &= _count_leads(found) >= _count_leads(first.T[None]) / 2
         for _ in range(self.options.rounds):
             heard = self._hear(found, self._certainty(found) if certainty is None else certainty)
-            if len(heard) > 2:
-                loudest = heard[1:].amax(1, keepdim=True)
-                louder = loudest.amax() / loudest.clamp(min=_FAINTEST)
-                heard[1:] *= torch.where(leads[1:, None], louder, 1.0)
-                heard *= len(self._kernels) / heard.sum(0).clamp_(min=1e-6)
-            last, found = found, torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=0)
-            if (found - last).abs().max() < _SETTLED:
-                break
-        return found.T
+            if heard.shape[1] > 2:
+                loudest = heard[:, 1:].amax(2, keepdim=True)
+                louder = loudest.amax(1, keepdim=True) / loudest.clamp(min=_FAINTEST)
+                heard[:, 1:] *= torch.where(leads[:, 1:, None], louder, 1.0)
+                heard *= len(self._kernels) / heard.sum(1, keepdim=True).clamp_(min=1e-6)
+            found = torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=1)
+        return found.transpose(1, 2).reshape(probabilities.shape)
 
     def _certainty(self, found: Tensor) -> Tensor:
-        """``(n,)`` float32: how loudly pieces are heard."""
-        return margin_of(found[:, None])[0] ** self.options.certain
+        """``(B, 1, n)`` float32: how loudly pieces are heard."""
+        return margin_of(found.transpose(0, 1))[:, None] ** self.options.certain
 
     def _hear(self, found: Tensor, certainty: Tensor) -> Tensor:
-        """Sum over the kernels of the mean opinion of all others: ``(K + 1, n)``."""
-        spoken = found * (self._sizes * certainty)
+        """Sum over the kernels of the mean opinion of all others: ``(B, K + 1, n)``."""
+        spoken = (found * (self._sizes * certainty)).flatten(0, 1)
         heard = torch.zeros_like(found)
         for kernel in self._kernels:
-            opinion = kernel(spoken)
-            heard += opinion / opinion.sum(0).clamp_(min=1e-6)
+            opinion = kernel(spoken).reshape(found.shape)
+            heard += opinion / opinion.sum(1, keepdim=True).clamp_(min=1e-6)
         return heard
 
 
 def _count_leads(found: Tensor) -> Tensor:
-    """``(K + 1,)``: how many pieces each label leads on."""
-    return torch.bincount(found.argmax(0), minlength=len(found))
+    """``(B, K + 1)``: how many pieces each label leads on, from ``(B, K + 1, n)``."""
+    leading = torch.nn.functional.one_hot(found.argmax(1), found.shape[1])
+    return leading.sum(1)

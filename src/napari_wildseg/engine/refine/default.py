@@ -76,6 +76,7 @@ class DefaultRefinement:
         self.recalled: Tensor | None = None
         self.fine = 0.0
         self.belief = 1.0
+        self._first: tuple[Tensor, Tensor] | None = None  # `_agreed`: what of, and the result
 
     def with_classes(
         self, n_classes: int, relevance: NDArray[np.float32] | None
@@ -109,7 +110,7 @@ class DefaultRefinement:
         pieces = scene.pieces
         before = after = pieces.average(prior)
         dabs = agree = None
-        agreed = None if self.relevance is None else scene.crf(before)
+        agreed = None if self.relevance is None else self._agreed(before)
         if corrections is not None:
             dabs = scene.learner.find(corrections)
             if agreed is not None:
@@ -129,6 +130,12 @@ class DefaultRefinement:
             fine /= fine.sum(0)
         yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
+
+    def _agreed(self, before: Tensor) -> Tensor:
+        """Agreement without corrections; kept from dab to dab."""
+        if self._first is None or not torch.equal(self._first[0], before):
+            self._first = before, self.scene.crf(before)
+        return self._first[1]
 
     def _blend(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
         """Step 3: less of it where labels were decided pixel by pixel."""

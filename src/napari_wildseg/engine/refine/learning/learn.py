@@ -118,8 +118,8 @@ class Learner:
         """Compute by how much corrections change the probabilities of every piece.
 
         `prior`: ``(n, K + 1)`` float32 probabilities without corrections; `corrections`: ``(H, W)``
-        int16 over the image, -1 = not corrected, else 0..K; returns ``(n, K + 1)`` float32, of sum
-        zero for each piece.
+        int16 over the image, -1 = not corrected, else 0..K; `agree`: maps ``(B, n, K + 1)`` float32
+        to the same shape; returns ``(n, K + 1)`` float32, of sum zero for each piece.
         """
         index = self.pieces.index
         dabs = self.find(corrections) if dabs is None else dabs
@@ -136,16 +136,20 @@ class Learner:
         evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
         wrong = self._wrong(prior, dabs)
         radii = np.zeros(len(dabs))
+        changes = []
         for out in range(folds):
             rest = wrong[torch.from_numpy(fold != out)]
-            change = evidence.change(self._votes(counted - counts[out], sizes), self._belief(rest))
-            seen = prior + change if agree is None else agree(prior + change)
-            labels = seen.argmax(1).numpy()[index]
-            for dab in np.flatnonzero(fold == out):
+            changes.append(
+                evidence.change(self._votes(counted - counts[out], sizes), self._belief(rest))
+            )
+        if changes:
+            seen = prior + torch.stack(changes)
+            labels = (seen if agree is None else agree(seen)).argmax(2).numpy()
+            for dab, out in enumerate(fold):
                 radii[dab] = find_reach(
                     int(dabs.labels[dab]),
                     dabs.centres[dab],
-                    labels,
+                    labels[out][index],
                     self.options.farthest * max(index.shape),
                 )
         around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
