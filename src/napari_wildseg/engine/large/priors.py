@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -206,8 +205,8 @@ class WindowPriors:
         before = scene.pieces.average(prior)
         after = first = scene.crf(before)
         if fixed is not None:
-            agree = partial(scene.crf, first=first)
-            after = agree(before + scene.learner.change(before, fixed, agree))
+            changed = before + scene.learner.change(before, fixed, scene.crf.near)
+            after = scene.crf.change(before, changed, first)
             after = scene.learner.favour(after, first, fixed)
         return _Change(scene.pieces.index.astype(np.uint16), after - before)
 

@@ -49,6 +49,7 @@ class Agreement:
     kernels: tuple[LengthScales, ...] = (LengthScales(0.8, 5.0, 0.1), LengthScales(0.3, 8.0, 0.15))
     certain: float = 2.0  # exponent of the margin between a superpixel's two best labels
     rounds: int = 10  # mean-field updates
+    near_rounds: int = 5  # of `DenseCRF.near`
 
 
 class DenseCRF:
@@ -71,49 +72,56 @@ class DenseCRF:
         ]
         self._sizes = torch.from_numpy(pieces.sizes)
 
-    def __call__(self, probabilities: Tensor, first: Tensor | None = None) -> Tensor:
-        """Return what the pieces hold after hearing each other.
+    def __call__(self, probabilities: Tensor) -> Tensor:
+        """Return what the pieces hold after hearing each other, by all kernels.
 
-        `probabilities`: ``(n, K + 1)`` float32, what each holds alone, or ``(B, n, K + 1)``,
-        several at once, in little more time; rows need not sum to 1, and values may be below 0;
-        `first`: ``(n, K + 1)`` float32, what this returned without corrections: pieces are heard
-        as loudly as they are there, as corrected ones would be louder than all others; returns
-        float32 of the same shape, rows sum to 1.
+        `probabilities`: ``(n, K + 1)`` float32, what each holds alone; rows need not sum to 1, and
+        values may be below 0; returns ``(n, K + 1)`` float32, rows sum to 1.
         """
-        alone = probabilities.clamp(min=_LEAST).reshape(-1, *probabilities.shape[-2:])
+        options = self.options
+        return self._agree(probabilities[None], self._kernels, options.certain, options.rounds)[0]
+
+    def near(self, probabilities: Tensor) -> Tensor:
+        """Let them agree by the first kernel alone, all heard alike, for what corrections change.
+
+        Corrected pieces are the most certain of all, and would decide for the whole image.
+        `probabilities`: ``(B, n, K + 1)`` float32, several at once, in little more time; returns
+        the same shape, rows sum to 1.
+        """
+        return self._agree(probabilities, self._kernels[:1], 0, self.options.near_rounds)
+
+    def change(self, before: Tensor, after: Tensor, agreed: Tensor) -> Tensor:
+        """Change an agreement by what corrections change in that of the first kernel.
+
+        `before`, `after`, `agreed`: ``(n, K + 1)`` float32: what the pieces hold alone without and
+        with corrections, and what this returned for the former; returns the same shape, rows sum
+        to 1.
+        """
+        without, changed = self.near(torch.stack([before, after]))
+        same = 1 - (changed - without).abs().amax(1, keepdim=True)
+        found = (changed + same * (agreed - without)).clamp_(min=0)
+        return found.div_(found.sum(1, keepdim=True))
+
+    def _agree(
+        self, probabilities: Tensor, kernels: list[PackedMatrix], certain: float, rounds: int
+    ) -> Tensor:
+        alone = probabilities.clamp(min=_LEAST)
         # Labels by pieces: products with few rows are several times as fast as with few columns.
         found = (alone / alone.sum(2, keepdim=True)).transpose(1, 2).contiguous()
         unary = found.log()
-        leads, certainty = _count_leads(found) > 0, None
-        if first is not None:
-            certainty = self._certainty(first.T[None])
-            # What corrections took most of is being erased.
-            leads &= _count_leads(found) >= _count_leads(first.T[None]) / 2
-        for _ in range(self.options.rounds):
-            heard = self._hear(found, self._certainty(found) if certainty is None else certainty)
+        leading = torch.nn.functional.one_hot(found.argmax(1), found.shape[1])
+        leads = leading.amax(1)[:, 1:, None] > 0
+        for _ in range(rounds):
+            certainty = margin_of(found.transpose(0, 1))[:, None] ** certain
+            spoken = (found * (self._sizes * certainty)).flatten(0, 1)
+            heard = torch.zeros_like(found)
+            for kernel in kernels:
+                opinion = kernel(spoken).reshape(found.shape)
+                heard += opinion / opinion.sum(1, keepdim=True).clamp_(min=1e-6)
             if heard.shape[1] > 2:
                 loudest = heard[:, 1:].amax(2, keepdim=True)
                 louder = loudest.amax(1, keepdim=True) / loudest.clamp(min=_FAINTEST)
-                heard[:, 1:] *= torch.where(leads[:, 1:, None], louder, 1.0)
-                heard *= len(self._kernels) / heard.sum(1, keepdim=True).clamp_(min=1e-6)
+                heard[:, 1:] *= torch.where(leads, louder, 1.0)
+                heard *= len(kernels) / heard.sum(1, keepdim=True).clamp_(min=1e-6)
             found = torch.softmax(heard.mul_(self.options.weight).add_(unary), dim=1)
-        return found.transpose(1, 2).reshape(probabilities.shape)
-
-    def _certainty(self, found: Tensor) -> Tensor:
-        """``(B, 1, n)`` float32: how loudly pieces are heard."""
-        return margin_of(found.transpose(0, 1))[:, None] ** self.options.certain
-
-    def _hear(self, found: Tensor, certainty: Tensor) -> Tensor:
-        """Sum over the kernels of the mean opinion of all others: ``(B, K + 1, n)``."""
-        spoken = (found * (self._sizes * certainty)).flatten(0, 1)
-        heard = torch.zeros_like(found)
-        for kernel in self._kernels:
-            opinion = kernel(spoken).reshape(found.shape)
-            heard += opinion / opinion.sum(1, keepdim=True).clamp_(min=1e-6)
-        return heard
-
-
-def _count_leads(found: Tensor) -> Tensor:
-    """``(B, K + 1)``: how many pieces each label leads on, from ``(B, K + 1, n)``."""
-    leading = torch.nn.functional.one_hot(found.argmax(1), found.shape[1])
-    return leading.sum(1)
+        return found.transpose(1, 2)

@@ -19,7 +19,7 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -109,20 +109,19 @@ class DefaultRefinement:
         scene = self.scene
         pieces = scene.pieces
         before = after = pieces.average(prior)
-        dabs = agree = None
-        agreed = None if self.relevance is None else self._agreed(before)
+        dabs = None
         if corrections is not None:
             dabs = scene.learner.find(corrections)
-            if agreed is not None:
-                agree = partial(scene.crf, first=agreed)
+            agree = None if self.relevance is None else scene.crf.near
             after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
-        if agreed is not None:
+        if self.relevance is not None:
             yield Progress(2, 4, "Making similar places agree")
+            agreed = self._agreed(before)
             first = self._blend(before, agreed)
-            if corrections is None or agree is None:
+            if corrections is None:
                 after = first
             else:
-                after = self._blend(after, agree(after))
+                after = self._blend(after, scene.crf.change(before, after, agreed))
                 after = scene.learner.favour(after, first, corrections)
         fine = resize(prior, scene.work)
         if after is not before:

@@ -87,7 +87,7 @@ class Learning:
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
     # Malus on the probability of a label that was painted on nothing like the piece.
-    unlike: float = 0.5
+    unlike: float = 0.25
     rank: int = 400  # of the kernel
 
 
@@ -145,7 +145,7 @@ class Learner:
         if changes:
             seen = prior + torch.stack(changes)
             labels = (seen if agree is None else agree(seen)).argmax(2).numpy()
-            for dab, out in enumerate(fold):
+            for dab, out in enumerate(fold.tolist()):
                 radii[dab] = find_reach(
                     int(dabs.labels[dab]),
                     dabs.centres[dab],
