@@ -25,8 +25,8 @@ os.environ["XDG_DATA_HOME"] = _DATA.name
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QDialog, QPushButton, QWidget
 from skimage import data
 from skimage.filters import gaussian
 
@@ -257,6 +257,91 @@ def objects() -> None:
     desk.close()
 
 
+class States:
+    """Pictures of every state: 1366 x 768 pixels, letters of the usual and of twice the size."""
+
+    def __init__(self, folder: Path) -> None:
+        from napari.settings import get_settings
+
+        self.folder = folder
+        self.appearance = get_settings().appearance
+        self.usual = self.appearance.font_size
+        self.desk = Desk(width=1366, height=768, dock=340)
+
+    def shoot(self, state: str, dialog: QWidget | None = None) -> None:
+        """Write the state, or a dialog, in both themes and sizes."""
+        desk = self.desk
+        for theme in ("dark", "light"):
+            for size in (1, 2):
+                self.appearance.font_size = size * self.usual
+                desk.viewer.theme = theme
+                desk.window.resize(1366, 768)
+                desk.settle(0.5)
+                path = self.folder / f"{state}-{theme}-{size}00.png"
+                if dialog is not None:
+                    dialog.adjustSize()
+                    dialog.grab().save(str(path))
+                    continue
+                pixels = desk.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+                Image.fromarray(pixels).quantize(256).save(path, optimize=True)
+        self.appearance.font_size = self.usual
+        print(f"  {state}", flush=True)
+
+    def shoot_export(self) -> None:
+        """Write the dialog of Export, which waits for an answer."""
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QDialog):
+            QTimer.singleShot(100, self.shoot_export)
+            return
+        self.shoot("export", dialog)
+        dialog.reject()
+
+    def take(self) -> None:
+        """Go through the states of a session."""
+        desk = self.desk
+        self.shoot("empty")
+        desk.viewer.open_sample("napari-wildseg", "coffee")
+        self.shoot("image")
+        desk.press("suggest")
+        button = desk.control("suggestions").findChild(QPushButton)
+        desk.control("suggestions").pointed.emit(button.property("suggested"))
+        self.shoot("suggested")
+        desk.control("suggestions").pointed.emit("")
+        desk.names("cup of coffee, spoon, table")
+        self.shoot("named")
+        desk.control("auto_segment").click()
+        desk.settle(0.3)
+        self.shoot("running")
+        desk.wait()
+        self.shoot("labels")
+        desk.control("refine_at_once").setChecked(False)
+        self.shoot("first-guess")
+        desk.control("refine_at_once").setChecked(True)
+        labels = desk.viewer.layers["coffee labels"]
+        desk.widget.controller.pick_class(1)
+        labels.brush_size = 24
+        for column in range(225, 330, 8):
+            labels.paint((230, column), 1)
+        desk.press("refine")
+        desk.press("show_changes")
+        self.shoot("changes")
+        QTimer.singleShot(100, self.shoot_export)
+        desk.control("export").click()
+        desk.press("split_objects")
+        self.shoot("objects")
+        desk.control("fold_tools").setChecked(True)
+        for name in ("vocabulary_section", "stack", "batch", "review"):
+            desk.control(f"fold_{name}").setChecked(True)
+            desk.settle()
+            self.shoot(f"tools-{name}")
+            desk.control(f"fold_{name}").setChecked(False)
+        desk.control("fold_tools").setChecked(False)
+        desk.viewer.layers.clear()
+        desk.viewer.open_sample("napari-wildseg", "coffee")
+        self.shoot("left-over")
+        desk.close()
+
+
 SCENES: dict[str, Callable[[], None]] = {
     "camera": camera,
     "large_letters": large_letters,
@@ -272,7 +357,13 @@ def main() -> int:
     """Make all pictures, or those of the scenes named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenes", nargs="*", choices=[*SCENES, []], help="default: all")
-    chosen = parser.parse_args().scenes or list(SCENES)
+    parser.add_argument("--states", type=Path, help="only write every state to this folder")
+    asked = parser.parse_args()
+    if asked.states is not None:
+        asked.states.mkdir(parents=True, exist_ok=True)
+        States(asked.states).take()
+        return 0
+    chosen = asked.scenes or list(SCENES)
     for name in chosen:
         print(name)
         SCENES[name]()

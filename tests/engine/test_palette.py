@@ -10,7 +10,6 @@ from napari_wildseg.engine.names.palette import (
     PALETTES,
     VISIONS,
     differences,
-    min_difference,
     palette_colour,
     simulate_vision,
     voc_palette,
@@ -29,6 +28,12 @@ OKABE_ITO = np.array(
     ],
     np.uint8,
 )
+
+
+def min_difference(colours, vision):
+    """The smallest CIEDE2000 between any two colours."""
+    seen = simulate_vision(colours, vision)
+    return differences(seen, seen)[np.triu_indices(len(seen), 1)].min()
 
 
 @pytest.mark.parametrize("vision", VISIONS)

@@ -8,14 +8,9 @@ import numpy as np
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_wildseg.batch import Batch, BatchSettings, batch_steps
-from napari_wildseg.batch.memory_in_use import MEMORY
 from napari_wildseg.engine.memory import ClassMemory
-from napari_wildseg.engine.progress import drain
 
-from ..batch.conftest import write_pictures
 from .annotator import paint, wrong_spot
-from .conftest import TIMEOUT
 
 
 def picture(seed):
@@ -132,51 +127,6 @@ def test_few_planes_of_a_stack_are_remembered_and_a_cold_image_is_encoded_again(
     desk.controller.memory.finish(desk.controller.session)
     assert learned(desk) == "Learned from 3 images"
     assert all(image.finished for image in remembered(desk).images)
-
-
-def test_the_rest_of_a_batch_is_updated_from_review(desk, tmp_path, light_model):
-    write_pictures(tmp_path / "pictures", 5)
-    folder = tmp_path / "out"
-    batch = Batch(
-        str(tmp_path / "pictures"),
-        "cat, dog",
-        folder,
-        settings=BatchSettings(model=light_model, views="single"),
-    )
-    drain(batch_steps(batch))
-    desk = desk()
-    reviewer = desk.section("Review").reviewer
-    desk.control("fold_review").setChecked(True)
-    assert not desk.control("review_update").isEnabled()
-    reviewer.open(str(folder))
-    desk.qtbot.waitUntil(lambda: reviewer.item is not None)
-    desk.wait()
-    desk.click("review_update")
-    assert "Review some images first" in desk.control("status").text()
-    names = []
-    for place in range(2):
-        names.append(reviewer.item.record.name)
-        labels = desk.controller.session.layer("labels")
-        labels.data_setitem(np.nonzero(np.ones((12, 12))), 1 + place)
-        desk.click("review_update")
-        assert "press Save or Next" in desk.control("status").text()
-        desk.run("review_next")
-    # What is accepted teaches the window as well.
-    assert learned(desk) == "Learned from 2 images"
-    kept = {name: (folder / f"{name}.png").read_bytes() for name in names}
-    desk.click("review_update")
-    assert not desk.control("review_next").isEnabled()
-    section = desk.section("Review")
-    # A process that imports PyTorch on a busy machine.
-    desk.qtbot.waitUntil(lambda: not section.process.running, timeout=5 * TIMEOUT)
-    desk.wait()
-    assert desk.control("review_next").isEnabled()
-    memory = ClassMemory.load(folder / MEMORY)
-    assert sorted(image.name for image in memory.images) == sorted(names)
-    for record in reviewer.queue.records:
-        assert record.memory == ("" if record.name in names else memory.digest[:16])
-    assert {name: (folder / f"{name}.png").read_bytes() for name in names} == kept
-    assert reviewer.item.record.name not in names
 
 
 def test_suggest_names_the_classes_that_the_memory_finds(desk):

@@ -138,10 +138,10 @@ def test_names_that_are_there_are_told_and_the_others_added(desk, photo):
     d = desk(photo, "cat")
     d.type_names("Cat,, dog, dog")
     assert [c.name for c in d.controller.classes] == ["cat", "dog"]
-    assert d.status == "Added dog; Cat is in the table already."
+    assert d.status == "Added: dog. In the table already: Cat."
     assert d.control("new_class").text() == ""
     d.type_names("dog=puppy")
-    assert d.status == "dog is in the table already."
+    assert d.status == "In the table already: dog."
     assert d.controller.classes[1].prompts == ("dog",)
 
 

@@ -14,9 +14,9 @@ from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     Patch,
     PlaneSnapshots,
-    as_corrections,
     as_decided,
     merge,
+    to_corrections,
 )
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layers.display import Plane
@@ -127,9 +127,9 @@ def test_merge_lets_the_refined_labels_win():
     assert merge(none, None) is None
     merged = merge(np.array([[1, 1, 255]], np.uint8), np.array([[255, 2, 255]], np.uint8))
     assert merged.tolist() == [[1, 2, 255]]
-    assert as_corrections(merged).tolist() == [[1, 2, -1]]
-    assert as_corrections(None) is None
-    assert as_decided(as_corrections(merged)).tolist() == merged.tolist()
+    assert to_corrections(merged).tolist() == [[1, 2, -1]]
+    assert to_corrections(None) is None
+    assert as_decided(to_corrections(merged)).tolist() == merged.tolist()
 
 
 def test_patch_round_trip():

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QHBoxLayout, QPushButton, QWid
 from napari_wildseg.gui.controls.focus import FocusMark
 
 LOOP = """image model new_class suggest classes suggestion suggestion auto_segment
-refine_at_once more memory memory_more open_project fold_tools screen_brush
+more refine_at_once memory memory_more open_project fold_tools screen_brush
 fold_vocabulary_section
 fold_stack carry_to_previous carry_to_next carry_to_first carry_to_last fold_batch fold_review
 help"""

@@ -45,7 +45,7 @@ def settled(d):
 def on_disk(d, shape=PHOTO.shape, key=""):
     """How many pixels each record of the chosen image holds."""
     settled(d)
-    key = key or d.controller.session.recovery_key
+    key = key or d.controller.session.claim.key
     found = RecoveryStore(d.controller.autosave.store.folder).find(key, shape)
     return [int((saved.corrections >= 0).sum()) for saved in found]
 
@@ -59,7 +59,7 @@ def test_an_image_and_its_layers_come_and_go(desk):
     paint(painter(d), (20, 20))
     first = int((painter(d).data == 1).sum())
     assert on_disk(d) == [first]
-    key = d.controller.session.recovery_key
+    key = d.controller.session.claim.key
 
     # The labels are deleted within the same turn as a stroke.
     paint(painter(d), (40, 40))
@@ -181,7 +181,7 @@ def test_a_plane_is_followed_from_the_first_pixel(desk, tool):
     d.qtbot.waitUntil(lambda: bool(d.controller.session.tracked[LABELS].trackers))
     settled(d)
     painted = {i: n for i in range(4) if (n := int((layer.data[i] == 2).sum()))}
-    key = d.controller.session.recovery_key
+    key = d.controller.session.claim.key
     found = RecoveryStore(d.controller.autosave.store.folder).find(key, STACK.shape)
     kept = {saved.plane.index[0]: int((saved.corrections == 2).sum()) for saved in found}
     assert kept == painted

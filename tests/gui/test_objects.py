@@ -257,7 +257,7 @@ def test_corrections_are_kept_safe_and_restored(split):
     assert [saved.objects for saved in d.controller.session.left_over] == [True]
     assert "orrections of objects" in d.control("left_over")._text.text()
     d.click("restore")
-    assert "objects restored" in d.status
+    assert "objects are restored" in d.status
     d.type_names("nucleus")
     labelled(d)
     d.run("split_objects")

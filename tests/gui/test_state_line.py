@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
-from napari_wildseg.gui.notices import counted, listed
+from napari_wildseg.gui.notices import by_number, listed
 
 NAMES = "cup of coffee, table"
 
 
 def test_numbers_of_things():
-    assert counted(0, "class", "classes") == "0 classes"
-    assert counted(1, "class", "classes") == "1 class"
-    assert counted(2000, "class", "classes") == "2,000 classes"
+    assert by_number(0, "{n} class", "{n} classes") == "0 classes"
+    assert by_number(1, "{n} class", "{n} classes") == "1 class"
+    assert by_number(2000, "{n} class", "{n} classes") == "2,000 classes"
 
 
 def test_names_of_things():
@@ -73,7 +73,7 @@ def test_refine_speaks_of_undo_only_where_there_is_something_to_undo(desk, photo
     assert d.status == "Refined. Paint what is wrong, then press Refine.", "the layer is new"
     labels = d.layer()
     d.run("refine")
-    assert d.status == "Refined; nothing changed. Paint what is wrong, then press Refine."
+    assert d.status == "Refined. Nothing changed. Paint what is wrong, then press Refine."
     before = labels.data.copy()
     labels.brush_size = 40
     labels.paint((100, 150), 1 - int(before[100, 150] == 1))
@@ -134,7 +134,7 @@ def test_what_became_of_corrections(desk, photo):
     d.viewer.layers.remove(d.layer())
     assert d.status == "The corrections of the deleted layer are kept: see Restore above."
     d.controller.restore_left_over()
-    assert d.status.endswith("restored: press Auto-segment to go on.")
+    assert d.status.endswith("restored. Press Auto-segment to go on.")
 
 
 def test_a_run_that_ends_with_another_image_is_told_of(desk, photo):

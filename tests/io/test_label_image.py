@@ -14,12 +14,8 @@ from napari_wildseg.engine.names.palette import voc_palette
 from napari_wildseg.engine.names.vocabularies import load_vocabulary
 from napari_wildseg.io import LabelImage
 from napari_wildseg.io.description import about_from_json
-from napari_wildseg.io.label_image import (
-    classes_from_json,
-    classes_to_json,
-    dump_json,
-    parse_json,
-)
+from napari_wildseg.io.label_image import classes_from_json, classes_to_json
+from napari_wildseg.io.safety.json_data import dump_json, parse_json
 
 from .strategies import class_lists, label_images
 

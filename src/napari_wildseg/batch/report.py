@@ -16,8 +16,9 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.formats.png import read_json
-from napari_wildseg.io.label_image import classes_from_json, classes_to_json, dump_json
+from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 from napari_wildseg.io.safety.file_names import stays_inside
+from napari_wildseg.io.safety.json_data import dump_json
 
 REPORT_NAME = "report.json"
 _TABLE_NAME = "report.csv"

@@ -25,13 +25,9 @@ from napari_wildseg.io.atomic import atomic_write
 from napari_wildseg.io.corrections_file import read_corrections, write_corrections
 from napari_wildseg.io.datasets import merge_classes
 from napari_wildseg.io.image_files import open_image, read_whole
-from napari_wildseg.io.label_image import (
-    LabelImage,
-    classes_from_json,
-    classes_to_json,
-    dump_json,
-)
+from napari_wildseg.io.label_image import LabelImage, classes_from_json, classes_to_json
 from napari_wildseg.io.lazy import LazyPicture
+from napari_wildseg.io.safety.json_data import dump_json
 
 _STATE = f"{FOLDER}/review.json"
 

@@ -15,6 +15,7 @@ from napari_wildseg.batch.memory_in_use import keep_memory, memory_to_resume, up
 from napari_wildseg.batch.origin import Origin, origins_of, this_program, with_origin
 from napari_wildseg.batch.outputs import Output, open_output
 from napari_wildseg.batch.plan.class_plan import ClassPlan, plan_classes
+from napari_wildseg.batch.plan.conflicts import check_same, refuse_foreign, same_classes
 from napari_wildseg.batch.plan.corrected import Corrected, find_corrected
 from napari_wildseg.batch.plan.units import Unit, units_of
 from napari_wildseg.batch.plan.worklist import WorkItem, list_images
@@ -26,14 +27,11 @@ from napari_wildseg.engine.folders import check_cache_folder
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.io.atomic import refuse_existing, remove_leftovers
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
-from napari_wildseg.io.safety.owners import check_owner
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.memory import ClassMemory
 
 _T = TypeVar("_T")
-
-_ADVICE = "resume with what it was started with, or choose another --out."
 
 
 @dataclass(frozen=True)
@@ -181,8 +179,8 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             memory = given
         else:
             assert journal.header is not None
-            _check_same(journal.header, header, batch.folder)
-            plan = _same_classes(journal.header, plan, batch.folder)
+            check_same(journal.header, header, batch.folder)
+            plan = same_classes(journal.header, plan, batch.folder)
             header["classes"] = classes_to_json(plan.classes)
             header["overwrite"] = batch.overwrite or bool(journal.header.get("overwrite"))
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
@@ -254,6 +252,11 @@ def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
     return plan_classes(
         batch.labels, items, vocabulary=batch.vocabulary, if_present=batch.if_present
     )
+
+
+def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
+    read = (batch.source, batch.labels, batch.vocabulary)
+    refuse_foreign(output, items, read, overwrite=batch.overwrite)
 
 
 def _corrected(batch: Batch, items: Sequence[WorkItem]) -> dict[str, Corrected]:
@@ -377,62 +380,3 @@ def _finish(job: BatchJob, batch: Batch, items: Sequence[WorkItem], journal: Jou
         remove_leftovers(place)
     journal.compact([item.name for item in items])
     return report
-
-
-def _check_same(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
-    """Raise `InputError` if a batch is resumed with other settings than it was started with."""
-    for key, word in (("output", "--format"), ("mode", "kind of --labels")):
-        if old.get(key) != new[key]:
-            raise InputError(
-                f"The batch in {folder} has the {word} {old.get(key)}, not {new[key]}: {_ADVICE}"
-            )
-    if old.get("corrected", {}) != new["corrected"]:
-        raise InputError(f"The batch in {folder} was begun with other corrected labels: {_ADVICE}")
-    earlier = old.get("settings", {})
-    for key in earlier | new["settings"]:  # either side leaves "objects" out where it is False
-        before, value = earlier.get(key, False), new["settings"].get(key, False)
-        if before != value and key != "device":
-            raise InputError(f"The batch in {folder} has {key} {before}, not {value}: {_ADVICE}")
-
-
-def _same_classes(old: dict[str, Any], plan: ClassPlan, folder: Path) -> ClassPlan:
-    """Return the plan with classes that a review added; raise `InputError` if classes differ."""
-    known = classes_from_json(old.get("classes"), "journal.jsonl")
-    shared = min(len(known), len(plan.classes))
-    if known[:shared] != plan.classes[:shared]:
-        names = ", ".join(info.name for info in known[:5])
-        raise InputError(
-            f"The batch in {folder} has other classes ({names}{', ...' if len(known) > 5 else ''}):"
-            f" {_ADVICE}"
-        )
-    return replace(plan, classes=max(known, plan.classes, key=len))
-
-
-def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:
-    """Raise `InputError` before any work if an input or an existing file would be replaced."""
-    folder = output.folder
-    pictures = {Path(item.path).resolve() for item in items}
-    others = {Path(text).resolve() for text in (batch.source, batch.labels, batch.vocabulary)}
-    if not has_journal(folder):
-        foreign = [file for file in output.shared if (folder / file).exists()]
-        if foreign:
-            raise InputError(
-                f"{folder / foreign[0]} belongs to another data set: choose another --out."
-            )
-    for item in items:
-        paths = [folder / file for file in output.files(item.name)]
-        if any(path.resolve() in pictures for path in paths):
-            raise InputError(
-                f"{paths[0]} would replace a picture of the batch: choose another --out."
-            )
-        read = [path for path in paths if path.resolve() in others]
-        if read:
-            raise InputError(f"{read[0]} is read by the batch: choose another --out.")
-        there = [] if batch.overwrite else [path for path in paths if path.exists()]
-        if there:
-            raise InputError(
-                f"{there[0]} is already there: choose another --out, or add --overwrite."
-            )
-        for path in paths[1:]:
-            if path.parent == folder and path.suffix == ".json":
-                check_owner(path, paths[0])

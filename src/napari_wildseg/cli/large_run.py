@@ -25,12 +25,12 @@ def segment_large(
     picture: LazyPicture,
     classes: tuple[ClassInfo, ...],
     stem: str,
+    background: tuple[str, ...],
 ) -> int:
     """Segment one large image, tile by tile, into a PNG or OME-Zarr."""
     from napari_wildseg.cli import result_files
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.engine.large import LargeImage, LargeSegmenter
-    from napari_wildseg.engine.names.class_texts import checked_background
     from napari_wildseg.io import LabelImage, write_labels
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.formats.label_tiles import labels_on_disk
@@ -54,7 +54,7 @@ def segment_large(
         views=args.views,
         method=args.method,
         device=args.device,
-        background=checked_background(args.background),
+        background=background,
         detail=args.detail,
     )
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli.arguments import make_segmenter, read_memory
+from napari_wildseg.cli.arguments import make_segmenter
 from napari_wildseg.cli.console import format_table, print_json, print_line, print_notice, run_steps
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.engine.result import Result
     from napari_wildseg.io.lazy import LazyPicture
 
@@ -39,12 +40,13 @@ def segment_stack(
     picture: LazyPicture,
     classes: tuple[ClassInfo, ...],
     stem: str,
+    background: tuple[str, ...],
+    memory: ClassMemory | None,
 ) -> int:
     """Segment every plane of a stack into OME-Zarr."""
     import numpy as np
 
     from napari_wildseg.engine.errors import InputError
-    from napari_wildseg.engine.names.class_texts import checked_background
     from napari_wildseg.engine.stacks.segment_stack import segment_stack_steps
     from napari_wildseg.io.formats.label_tiles import labels_on_disk
 
@@ -63,8 +65,8 @@ def segment_stack(
     counts = np.zeros((picture.planes, 256), np.int64)
     segmenter = make_segmenter(
         args,
-        background=checked_background(args.background),
-        memory=read_memory(args.memory),
+        background=background,
+        memory=memory,
     )
     with labels_on_disk(
         path,

@@ -34,6 +34,7 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.names.tagging import everyday_rivals, tag, tag_whole
+from napari_wildseg.engine.names.tagging.name_maps import name_maps
 from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine import start_refinement
@@ -314,6 +315,28 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         _, encoding = self._require_image()
         rivals = everyday_rivals(self.background)
         return tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)
+
+    def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Say where in the image names have their evidence; nothing is encoded again.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of a vocabulary, for example those that `suggest` gave; at least one.
+
+        Returns
+        -------
+        ndarray
+            ``(K, h, w)`` float32 in [0, 1]: a name's share at each place, on a coarse grid that
+            tiles the image, in competition with the rivals of `suggest`.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
+        _, encoding = self._require_image()
+        return name_maps(encoding, self.model, names, everyday_rivals(self.background))
 
     def uncertainty(self) -> Uncertainty:
         """Tell how much the last result is to be doubted; nothing is encoded again.

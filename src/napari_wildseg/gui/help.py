@@ -36,7 +36,7 @@ EXPLAINED = (
     Explained("needs more memory than", "widget.md#the-engine-process", "the engine process"),
     Explained("up to 4 million pixels", "large_images.md", "large images"),
     Explained("cannot be kept safe", "widget.md#what-is-kept-safe", "what is kept safe"),
-    Explained("were left on", "widget.md#what-is-kept-safe", "what is kept safe"),
+    Explained(" left on ", "widget.md#what-is-kept-safe", "what is kept safe"),
     Explained(": Ctrl+Z undoes", LOOP, "refining"),
     Explained("labels mean the same in every file", "labels.md#class-sets", "class sets"),
     Explained("would not have helped", "memory.md", "class memory"),

@@ -14,9 +14,15 @@ from napari_wildseg.gui.controls.plain_text import plain
 _log = logging.getLogger(__name__)
 
 
-def counted(number: int, one: str, more: str) -> str:
-    """Return a number and what it counts: "1 class", "2,000 classes"."""
-    return f"{number:,} {one if number == 1 else more}"
+def by_number(number: int, one: str, more: str, **words: object) -> str:
+    """Return a whole sentence for a number of things, as translators need it.
+
+    Examples
+    --------
+    >>> by_number(1, "{n} image is done.", "{n} images are done.")
+    '1 image is done.'
+    """
+    return (one if number == 1 else more).format(n=f"{number:,}", **words)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

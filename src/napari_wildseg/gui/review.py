@@ -13,7 +13,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
 from napari_wildseg.gui.annotation.decisions import as_decided
 from napari_wildseg.gui.annotation.session import LABELS
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,9 +111,13 @@ class Reviewer:
         self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        failed = counted(len(self.queue.report.failed), "image", "images")
-        told = f"{failed} failed: see report.csv. " if self.queue.report.failed else ""
-        self._moved(told + WHAT_TO_DO, opened)
+        told, failed = WHAT_TO_DO, len(self.queue.report.failed)
+        if failed:
+            report = by_number(
+                failed, "{n} image failed: see report.csv.", "{n} images failed: see report.csv."
+            )
+            told = f"{report} {told}"
+        self._moved(told, opened)
 
     def _left(
         self,

@@ -11,10 +11,10 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
-    as_corrections,
     as_decided,
     label_values,
     merge,
+    to_corrections,
 )
 from napari_wildseg.gui.annotation.provenance import corrections_of
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
@@ -119,7 +119,7 @@ def corrections_in(project: Project, plane: Plane) -> NDArray[np.int16] | None:
     """Return the corrections of a plane that a project holds, those of the labels winning."""
     found = (project.pseudo_corrections, project.labels.corrections)
     parts = [as_decided(a[plane.slices]) for a in found if a is not None]
-    return as_corrections(merge(*parts))
+    return to_corrections(merge(*parts))
 
 
 def is_of_another_image(project: Project, image: Image) -> bool:

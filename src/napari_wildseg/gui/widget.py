@@ -6,7 +6,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QApplication,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
+from napari_wildseg.gui.controls.letters import LetterSize
 from napari_wildseg.gui.export import has_labels
 from napari_wildseg.gui.help import HELP_KEY, explanation, open_page, page_for
 from napari_wildseg.gui.sections import EXTRA
@@ -44,6 +45,20 @@ WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
 
 
 _WIDGETS: weakref.WeakSet[WildsegWidget] = weakref.WeakSet()
+
+
+class _Sections(QScrollArea):
+    """Scrolls up and down only, so it is never narrower than what is in it."""
+
+    def eventFilter(  # noqa: N802 - Qt's name
+        self, watched: QObject | None, event: QEvent | None
+    ) -> bool:
+        """Follow the least width of what is in it, for example when letters grow."""
+        inner, bar = self.widget(), self.verticalScrollBar()
+        laid_out = event is not None and event.type() == QEvent.Type.LayoutRequest
+        if laid_out and inner is not None and watched is inner and bar is not None:
+            self.setMinimumWidth(inner.minimumSizeHint().width() + bar.sizeHint().width())
+        return super().eventFilter(watched, event)
 
 
 class WildsegWidget(QWidget):
@@ -72,6 +87,7 @@ class WildsegWidget(QWidget):
         self.status = self._state_line()
         self.help = self._help_button()
         self._lay_out()
+        self.letters = LetterSize(self)
         self.focus_mark = FocusMark(self)
         tab_in_reading_order(self)
         self.names.suggestions.changed.connect(lambda: tab_in_reading_order(self))
@@ -87,6 +103,7 @@ class WildsegWidget(QWidget):
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self.reset_choices)
+        self.destroyed.connect(self.letters.stop)
         self.destroyed.connect(controller.shut_down)
 
         self.reset_choices()
@@ -159,7 +176,7 @@ class WildsegWidget(QWidget):
             tools.add(extra)
         inner.addWidget(Folded(tools, sections))
         # Where the window is low, the sections scroll; the state line is always in view.
-        scroll = QScrollArea(self)
+        scroll = _Sections(self)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # it follows the control that has the focus
@@ -171,8 +188,8 @@ class WildsegWidget(QWidget):
         column.addWidget(scroll, 1)
         column.addWidget(self.status)
         column.addWidget(self.help, 0, Qt.AlignmentFlag.AlignLeft)
-        self.setMinimumWidth(230)
         self.edit.fill_menu(section.menu_actions for section in (*loop, *self.extra))
+        self.run.row.addWidget(self.edit.more)
 
     def _auto_segment(self) -> None:
         # A name that was typed but not entered is meant.

@@ -10,12 +10,8 @@ from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
-from napari_wildseg.io.label_image import (
-    SIDECAR_FORMAT,
-    classes_from_json,
-    classes_to_json,
-    dump_json,
-)
+from napari_wildseg.io.label_image import SIDECAR_FORMAT, classes_from_json, classes_to_json
+from napari_wildseg.io.safety.json_data import dump_json
 from napari_wildseg.io.safety.owners import check_owner
 
 _FORMAT = "napari-wildseg classes"

@@ -15,7 +15,8 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.datasets import SPLITS, DataSet, merge_classes, png_bytes
 from napari_wildseg.io.formats import coco, png
 from napari_wildseg.io.formats.coco import annotations_of, categories_of
-from napari_wildseg.io.label_image import LabelImage, classes_from_json, dump_json
+from napari_wildseg.io.label_image import LabelImage, classes_from_json
+from napari_wildseg.io.safety.json_data import dump_json
 
 
 class COCODataSet(DataSet):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,7 +21,6 @@ from napari_wildseg.engine.classes import (
 )
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.names.palette import voc_palette
-from napari_wildseg.engine.pictures.picture_files import reason
 from napari_wildseg.io.masks.runs import runs_of
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
 SIDECAR_FORMAT = "napari-wildseg labels"
 SIDECAR_VERSION = 1
 AXES = ("yx", "zyx", "tyx", "tzyx")
-MAX_JSON = 64_000_000
-"""Longest JSON text that is read, in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,47 +363,6 @@ def classes_from_json(entries: object, where: str) -> tuple[ClassInfo, ...]:
             raise InputError(f"{where}: the colour of class {number} is not three bytes.")
         classes.append(ClassInfo(number, str(name), tuple(prompts), tuple(colour)))
     return tuple(classes)
-
-
-def dump_json(value: object) -> bytes:
-    """Encode a value as indented JSON, deterministically.
-
-    Lone surrogates, by which Python represents non-UTF-8 bytes of file names, are escaped.
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain, allow_nan=False)
-    return (text + "\n").encode("utf-8", "backslashreplace")
-
-
-def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON of an untrusted file; raise `InputError` if it is invalid or too long."""
-    if len(data) > MAX_JSON:
-        raise InputError(f"{where} is longer than {MAX_JSON // 1_000_000} MB.")
-    try:
-        text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        what = "nested too deep" if isinstance(error, RecursionError) else reason(error)
-        raise InputError(f"{where} is not valid JSON ({what}).") from error
-
-
-def _finite(text: str) -> float:
-    """Parse a number; raise `ValueError` if it is not finite."""
-    value = float(text)
-    if not math.isfinite(value):
-        return _no_number(text)
-    return value
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text[:20]} is not a number")
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _values(labels: NDArray[np.uint8]) -> list[int]:

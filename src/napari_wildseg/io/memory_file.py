@@ -15,7 +15,6 @@ from napari_wildseg.engine.memory.filters import FILTERS
 from napari_wildseg.engine.memory.records import ARRAYS
 from napari_wildseg.io.safety.archive import ArraySpec, read_npz, write_npz
 
-MEMORY_SUFFIX = ".wildmemory"
 _FORMAT = "napari-wildseg class memory"
 _VERSION = 2
 

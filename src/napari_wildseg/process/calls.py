@@ -171,16 +171,25 @@ class Calls:
 
     def suggest(
         self, read: Reader, *, plane: int, vocabulary: str, top: int, memory: int
-    ) -> Steps[list[list[Any]]]:
-        """Name what the image may show; ``memory`` as for `segment`."""
+    ) -> Steps[dict[str, Any]]:
+        """Name what the image may show, and where; ``memory`` as for `segment`."""
         segmenter = self._ready(plane, read)
+        recalled: dict[str, NDArray[np.float32]] = {}
         if isinstance(segmenter, Segmenter):
             self._set_memory(segmenter, memory)
             found = yield from suggest_steps(segmenter, vocabulary, top)
+            if segmenter.memory is not None and segmenter.result is not None:
+                recalled = _reduced_maps(segmenter.result)
         else:
             yield Progress(0, 1, "Looking for names")
             found = segmenter.suggest(vocabulary=vocabulary, top=top)
-        return [list(pair) for pair in found]
+        names = [name for name, _ in found]
+        maps = segmenter.name_maps(names) if names else ()
+        return {
+            "names": [list(pair) for pair in found],
+            # The model may not know what a word of the class memory means.
+            "maps": [recalled.get(name, one) for name, one in zip(names, maps, strict=True)],
+        }
 
     # ------------------------------------------------------------------ class memory
 
@@ -285,6 +294,15 @@ class Calls:
 
 def _classes(rows: list[list[Any]]) -> list[ClassInfo]:
     return [ClassInfo(i, name, tuple(prompts), tuple(colour)) for i, name, prompts, colour in rows]
+
+
+def _reduced_maps(result: Result) -> dict[str, NDArray[np.float32]]:
+    """Return the relevance maps by class name, with sides of at most 64."""
+    grid = [np.arange(min(64, n)) * n // min(64, n) for n in result.labels.shape]
+    return {
+        info.name: np.asarray(result.relevance[place], np.float32)[np.ix_(*grid)]
+        for place, info in enumerate(result.classes)
+    }
 
 
 def _sent(result: Result) -> dict[str, Any]:

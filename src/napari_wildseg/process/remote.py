@@ -56,6 +56,15 @@ class Found:
     model: str
 
 
+@dataclass(frozen=True)
+class Suggested:
+    """Names that a plane may show, and where."""
+
+    names: list[tuple[str, float]]
+    maps: dict[str, NDArray[np.float32]]
+    """By name: ``(h, w)`` in [0, 1] on a coarse grid that tiles the plane."""
+
+
 class RemoteSegmenter:
     """A segmenter in the engine process; its methods are generators of `Progress`."""
 
@@ -157,12 +166,14 @@ class RemoteSegmenter:
 
     def suggest_steps(
         self, vocabulary: str, top: int, memory: Memory | None = None
-    ) -> Steps[list[tuple[str, float]]]:
-        """Name what the plane may show."""
-        names = yield from self._call(
+    ) -> Steps[Suggested]:
+        """Name what the plane may show, and where."""
+        found = yield from self._call(
             "suggest", vocabulary=vocabulary, top=top, memory=self._held(memory)
         )
-        return [(name, score) for name, score in names]
+        names = [(name, score) for name, score in found["names"]]
+        maps = {name: one for (name, _), one in zip(names, found["maps"], strict=True)}
+        return Suggested(names, maps)
 
     def record_steps(
         self, labels: NDArray[np.uint8], *, finished: bool, name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +118,10 @@ class WindowedSegmenter:
     def suggest(self, *, vocabulary: str, top: int) -> list[tuple[str, float]]:
         """Name what the plane as a whole may show."""
         return self._large.suggest(vocabulary, top)
+
+    def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Say where names have their evidence."""
+        return self._large.name_maps(names)
 
     def plane_features(self) -> PlaneFeatures:
         """Describe the plane's places, for carrying labels to another plane."""

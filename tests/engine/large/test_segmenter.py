@@ -84,6 +84,9 @@ def test_names_change_without_the_network(make):
         segmenter.segment("cat")
         np.testing.assert_array_equal(segmenter.segment(NAMES).labels, first)
         assert segmenter.suggest(["ball", "lawn"], top=1)
+        maps = segmenter.name_maps(["ball", "lawn"])
+        assert len(maps) == 2
+        assert 0 <= maps.min() < maps.max() <= 1
     assert not runs
 
 

@@ -14,7 +14,6 @@ from napari_wildseg.engine.models.catalogue import CATALOGUE
 from napari_wildseg.engine.models.weights.download import (
     cache_folder,
     download,
-    download_size,
     download_steps,
     is_cached,
 )
@@ -56,12 +55,6 @@ def test_second_download_fetches_nothing(small_hub, cache):
     first = download(SMALL)
     small_hub.log.clear()
     assert download(SMALL) == first
-    assert small_hub.requests("GET") == []
-
-
-def test_size_is_known_before(small_hub, cache):
-    assert download_size(SMALL) == len(small_hub.files[f"lab/small/{WEIGHTS}"])
-    assert download_size("starter") == 0
     assert small_hub.requests("GET") == []
 
 

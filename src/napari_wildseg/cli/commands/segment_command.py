@@ -103,8 +103,9 @@ def run(args: argparse.Namespace) -> int:
                 raise InputError(
                     "Images this large are segmented without the class memory: leave --memory out."
                 )
-            run_on = segment_stack if picture.planes > 1 else segment_large
-            return run_on(args, picture, classes, stem)
+            if picture.planes > 1:
+                return segment_stack(args, picture, classes, stem, background, memory)
+            return segment_large(args, picture, classes, stem, background)
     if args.corrections is not None:
         raise InputError(
             "--corrections is for stacks here: use wildseg refine for a single picture."

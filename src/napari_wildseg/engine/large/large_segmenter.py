@@ -28,6 +28,7 @@ from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncerta
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.tagging import everyday_rivals
+from napari_wildseg.engine.names.tagging.name_maps import name_maps
 from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
@@ -316,6 +317,14 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         """As `suggest`, for names given for this image: scores do not depend on their number."""
         _, encoding = self._require_image()
         return suggest_large(encoding, self.model, names, everyday_rivals(self.background))
+
+    def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
+        """Say where names have their evidence, by the view of the whole image.
+
+        See `napari_wildseg.Segmenter.name_maps`.
+        """
+        encoding = self._require_image()[1].overview
+        return name_maps(encoding, self.model, names, everyday_rivals(self.background))
 
     def uncertainty(self) -> Uncertainty:
         """Estimate the uncertainty of the last result, on the grid of its relevance maps.

@@ -16,7 +16,7 @@ from napari_wildseg.engine.memory.error_process import (
     prior_summary,
     record_phases,
 )
-from napari_wildseg.engine.memory.mixtures import Choice, Hindsight, Trial
+from napari_wildseg.engine.memory.mixtures import Hindsight, MixtureChoice, Trial
 from napari_wildseg.engine.memory.pixel_classifier import PixelClassifier
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
 from napari_wildseg.engine.memory.resemblance import Resemblance, record_points
@@ -88,7 +88,7 @@ def _judge(
     if folds < 2:
         return dict.fromkeys(keys, Hindsight(*UNTRIED) if alike else Hindsight())
     trials = [trial for fold in range(folds) for trial in _trials(records, groups, fold, moments)]
-    start = Choice.uniform(keys, trials)
+    start = MixtureChoice.uniform(keys, trials)
     best = max([start.improved(), start.plain().improved()], key=lambda choice: choice.bound)
     found = best.hindsight()
     if alike:

@@ -149,14 +149,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Choice:
+class MixtureChoice:
     """Mixtures of all classes, as places in `MIXTURES`, and the images to judge them on."""
 
     trials: Sequence[Trial]
     mixtures: dict[str, int]
 
     @classmethod
-    def uniform(cls, keys: Sequence[str], trials: Sequence[Trial]) -> Choice:
+    def uniform(cls, keys: Sequence[str], trials: Sequence[Trial]) -> MixtureChoice:
         """Take the same mixture for all classes: the one with the best lower bound."""
         choices = [cls(trials, dict.fromkeys(keys, row)) for row in range(len(MIXTURES))]
         base = choices[0].means()
@@ -172,11 +172,11 @@ class Choice:
         """Lower bound of the gain over the maps alone."""
         return lower_bound(self.means() - self.plain().means())
 
-    def plain(self) -> Choice:
+    def plain(self) -> MixtureChoice:
         """Use the maps alone."""
         return replace(self, mixtures=dict.fromkeys(self.mixtures, 0))
 
-    def improved(self) -> Choice:
+    def improved(self) -> MixtureChoice:
         """Choose the mixture of each class in turn, the others being as they are."""
         mixtures = dict(self.mixtures)
         for key in list(mixtures) * ROUNDS:

@@ -116,12 +116,3 @@ def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64
 
     found: NDArray[np.float64] = deltaE_ciede2000(first[:, None], second[None])
     return found
-
-
-def min_difference(colours: NDArray[np.uint8], vision: str) -> float:
-    """Return the smallest CIEDE2000 between any two colours.
-
-    `colours`: ``(N, 3)`` uint8 sRGB, N at least 2.
-    """
-    seen = simulate_vision(colours, vision)
-    return float(differences(seen, seen)[np.triu_indices(len(seen), 1)].min())

@@ -14,6 +14,8 @@ from napari_wildseg.gui.jobs.engine_jobs import suggest_steps
 if TYPE_CHECKING:
     from napari_wildseg.gui.actions.controller import Controller
     from napari_wildseg.gui.annotation.session import ImageSession
+    from napari_wildseg.gui.layers.display import Plane
+    from napari_wildseg.process.remote import Suggested
 
 
 class AutoNames:
@@ -34,19 +36,19 @@ class AutoNames:
         request = controller.request(session, image, plane)
         settings = controller.settings
         steps = partial(suggest_steps, request, controller.vocabulary, settings.suggestions)
-        take = partial(self._take, session, then)
+        take = partial(self._take, session, plane, then)
         controller.runner.run("Suggest", image, steps, take)
         return True
 
     def _take(
         self,
         session: ImageSession,
+        plane: Plane,
         then: Callable[[], None],
-        names: list[tuple[str, float]],
+        found: Suggested,
     ) -> None:
-        controller = self._controller
-        session.suggestions = list(names)
-        controller.suggested.emit(session.suggestions)
+        controller, names = self._controller, found.names
+        controller.note_suggestions(session, plane, found)
         if controller.session is not session:
             return
         known = {fold(info.name) for info in controller.classes}

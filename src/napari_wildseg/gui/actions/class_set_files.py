@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui.layers.class_list import matched
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
 
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
     except WildsegError as error:
         controller.notify(str(error))
         return None
-    kept = counted(len(controller.classes), "class", "classes")
-    controller.status.emit(f"Kept {kept} in {written.name}.")
+    number, name = len(controller.classes), written.name
+    controller.status.emit(
+        by_number(number, "Kept {n} class in {name}.", "Kept {n} classes in {name}.", name=name)
+    )
     return written
 
 
@@ -44,6 +46,9 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
         if c.id != next(s.id for s in saved if s.name == c.name)
     ]
     note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
-    added = counted(len(classes) - len(before), "class", "classes")
-    controller.status.emit(f"Added {added} of {Path(path).name}.{note}")
+    number, name = len(classes) - len(before), Path(path).name
+    added = by_number(
+        number, "Added {n} class of {name}.", "Added {n} classes of {name}.", name=name
+    )
+    controller.status.emit(added + note)
     return True

@@ -13,6 +13,7 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
+from napari_wildseg.gui.actions.name_spots import NameSpots
 from napari_wildseg.gui.actions.next_image import NextImage
 from napari_wildseg.gui.actions.objects import WindowObjects
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
@@ -45,8 +46,9 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-STARTER = "starter"
+    from napari_wildseg.process.remote import Suggested
 
+BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."
 _ROUGH = "This is a first guess, grey is not sure. Paint what is wrong; Refine decides the rest."
 _NOTHING_SUGGESTED = (
@@ -79,6 +81,7 @@ class Controller(Workspace):
         self.takeover = Takeover(self.runner, self.layers)
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
+        self.name_spots = NameSpots(self)
         self.shown_changes = ShownChanges(self)
         self.next_image = NextImage(self)
         self.screen_brush = ScreenBrush(viewer)
@@ -172,8 +175,8 @@ class Controller(Workspace):
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
         engine = self.pool.engine
-        if not engine.alive and self.model == STARTER:
-            engine.warm(STARTER)  # part of the package, and small
+        if not engine.alive and self.model == BUNDLED_MODEL:
+            engine.warm(BUNDLED_MODEL)  # part of the package, and small
         elif not engine.alive:
             engine.start()
 
@@ -237,7 +240,7 @@ class Controller(Workspace):
         assert plane is not None
         request = self.request(session, self._image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
-        take = partial(self._take_suggestions, session)
+        take = partial(self._take_suggestions, session, plane)
         self.runner.run("Suggest", self._image, steps, take)
 
     def show_relevance(self, class_id: int) -> None:
@@ -252,8 +255,12 @@ class Controller(Workspace):
         if not self.runner.cancel() and not in_between:
             return
         if done:
-            planes = "the finished plane keeps its" if done == 1 else f"{done} planes keep their"
-            self.status.emit(why or f"Cancelled: {planes} labels, the others are as before.")
+            told = notices.by_number(
+                done,
+                "Cancelled: the finished plane keeps its labels, the others are as before.",
+                "Cancelled: {n} planes keep their labels, the others are as before.",
+            )
+            self.status.emit(why or told)
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
@@ -292,8 +299,8 @@ class Controller(Workspace):
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            planes = notices.counted(self._planes_total, "plane", "planes")
-            self.status.emit(f"{planes} done. Paint what is wrong, then Refine.")
+            done = notices.by_number(self._planes_total, "{n} plane done.", "{n} planes done.")
+            self.status.emit(f"{done} {_DONE}")
             self._leave_sequence()
 
     def _take_download(self, model: str) -> None:
@@ -311,31 +318,42 @@ class Controller(Workspace):
 
         def shown(taken: Taken) -> None:
             self.apply_visibility()
-            pixels = notices.counted(taken.kept, "corrected pixel", "corrected pixels")
-            kept = f": {pixels} kept" if taken.kept else ""
+            first = notices.by_number(
+                taken.kept,
+                "Refined: {n} corrected pixel kept.",
+                "Refined: {n} corrected pixels kept.",
+            )
+            first = first if taken.kept else "Refined."
             if anew:
-                self._after(outcome, f"Refined{kept}. {_DONE}")  # there is nothing to go back to
+                self._after(outcome, f"{first} {_DONE}")  # there is nothing to go back to
             elif taken.changed:
                 self.shown_changes.note(session, plane, outcome.difference)
                 told, alarm = refined_sentence(outcome.difference, session.classes)
-                self._after(outcome, f"Refined{kept}. {told}", alarm=alarm)
+                self._after(outcome, f"{first} {told}", alarm=alarm)
             elif near is not None and outcome.snapshots and outcome.snapshots.painted() is None:
                 self._after(outcome, f"Nothing was painted since the last run. {_DONE}")
             else:
-                self._after(outcome, f"Refined; nothing changed{kept}. {_DONE}")
+                self._after(outcome, f"{first} Nothing changed. {_DONE}")
 
         self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
 
-    def _take_suggestions(self, session: ImageSession, names: list[tuple[str, float]]) -> None:
-        session.suggestions = list(names)
+    def note_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
+        """Keep the names that were found for an image, and show them."""
+        session.suggestions = list(found.names)
+        session.suggested_maps = plane, found.maps
         self.suggested.emit(session.suggestions)
+
+    def _take_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
+        self.note_suggestions(session, plane, found)
         told = [
             f"{said}: {notices.listed([name for name, _ in group])}."
             for said, group in by_sureness(session.suggestions)
             if said != "Or pick"
         ]
         if told:
-            self.status.emit(" ".join([*told, "Click a name to add it."]))
+            self.status.emit(
+                " ".join([*told, "Point at a name to see where it is, click it to add it."])
+            )
         else:
             self.status.emit(_NOTHING_SUGGESTED)
 

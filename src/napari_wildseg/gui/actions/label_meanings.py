@@ -27,12 +27,12 @@ class Meanings:
             for number, name in there.items():
                 told = ""
                 if here.get(number, name) != name:
-                    told = f"Label {number} is {here[number]} here and {name} in {image}"
+                    told = f"Label {number} is {here[number]} here and {name} in {image}."
                 elif numbers.get(name, number) != number:
-                    told = f"{name} is label {numbers[name]} here and {number} in {image}"
+                    told = f"{name} is label {numbers[name]} here and {number} in {image}."
                 if told:
                     return (
-                        f'{told}. With "Same classes for all images" labels mean the same in '
+                        f'{told} With "Same classes for all images" labels mean the same in '
                         "every file."
                     )
         return ""

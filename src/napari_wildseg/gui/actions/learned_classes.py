@@ -320,10 +320,11 @@ def described(known: Known) -> str:
     """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:
-        told = f"{name}: {notices.counted(images, 'image', 'images')}"
+        one, more = "{name}: {n} image", "{name}: {n} images"
         if not used and images == 1 and not known.alike:
-            told += ", used from the second on"
+            one = "{name}: {n} image, used from the second on"
         elif not used:
-            told += ", not used: it would not have helped"
-        lines.append(told)
+            one = "{name}: {n} image, not used: it would not have helped"
+            more = "{name}: {n} images, not used: they would not have helped"
+        lines.append(notices.by_number(images, one, more, name=name))
     return "\n".join(lines)

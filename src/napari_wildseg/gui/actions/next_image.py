@@ -14,7 +14,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui.annotation.image_identity import source_of
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
 from napari_wildseg.gui.layers.label_pair import set_visible
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -157,8 +157,12 @@ class NextImage:
                 layers.remove(layer)
 
     def _was_last(self, written: str) -> None:
-        images = counted(self.count, "image is", "images are")
-        self._controller.status.emit(f"{written} That was the last image: {images} done.")
+        told = by_number(
+            self.count,
+            "That was the last image: {n} image is done.",
+            "That was the last image: {n} images are done.",
+        )
+        self._controller.status.emit(f"{written} {told}")
 
 
 def pictures_after(path: Path, done: Collection[Path] = ()) -> list[Path]:

@@ -15,33 +15,38 @@ from qtpy.QtCore import QTimer
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui import notices
-from napari_wildseg.gui.annotation.decisions import Patch, label_values, only
+from napari_wildseg.gui.actions.cut_tool import CutTool
+from napari_wildseg.gui.actions.object_requests import (
+    class_layer,
+    is_unfit,
+    labels_of,
+    make_request,
+    settings_of,
+)
+from napari_wildseg.gui.annotation.decisions import Patch
 from napari_wildseg.gui.annotation.image_objects import ObjectPlane
-from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.annotation.session import ImageSession
 from napari_wildseg.gui.jobs.object_jobs import ObjectsRequest, ObjectsResult, objects_steps
 from napari_wildseg.gui.jobs.worker_thread import Job, objects_worker
-from napari_wildseg.gui.layers.display import Plane, capture, current_plane
-from napari_wildseg.gui.layers.label_layers import PLACE_EVENTS
+from napari_wildseg.gui.layers.display import Plane, current_plane
 from napari_wildseg.gui.layers.label_pair import align, read_plane
+from napari_wildseg.gui.layers.layer_events import PLACE_EVENTS, Callbacks, forget, listen
 from napari_wildseg.gui.layers.long_write import LongWrite
 from napari_wildseg.gui.layers.object_layer import make_objects, name_objects
-from napari_wildseg.gui.layers.selecting import add_beside, select
+from napari_wildseg.gui.layers.selecting import add_beside, bring_into_view, select
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_wildseg.gui.actions.controller import Controller
 
-TITLE = "Split into objects"
+SPLIT_OBJECTS = "Split into objects"
 
-LARGEST = 4096 * 4096
+MAX_PLANE_PIXELS = 4096 * 4096
 """Pixels of a plane that is split in the window."""
 
 PAUSE = 150
 """Milliseconds that the class labels rest before the objects follow them."""
-
-CUT_WIDTH = 3
-"""Brush size of the tool *Cut*, in pixels."""
 
 
 class WindowObjects:
@@ -51,8 +56,6 @@ class WindowObjects:
     """Objects of the plane in view, or whether there are any, are others now."""
     picked = Signal(int)
     """The annotator chose an object in the layer."""
-    cutting = Signal(bool)
-    """The tool *Cut* was taken up or put down."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -61,8 +64,7 @@ class WindowObjects:
         self._writing = False
         self._in_stroke = False
         self._strokes = 0  # of the annotator's, that what they cause has still to join
-        # The layer that is cut, and its mode and brush from before.
-        self._cut: tuple[weakref.ref[Labels], str, float] | None = None
+        self.cut = CutTool(controller)
         self._cut_stroke = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -102,23 +104,23 @@ class WindowObjects:
         """Split the classes of the plane in view into objects, and show them as a layer."""
         controller = self._controller
         session, image, plane = controller.session, controller.image, controller.plane
-        if session is not None and _class_layer(session) is None:
+        if session is not None and class_layer(session) is None:
             try:
                 controller.opened.take()  # a mask that was opened
             except WildsegError as error:
                 controller.notify(str(error))
                 return
-        labels = None if session is None else _class_layer(session)
+        labels = None if session is None else class_layer(session)
         if session is None or image is None or plane is None or labels is None:
             controller.notify("There is nothing to split yet: press Auto-segment first.")
             return
-        if not controller.runner.is_free_for(TITLE):
+        if not controller.runner.is_free_for(SPLIT_OBJECTS):
             controller.notify("Wait for the run to end, or cancel it first.")
             return
-        if (pixels := read_plane(labels, plane).size) > LARGEST:
+        if (pixels := read_plane(labels, plane).size) > MAX_PLANE_PIXELS:
             controller.notify(
-                f"This plane has {pixels:,} pixels, and objects are made of up to {LARGEST:,}: "
-                "crop the image, or choose a coarser level of it."
+                f"This plane has {pixels:,} pixels, and objects are made of up to "
+                f"{MAX_PLANE_PIXELS:,}: crop the image, or choose a coarser level of it."
             )
             return
         if self.layer(session) is None and session.objects.layer is not None:
@@ -126,7 +128,7 @@ class WindowObjects:
         session.objects.plane(plane, read_plane(labels, plane).shape).ask_anew()
         request = self._request(session, image, plane)
         take = partial(self._take_split, session, plane, request)
-        controller.runner.run(TITLE, image, partial(objects_steps, request), take)
+        controller.runner.run(SPLIT_OBJECTS, image, partial(objects_steps, request), take)
 
     def set_whole(self, class_id: int, whole: bool) -> None:
         """Choose whether a class is one object, such as sky, or is split."""
@@ -167,41 +169,9 @@ class WindowObjects:
         layer.selected_label = number
         if viewer.dims.ndisplay != 2:
             return
-        ends = [
-            layer.data_to_world([float(axis[0]) for axis in plane.expand(end[:1], end[1:])])
-            for end in (
-                np.array([rows.min(), columns.min()]),
-                np.array([rows.max(), columns.max()]),
-            )
-        ]
-        shown = list(viewer.dims.displayed)
-        own = [axis - (viewer.dims.ndim - layer.ndim) for axis in shown]
-        low, high = (np.asarray(end)[own] for end in ends)
-        extent = viewer.layers.extent.world[:, shown]
-        viewer.reset_view()
-        # The object takes a quarter of the view, and a speck is shown with its surroundings.
-        step = np.abs(np.asarray(layer.scale)[own])
-        wanted = np.maximum(4 * np.abs(high - low), 60 * step)
-        camera = getattr(viewer, "scene", viewer).camera  # napari 0.9, or before
-        camera.zoom *= max(1.0, float(np.min((extent[1] - extent[0]) / wanted)))
-        camera.center = (0.0, *((low + high) / 2))
-
-    def take_up_cut(self, on: bool) -> None:
-        """Take up the tool *Cut*, or put it down."""
-        layer = self.layer(self._controller.session)
-        if on and layer is not None and self._cut is None:
-            select(self._controller.viewer, layer)
-            before = (weakref.ref(layer), str(layer.mode), float(layer.brush_size))
-            layer.mode, layer.brush_size = "erase", CUT_WIDTH
-            self._cut = before
-            self._controller.status.emit("Draw across an object, from edge to edge, to divide it.")
-        elif not on and self._cut is not None:
-            (reference, mode, brush), self._cut = self._cut, None
-            if (old := reference()) is not None:
-                old.brush_size = brush
-                if str(old.mode) == "erase":
-                    old.mode = mode if mode != "erase" else "pan_zoom"
-        self.cutting.emit(self._cut is not None)
+        corners = (np.array([axis.min(), axis.max()]) for axis in (rows, columns))
+        first, last = np.stack(plane.expand(*corners), axis=1).astype(float).tolist()
+        bring_into_view(viewer, layer, first, last)
 
     def put_back(
         self,
@@ -210,7 +180,7 @@ class WindowObjects:
         strokes: NDArray[np.int32] | None,
     ) -> None:
         """Bring back the objects and corrections of a project."""
-        image, labels = session.image, _class_layer(session)
+        image, labels = session.image, class_layer(session)
         session.objects.planes.clear()
         if (layer := self.layer(session)) is not None:
             self._controller.viewer.layers.remove(layer)
@@ -233,7 +203,7 @@ class WindowObjects:
                 state.restore(np.array(strokes[plane.slices]))
             if ids is not None:
                 state.tracker.baseline = np.array(ids[plane.slices])
-                state.fitted(np.array(_labels_of(session, plane)), _settings(session))
+                state.fitted(np.array(labels_of(session, plane)), settings_of(session))
             self._controller.autosave.note(session, plane)
         if layer is not None and session.objects.layer is layer:
             add_beside(self._controller.viewer, layer)
@@ -243,25 +213,22 @@ class WindowObjects:
     # ------------------------------------------------------------------ the layer
 
     def _listen(self, session: ImageSession, layer: Labels) -> None:
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_refresh)
-        layer.events.selected_label.connect(self._on_selected)
-        layer.events.mode.connect(self._on_mode)
-        layer.mouse_drag_callbacks.insert(0, self._on_drag)
+        listen(layer, self._callbacks(), self._on_drag)
         if session.image is not None:
-            for name in PLACE_EVENTS:
-                getattr(session.image.events, name).connect(self._on_image_moved)
+            listen(session.image, dict.fromkeys(PLACE_EVENTS, self._on_image_moved))
 
     def _forget(self, session: ImageSession, layer: Labels) -> None:
-        layer.events.paint.disconnect(self._on_paint)
-        layer.events.set_data.disconnect(self._on_refresh)
-        layer.events.selected_label.disconnect(self._on_selected)
-        layer.events.mode.disconnect(self._on_mode)
-        if self._on_drag in layer.mouse_drag_callbacks:
-            layer.mouse_drag_callbacks.remove(self._on_drag)
+        forget(layer, self._callbacks(), self._on_drag)
         if session.image is not None:
-            for name in PLACE_EVENTS:
-                getattr(session.image.events, name).disconnect(self._on_image_moved)
+            forget(session.image, dict.fromkeys(PLACE_EVENTS, self._on_image_moved))
+
+    def _callbacks(self) -> Callbacks:
+        return {
+            "paint": self._on_paint,
+            "set_data": self._on_refresh,
+            "selected_label": self._on_selected,
+            "mode": self._on_mode,
+        }
 
     def _owner(self, layer: Any) -> ImageSession | None:
         return next((s for s in self._controller.sessions if s.objects.layer is layer), None)
@@ -287,7 +254,7 @@ class WindowObjects:
         if not touched:
             return  # a plane that was not split yet: its split will find what was painted
         self._strokes += 1
-        self._cut_stroke = self._cut is not None
+        self._cut_stroke = self.cut.active
         for plane in touched:
             if plane is not None:
                 session.objects.planes[plane].tracker.painted()
@@ -315,8 +282,7 @@ class WindowObjects:
         self.picked.emit(int(event.source.selected_label))
 
     def _on_mode(self, event: Any) -> None:
-        if self._cut is not None and str(event.source.mode) not in ("erase", "pan_zoom"):
-            self.take_up_cut(False)
+        self.cut.mode_is(str(event.source.mode))
 
     def _on_image_moved(self, event: Any) -> None:
         session = self._controller.sessions.get(event.source)
@@ -331,7 +297,7 @@ class WindowObjects:
             self._forget(session, layer)
             corrected = bool(session.objects.corrected)
             session.objects.show_in(None)
-            self.take_up_cut(False)
+            self.cut.put_down()
             if corrected:
                 self._controller.status.emit(
                     "The corrections of the objects are kept: Split into objects obeys them."
@@ -343,8 +309,7 @@ class WindowObjects:
         session = self._controller.session
         if session is not None and (layer := self.layer(session)) is not None:
             self._dress(session, layer)
-        if self._cut is not None and self._cut[0]() is not self.layer(session):
-            self.take_up_cut(False)
+        self.cut.keep_to(self.layer(session))
         self.changed.emit()
 
     def _dress(self, session: ImageSession, layer: Labels) -> None:
@@ -375,7 +340,7 @@ class WindowObjects:
         controller = self._controller
         if controller.closed or self._job is not None or self._writing or self._in_stroke:
             return
-        if controller.takeover.writing or controller.runner.is_running(TITLE):
+        if controller.takeover.writing or controller.runner.is_running(SPLIT_OBJECTS):
             self._timer.start(PAUSE)
             return
         while self._due:
@@ -386,7 +351,7 @@ class WindowObjects:
             if session is None or layer is None or image is None:
                 continue
             state = session.objects.planes.get(plane)
-            if state is None or _class_layer(session) is None or not self._stale(session, plane):
+            if state is None or class_layer(session) is None or not self._stale(session, plane):
                 continue
             request = self._request(session, image, plane)
             self._job = Job(partial(objects_steps, request))
@@ -403,35 +368,14 @@ class WindowObjects:
             return False
         return (
             state.measured is not state.tracker.baseline
-            or _unfit(state, _labels_of(session, plane), _settings(session))
+            or is_unfit(state, labels_of(session, plane), settings_of(session))
             or not np.array_equal(read_plane(layer, plane), state.tracker.baseline)
         )
 
     def _request(self, session: ImageSession, image: Image, plane: Plane) -> ObjectsRequest:
-        """Note how objects and class labels stand."""
-        session.settle()
-        state = session.objects.planes[plane]
-        layer = self.layer(session)
-        baseline = state.tracker.baseline
-        data = baseline if layer is None else np.array(read_plane(layer, plane))
-        labels, settings = np.array(_labels_of(session, plane)), _settings(session)
-        first_new, neighbour = 1, None
-        if layer is not None and layer.ndim > 2:
-            first_new = int(layer.data.max()) + 1
-            neighbour = _neighbour(session, plane)
-        return ObjectsRequest(
-            snapshot=state.tracker.snapshot(data),
-            labels=labels,
-            source=capture(image, plane, self._controller.viewer.layers),
-            image=state.image,
-            before=None if state.settings != settings or state.seen is None else state.labels,
-            fit=_unfit(state, labels, settings),
-            things=settings[0],
-            min_size=settings[1],
-            cut=self._cut_stroke,
-            neighbour=neighbour,
-            first_new=first_new,
-        )
+        layers = self._controller.viewer.layers
+        cut = self._cut_stroke
+        return make_request(session, image, plane, self.layer(session), layers, cut=cut)
 
     def _take_split(
         self, session: ImageSession, plane: Plane, request: ObjectsRequest, result: ObjectsResult
@@ -546,22 +490,22 @@ class WindowObjects:
     def _told(
         self, session: ImageSession, plane: Plane, request: ObjectsRequest, result: ObjectsResult
     ) -> None:
-        count = notices.counted(len(result.area), "object", "objects")
+        count = notices.by_number(len(result.area), "{n} object.", "{n} objects.")
         controller = self._controller
         if result.painted and result.plan is None:
             controller.status.emit(
                 "The cut ends inside an object, so nothing was divided: draw it from edge to edge."
             )
         elif result.painted:
-            controller.status.emit(f"{count}; Ctrl+Z takes the stroke back.")
+            controller.status.emit(f"{count} Ctrl+Z takes the stroke back.")
         elif request.before is None:
             controller.status.emit(
-                f"{count}. Paint with an id to merge, with a new one (M) to draw; Cut divides."
+                f"{count} Paint with an id to merge, with a new one (M) to draw; Cut divides."
             )
 
     def _failed(self, error: BaseException) -> None:
         self._job = None
-        self._controller.notify(notices.sentence(error, TITLE))
+        self._controller.notify(notices.sentence(error, SPLIT_OBJECTS))
 
     def shut_down(self) -> None:
         """Let go of the layers."""
@@ -574,38 +518,3 @@ class WindowObjects:
         for session in self._controller.sessions:
             if (layer := session.objects.layer) is not None:
                 self._forget(session, layer)
-
-
-def _class_layer(session: ImageSession) -> Labels | None:
-    return session.layer(LABELS) or session.layer(PSEUDO)
-
-
-def _labels_of(session: ImageSession, plane: Plane) -> NDArray[np.uint8]:
-    """Return the class labels of a plane; values that belong to no class are background."""
-    layer = _class_layer(session)
-    assert layer is not None
-    return only(label_values(read_plane(layer, plane)), session.ids, 0)
-
-
-def _settings(session: ImageSession) -> tuple[frozenset[int] | None, int]:
-    return session.objects.things(session.ids), session.objects.min_size
-
-
-def _unfit(
-    state: ObjectPlane, labels: NDArray[np.uint8], settings: tuple[frozenset[int] | None, int]
-) -> bool:
-    """Whether ids were fitted to other class labels or settings than these."""
-    return (
-        state.seen is None or state.settings != settings or not np.array_equal(labels, state.seen)
-    )
-
-
-def _neighbour(session: ImageSession, plane: Plane) -> NDArray[np.int32] | None:
-    """Return the ids of the nearest parallel plane that was split, for ids to go on from."""
-    here = np.array([i for i in plane.index if i is not None])
-    found = [
-        (int(np.abs(np.array([i for i in other.index if i is not None]) - here).sum()), state)
-        for other, state in session.objects.planes.items()
-        if other != plane and other.lies_like(plane) and state.seen is not None
-    ]
-    return min(found, key=lambda each: each[0])[1].tracker.baseline if found else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_wildseg.gui import notices
 from napari_wildseg.gui.annotation.decisions import label_values
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
 from napari_wildseg.gui.jobs.engine_jobs import Outcome, Request, carry_steps
@@ -60,7 +61,7 @@ class Propagator:
             for i in (ends if to_the_end else ends[:1])
         ]
         if not todo:
-            controller.notify(f"This is the {'last' if step > 0 else 'first'} plane.")
+            controller.notify("This is the last plane." if step > 0 else "This is the first plane.")
             return
         known = [self._known(session, image, plane)]
         self._next(session, image, known, todo, len(todo), axis)
@@ -131,8 +132,12 @@ class Propagator:
             self._next(session, image, known, rest, total, axis)
             return
         controller.planes_done = 0
-        what = "this plane" if total == 1 else f"{total} planes"
-        controller.status.emit(f"Labels carried to {what}: correct what is wrong, then carry on.")
+        carried = notices.by_number(
+            total,
+            "Labels carried to this plane: correct what is wrong, then carry on.",
+            "Labels carried to {n} planes: correct what is wrong, then carry on.",
+        )
+        controller.status.emit(carried)
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

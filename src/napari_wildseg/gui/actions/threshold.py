@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LIVE = 4_000_000
 """Most pixels of a plane whose pseudo-labels follow at every move."""
 
-TITLE = "Threshold"
+THRESHOLD = "Threshold"
 REFINE = "Refine"
 """Title of the run that a slider at rest asks for; an earlier one need not be waited for."""
 
@@ -49,12 +49,12 @@ class LiveThreshold:
         session, plane, image = controller.session, controller.plane, controller.image
         if session is None or image is None or plane is None or not session.classes:
             return
-        if not session.plane_state(plane).segmented or not controller.runner.is_free_for(TITLE):
+        if not session.plane_state(plane).segmented or not controller.runner.is_free_for(THRESHOLD):
             return
         self._resting, self._waiting = False, None
         steps = partial(threshold_steps, controller.request(session, image, plane))
         take = partial(self._take, session, plane)
-        controller.runner.run(TITLE, image, steps, take, quiet=True)
+        controller.runner.run(THRESHOLD, image, steps, take, quiet=True)
 
     def rest(self) -> None:
         """Refine, or show what was not shown yet, once the slider has come to rest."""
@@ -63,7 +63,7 @@ class LiveThreshold:
         if session is None or plane is None or not session.plane_state(plane).segmented:
             return
         runner = controller.runner
-        mine = runner.is_free_for(TITLE) or runner.is_free_for(REFINE)
+        mine = runner.is_free_for(THRESHOLD) or runner.is_free_for(REFINE)
         if not mine or controller.takeover.writing or controller.in_sequence:
             self._due = True
             return
@@ -110,7 +110,7 @@ class LiveThreshold:
                     pseudo.end_preview()
         elif there and not controller.refine_at_once:
             shown = partial(self._shown, message)
-            self._waiting = Arrival(TITLE, session, plane, outcome, shown)
+            self._waiting = Arrival(THRESHOLD, session, plane, outcome, shown)
             if self._resting:
                 self._show()
         controller.areas_changed.emit()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_wildseg.engine.instances import UNTOUCHED
-from napari_wildseg.gui.annotation.decisions import as_corrections, merge
+from napari_wildseg.gui.annotation.decisions import merge, to_corrections
 from napari_wildseg.gui.annotation.image_identity import image_key, is_quick, old_key, source_of
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
 from napari_wildseg.gui.annotation.tracked_layer import changed_planes
@@ -180,7 +180,7 @@ class Autosave:
                 kind == PSEUDO,
             )
             for plane in planes
-            if (corrections := as_corrections(merge(tracked.decided(plane)))) is not None
+            if (corrections := to_corrections(merge(tracked.decided(plane)))) is not None
         ]
         session.left_over = [*session.left_over, *kept]
         del session.tracked[kind]
@@ -297,4 +297,4 @@ def _strokes(kept: NDArray[np.int32]) -> NDArray[np.int32] | None:
 
 def _corrections(snapshots: PlaneSnapshots) -> NDArray[np.int16] | None:
     """Look through a plane; on the writing thread."""
-    return as_corrections(snapshots.decided())
+    return to_corrections(snapshots.decided())

@@ -230,7 +230,7 @@ class PlaneSnapshots:
                 f"Label {strange[0]} was painted but belongs to no class: add a class for it, "
                 "or repaint it with a label of the table."
             )
-        return as_corrections(decided)
+        return to_corrections(decided)
 
 
 def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
@@ -295,7 +295,7 @@ def merge(*decided: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
     return None if out is None or (out == UNLABELLED).all() else out
 
 
-def as_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
+def to_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | None:
     """Turn decisions into the engine's corrections: int16, -1 where nothing was decided."""
     if decided is None:
         return None

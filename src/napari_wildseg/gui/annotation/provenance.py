@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo
-from napari_wildseg.gui.annotation.decisions import as_corrections
+from napari_wildseg.gui.annotation.decisions import to_corrections
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.annotation.session import ImageSession
@@ -68,7 +68,7 @@ def corrections_of(
     """Join the decisions of planes into corrections of a whole layer; None if there are none."""
     out: NDArray[np.int16] | None = None
     for plane, values in decided.items():
-        corrections = as_corrections(values)
+        corrections = to_corrections(values)
         if corrections is None or (corrections < 0).all():
             continue
         if out is None:

@@ -18,9 +18,9 @@ from napari_wildseg.gui.annotation.decisions import (
     PSEUDO,
     UNLABELLED,
     PlaneSnapshots,
-    as_corrections,
     labels_in,
     merge,
+    to_corrections,
 )
 from napari_wildseg.gui.annotation.image_objects import ImageObjects
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
@@ -60,6 +60,8 @@ class ImageSession:
         self.planes: dict[Plane, PlaneState] = {}
         self.objects = ImageObjects()
         self.suggestions: list[tuple[str, float | None]] = []
+        self.suggested_maps: tuple[Plane, dict[str, NDArray[np.float32]]] | None = None
+        """Where each suggested name is in a plane, in [0, 1], on a coarse grid."""
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
         self.array: Any = level_array(image)
@@ -121,11 +123,6 @@ class ImageSession:
         """Whether there are labels that were not exported as they are now."""
         return any(tracked.unsaved for tracked in self.tracked.values())
 
-    @property
-    def recovery_key(self) -> str:
-        """Key of the image's records; empty if none are kept."""
-        return "" if self.claim is None else self.claim.key
-
     def edits(self) -> dict[TrackedLayer, int]:
         """Note how often each label layer was changed, for `note_saved`."""
         return {tracked: tracked.edits for tracked in self.tracked.values()}
@@ -172,12 +169,12 @@ class ImageSession:
 
     def corrections(self, plane: Plane) -> NDArray[np.int16] | None:
         """Return the decisions as the engine takes them: int16, -1 where there are none."""
-        return as_corrections(self.decided(plane))
+        return to_corrections(self.decided(plane))
 
     def offer_again(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
         """Keep decisions whose layer is gone, to be offered again; return how many pixels."""
         now, claim = time.time(), self.claim
-        found = {plane: as_corrections(merge(values)) for plane, values in decided.items()}
+        found = {plane: to_corrections(merge(values)) for plane, values in decided.items()}
         kept = {plane: values for plane, values in found.items() if values is not None}
         for plane, values in kept.items():
             path = None if claim is None else claim.path(plane)

@@ -201,10 +201,10 @@ class Workspace:
             self.notify(str(error))
             return False
         if known:
-            are = "is" if len(known) == 1 else "are"
-            told = f"{notices.listed(known)} {are} in the table already"
+            there = notices.listed(known)
             names = notices.listed([info.name for info in new])
-            self.status.emit(f"Added {names}; {told}." if new else f"{told}.")
+            told = f"Added: {names}. In the table already: {there}."
+            self.status.emit(told if new else f"In the table already: {there}.")
         else:
             self.show_next_step(added=True)
         return True
@@ -337,8 +337,13 @@ class Workspace:
         if session is not None:
             self.autosave.note(session, plane)
         if count:
-            pixels = notices.counted(count, "pixel", "pixels")
-            self.status.emit(f"{pixels} of {name} stay as they are: Refine leaves them alone.")
+            told = notices.by_number(
+                count,
+                "{n} pixel of {name} stays as it is: Refine leaves it alone.",
+                "{n} pixels of {name} stay as they are: Refine leaves them alone.",
+                name=name,
+            )
+            self.status.emit(told)
         elif region.any():
             self.status.emit(f"Every pixel of {name} stays as it is already.")
         else:
@@ -377,12 +382,16 @@ class Workspace:
         self.layers.activate(session, self.selected_class)
         self.classes_changed.emit()
         self.areas_changed.emit()
-        pixels = notices.counted(count, "corrected pixel", "corrected pixels")
-        found = [pixels] if count or not of_objects else []
-        found += ["the corrections of objects"] if of_objects else []
-        then = "Auto-segment" if not self._segmented() or not of_objects else "Split into objects"
-        told = f"{notices.listed(found)} restored: press {then} to go on."
-        self.status.emit(told[0].upper() + told[1:])
+        told = []
+        if count or not of_objects:
+            told += [notices.by_number(count, "{n} pixel is restored.", "{n} pixels are restored.")]
+        if of_objects:
+            told += ["Corrections of objects are restored."]
+        if self._segmented() and of_objects:
+            told += ["Press Split into objects to go on."]
+        else:
+            told += ["Press Auto-segment to go on."]
+        self.status.emit(" ".join(told))
 
     def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
         """Keep the decisions of a label layer that was deleted, to be offered again."""
@@ -516,7 +525,14 @@ class Workspace:
         if session is self.session:
             self.set_classes(rows)
         names = notices.listed([info.name for _, info in found])
-        self.status.emit(f"Undone: {names} is in the table again, with its pixels.")
+        self.status.emit(
+            notices.by_number(
+                len(found),
+                "Undone: {names} is in the table again, with its pixels.",
+                "Undone: {names} are in the table again, with their pixels.",
+                names=names,
+            )
+        )
 
     def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
@@ -15,10 +16,16 @@ from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.maps.thresholds import PERHAPS_SCORE, PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import listed
+from napari_wildseg.gui.notices import by_number
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.recovery import Saved
+
+
+_CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
+_LEFT = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
+_REST = 150
+"""Milliseconds that the pointer rests on a name before it is told."""
 
 
 class _Flow(QFlowLayout):
@@ -49,16 +56,24 @@ class SuggestionBar(QWidget):
     """Suggested names, grouped by how sure they are; hidden while there is none."""
 
     chosen = Signal(str)
+    pointed = Signal(str)
+    """The name that the pointer, or else the focus of the keys, rests on; empty for none."""
     changed = Signal()
     """There are other names now."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("suggestions")
-        self.setToolTip("Names that may fit the image: click one to add it.")
+        self.setToolTip("Names that may fit the image: point at one to see where, click to add it.")
         self._names: list[tuple[str, float | None]] = []
         self._buttons: dict[str, QPushButton] = {}
+        self._headings: list[QLabel] = []
         self._taken: frozenset[str] = frozenset()
+        self._pointed = ""
+        self._rest = QTimer(self)  # a pointer that passes over the names shows none of them
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST)
+        self._rest.timeout.connect(lambda: self.pointed.emit(self._pointed))
         self._flow = _Flow(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -70,6 +85,7 @@ class SuggestionBar(QWidget):
             return
         self._names = list(names)
         self._buttons.clear()
+        self._headings.clear()
         while (item := self._flow.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -77,6 +93,7 @@ class SuggestionBar(QWidget):
                 widget.deleteLater()
         for said, group in by_sureness(names):
             heading = QLabel(f"{said}:", self)
+            self._headings.append(heading)
             self._flow.addWidget(heading)
             heading.show()  # the flow gives no room to what Qt has not shown yet
             for name, score in group:
@@ -85,10 +102,11 @@ class SuggestionBar(QWidget):
                 button.setToolTip(plain(f"{said}: add {name} to the classes{fit}."))
                 button.setAccessibleName(f"{said}: add {name}")
                 button.clicked.connect(lambda _=False, b=button, n=name: self._choose(b, n))
+                button.setProperty("suggested", name)
+                button.installEventFilter(self)
                 self._flow.addWidget(button)
                 self._buttons[fold(name)] = button
                 button.show()
-                heading.setMinimumHeight(button.sizeHint().height())
         self.mark(self._taken)
         self.changed.emit()
 
@@ -100,12 +118,32 @@ class SuggestionBar(QWidget):
         self.setVisible(not self._taken.issuperset(self._buttons))
         self._fit()
 
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Make room for letters of another size."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit()
+
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Take the height that the rows of names need at this width."""
         super().resizeEvent(event)
         self._fit()
 
+    def eventFilter(  # noqa: N802 - Qt's name
+        self, watched: QObject | None, event: QEvent | None
+    ) -> bool:
+        """Notice the name that the pointer or the focus comes to, or leaves."""
+        kind = None if event is None else event.type()
+        # A name that is clicked gives the focus away; the pointer counts then.
+        focus = kind in (QEvent.Type.FocusIn, QEvent.Type.FocusOut) and self.underMouse()
+        if kind in (*_CAME, *_LEFT) and not focus and isinstance(watched, QWidget):
+            self._pointed = watched.property("suggested") if kind in _CAME else ""
+            self._rest.start()
+        return False
+
     def _fit(self) -> None:
+        for heading, button in product(self._headings, list(self._buttons.values())[:1]):
+            heading.setMinimumHeight(button.sizeHint().height())
         self.setFixedHeight(self._flow.heightForWidth(self.width()))
 
     def _choose(self, button: QPushButton, name: str) -> None:
@@ -167,9 +205,16 @@ class LeftOverBar(QWidget):
         """Show what was found."""
         if found:
             pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
-            what = [f"{pixels:,} corrected pixels"] if pixels else []
-            what += ["corrections of objects"] if any(s.objects for s in found) else []
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
-            text = f"{listed(what)} of this image were left on {when:%d %B, %H:%M}."
-            self._text.setText(text[0].upper() + text[1:])
+            day = f"{when:%d %B, %H:%M}"
+            told = f"Corrections of objects of this image were left on {day}."
+            if pixels:
+                told = by_number(
+                    pixels,
+                    "{n} corrected pixel of this image was left on {day}.",
+                    "{n} corrected pixels of this image were left on {day}.",
+                    day=day,
+                )
+                told += " Its objects were corrected too." if any(s.objects for s in found) else ""
+            self._text.setText(told)
         self.setVisible(bool(found))

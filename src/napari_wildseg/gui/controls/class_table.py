@@ -7,6 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import (
     QAbstractTableModel,
+    QEvent,
     QModelIndex,
     QPersistentModelIndex,
     QRectF,
@@ -174,8 +175,8 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return "locked" if locked else "not locked"
         if role == Qt.ItemDataRole.ToolTipRole:
-            what = "is locked: no run takes pixels from it or gives it any"
-            return f"{info.name} {what}." if locked else f"Click to lock {info.name}."
+            told = f"{info.name} is locked: no run takes pixels from it or gives it any."
+            return told if locked else f"Click to lock {info.name}."
         return None
 
     def _area_data(self, info: ClassInfo | None, role: int) -> Any:
@@ -310,7 +311,6 @@ class ClassTable(QTableView):
         assert rows is not None
         assert header is not None
         rows.hide()
-        rows.setDefaultSectionSize(24)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(AREA, QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(LOCK, QHeaderView.ResizeMode.Fixed)
@@ -320,10 +320,23 @@ class ClassTable(QTableView):
             "QHeaderView::section { background: transparent; border: none; padding: 3px 4px; }"
         )
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        self.setColumnWidth(AREA, self.fontMetrics().horizontalAdvance("<00.0 %") + 16)
         self.setColumnWidth(LOCK, _SWATCH.width() + 12)
-        self.setMinimumHeight(110)
+        self._fit_letters()
         self.clicked.connect(self._on_clicked)
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Make room for letters of another size."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit_letters()
+
+    def _fit_letters(self) -> None:
+        letters, rows = self.fontMetrics(), self.verticalHeader()
+        height = max(24, letters.lineSpacing() + 8)
+        if rows is not None:
+            rows.setDefaultSectionSize(height)
+        self.setColumnWidth(AREA, letters.horizontalAdvance("<00.0 %") + 16)
+        self.setMinimumHeight(9 * height // 2)
 
     def current_class(self) -> ClassInfo | None:
         """Return the class of the current row."""

@@ -52,6 +52,7 @@ class ExportDialog(QDialog):
         from napari_wildseg.io.masks.unlabelled import CHOICES
 
         super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_WindowPropagation)  # the widget's size of letters
         self.setObjectName("export_dialog")
         self.setWindowTitle("Export labels")
         self._preview = preview

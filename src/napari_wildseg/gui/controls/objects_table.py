@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 HEADINGS = ("Id", "Class", "Area")
@@ -106,15 +106,26 @@ class ObjectsTable(QTableView):
         vertical, across = self.verticalHeader(), self.horizontalHeader()
         if vertical is not None and across is not None:
             vertical.hide()
-            vertical.setDefaultSectionSize(self.fontMetrics().lineSpacing() + 4)
             across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.setMinimumHeight(7 * (self.fontMetrics().lineSpacing() + 4))
+        self._fit_letters()
         self._selecting = False
         selection = self.selectionModel()
         if selection is not None:
             selection.currentRowChanged.connect(self._on_current)
         self.clicked.connect(self._on_current)
         self.activated.connect(self._on_current)
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Make room for letters of another size."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.FontChange:
+            self._fit_letters()
+
+    def _fit_letters(self) -> None:
+        height, vertical = self.fontMetrics().lineSpacing() + 4, self.verticalHeader()
+        if vertical is not None:
+            vertical.setDefaultSectionSize(height)
+        self.setMinimumHeight(7 * height)
 
     def show_objects(self, ids: list[int], classes: list[str], areas: list[int]) -> None:
         """Show other objects; the row of the object that was current stays current."""

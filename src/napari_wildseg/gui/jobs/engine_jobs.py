@@ -25,7 +25,7 @@ from napari_wildseg.gui.annotation.decisions import (
     label_values,
     only,
 )
-from napari_wildseg.process.remote import Found, Memory, RemoteSegmenter
+from napari_wildseg.process.remote import Found, Memory, RemoteSegmenter, Suggested
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.layers.display import PlaneSource
@@ -171,8 +171,8 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
     return Outcome(seeds, None, (), {}, {}, request.model)
 
 
-def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[list[tuple[str, float]]]:
-    """Name what the image may show, the classes of the memory first."""
+def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggested]:
+    """Name what the image may show, the classes of the memory first, and where."""
     segmenter = yield from _prepare(request, fresh=True)
     memory = _memory(request)
     if memory is not None:

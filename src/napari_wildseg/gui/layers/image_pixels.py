@@ -75,8 +75,11 @@ class ImagePixels:
         workspace.autosave.open(new, image)
         fit = 0 if place is None else new.offer_again(carried(decided, place, shape))
         total = sum(int(np.count_nonzero(d != UNLABELLED)) for d in decided.values())
-        offer = f" Of {total:,} corrected pixels, {fit:,} still fit" if total else ""
-        offer += ": see Restore above." if fit else "." if total else ""
+        offer = ""
+        if fit:
+            offer = f" Of {total:,} corrected pixels, {fit:,} still fit: see Restore above."
+        elif total:
+            offer = f" Of {total:,} corrected pixels, none still fits."
         workspace.classes_changed.emit()
         workspace.areas_changed.emit()
         workspace.notify(

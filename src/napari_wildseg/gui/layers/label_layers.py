@@ -25,6 +25,7 @@ from napari_wildseg.gui.layers.label_pair import (
     read_plane,
     set_visible,
 )
+from napari_wildseg.gui.layers.layer_events import PLACE_EVENTS, Callbacks, forget, listen
 from napari_wildseg.gui.layers.selecting import add_beside, no_status, select
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.annotation.decisions import Plan
 
 
-PLACE_EVENTS = ("scale", "translate", "rotate", "shear", "affine", "units")
 """Events of an image that says it lies elsewhere now; its labels follow."""
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 FILL = {LABELS: 0, PSEUDO: 0}
@@ -179,8 +179,7 @@ class LabelLayers:
         if image is None or session.followed:
             return
         session.followed = True
-        for name in PLACE_EVENTS:
-            getattr(image.events, name).connect(self._on_image_moved)
+        listen(image, dict.fromkeys(PLACE_EVENTS, self._on_image_moved))
 
     def _track(self, session: ImageSession, kind: str, layer: Labels) -> TrackedLayer:
         self._follow(session)
@@ -211,13 +210,16 @@ class LabelLayers:
     def _listen(self, tracked: TrackedLayer, layer: Labels) -> None:
         dims = self._viewer.dims
         tracked.view_is((dims.point, dims.order, dims.ndisplay, layer.visible))
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_refresh)
-        layer.events.selected_label.connect(self._on_label_selected)
-        layer.events.data.connect(self._on_data)
         layer.bind_key(HELD_KEY, self._while_held, overwrite=True)
-        # Before napari's own: a stroke begins on whole results.
-        layer.mouse_drag_callbacks.insert(0, self._on_drag)
+        listen(layer, self._callbacks(), self._on_drag)
+
+    def _callbacks(self) -> Callbacks:
+        return {
+            "paint": self._on_paint,
+            "set_data": self._on_refresh,
+            "selected_label": self._on_label_selected,
+            "data": self._on_data,
+        }
 
     @staticmethod
     def _while_held(layer: Labels) -> Iterator[None]:
@@ -245,15 +247,9 @@ class LabelLayers:
         for session in self._sessions:
             if session.image is not None and session.followed:
                 session.followed = False
-                for name in PLACE_EVENTS:
-                    getattr(session.image.events, name).disconnect(self._on_image_moved)
+                forget(session.image, dict.fromkeys(PLACE_EVENTS, self._on_image_moved))
             for layer in session.label_layers():
-                layer.events.paint.disconnect(self._on_paint)
-                layer.events.set_data.disconnect(self._on_refresh)
-                layer.events.selected_label.disconnect(self._on_label_selected)
-                layer.events.data.disconnect(self._on_data)
-                if self._on_drag in layer.mouse_drag_callbacks:
-                    layer.mouse_drag_callbacks.remove(self._on_drag)
+                forget(layer, self._callbacks(), self._on_drag)
 
     def _on_image_moved(self, event: Any) -> None:
         session = self._sessions.get(event.source)

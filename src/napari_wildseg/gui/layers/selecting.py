@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -42,3 +44,23 @@ def select(viewer: Viewer, layer: Layer) -> None:
     """Make a layer the active one."""
     with no_status(viewer):
         viewer.layers.selection.active = layer
+
+
+def bring_into_view(
+    viewer: Viewer, layer: Layer, first: Sequence[float], last: Sequence[float]
+) -> None:
+    """Bring the part of a layer between two corners to the middle of the 2-D view.
+
+    `first`, `last`: a coordinate for each axis of the layer, in pixels.
+    """
+    shown = list(viewer.dims.displayed)
+    own = [axis - (viewer.dims.ndim - layer.ndim) for axis in shown]
+    low, high = (np.asarray(layer.data_to_world(end))[own] for end in (first, last))
+    extent = viewer.layers.extent.world[:, shown]
+    viewer.reset_view()
+    # The part takes a quarter of the view, and a speck is shown with its surroundings.
+    step = np.abs(np.asarray(layer.scale)[own])
+    wanted = np.maximum(4 * np.abs(high - low), 60 * step)
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9, or before
+    camera.zoom *= max(1.0, float(np.min((extent[1] - extent[0]) / wanted)))
+    camera.center = (0.0, *((low + high) / 2))

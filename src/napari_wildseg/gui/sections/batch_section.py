@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 from napari_wildseg.gui.sections.section import Folded, Section
 
 SAME = "all classes above"
@@ -176,8 +176,12 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            images = counted(self._failed, "image", "images")
-            failed = f" {images} failed: see report.csv." if self._failed else ""
+            failed = by_number(
+                self._failed,
+                " {n} image failed: see report.csv.",
+                " {n} images failed: see report.csv.",
+            )
+            failed = failed if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton
 
@@ -99,12 +98,16 @@ class EditSection(Section):
             for control in controls:
                 row.addWidget(control, 1)
             self.column.addLayout(row)
-        row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignRight)
+        controller.classes_changed.connect(self._offer_menu)
 
     def offer(self, labelled: bool) -> None:
         """Show what can be done with labels once there are some."""
         for control in (self.refine, self.near_strokes, self.show_changes, self.confirm_region):
             control.setVisible(labelled)
+
+    def _offer_menu(self) -> None:
+        """Show the menu once there is a class to do something about."""
+        self.more.setVisible(bool(self.controller.classes))
 
     def fill_menu(self, groups: Iterable[Iterable[QAction]]) -> None:
         """Put the actions of all sections into the menu, a line between two groups."""

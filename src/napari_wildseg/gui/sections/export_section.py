@@ -19,7 +19,7 @@ from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.layers.display import planes_like
-from napari_wildseg.gui.notices import counted, listed
+from napari_wildseg.gui.notices import by_number, listed
 from napari_wildseg.gui.sections.section import Section
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class ExportSection(Section):
         path = choice.folder / (name + export.ending_of(choice.format))
         files = listed([file.name for file in export.files_of(choice.format, path)])
         many = choice.all_images or choice.all_planes
-        return f"Writes {files}{', for example' if many else ''}.", True
+        return (f"Writes {files}, for example." if many else f"Writes {files}."), True
 
     def _exported(
         self,
@@ -341,8 +341,8 @@ class ExportSection(Section):
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        classes = counted(len(session.classes), "class", "classes")
-        pixels = counted(kept, "corrected pixel", "corrected pixels")
+        classes = by_number(len(session.classes), "{n} class", "{n} classes")
+        pixels = by_number(kept, "{n} corrected pixel", "{n} corrected pixels")
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
@@ -361,8 +361,8 @@ class ExportSection(Section):
         return bool(answer == QMessageBox.StandardButton.Yes)
 
     def _may_take_over(self, session: ImageSession) -> bool:
-        image = session.image
-        question = f"Replace the labels of {image.name if image else 'this image'} by the file's?"
+        name = session.image.name if session.image is not None else ""
+        question = f"Replace the labels of {name} by the file's?"
         answer = QMessageBox.question(self, "Open project or labels", plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
 

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
 from napari_wildseg.gui import model_list
 from napari_wildseg.gui.controls.bars import LeftOverBar, NotKeptBar
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
-from napari_wildseg.gui.notices import listed
+from napari_wildseg.gui.notices import by_number, listed
 from napari_wildseg.gui.sections.section import Section
 
 
@@ -95,8 +95,13 @@ class ImageSection(Section):
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
             names = listed([f'"{channel.name}"' for channel in together])
-            which = "choose one of them" if len(together) > 1 else "choose it"
-            controller.status.emit(f"To work on {names}, {which} under Image.")
+            told = by_number(
+                len(together),
+                "To work on {names}, choose it under Image.",
+                "To work on {names}, choose one of them under Image.",
+                names=names,
+            )
+            controller.status.emit(told)
         else:
             self._go_on_to(layer)
 

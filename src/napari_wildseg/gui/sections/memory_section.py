@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 from napari_wildseg.gui.sections.section import Section
 
-FILES = "Class memories (*.wildmemory)"
+FILE_FILTER = "Class memories (*.wildmemory)"
 
 _ABOUT = (
     "What finished and corrected images teach about the classes of the next ones.\n"
@@ -102,6 +102,7 @@ class MemorySection(Section):
         row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignRight)
         self.column.addLayout(row)
         memory.changed.connect(self._show)
+        self.controller.classes_changed.connect(self._offer)
         self._show()
 
     def _action(self, name: str, text: str, tooltip: str) -> QAction:
@@ -114,10 +115,8 @@ class MemorySection(Section):
     def _show(self) -> None:
         memory = self.controller.memory
         known = memory.known
-        if known.images:
-            text = f"Learned from {counted(known.images, 'image', 'images')}"
-        else:
-            text = "Learned from no image"
+        text = by_number(known.images, "Learned from {n} image", "Learned from {n} images")
+        text = text if known.images else "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
         self.alike.setChecked(known.alike)
@@ -131,6 +130,12 @@ class MemorySection(Section):
             if action is not None:
                 action.triggered.connect(lambda _=False, name=name: memory.forget_class(name))
 
+    def _offer(self) -> None:
+        """Show the line once there is an image to learn from, or something was learned."""
+        self.setVisible(
+            self.controller.image is not None or self.controller.memory.known.images > 0
+        )
+
     def _finish(self) -> None:
         controller = self.controller
         session, plane = controller.session, controller.plane
@@ -140,20 +145,22 @@ class MemorySection(Section):
         controller.memory.finish(session, (plane,))
 
     def _forget_all(self) -> None:
-        images = counted(self.controller.memory.known.images, "image", "images")
-        answer = QMessageBox.question(
-            self, "Class memory", f"Forget what {images} taught? The labels stay."
+        question = by_number(
+            self.controller.memory.known.images,
+            "Forget what {n} image taught? The labels stay.",
+            "Forget what {n} images taught? The labels stay.",
         )
+        answer = QMessageBox.question(self, "Class memory", question)
         if answer == QMessageBox.StandardButton.Yes:
             self.controller.memory.forget_all()
 
     def _load(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "Start from a memory file", "", FILES)
+        name, _ = QFileDialog.getOpenFileName(self, "Start from a memory file", "", FILE_FILTER)
         if name:
             self.controller.memory.load(Path(name))
 
     def _save(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the memory", "", FILES)
+        name, _ = QFileDialog.getSaveFileName(self, "Save the memory", "", FILE_FILTER)
         if name:
             path = Path(name)
             self.controller.memory.save(path if path.suffix else path.with_suffix(".wildmemory"))

@@ -42,6 +42,7 @@ class NamesSection(Section):
         )
         self.suggestions = SuggestionBar(self)
         self.suggestions.chosen.connect(controller.add_classes)
+        self.suggestions.pointed.connect(controller.name_spots.show)
         controller.suggested.connect(self.suggestions.show_names)
 
         self.table = ClassTable(self)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton, QW
 
 from napari_wildseg.gui.controls.objects_table import ObjectsTable
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import counted
+from napari_wildseg.gui.notices import by_number
 from napari_wildseg.gui.sections.section import Section
 
 
@@ -33,10 +33,10 @@ class ObjectsSection(Section):
             "Cut",
             "Draw a line across an object, from edge to edge, to divide it in two.\n"
             "To merge, pick an id and paint across to its neighbour; M takes a new id.",
-            lambda: controller.objects.take_up_cut(self.cut.isChecked()),
+            self._take_up_cut,
         )
         self.cut.setCheckable(True)
-        controller.objects.cutting.connect(lambda on: self.cut.setChecked(on))
+        controller.objects.cut.changed.connect(lambda on: self.cut.setChecked(on))
         self.whole = QToolButton(self)
         self.whole.setObjectName("objects_classes")
         self.whole.setText("Classes")
@@ -66,6 +66,7 @@ class ObjectsSection(Section):
         self.min_size.setRange(1, 1_000_000)
         self.min_size.setPrefix("from ")
         self.min_size.setSuffix(" pixels")
+        self.min_size.setSpecialValueText("all sizes")  # of one pixel
         self.min_size.setKeyboardTracking(False)
         self.min_size.setToolTip("Objects of fewer pixels are left out, for example specks.")
         self.min_size.valueChanged.connect(controller.objects.set_min_size)
@@ -89,6 +90,13 @@ class ObjectsSection(Section):
         """Show the section once there are labels to split."""
         self.setVisible(labelled)
 
+    def _take_up_cut(self) -> None:
+        objects = self.controller.objects
+        if self.cut.isChecked():
+            objects.cut.take_up(objects.layer(self.controller.session))
+        else:
+            objects.cut.put_down()
+
     def _fill_menu(self) -> None:
         self.menu.clear()
         session = self.controller.session
@@ -106,7 +114,7 @@ class ObjectsSection(Section):
         controller = self.controller
         session, state = controller.session, controller.objects.state()
         there = controller.objects.layer(session) is not None
-        for control in (self.cut, self.details, self.table):
+        for control in (self.cut, self.whole, self.details, self.table):
             control.setVisible(there)
         if session is None or not there:
             return
@@ -117,7 +125,7 @@ class ObjectsSection(Section):
         class_of = {} if state is None else state.class_of
         area = {} if state is None else state.area
         ids = list(class_of)
-        self.count.setText(counted(len(ids), "object", "objects"))
+        self.count.setText(by_number(len(ids), "{n} object", "{n} objects"))
         self.table.show_objects(
             ids, [names.get(class_of[n], "") for n in ids], [area.get(n, 0) for n in ids]
         )

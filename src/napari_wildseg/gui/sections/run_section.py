@@ -75,15 +75,16 @@ class RunSection(Section):
 
         controller.settings_restored.connect(self._show_settings)
 
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.auto_segment, 2)
-        row.addWidget(self.cancel, 1)
+        self.row = QHBoxLayout()
+        """Auto-segment, Cancel, and the menu that the dock widget adds."""
+        self.row.setSpacing(4)
+        self.row.addWidget(self.auto_segment, 2)
+        self.row.addWidget(self.cancel, 1)
         self.level = QWidget(self)
         level = QFormLayout(self.level)
         level.setContentsMargins(0, 0, 0, 0)
         level.addRow("Threshold", self.threshold)
-        self.column.addLayout(row)
+        self.column.addLayout(self.row)
         self.column.addWidget(self.level)
         self.level.hide()
         self.column.addWidget(self.refine_at_once)

@@ -16,11 +16,7 @@ from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.formats.png import read_json
-from napari_wildseg.io.label_image import (
-    LabelImage,
-    classes_from_json,
-    dump_json,
-)
+from napari_wildseg.io.label_image import LabelImage, classes_from_json
 from napari_wildseg.io.masks.coco_masks import (
     MAX_OUTLINES,
     SegmentationError,
@@ -28,6 +24,7 @@ from napari_wildseg.io.masks.coco_masks import (
     region_of,
 )
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons
+from napari_wildseg.io.safety.json_data import dump_json
 from napari_wildseg.io.safety.owners import check_owner
 
 OURS = "wildseg"

@@ -20,15 +20,9 @@ from napari_wildseg.engine.pictures.picture_files import (
 from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
 from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.label_image import (
-    MAX_JSON,
-    SIDECAR_FORMAT,
-    LabelImage,
-    dump_json,
-    parse_json,
-    placeholder_class,
-)
+from napari_wildseg.io.label_image import SIDECAR_FORMAT, LabelImage, placeholder_class
 from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255, upright_labels
+from napari_wildseg.io.safety.json_data import MAX_JSON, dump_json, parse_json
 from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 

@@ -19,9 +19,10 @@ from napari_wildseg.engine.pictures.tiff_planes import check_compression
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
+from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255, upright_labels
 from napari_wildseg.io.safety.bombs import deflate_within
+from napari_wildseg.io.safety.json_data import dump_json, parse_json
 from napari_wildseg.io.safety.sizes import check_stack
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.formats.png import foreign_sidecar_notice, is_sidecar, read_json, sidecar_of
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
-from napari_wildseg.io.label_image import MAX_JSON, LabelImage, dump_json
+from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
+from napari_wildseg.io.safety.json_data import MAX_JSON, dump_json
 from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 

@@ -24,7 +24,7 @@ from napari_wildseg.io.formats import png, tiff
 from napari_wildseg.io.formats.ome_zarr import multiscale_of, stored_labels, write_levels
 from napari_wildseg.io.formats.yolo import check_readable_text, size_of_picture
 from napari_wildseg.io.formats.yolo_names import classes_beside
-from napari_wildseg.io.label_image import LabelImage, dump_json, parse_json
+from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.objects.object_image import (
     OBJECT_FORMAT,
     ObjectImage,
@@ -34,6 +34,7 @@ from napari_wildseg.io.objects.object_image import (
 )
 from napari_wildseg.io.objects.outlines import coco_bytes, read_coco, yolo_ids, yolo_lines
 from napari_wildseg.io.objects.table_csv import table_csv
+from napari_wildseg.io.safety.json_data import dump_json, parse_json
 
 if TYPE_CHECKING:
     import tifffile

@@ -21,13 +21,14 @@ from napari_wildseg.io.formats.coco import (
     plain_id,
     read_annotations,
 )
-from napari_wildseg.io.label_image import LabelImage, dump_json
+from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.coco_masks import (
     SegmentationError,
     region_of,
 )
 from napari_wildseg.io.masks.polygons import mask_to_polygons
 from napari_wildseg.io.objects.object_image import ObjectImage, described_objects
+from napari_wildseg.io.safety.json_data import dump_json
 
 
 def regions(objects: ObjectImage) -> list[tuple[int, int, int, NDArray[np.bool_]]]:

@@ -15,7 +15,7 @@ from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.pictures.picture_files import MAX_PIXELS, check_readable, reason
 from napari_wildseg.io.atomic import atomic_path
-from napari_wildseg.io.label_image import MAX_JSON, dump_json, parse_json
+from napari_wildseg.io.safety.json_data import MAX_JSON, dump_json, parse_json
 from napari_wildseg.io.safety.sizes import MAX_STACK_BYTES
 
 _ABOUT = "about.json"

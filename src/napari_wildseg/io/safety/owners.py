@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.label_image import MAX_JSON, SIDECAR_FORMAT, parse_json
+from napari_wildseg.io.label_image import SIDECAR_FORMAT
+from napari_wildseg.io.safety.json_data import MAX_JSON, parse_json
 
 _WITH_SIDECAR = (".png", ".txt")
 """Endings of label files with a JSON sidecar."""

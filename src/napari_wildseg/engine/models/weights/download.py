@@ -140,18 +140,6 @@ def is_downloadable(model: str, cache_dir: str | os.PathLike[str] | None = None)
     return architecture is None or unsupported(architecture) is None
 
 
-def download_size(model: str) -> int:
-    """Return the size of a model's weights on the Hub, in bytes."""
-    spec = parse_spec(model)
-    if spec.repository is None:
-        return 0
-    names = spec.weights
-    if spec.kind == "hub":
-        names = (*names, *transformers_folder.TRANSFORMERS_WEIGHTS)
-    _, found = _first_on_hub(spec.repository, names)
-    return int(found.size or 0)
-
-
 def download_steps(model: str, *, cache_dir: str | os.PathLike[str] | None = None) -> Steps[Path]:
     """Download a model, yielding every quarter of a megabyte.
 
