@@ -37,6 +37,12 @@ def nearest(model):
     return find
 
 
+def test_the_tokenizer_is_open_clips_and_read_once(model):
+    texts = ["a cat on a sofa", "Café, 2 cups"]
+    assert torch.equal(model.tokenizer(texts), open_clip.get_tokenizer(starter.ARCHITECTURE)(texts))
+    assert starter.load_starter().tokenizer is model.tokenizer
+
+
 def test_open_clip_knows_the_architecture(model):
     starter.register()
     starter.register()

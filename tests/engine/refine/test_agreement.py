@@ -8,9 +8,13 @@ import torch
 
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine import start_refinement
-from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF
+from napari_wildseg.engine.refine.agreement import Agreement, DenseCRF, LengthScales
 from napari_wildseg.engine.refine.learning.kernels import gaussian
 from napari_wildseg.engine.refine.superpixels import Superpixels
+
+
+def one_kernel(weight=2.5, *, alike=0.8, colour=5.0, near=0.1):
+    return Agreement(weight, kernels=(LengthScales(alike, colour, near),))
 
 
 @pytest.fixture
@@ -57,10 +61,13 @@ def test_one_round_is_the_formula_as_it_is_written():
     held = torch.rand(600, 2, generator=generator) + 0.1
     options = Agreement(rounds=1)
     found = DenseCRF(pieces, features, options)(held)
-    points = pieces.points(features, alike=options.alike, colour=options.colour, near=options.near)
-    kernel = gaussian(points, points).fill_diagonal_(0) * torch.from_numpy(pieces.sizes)
     alone = held / held.sum(1, keepdim=True)
-    heard = kernel @ alone / kernel.sum(1, keepdim=True)
+    voice = torch.from_numpy(pieces.sizes) * (alone[:, 0] - alone[:, 1]).abs() ** options.certain
+    heard = torch.zeros(600, 2)
+    for scales in options.kernels:
+        points = pieces.points(features, **vars(scales))
+        kernel = gaussian(points, points).fill_diagonal_(0) * voice
+        heard += kernel @ alone / kernel.sum(1, keepdim=True)
     expected = torch.softmax(options.weight * heard + alone.log(), dim=1)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -71,11 +78,43 @@ def test_what_is_certain_stays(pieces):
     assert DenseCRF(pieces, torch.ones(64, 1))(held)[10].argmax() == 1
 
 
+def test_the_uncertain_follow_the_certain(pieces):
+    """Three quarters lean to one label by a hair, the others are sure of another."""
+    held = torch.tensor([[0.51, 0.49]]).repeat(64, 1)
+    held[::4] = torch.tensor([0.05, 0.95])
+    agree = DenseCRF(pieces, torch.ones(64, 1), one_kernel(colour=1000.0, near=10.0))
+    assert (agree(held).argmax(1) == 1).all()
+
+
+def test_corrected_pieces_are_not_heard_louder_than_before(pieces):
+    """Nothing was certain; one piece is corrected, and the others keep their label."""
+    held = torch.tensor([[0.55, 0.45]]).repeat(64, 1)
+    agree = DenseCRF(pieces, torch.ones(64, 1), one_kernel(colour=1000.0, near=10.0))
+    first = torch.tensor([[0.6, 0.4]]).repeat(64, 1)
+    held[10] = torch.tensor([0.0, 1.0])
+    assert (agree(held).argmax(1) == 1).all()
+    found = agree(held, first).argmax(1)
+    assert found[10] == 1
+    assert int(found.sum()) == 1
+
+
+def test_a_class_that_corrections_erase_is_not_made_louder(pieces):
+    few = pieces.index[4:, :4].ravel()
+    first = torch.tensor([[0.0, 1.0, 0.0]]).repeat(64, 1)
+    first[few] = torch.tensor([0.0, 0.0, 1.0])
+    held = first.clone()
+    held[few] = torch.tensor([0.6, 0.0, 0.4])
+    held[few[0]] = torch.tensor([0.4, 0.0, 0.6])
+    agree = DenseCRF(pieces, torch.ones(64, 1), one_kernel(5.0, near=0.3))
+    assert (agree(held, first)[few].argmax(1) == 0).all()
+    assert (agree(held)[few].argmax(1) == 2).all()
+
+
 def test_a_small_class_is_heard_beside_a_large_one(pieces):
     held = torch.tensor([[0.01, 0.89, 0.1]]).repeat(64, 1)
     few = pieces.index[6:, :2].ravel()
     held[few] = torch.tensor([0.01, 0.29, 0.7])
-    found = DenseCRF(pieces, torch.ones(64, 1), Agreement(colour=1000.0, near=0.3))(held)
+    found = DenseCRF(pieces, torch.ones(64, 1), one_kernel(colour=1000.0, near=0.3))(held)
     assert (found[few].argmax(1) == 2).all()
     assert int((found.argmax(1) == 1).sum()) > 40
 
@@ -83,7 +122,7 @@ def test_a_small_class_is_heard_beside_a_large_one(pieces):
 def test_a_class_that_leads_nowhere_is_not_made_louder(pieces):
     held = torch.tensor([[0.01, 0.89, 0.1]]).repeat(64, 1)
     few = pieces.index[4:, :2].ravel()
-    agree = DenseCRF(pieces, torch.ones(64, 1), Agreement(colour=1000.0, near=0.2))
+    agree = DenseCRF(pieces, torch.ones(64, 1), one_kernel(colour=1000.0, near=0.2))
     held[few] = torch.tensor([0.01, 0.44, 0.55])
     assert (agree(held)[few].argmax(1) == 2).sum() >= len(few) / 2
     held[few] = torch.tensor([0.01, 0.5, 0.49])
@@ -93,7 +132,7 @@ def test_a_class_that_leads_nowhere_is_not_made_louder(pieces):
 def test_looks_keep_pieces_of_one_colour_apart(pieces):
     features = torch.eye(2)[torch.arange(64) % 2]
     held = torch.eye(2)[torch.arange(64) % 2] * 0.2 + 0.4
-    found = DenseCRF(pieces, features, Agreement(alike=0.2))(held)
+    found = DenseCRF(pieces, features, one_kernel(alike=0.2))(held)
     np.testing.assert_array_equal(found.argmax(1), torch.arange(64) % 2)
     assert found.amax(1).min() > 0.6
 
@@ -104,7 +143,7 @@ def test_the_refiner_asks_for_agreement_and_keeps_corrections(weight):
     image = np.full((60, 60, 3), 60, np.uint8)
     image[20:40, 20:40] = 180
     relevance = (image[None, ::4, ::4, 0] > 100).astype(np.float32)
-    agreement = Agreement(weight, alike=100.0, colour=1000.0, near=10.0)
+    agreement = one_kernel(weight, alike=100.0, colour=1000.0, near=10.0)
     refinement = start_refinement(image, 1, relevance=relevance, agreement=agreement)
     labels = drain(refinement.run_steps(None, None, 0.5))
     assert labels[30, 30] == (weight == 0)

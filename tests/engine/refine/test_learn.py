@@ -410,3 +410,20 @@ def test_more_strokes_hold_less_back():
     others = [(slice(row, row + 5), UNLIKE[1]) for row in (2, 14, 42, 54)]
     few = favoured([UNLIKE])
     assert favoured([UNLIKE, *others]) > few + 0.05
+
+
+def test_a_label_that_was_painted_on_other_things_wins_by_a_larger_margin():
+    """The left half is painted; the right half looks otherwise."""
+    learning = learner()
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[EVEN] = 1
+    count = len(learning.pieces)
+    first = torch.tensor([[0.9, 0.1, 0.0]]).repeat(count, 1)
+    after = torch.tensor([[0.4, 0.6, 0.0]]).repeat(count, 1)
+    held = learning.favour(after, first, corrections)
+    left = learning.pieces.places[:, 1] < 0.5
+    assert (held[left, 1] > 0.5).all()
+    assert (held[~left].argmax(1) == 0).all()
+    # Nothing was painted with the third label.
+    third = after[:, [0, 2, 1]]
+    assert (learning.favour(third, first, corrections).argmax(1) == 0)[~(left)].all()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -205,7 +206,8 @@ class WindowPriors:
         before = scene.pieces.average(prior)
         after = first = scene.crf(before)
         if fixed is not None:
-            after = scene.crf(before + scene.learner.change(before, fixed, scene.crf))
+            agree = partial(scene.crf, first=first)
+            after = agree(before + scene.learner.change(before, fixed, agree))
             after = scene.learner.favour(after, first, fixed)
         return _Change(scene.pieces.index.astype(np.uint16), after - before)
 

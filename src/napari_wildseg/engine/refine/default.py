@@ -19,7 +19,7 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -107,17 +107,22 @@ class DefaultRefinement:
         yield Progress(1, 4, "Learning from corrections")
         scene = self.scene
         pieces = scene.pieces
-        agree = None if self.relevance is None else scene.crf
         before = after = pieces.average(prior)
-        dabs = None
+        dabs = agree = None
+        agreed = None if self.relevance is None else scene.crf(before)
         if corrections is not None:
             dabs = scene.learner.find(corrections)
+            if agreed is not None:
+                agree = partial(scene.crf, first=agreed)
             after = before + scene.learner.change(before, corrections, agree, dabs, self.belief)
-        if agree is not None:
+        if agreed is not None:
             yield Progress(2, 4, "Making similar places agree")
-            after = self._agreed(after)
-            if corrections is not None:
-                after = scene.learner.favour(after, self._agreed(before), corrections)
+            first = self._blend(before, agreed)
+            if corrections is None or agree is None:
+                after = first
+            else:
+                after = self._blend(after, agree(after))
+                after = scene.learner.favour(after, first, corrections)
         fine = resize(prior, scene.work)
         if after is not before:
             fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
@@ -125,9 +130,8 @@ class DefaultRefinement:
         yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
 
-    def _agreed(self, probabilities: Tensor) -> Tensor:
+    def _blend(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
         """Step 3: less of it where labels were decided pixel by pixel."""
-        agreed = self.scene.crf(probabilities)
         return probabilities + (1 - self.fine) * (agreed - probabilities)
 
     @cached_property

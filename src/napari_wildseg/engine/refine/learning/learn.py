@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.refine.learning.kernels import low_rank, refine_at
+from napari_wildseg.engine.refine.learning.kernels import gaussian, low_rank, refine_at
 from napari_wildseg.engine.refine.learning.observe import count_in_pieces, shares_of
 from napari_wildseg.engine.refine.learning.reach import (
     Dabs,
@@ -86,6 +86,8 @@ class Learning:
     favour: float = 2.0
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
+    # Malus on the probability of a label that was painted on nothing like the piece.
+    unlike: float = 0.5
     rank: int = 400  # of the kernel
 
 
@@ -155,7 +157,8 @@ class Learner:
 
         Of the changes that win by a small margin, half are wrong. How much is held back depends on
         the strokes: more where they run over unlike things, since then it is less clear what is
-        meant, and less the more strokes there are, since one may be a slip.
+        meant, and less the more strokes there are, since one may be a slip. A change to a label is
+        also held back the more, the less alike the piece is to what was painted with that label.
 
         `after`, `first`: ``(n, K + 1)`` float32 probabilities with and without corrections, once
         the pieces have agreed; `corrections`: ``(H, W)`` int16 over the image, -1 = not corrected,
@@ -169,10 +172,23 @@ class Learner:
         unlike = 1 - float(uniformity(dabs, index, self._points).mean())
         strokes = min(len(dabs), _MOST_STROKES)
         held = options.favour * unlike / strokes**options.favour_exponent
-        bonus = torch.full((len(after), 1), held)
-        bonus[torch.from_numpy(index[small >= 0])] = 0
-        favoured = after.scatter_add(1, first.argmax(1, keepdim=True), bonus)
-        return favoured / favoured.sum(1, keepdim=True)
+        held += options.unlike * (1 - self._similarity(small, after.shape[1]))
+        held.scatter_(1, first.argmax(1, keepdim=True), 0)
+        held[torch.from_numpy(index[small >= 0])] = 0
+        # Taken from the others rather than given to the first: all are raised to stay above 0.
+        favoured: Tensor = after - held + held.amax(1, keepdim=True)
+        return favoured.div_(favoured.sum(1, keepdim=True))
+
+    def _similarity(self, corrections: NDArray[np.int16], n_labels: int) -> Tensor:
+        """``(n, n_labels)`` in [0, 1]: the kernel to the most similar piece with that label.
+
+        `corrections`: ``(h, w)`` int16, as fine as the pieces.
+        """
+        similarity = torch.zeros(len(self._points), n_labels)
+        for label in np.unique(corrections[corrections >= 0]).tolist():
+            painted = torch.from_numpy(np.unique(self.pieces.index[corrections == label]))
+            similarity[:, label] = gaussian(self._points, self._points[painted]).amax(1)
+        return similarity
 
     def find(self, corrections: NDArray[np.int16]) -> Dabs:
         """Find the strokes of corrections, ``(H, W)`` int16, as fine as the pieces."""
