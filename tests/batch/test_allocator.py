@@ -32,7 +32,7 @@ print(mapped_anew, faults())
 @pytest.mark.skipif(not keep_freed_memory(), reason="not glibc")
 def test_arrays_are_not_mapped_anew_in_a_process_that_dask_started():
     """Each array has 1024 pages; mapped anew, every one of them is a fault."""
-    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536", "NUMPY_MADVISE_HUGEPAGE": "0"}
     found = subprocess.run(
         [sys.executable, "-c", FAULTS, allocator.__file__],  # the package would import PyTorch
         env=environment,

@@ -17,6 +17,7 @@ from napari_wildseg.engine.progress import drain
 from .conftest import contents, done_by_journal, write_pictures
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 
 
 @pytest.fixture
@@ -62,15 +63,22 @@ def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, threads):
 
 @pytest.fixture
 def threads():
-    """A scheduler and two workers in this process: quick, and they fail in the same words."""
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=False,
-        dashboard_address=":0",
-        host="127.0.0.1",
-        protocol="tcp://",
-    ) as cluster:
+    """A scheduler and two workers in this process: quick, and they fail in the same words.
+
+    On a busy machine the scheduler may miss that a worker leaves. It then notices within a
+    minute, not within the ten minutes of its default.
+    """
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": "30 s"}),
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=":0",
+            host="127.0.0.1",
+            protocol="tcp://",
+        ) as cluster,
+    ):
         yield cluster
 
 

@@ -1,5 +1,8 @@
 """What is said of a folder that is not one is true of it."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from napari_wildseg.engine.folders import file_in_the_way, no_folder
@@ -21,3 +24,15 @@ def test_what_is_missing_is_said_to_be(tmp_path):
 def test_names_that_no_folder_can_have(tmp_path, name):
     assert file_in_the_way(tmp_path / name / "more") is None
     assert no_folder(tmp_path / name).startswith("There is no folder")
+
+
+def test_a_folder_that_another_thread_makes_meanwhile_is_no_file(tmp_path, monkeypatch):
+    made, is_dir = tmp_path / "made", Path.is_dir
+
+    def just_before(path):
+        found = is_dir(path)
+        os.makedirs(made, exist_ok=True)  # noqa: PTH103  Path.mkdir asks is_dir itself
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", just_before)
+    assert file_in_the_way(made) is None

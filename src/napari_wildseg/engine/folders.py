@@ -25,7 +25,7 @@ def file_in_the_way(folder: Path) -> Path | None:
         try:
             if place.is_dir():
                 return None
-            if place.exists():
+            if place.exists() and not place.is_dir():  # another thread may just have made it
                 return place
         except (OSError, ValueError):  # no permission, or not a valid path
             return None

@@ -57,7 +57,8 @@ class _Sections(QScrollArea):
         inner, bar = self.widget(), self.verticalScrollBar()
         laid_out = event is not None and event.type() == QEvent.Type.LayoutRequest
         if laid_out and inner is not None and watched is inner and bar is not None:
-            self.setMinimumWidth(inner.minimumSizeHint().width() + bar.sizeHint().width())
+            beside = bar.sizeHint().width() + 2  # napari's style sheet adds a pixel on each side
+            self.setMinimumWidth(inner.minimumSizeHint().width() + beside)
         return super().eventFilter(watched, event)
 
 
