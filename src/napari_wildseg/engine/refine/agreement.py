@@ -99,7 +99,7 @@ class DenseCRF:
         """
         without, changed = self.near(torch.stack([before, after]))
         same = 1 - (changed - without).abs().amax(1, keepdim=True)
-        found = (changed + same * (agreed - without)).clamp_(min=0)
+        found: Tensor = (changed + same * (agreed - without)).clamp_(min=0)
         return found.div_(found.sum(1, keepdim=True))
 
     def _agree(
