@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
-MAX_PIXELS = 16_000_000
+MAX_REMEMBERED_PIXELS = 16_000_000
 """Largest number of pixels of a remembered image; larger ones are segmented by windows."""
 
 
@@ -165,7 +165,7 @@ def _of_item(item: EvaluationItem) -> Example | None:
 
 def _of_review(queue: ReviewQueue, place: int) -> Example | None:
     record = queue.records[place]
-    if record.size[0] * record.size[1] > MAX_PIXELS:
+    if record.size[0] * record.size[1] > MAX_REMEMBERED_PIXELS:
         raise InputError("it is too large to be remembered.")
     item = queue.open(place)
     classes = item.labels.classes
@@ -175,5 +175,5 @@ def _of_review(queue: ReviewQueue, place: int) -> Example | None:
 def _check(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
     if image.shape[:2] != mask.shape:
         raise InputError("its mask is of another size.")
-    if mask.size > MAX_PIXELS:
+    if mask.size > MAX_REMEMBERED_PIXELS:
         raise InputError("it is too large to be remembered.")

@@ -311,7 +311,26 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
     def name_shares(
         self, names: Sequence[str], *, merge_duplicates: bool = True
     ) -> list[tuple[str, float]]:
-        """As `suggest`, for names given for this image: scores do not depend on their number."""
+        """Score names given for this image; the scores do not depend on their number.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names.
+        merge_duplicates : bool
+            As for `suggest`.
+
+        Returns
+        -------
+        list of (str, float)
+            Names, best first, with their shares in [0, 1]: of the best places, in competition
+            with everyday words.
+
+        Raises
+        ------
+        InputError
+            If there is no image.
+        """
         _, encoding = self._require_image()
         rivals = everyday_rivals(self.background)
         return tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)

@@ -314,7 +314,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         return vocabulary_scores(self.name_shares(names)[:top], len(names))
 
     def name_shares(self, names: Sequence[str]) -> list[tuple[str, float]]:
-        """As `suggest`, for names given for this image: scores do not depend on their number."""
+        """Score names given for this image; see `napari_wildseg.Segmenter.name_shares`."""
         _, encoding = self._require_image()
         return suggest_large(encoding, self.model, names, everyday_rivals(self.background))
 

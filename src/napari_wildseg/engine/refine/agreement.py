@@ -105,6 +105,7 @@ class DenseCRF:
     def _agree(
         self, probabilities: Tensor, kernels: list[PackedMatrix], certain: float, rounds: int
     ) -> Tensor:
+        """Run mean-field updates with some of the kernels; see `near` for shapes."""
         alone = probabilities.clamp(min=_LEAST)
         # Labels by pieces: products with few rows are several times as fast as with few columns.
         found = (alone / alone.sum(2, keepdim=True)).transpose(1, 2).contiguous()
@@ -112,8 +113,10 @@ class DenseCRF:
         leading = torch.nn.functional.one_hot(found.argmax(1), found.shape[1])
         leads = leading.amax(1)[:, 1:, None] > 0
         for _ in range(rounds):
-            certainty = margin_of(found.transpose(0, 1))[:, None] ** certain
-            spoken = (found * (self._sizes * certainty)).flatten(0, 1)
+            voice = self._sizes
+            if certain:
+                voice = voice * margin_of(found.transpose(0, 1))[:, None] ** certain
+            spoken = (found * voice).flatten(0, 1)
             heard = torch.zeros_like(found)
             for kernel in kernels:
                 opinion = kernel(spoken).reshape(found.shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
@@ -142,8 +141,9 @@ class SuggestionBar(QWidget):
         return False
 
     def _fit(self) -> None:
-        for heading, button in product(self._headings, list(self._buttons.values())[:1]):
-            heading.setMinimumHeight(button.sizeHint().height())
+        height = next((button.sizeHint().height() for button in self._buttons.values()), 0)
+        for heading in self._headings:
+            heading.setMinimumHeight(height)
         self.setFixedHeight(self._flow.heightForWidth(self.width()))
 
     def _choose(self, button: QPushButton, name: str) -> None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.annotation.decisions import Plan
 
 
-"""Events of an image that says it lies elsewhere now; its labels follow."""
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 FILL = {LABELS: 0, PSEUDO: 0}
 """What a new label layer holds. Zeros take no memory before something else is written."""

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging.places import embeddings_by_view, local_embeddings
@@ -23,6 +22,7 @@ from napari_wildseg.engine.names.tagging.scores import (
     best,
     local_shares,
     mean_cosine,
+    rivals_beside,
     similarity,
 )
 from napari_wildseg.engine.names.text_cache import list_rows
@@ -61,8 +61,7 @@ def tag(
     places = picture.flatten(1)
     chosen = _candidates(text, places, model)
     rows = text[chosen]
-    taken = {fold(names[i]) for i in chosen.tolist()}
-    others = model.encode_text([word for word in rivals if fold(word) not in taken] or list(rivals))
+    others = model.encode_text(rivals_beside([names[i] for i in chosen.tolist()], rivals))
     others = torch.cat([others.cpu(), rows[:_RIVAL_CANDIDATES]])
     shares = local_shares(places, rows, others, model)
     scores = _median_shares(encoding, model, rows, others)

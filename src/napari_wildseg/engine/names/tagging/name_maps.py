@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging.places import local_embeddings
-from napari_wildseg.engine.names.tagging.scores import local_shares
+from napari_wildseg.engine.names.tagging.scores import local_shares, rivals_beside
 
 
 @torch.no_grad()
@@ -24,8 +23,7 @@ def name_maps(
     Returns ``(K, h, w)`` float32 in [0, 1].
     """
     places = local_embeddings(encoding, model)
-    taken = {fold(name) for name in names}
-    others = [word for word in rivals if fold(word) not in taken] or list(rivals)
+    others = rivals_beside(names, rivals)
     text, against = (model.encode_text(words).cpu() for words in (names, others))
     shares = local_shares(places.flatten(1), text, against, model)
     found: NDArray[np.float32] = shares.reshape(-1, *places.shape[1:]).numpy()

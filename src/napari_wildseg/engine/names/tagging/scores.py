@@ -7,9 +7,12 @@ set is fixed, the share does not depend on the length of the vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.relevance.hyponyms import reach
 
@@ -22,6 +25,12 @@ scale."""
 
 _SIMILAR, _SYNONYM = 0.5, 0.8
 """Text similarities from which a rival has less weight, and from which it has none."""
+
+
+def rivals_beside(names: Sequence[str], rivals: Sequence[str]) -> list[str]:
+    """Return the rivals that are none of the names; all of them if none is left."""
+    taken = {fold(name) for name in names}
+    return [word for word in rivals if fold(word) not in taken] or list(rivals)
 
 
 def local_shares(places: Tensor, text: Tensor, rivals: Tensor, model: CLIPModel) -> Tensor:

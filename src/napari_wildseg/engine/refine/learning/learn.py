@@ -86,7 +86,7 @@ class Learning:
     favour: float = 2.0
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
-    # Malus on the probability of a label that was painted on nothing like the piece.
+    # Penalty on the probability of a label that was painted on nothing like the piece.
     unlike: float = 0.25
     rank: int = 400  # of the kernel
 
@@ -144,12 +144,12 @@ class Learner:
             )
         if changes:
             seen = prior + torch.stack(changes)
-            labels = (seen if agree is None else agree(seen)).argmax(2).numpy()
+            labels = (seen if agree is None else agree(seen)).argmax(2).numpy()[:, index]
             for dab, out in enumerate(fold.tolist()):
                 radii[dab] = find_reach(
                     int(dabs.labels[dab]),
                     dabs.centres[dab],
-                    labels[out][index],
+                    labels[out],
                     self.options.farthest * max(index.shape),
                 )
         around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
