@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-    from napari_wildseg.process.remote import Suggested
+    from napari_wildseg.process.messages import Suggested
 
 BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."
