@@ -75,22 +75,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``wildseg evaluate --json`` prints."""
-        found: dict[str, Any] = {
-            "images": self.images,
-            "skipped": self.skipped,
-            "miou": self.miou,
-            "miou_all": self.miou_all,
-            "stages": self.stages,
-            "per_class": self.per_class,
-            "boundary_f": self.boundary_f,
-            "image_miou": self.image_miou,
-            "seconds": self.seconds,
-        }
-        if self.clicks is not None:
-            found |= {"clicks": self.clicks, "noc85": self.noc85, "drops": self.drops}
-        if self.labels is not None:
-            found["labels"] = self.labels
-        return found
+        return {key: value for key, value in vars(self).items() if value is not None}
 
 
 class Tally:
