@@ -101,7 +101,9 @@ def test_a_slider_at_rest_waits_for_a_stack(desk, photo, at_once):
     assert all((plane != plane.flat[0]).any() for plane in d.layer(layer).data)
     slot = d.controller.session.plane_state(d.controller.plane).slot
     if not at_once:
-        assert (d.layer(layer).data[0] == drain(slot.segmenter.call("pseudo_labels", threshold=0.6))).all()
+        assert (
+            d.layer(layer).data[0] == drain(slot.segmenter.call("pseudo_labels", threshold=0.6))
+        ).all()
 
 
 def test_a_slider_at_rest_changes_nothing_after_a_cancel(desk, photo):

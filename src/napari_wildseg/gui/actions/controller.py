@@ -255,12 +255,8 @@ class Controller(Workspace):
         if not self.runner.cancel() and not in_between:
             return
         if done:
-            told = notices.by_number(
-                done,
-                "Cancelled: the finished plane keeps its labels, the others are as before.",
-                "Cancelled: {n} planes keep their labels, the others are as before.",
-            )
-            self.status.emit(why or told)
+            told = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
+            self.status.emit(why or notices.by_number(done, f"{told}others are as before."))
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
@@ -299,7 +295,7 @@ class Controller(Workspace):
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            done = notices.by_number(self._planes_total, "{n} plane done.", "{n} planes done.")
+            done = notices.by_number(self._planes_total, "{n} [plane|planes] done.")
             self.status.emit(f"{done} {_DONE}")
             self._leave_sequence()
 
@@ -318,12 +314,8 @@ class Controller(Workspace):
 
         def shown(taken: Taken) -> None:
             self.apply_visibility()
-            first = notices.by_number(
-                taken.kept,
-                "Refined: {n} corrected pixel kept.",
-                "Refined: {n} corrected pixels kept.",
-            )
-            first = first if taken.kept else "Refined."
+            kept = "Refined: {n} corrected [pixel|pixels] kept."
+            first = notices.by_number(taken.kept, kept) if taken.kept else "Refined."
             if anew:
                 self._after(outcome, f"{first} {_DONE}")  # there is nothing to go back to
             elif taken.changed:

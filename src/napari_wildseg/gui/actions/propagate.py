@@ -132,12 +132,8 @@ class Propagator:
             self._next(session, image, known, rest, total, axis)
             return
         controller.planes_done = 0
-        carried = notices.by_number(
-            total,
-            "Labels carried to this plane: correct what is wrong, then carry on.",
-            "Labels carried to {n} planes: correct what is wrong, then carry on.",
-        )
-        controller.status.emit(carried)
+        told = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
+        controller.status.emit(notices.by_number(total, told))
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

@@ -337,13 +337,9 @@ class Workspace:
         if session is not None:
             self.autosave.note(session, plane)
         if count:
-            told = notices.by_number(
-                count,
-                "{n} pixel of {name} stays as it is: Refine leaves it alone.",
-                "{n} pixels of {name} stay as they are: Refine leaves them alone.",
-                name=name,
-            )
-            self.status.emit(told)
+            told = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
+            told += "they are: Refine leaves them] alone."
+            self.status.emit(notices.by_number(count, told, name=name))
         elif region.any():
             self.status.emit(f"Every pixel of {name} stays as it is already.")
         else:
@@ -384,7 +380,7 @@ class Workspace:
         self.areas_changed.emit()
         told = []
         if count or not of_objects:
-            told += [notices.by_number(count, "{n} pixel is restored.", "{n} pixels are restored.")]
+            told += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
         if of_objects:
             told += ["Corrections of objects are restored."]
         if self._segmented() and of_objects:
@@ -525,14 +521,8 @@ class Workspace:
         if session is self.session:
             self.set_classes(rows)
         names = notices.listed([info.name for _, info in found])
-        self.status.emit(
-            notices.by_number(
-                len(found),
-                "Undone: {names} is in the table again, with its pixels.",
-                "Undone: {names} are in the table again, with their pixels.",
-                names=names,
-            )
-        )
+        told = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
+        self.status.emit(notices.by_number(len(found), told, names=names))
 
     def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -176,12 +176,8 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            failed = by_number(
-                self._failed,
-                " {n} image failed: see report.csv.",
-                " {n} images failed: see report.csv.",
-            )
-            failed = failed if self._failed else ""
+            told = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
+            failed = told if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."

@@ -341,8 +341,8 @@ class ExportSection(Section):
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        classes = by_number(len(session.classes), "{n} class", "{n} classes")
-        pixels = by_number(kept, "{n} corrected pixel", "{n} corrected pixels")
+        classes = by_number(len(session.classes), "{n} [class|classes]")
+        pixels = by_number(kept, "{n} corrected [pixel|pixels]")
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 

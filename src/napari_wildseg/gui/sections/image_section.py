@@ -95,13 +95,8 @@ class ImageSection(Section):
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
             names = listed([f'"{channel.name}"' for channel in together])
-            told = by_number(
-                len(together),
-                "To work on {names}, choose it under Image.",
-                "To work on {names}, choose one of them under Image.",
-                names=names,
-            )
-            controller.status.emit(told)
+            told = "To work on {names}, choose [it|one of them] under Image."
+            controller.status.emit(by_number(len(together), told, names=names))
         else:
             self._go_on_to(layer)
 

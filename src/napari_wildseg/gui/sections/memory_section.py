@@ -115,7 +115,7 @@ class MemorySection(Section):
     def _show(self) -> None:
         memory = self.controller.memory
         known = memory.known
-        text = by_number(known.images, "Learned from {n} image", "Learned from {n} images")
+        text = by_number(known.images, "Learned from {n} [image|images]")
         text = text if known.images else "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
@@ -145,11 +145,8 @@ class MemorySection(Section):
         controller.memory.finish(session, (plane,))
 
     def _forget_all(self) -> None:
-        question = by_number(
-            self.controller.memory.known.images,
-            "Forget what {n} image taught? The labels stay.",
-            "Forget what {n} images taught? The labels stay.",
-        )
+        images = self.controller.memory.known.images
+        question = by_number(images, "Forget what {n} [image|images] taught? The labels stay.")
         answer = QMessageBox.question(self, "Class memory", question)
         if answer == QMessageBox.StandardButton.Yes:
             self.controller.memory.forget_all()

@@ -125,7 +125,7 @@ class ObjectsSection(Section):
         class_of = {} if state is None else state.class_of
         area = {} if state is None else state.area
         ids = list(class_of)
-        self.count.setText(by_number(len(ids), "{n} object", "{n} objects"))
+        self.count.setText(by_number(len(ids), "{n} [object|objects]"))
         self.table.show_objects(
             ids, [names.get(class_of[n], "") for n in ids], [area.get(n, 0) for n in ids]
         )
