@@ -275,7 +275,7 @@ class LabelImage:
 
 
 def description_of(
-    shape: tuple[int, ...], classes: Iterable[ClassInfo], *, image: str, **more: Any
+    shape: tuple[int, ...], classes: Iterable[ClassInfo], /, *, image: str, **more: Any
 ) -> dict[str, Any]:
     """Return the description of labels of a shape, as `LabelImage.about` does."""
     return {

@@ -7,7 +7,6 @@ vision (``scripts/make_palette.py``); docs/labels.md lists its smallest colour d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +15,6 @@ from napari_wildseg.engine.errors import InputError
 
 PALETTES = ("default", "voc")
 """Palette names that `palette_colour` accepts."""
-
-VISIONS = ("normal", "protanopia", "deuteranopia", "tritanopia")
-"""Kinds of colour vision that `simulate_vision` accepts."""
-
-# In linear RGB, at full severity: Machado, Oliveira & Fernandes, "A Physiologically-based Model
-# for Simulation of Color Vision Deficiency", IEEE TVCG 2009.
-_SIMULATION = {
-    "normal": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "protanopia": (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deuteranopia": (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-    "tritanopia": (
-        (1.255528, -0.076749, -0.178779),
-        (-0.078411, 0.930809, 0.147602),
-        (0.004733, 0.691367, 0.303900),
-    ),
-}
 
 _DEFAULT = """
 e69f00 56b4e9 960fb4 0f6900 c3f0b4 e11e4b 9669a5 00fff0 6978ff a52d5a e1f069 87b478 003cff
@@ -93,26 +68,3 @@ def voc_palette(n: int = 256) -> NDArray[np.uint8]:
                 np.uint8
             )
     return palette
-
-
-def simulate_vision(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
-    """Simulate how colours appear to a kind of vision, in CIELAB.
-
-    `colours`: ``(N, 3)`` uint8 sRGB. Returns ``(N, 3)`` float64: L*, a*, b*.
-    """
-    from skimage.color import rgb2lab
-
-    value = np.asarray(colours, np.float64) / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(linear @ np.array(_SIMULATION[vision]).T, 0, 1)
-    value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    lab: NDArray[np.float64] = rgb2lab(value[None])[0]
-    return lab
-
-
-def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """Return CIEDE2000 between two lists of CIELAB colours: ``(N, 3), (M, 3) -> (N, M)``."""
-    from skimage.color import deltaE_ciede2000
-
-    found: NDArray[np.float64] = deltaE_ciede2000(first[:, None], second[None])
-    return found

@@ -18,7 +18,6 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -44,8 +43,7 @@ _TIE = 1e-5
 class DefaultRefinement:
     """Refines one image again and again; what depends on it alone is computed once (`Scene`).
 
-    `image`: ``(H, W, 3)`` uint8; `relevance`: ``(K, gh, gw)`` float32 in [0, 1]; None to work from
-    the seeds alone.
+    `relevance`: ``(K, gh, gw)`` float32 in [0, 1]; None to work from the seeds alone.
 
     Attributes
     ----------
@@ -62,15 +60,12 @@ class DefaultRefinement:
 
     def __init__(
         self,
-        image: NDArray[np.uint8],
+        scene: Scene,
         n_classes: int,
-        features: Sequence[NDArray[np.float32]],
+        options: DefaultOptions,
         relevance: NDArray[np.float32] | None,
-        options: DefaultOptions | None = None,
-        scene: Scene | None = None,
     ) -> None:
-        self.options = options or DefaultOptions()
-        self.scene = scene or Scene(image, features, self.options)
+        self.options, self.scene = options, scene
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
         self.recalled: Tensor | None = None
@@ -82,8 +77,7 @@ class DefaultRefinement:
         self, n_classes: int, relevance: NDArray[np.float32] | None
     ) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
-        scene = self.scene
-        return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)
+        return DefaultRefinement(self.scene, n_classes, self.options, relevance)
 
     def run_steps(
         self,
