@@ -1,4 +1,4 @@
-"""Choose the default class colours and print the table of engine/names/palette.py.
+"""Choose the default class colours and print engine/names/palette.txt.
 
     python scripts/make_palette.py
 

@@ -72,13 +72,19 @@ class _Child:
 
     def _listen(self) -> None:
         stdout: Any = self.process.stdout
-        with suppress(OSError, ValueError):
+        try:
             while (message := receive(stdout)) is not None:
                 if "ready" in message:
                     self.ready = True
                 else:
                     self.inbox.put(message)
-        self.inbox.put(None)
+        except (OSError, ValueError):
+            pass
+        except BaseException:  # a message that cannot be read: no other can be trusted
+            self.process.kill()
+            raise
+        finally:
+            self.inbox.put(None)
         stdout.close()
 
     def send(self, message: dict[str, Any]) -> None:
