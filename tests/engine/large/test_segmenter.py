@@ -176,7 +176,7 @@ def test_near_strokes_nothing_farther_off_changes(corrected):
 
 
 def test_near_strokes_few_tiles_are_computed(corrected):
-    segmenter, old, new, before, _ = corrected
+    segmenter, old, _, before, _ = corrected
     segmenter.refine(old)
     one = old.copy()
     one[20:24, 20:24] = 2
