@@ -62,7 +62,7 @@ class TileLimits:
         if not strokes or any(_farthest(tile, box) <= near for box, _ in strokes):
             return np.full(len(places), bool(strokes))
         tree = cKDTree(np.concatenate([pixels for _, pixels in strokes]))
-        distances, _ = tree.query(places + [tile.top, tile.left])
+        distances, _ = tree.query(np.add(places, [tile.top, tile.left]))
         return np.asarray(distances <= near)
 
     def _pixels(self, block: Box) -> NDArray[np.int64]:
@@ -73,7 +73,7 @@ class TileLimits:
         )
         painted = new_strokes(now, then)
         assert painted is not None  # the block has changed
-        return np.asarray(np.argwhere(painted) + [block.top, block.left])
+        return np.add(np.argwhere(painted), [block.top, block.left])
 
 
 def _nearest(a: Box, b: Box) -> float:
