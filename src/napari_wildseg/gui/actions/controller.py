@@ -135,8 +135,7 @@ class Controller(Workspace):
             self._segment_shown()
 
     def _segment_shown(self) -> None:
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         refine = self.refine_at_once
@@ -147,8 +146,7 @@ class Controller(Workspace):
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         if self._asks_first(planes_like(image, plane), self.auto_segment_planes):
@@ -165,12 +163,9 @@ class Controller(Workspace):
         steps = partial(
             segment_steps, request, session.snapshots(plane), refine=self.refine_at_once
         )
-        self.runner.run(
-            f"Plane {number} of {self._planes_total}",
-            image,
-            steps,
-            partial(self._take_plane, session, plane),
-        )
+        done = partial(self._plane_done, session)
+        take = partial(self.take_segmented, session, plane, then=done)
+        self.runner.run(f"Plane {number} of {self._planes_total}", image, steps, take)
 
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
@@ -205,8 +200,7 @@ class Controller(Workspace):
         except WildsegError as error:
             self.notify(str(error))
             return
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         state = session.plane_state(plane)
@@ -225,10 +219,6 @@ class Controller(Workspace):
         self.threshold = float(value)
         self.live_threshold.move()
 
-    def settle_threshold(self) -> None:
-        """Refine once the slider has come to rest."""
-        self.live_threshold.rest()
-
     def suggest(self) -> None:
         """Look for names that fit the image."""
         if self._image is None:
@@ -242,10 +232,6 @@ class Controller(Workspace):
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
         take = partial(self._take_suggestions, session, plane)
         self.runner.run("Suggest", self._image, steps, take)
-
-    def show_relevance(self, class_id: int) -> None:
-        """Show where the model sees a class, as an image layer."""
-        self.relevance_maps.show(class_id)
 
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay."""
@@ -286,9 +272,6 @@ class Controller(Workspace):
                 then()
 
         self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
-
-    def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        self.take_segmented(session, plane, outcome, partial(self._plane_done, session))
 
     def _plane_done(self, session: ImageSession) -> None:
         image = session.image

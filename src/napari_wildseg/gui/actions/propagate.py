@@ -43,8 +43,7 @@ class Propagator:
     def start(self, step: int, *, to_the_end: bool = False) -> None:
         """Carry the labels in view to the next plane, and on."""
         controller = self._controller
-        ready = controller.ready()
-        if ready is None:
+        if (ready := controller.ready()) is None:
             return
         session, image, plane = ready
         axis = self._axis(plane)

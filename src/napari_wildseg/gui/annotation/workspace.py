@@ -61,12 +61,12 @@ class Workspace:
         self.sessions = SessionStore()
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
-        self.layers.spread.connect(self._on_spread)
         self.layers.label_selected.connect(self._on_label_selected)
         self.layers.travelled.connect(self._on_travelled)
         self.layers.told.connect(self.notify)
         self.layers.brought_back.connect(self._on_brought_back)
         self.autosave = Autosave(enabled=bool(self.settings.keep_corrections))
+        self.layers.spread.connect(self.autosave.look_for_planes)
         self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
@@ -486,9 +486,6 @@ class Workspace:
         for plane in planes:
             self.autosave.note(session, plane)
         self.areas_changed.emit()
-
-    def _on_spread(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
-        self.autosave.look_for_planes(session, tracked, plane)
 
     def _on_found(self, session: ImageSession) -> None:
         if session is self.session:

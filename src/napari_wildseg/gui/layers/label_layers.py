@@ -114,12 +114,8 @@ class LabelLayers:
         """Give the layers of an image the names and colours of its classes."""
         for tracked in session.tracked.values():
             if tracked.layer is not None:
-                # Setting colours refreshes the layer; that is no undo.
-                tracked.writing = True
-                try:
+                with tracked.ours():  # setting colours refreshes the layer; that is no undo
                     dress(tracked.layer, session.classes, session.hidden)
-                finally:
-                    tracked.writing = False
 
     def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
         """Show the refined labels, and the pseudo-labels only where they are worked on."""
@@ -193,12 +189,8 @@ class LabelLayers:
         for session in self._sessions:
             for tracked in session.tracked.values():
                 if tracked.layer is not None:
-                    # Drawing it another way is no edit.
-                    tracked.writing = True
-                    try:
+                    with tracked.ours():  # drawing it another way is no edit
                         tracked.layer.contour = self.contour
-                    finally:
-                        tracked.writing = False
 
     def _prepare(self, layer: Labels, *, visible: bool = True) -> None:
         layer.contour = self.contour
@@ -254,11 +246,8 @@ class LabelLayers:
         session = self._sessions.get(event.source)
         for tracked in () if session is None else session.tracked.values():
             if tracked.layer is not None:
-                tracked.writing = True
-                try:
+                with tracked.ours():
                     align(tracked.layer, event.source)
-                finally:
-                    tracked.writing = False
 
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Follow the brush: what it passed over and is right already is confirmed."""

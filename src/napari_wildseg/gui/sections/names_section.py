@@ -137,7 +137,7 @@ class NamesSection(Section):
 
     def _show_relevance(self) -> None:
         if (info := self._current()) is not None:
-            self.controller.show_relevance(info.id)
+            self.controller.relevance_maps.show(info.id)
 
     def _change_colour(self) -> None:
         if (info := self._current()) is None:

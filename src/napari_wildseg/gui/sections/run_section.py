@@ -61,7 +61,7 @@ class RunSection(Section):
             "for example when half of a cat is missing; higher leaves more of it open."
         )
         self.threshold.valueChanged.connect(self._on_threshold)
-        self._settle = timer(self, 250, controller.settle_threshold)
+        self._settle = timer(self, 250, controller.live_threshold.rest)
 
         self.refine_at_once = self.check_box(
             "refine_at_once",
