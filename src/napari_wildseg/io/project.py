@@ -17,12 +17,7 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.label_image import LabelImage, check_corrections
-from napari_wildseg.io.safety.archive import (
-    ArraySpec,
-    checked_corrections_of,
-    read_npz,
-    write_npz,
-)
+from napari_wildseg.io.safety.archive import ArraySpec, checked_corrections_of, read_npz, write_npz
 from napari_wildseg.io.safety.json_data import check_version
 
 if TYPE_CHECKING:

@@ -137,11 +137,7 @@ def _refine_with_memory(
     if source is None or not classes:
         raise InputError("There is nothing to recall: the memory or the list of classes is empty.")
     segmenter = Segmenter(
-        source.model,
-        views=source.views,
-        method=source.method,
-        refiner=args.refiner,
-        memory=memory,
+        source.model, views=source.views, method=source.method, refiner=args.refiner, memory=memory
     )
     run_steps(segmenter.set_image_steps(rgb))
     run_steps(segmenter.segment_steps(classes, refine=False))

@@ -41,11 +41,7 @@ class AutoNames:
         return True
 
     def _take(
-        self,
-        session: ImageSession,
-        plane: Plane,
-        then: Callable[[], None],
-        found: Suggested,
+        self, session: ImageSession, plane: Plane, then: Callable[[], None], found: Suggested
     ) -> None:
         controller, names = self._controller, found.names
         controller.note_suggestions(session, plane, found)

@@ -263,10 +263,7 @@ class Autosave:
             self.found.emit(here)
 
     def _look_through(
-        self,
-        session: weakref.ref[ImageSession],
-        tracked: weakref.ref[TrackedLayer],
-        plane: Plane,
+        self, session: weakref.ref[ImageSession], tracked: weakref.ref[TrackedLayer], plane: Plane
     ) -> None:
         there = tracked()
         if self.store is None or there is None or there.layer is None:

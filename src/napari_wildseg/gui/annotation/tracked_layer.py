@@ -13,12 +13,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.correction_history import Tracker
-from napari_wildseg.gui.annotation.decisions import (
-    Plan,
-    PlaneSnapshot,
-    beyond,
-    label_values,
-)
+from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, beyond, label_values
 from napari_wildseg.gui.layers.display import Plane, planes_of
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.long_write import LongWrite

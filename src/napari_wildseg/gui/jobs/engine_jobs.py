@@ -145,9 +145,7 @@ def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
 
 
 def carry_steps(
-    known: Sequence[tuple[Request, NDArray[np.uint8]]],
-    request: Request,
-    snapshots: PlaneSnapshots,
+    known: Sequence[tuple[Request, NDArray[np.uint8]]], request: Request, snapshots: PlaneSnapshots
 ) -> Steps[Outcome]:
     """Label a plane by planes whose labels are known."""
     corrections = snapshots.corrections(info.id for info in request.classes)

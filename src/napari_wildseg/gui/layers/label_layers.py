@@ -146,17 +146,10 @@ class LabelLayers:
 
     @staticmethod
     def _new(
-        session: ImageSession,
-        image: Image,
-        kind: str,
-        data: NDArray[np.uint8] | None = None,
+        session: ImageSession, image: Image, kind: str, data: NDArray[np.uint8] | None = None
     ) -> Labels:
         return make_labels(
-            image,
-            image.name + SUFFIX[kind],
-            session.classes,
-            hidden=session.hidden,
-            data=data,
+            image, image.name + SUFFIX[kind], session.classes, hidden=session.hidden, data=data
         )
 
     def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:

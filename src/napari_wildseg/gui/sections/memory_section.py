@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QMenu,
-    QMessageBox,
-    QSizePolicy,
-)
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QMessageBox, QSizePolicy
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain

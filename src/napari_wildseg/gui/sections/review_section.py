@@ -28,10 +28,7 @@ class ReviewSection(Section):
         self.reviewer = Reviewer(self.controller)
         self.reviewer.moved.connect(self._moved)
         self.open = self.button(
-            "review_open",
-            "Open ...",
-            "Choose the output folder of a finished batch.",
-            self.ask,
+            "review_open", "Open ...", "Choose the output folder of a finished batch.", self.ask
         )
         self.where = QLabel(self)
         self.where.setObjectName("review_where")

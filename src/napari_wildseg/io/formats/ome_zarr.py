@@ -30,11 +30,7 @@ _NAME = "wildseg"
 
 
 def write(
-    path: Path,
-    labels: LabelImage,
-    *,
-    overwrite: bool = False,
-    picture: NDArray[Any] | None = None,
+    path: Path, labels: LabelImage, *, overwrite: bool = False, picture: NDArray[Any] | None = None
 ) -> list[Path]:
     """Write ``<path>/labels/wildseg``, and the picture to ``path`` if it is given.
 

@@ -148,11 +148,5 @@ def read_json(path: Path) -> object:
 
 
 PNG_FORMAT = Format(
-    "png",
-    "Indexed PNG with a JSON sidecar",
-    (".png",),
-    read,
-    write,
-    masks=True,
-    sidecar=True,
+    "png", "Indexed PNG with a JSON sidecar", (".png",), read, write, masks=True, sidecar=True
 )

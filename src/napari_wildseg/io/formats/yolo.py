@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures.picture_files import (
-    check_readable,
-    check_size,
-    open_picture,
-)
+from napari_wildseg.engine.pictures.picture_files import check_readable, check_size, open_picture
 from napari_wildseg.io.atomic import read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format

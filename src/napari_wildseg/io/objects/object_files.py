@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.atomic import (
-    atomic_write,
-    current_path,
-    read_together,
-    refuse_existing,
-)
+from napari_wildseg.io.atomic import atomic_write, current_path, read_together, refuse_existing
 from napari_wildseg.io.formats import png, tiff
 from napari_wildseg.io.formats.ngff_writer import (
     image_label,

@@ -21,10 +21,7 @@ from napari_wildseg.io.formats.coco import (
     read_annotations,
 )
 from napari_wildseg.io.label_image import LabelImage
-from napari_wildseg.io.masks.coco_masks import (
-    SegmentationError,
-    region_of,
-)
+from napari_wildseg.io.masks.coco_masks import SegmentationError, region_of
 from napari_wildseg.io.masks.polygons import mask_to_polygons
 from napari_wildseg.io.objects.object_image import ObjectImage, described_objects
 
