@@ -112,11 +112,8 @@ def start_refinement(
     refinement: Refinement
     if like is not None and like.name == method and hasattr(like, "with_classes"):
         refinement = like.with_classes(n_classes, relevance)
-    elif method == "default":
-        scene = module.Scene(image, features, settings)
-        refinement = module.DefaultRefinement(scene, n_classes, settings, relevance)
     else:
-        refinement = getattr(module, class_name)(image, n_classes, settings)
+        refinement = getattr(module, class_name)(image, n_classes, features, relevance, settings)
     return refinement
 
 

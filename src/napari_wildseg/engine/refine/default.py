@@ -18,6 +18,7 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,7 +44,8 @@ _TIE = 1e-5
 class DefaultRefinement:
     """Refines one image again and again; what depends on it alone is computed once (`Scene`).
 
-    `relevance`: ``(K, gh, gw)`` float32 in [0, 1]; None to work from the seeds alone.
+    `image`: ``(H, W, 3)`` uint8; `relevance`: ``(K, gh, gw)`` float32 in [0, 1]; None to work from
+    the seeds alone.
 
     Attributes
     ----------
@@ -60,12 +62,15 @@ class DefaultRefinement:
 
     def __init__(
         self,
-        scene: Scene,
+        image: NDArray[np.uint8],
         n_classes: int,
-        options: DefaultOptions,
+        features: Sequence[NDArray[np.float32]],
         relevance: NDArray[np.float32] | None,
+        options: DefaultOptions | None = None,
+        scene: Scene | None = None,
     ) -> None:
-        self.options, self.scene = options, scene
+        self.options = options or DefaultOptions()
+        self.scene = scene or Scene(image, features, self.options)
         self.n_classes = n_classes
         self.relevance = None if relevance is None else torch.from_numpy(relevance)
         self.recalled: Tensor | None = None
@@ -77,7 +82,8 @@ class DefaultRefinement:
         self, n_classes: int, relevance: NDArray[np.float32] | None
     ) -> DefaultRefinement:
         """Begin with other classes; what is known of the image alone is shared, not copied."""
-        return DefaultRefinement(self.scene, n_classes, self.options, relevance)
+        scene = self.scene
+        return DefaultRefinement(scene.image, n_classes, (), relevance, self.options, scene)
 
     def run_steps(
         self,

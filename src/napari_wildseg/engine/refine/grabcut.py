@@ -6,6 +6,7 @@ inside and outside, and a graph cut, in turns. It needs OpenCV (``napari-wildseg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,14 @@ class GrabCutRefinement:
 
     name = "grabcut"
 
-    def __init__(self, image: NDArray[np.uint8], n_classes: int, options: GrabCutOptions) -> None:
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        n_classes: int,
+        features: Sequence[NDArray[np.float32]],
+        relevance: NDArray[np.float32] | None,
+        options: GrabCutOptions | None = None,
+    ) -> None:
         try:
             import cv2
         except ImportError as error:
@@ -42,7 +50,7 @@ class GrabCutRefinement:
                 'The refiner "grabcut" needs OpenCV: pip install "napari-wildseg[grabcut]".'
             ) from error
         self._cv2 = cv2
-        self.options = options
+        self.options = options or GrabCutOptions()
         self.image = np.ascontiguousarray(image[..., ::-1])
         self.n_classes = n_classes
 

@@ -15,6 +15,7 @@ Three known defects are mended, and nothing else is changed:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +58,15 @@ class KimRefinement:
 
     name = "kim2020"
 
-    def __init__(self, image: NDArray[np.uint8], n_classes: int, options: KimOptions) -> None:
-        self.options = options
+    def __init__(
+        self,
+        image: NDArray[np.uint8],
+        n_classes: int,
+        features: Sequence[NDArray[np.float32]],
+        relevance: NDArray[np.float32] | None,
+        options: KimOptions | None = None,
+    ) -> None:
+        self.options = options or KimOptions()
         if n_classes + 1 > self.options.channels:
             raise InputError(
                 f"The refiner kim2020 tells at most {self.options.channels - 1} classes apart; "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,9 +39,14 @@ class RandomWalkerRefinement:
     name = "random_walker"
 
     def __init__(
-        self, image: NDArray[np.uint8], n_classes: int, options: RandomWalkerOptions
+        self,
+        image: NDArray[np.uint8],
+        n_classes: int,
+        features: Sequence[NDArray[np.float32]],
+        relevance: NDArray[np.float32] | None,
+        options: RandomWalkerOptions | None = None,
     ) -> None:
-        self.options = options
+        self.options = options or RandomWalkerOptions()
         self.image = image
         self.n_classes = n_classes
         shape = (image.shape[0], image.shape[1])
