@@ -112,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
             drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
             atomic_write(args.plot, drawn, overwrite=True)
         found = [one.to_json() for one in figures]
-        print_found(args, {"refiners": found}, **{one["refiner"]: one for one in found})
+        columns = {one["refiner"]: {k: one[k] for k in one if k != "refiner"} for one in found}
+        print_found(args, {"refiners": found}, **columns)
         return 0
     measured = run_steps(
         evaluate_steps(
