@@ -18,7 +18,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
 
 if TYPE_CHECKING:
-    from napari_wildseg.gui.recovery import Saved
+    from napari_wildseg.gui.recovery_record import Saved
 
 
 _CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
