@@ -30,21 +30,15 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_TO_MICROMETRES = {
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "µm": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "inch": 25400.0,
+_SIZES = {
+    1e-3: "nm nanometer",
+    1.0: "µm um micron micrometer",
+    1e3: "mm millimeter",
+    1e4: "cm centimeter",
+    1e6: "m meter",
+    25400.0: "inch",
 }
+_TO_MICROMETRES = {name: size for size, names in _SIZES.items() for name in names.split()}
 _OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 _NAMESPACE = "napari-wildseg"
 _DEFLATE = (8, 32946)
