@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
 
-COLUMNS = tuple(
-    [
-        "id",
-        "class_id",
-        "class",
-        "area",
-        "centroid_y",
-        "centroid_x",
-        "box_top",
-        "box_left",
-        "box_bottom",
-        "box_right",
-        "perimeter",
-    ]
+COLUMNS = (
+    "id",
+    "class_id",
+    "class",
+    "area",
+    "centroid_y",
+    "centroid_x",
+    "box_top",
+    "box_left",
+    "box_bottom",
+    "box_right",
+    "perimeter",
 )
 """Columns of a table of one plane; a table of a stack begins with ``"plane"``."""
 
