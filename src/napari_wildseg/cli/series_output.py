@@ -86,8 +86,11 @@ def _series_text(found: Series) -> str:
 
     summary = found.summary()
     rows = []
-    late = {name: summary[name] for name in ("from 3", "from 5") if name in summary}
-    for place, curves in {**summary["places"], **late}.items():
+    late = [name for name in ("from 3", "from 5") if name in summary]
+    shown = {**summary["places"], **{name: summary[name] for name in late}}
+    for name in late:
+        shown[f"{name}, without background"] = summary["classes"][name]
+    for place, curves in shown.items():
         for name, curve in curves.items():
             rows.append([f"{place}, {name}", *[f"{iou:.3f}" for iou in curve]])
     dabs = ["0 dabs", *map(str, range(1, len(rows[0]) - 1))]

@@ -58,11 +58,28 @@ class Limits:
         `corrections`: ``(H, W)`` int16, -1 = not corrected: pixels that the annotator decided;
         returns ``(H, W)`` uint8; ``after`` itself if there is no limit.
         """
+        reached = None
+        if self.near is not None and painted is not None:
+            reached = within(painted, self.near)
+        return self.take_back(before, after, reached, corrections)
+
+    def take_back(
+        self,
+        before: NDArray[np.integer[Any]],
+        after: NDArray[np.uint8],
+        reached: NDArray[np.bool_] | None,
+        corrections: NDArray[np.int16] | None = None,
+    ) -> NDArray[np.uint8]:
+        """As `apply`, where the pixels near strokes are known.
+
+        `reached`: ``(H, W)`` bool, what is near enough to change; None for nothing; not used
+        without a distance.
+        """
         if not self:
             return after
         kept = np.zeros(after.shape, bool)
         if self.near is not None:
-            kept |= True if painted is None else ~within(painted, self.near)
+            kept |= True if reached is None else ~reached
         if self.locked:
             kept |= np.isin(before, self.locked) | np.isin(after, self.locked)
         if corrections is not None:

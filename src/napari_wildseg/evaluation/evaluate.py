@@ -37,6 +37,8 @@ class Evaluation:
         Number of images measured, and of images left out because they have no known class.
     miou : float
         mIoU after the last stage, over the classes that are known in some image.
+    miou_classes : float
+        As ``miou``, without the background class.
     miou_all : float
         mIoU over all classes that occur, including those never known.
     stages : dict of str to float
@@ -62,6 +64,7 @@ class Evaluation:
     images: int
     skipped: int
     miou: float
+    miou_classes: float
     miou_all: float
     stages: dict[str, float]
     per_class: dict[str, float]
@@ -79,6 +82,7 @@ class Evaluation:
             "images": self.images,
             "skipped": self.skipped,
             "miou": self.miou,
+            "miou_classes": self.miou_classes,
             "miou_all": self.miou_all,
             "stages": self.stages,
             "per_class": self.per_class,
@@ -136,11 +140,17 @@ class Tally:
                 self.by_name[item.names[value]].append(iou)
             self.image_means.append(float(np.mean(list(ious.values()))))
 
-    def miou(self) -> float:
-        """Return the mIoU of the set, as defined in `evaluate_steps`."""
+    def miou(self, *, background: bool = True) -> float:
+        """Return the mIoU of the set, as defined in `evaluate_steps`.
+
+        Parameters
+        ----------
+        background : bool
+            False to leave the background class out; with names per image it always is.
+        """
         if self.per_image:
             return float(np.mean(self.image_means)) if self.image_means else math.nan
-        return self.confusion.miou(self.evaluated)
+        return self.confusion.miou(self.evaluated if background else self.evaluated - {0})
 
     def miou_all(self) -> float:
         """Return the mIoU over all classes that occur in a mask, known or not."""
@@ -279,6 +289,7 @@ def evaluate_steps(
         images=len(image_means),
         skipped=len(items) - len(image_means),
         miou=last.miou(),
+        miou_classes=last.miou(background=False),
         miou_all=last.miou_all(),
         stages={stage: tallies[stage].miou() for stage in _STAGES},
         per_class=last.per_class(names),

@@ -50,10 +50,12 @@ class Place:
     # By ``"without"``, ``"with"`` and, if it was compared, ``"forest"``: mean IoU after 0, 1, ...
     # dabs.
     curves: dict[str, list[float]]
+    classes: dict[str, list[float]]  # the same without the background class
 
     def to_json(self) -> dict[str, Any]:
         """Return the place as a JSON object."""
-        return {"order": self.order, "place": self.place, "image": self.image, **self.curves}
+        where = {"order": self.order, "place": self.place, "image": self.image}
+        return {**where, **self.curves, "classes": self.classes}
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,18 @@ class Series:
         """Return the means by place, the share of images made worse, and the dabs to 85 %."""
         last = max(one.place for one in self.places)
         shown = {str(n): n for n in PLACES if n <= last} | {"last": last}
-        late = {f"from {n}": self._means(n, last) for n in (3, 5) if n <= last}
+        late = {f"from {n}": n for n in (3, 5) if n <= last}
+
+        def means(kind: str) -> dict[str, Any]:
+            return {
+                "places": {name: self._means(kind, n, n) for name, n in shown.items()},
+                **{name: self._means(kind, n, last) for name, n in late.items()},
+            }
+
         return {
             "images": last,
-            "places": {name: self._means(n, n) for name, n in shown.items()},
-            **late,
+            **means("curves"),
+            "classes": means("classes"),
             "worse": self._worse(1),
             "worse from 3": self._worse(3),
             "noc85": self._dabs(1),
@@ -84,9 +93,9 @@ class Series:
             "drops": {name: drops.to_json() for name, drops in self.drops.items()},
         }
 
-    def _means(self, first: int, last: int) -> dict[str, list[float]]:
-        """Return the mean curves over a range of places."""
-        chosen = [one.curves for one in self.places if first <= one.place <= last]
+    def _means(self, kind: str, first: int, last: int) -> dict[str, list[float]]:
+        """Return the mean curves over a range of places, of an attribute of `Place`."""
+        chosen = [getattr(one, kind) for one in self.places if first <= one.place <= last]
         return {
             name: np.mean([curves[name] for curves in chosen], axis=0).tolist()
             for name in chosen[0]
@@ -132,7 +141,7 @@ def series_steps(
     runner = _Runner(segmenter, data, clicks, annotator)
     drops = {name: Drops() for name in ("without", "with", *(["forest"] if forest else []))}
     segmenter.memory = None
-    without: dict[str, list[float]] = {}
+    without: dict[str, _Curves] = {}
     for index, item in enumerate(items):
         case = yield from runner.open(item, index, total)
         without[item.stem], _ = runner.annotate(
@@ -145,8 +154,8 @@ def series_steps(
         for place, item in enumerate(_in_order(items, order), start=1):
             at = len(items) * (order + 1) + place - 1
             case = yield from runner.open(item, at, total)
-            curves = {"without": without[item.stem]}
-            curves["with"], _ = runner.annotate(
+            found = {"without": without[item.stem]}
+            found["with"], _ = runner.annotate(
                 case, case.stages["refined"], case.refine, drops["with"]
             )
             if finish:
@@ -155,9 +164,14 @@ def series_steps(
                 segmenter.remember(finished=False)
             if forest:
                 yield Progress(at, total, f"Image {place} of {len(items)}: forest")
-                curves["forest"] = runner.annotate_forest(case, pixels, drops["forest"], finish)
-            places.append(Place(order, place, item.stem, curves))
+                found["forest"] = runner.annotate_forest(case, pixels, drops["forest"], finish)
+            curves, classes = ({name: both[k] for name, both in found.items()} for k in (0, 1))
+            places.append(Place(order, place, item.stem, curves, classes))
     return Series(tuple(places), drops)
+
+
+_Curves = tuple[list[float], list[float]]
+"""Mean IoU after 0, 1, ... dabs: as `Place.curves`, and as `Place.classes`."""
 
 
 @dataclass(frozen=True)
@@ -183,16 +197,22 @@ class _Runner:
         labels: NDArray[np.uint8],
         refine: Callable[[NDArray[np.int16]], NDArray[np.uint8]],
         drops: Drops,
-    ) -> tuple[list[float], NDArray[np.int16]]:
-        """Simulate the annotator; return the mean IoU after each dab, and the corrections."""
+    ) -> tuple[_Curves, NDArray[np.int16]]:
+        """Simulate the annotator; return the mean IoUs after each dab, and the corrections."""
         scored = case.values if self.data.per_image else [0, *case.values]
         painted = np.full(case.truth.shape, -1, np.int16)
-        curve = [mean_iou(case.truth, labels, scored)]
+        curves: _Curves = [], []
+
+        def score(labels: NDArray[np.uint8]) -> None:
+            for curve, values in zip(curves, (scored, case.values), strict=True):
+                curve.append(mean_iou(case.truth, labels, values))
+
+        score(labels)
 
         def note(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
             painted[:] = corrections
             found = refine(corrections)
-            curve.append(mean_iou(case.truth, found, scored))
+            score(found)
             return found
 
         simulate(
@@ -204,11 +224,13 @@ class _Runner:
             annotator=self.annotator,
             drops=drops,
         )
-        return curve + curve[-1:] * (self.clicks + 1 - len(curve)), painted
+        for curve in curves:
+            curve += curve[-1:] * (self.clicks + 1 - len(curve))
+        return curves, painted
 
     def annotate_forest(
         self, case: Case, forest: PixelForest, drops: Drops, finish: bool
-    ) -> list[float]:
+    ) -> _Curves:
         """Simulate the annotator on the forest's labels, then train the forest on the image."""
         features = pixel_features(case.item.image())
         names = {info.id: info.name for info in case.known}
@@ -216,11 +238,11 @@ class _Runner:
         def predict(corrections: NDArray[np.int16] | None = None) -> NDArray[np.uint8]:
             return forest.predict(features, names, corrections)
 
-        curve, painted = self.annotate(case, predict(), predict, drops)
+        curves, painted = self.annotate(case, predict(), predict, drops)
         forest.learn(
             features, case.item.asked(case.truth, case.known) if finish else painted, names
         )
-        return curve
+        return curves
 
 
 def _in_order(items: Sequence[EvaluationItem], order: int) -> Iterator[EvaluationItem]:

@@ -43,6 +43,7 @@ def test_figures_of_a_set_with_one_class_list(data):
     expected = {"background": background, "cat": 0.75, "dog": 0.75}
     assert found.per_class == pytest.approx(expected)
     assert found.miou == pytest.approx(np.mean(list(expected.values())))
+    assert found.miou_classes == found.to_json()["miou_classes"] == pytest.approx(0.75)
     # The fly is too small to be known anywhere: nobody asked for it.
     assert found.miou_all == pytest.approx(np.mean([*expected.values(), 0.0]))
     assert found.stages["refined"] == found.miou
@@ -58,6 +59,7 @@ def test_names_per_image_average_the_foreground(tmp_path, masks):
     data = EvaluationSet.open(write_set(tmp_path / "set", masks, labels=labels))
     found = evaluate(FakeSegmenter(), data)
     assert found.miou == pytest.approx((0.75 + (0.75 + 0.0) / 2) / 2)
+    assert found.miou_classes == found.miou
     assert found.per_class == pytest.approx({"black swan": 0.75, "frog": 0.75, "fly": 0.0})
 
 

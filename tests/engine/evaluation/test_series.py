@@ -83,6 +83,9 @@ def test_each_image_is_measured_with_a_memory_of_those_before_it(data):
         s = min(1.0, 0.5 + 0.1 * (entry["place"] - 1))
         assert entry["without"] == [pytest.approx(miou(0.5), abs=2e-3)]
         assert entry["with"] == [pytest.approx(miou(s), abs=2e-3)]
+        # The class alone: the share itself, since nothing else is called so.
+        assert entry["classes"]["without"] == [pytest.approx(0.5, abs=2e-3)]
+        assert entry["classes"]["with"] == [pytest.approx(s, abs=2e-3)]
     assert [len(memory) for memory in memories] == [6, 6]
     labels, finished = memories[0][0]
     assert finished
@@ -108,6 +111,11 @@ def test_summary(data):
     assert list(summary["places"]) == ["1", "2", "3", "5", "last"]
     by_hand = [e.curves["with"][0] for e in found.places if e.place >= 5]
     assert summary["from 5"]["with"][0] == pytest.approx(np.mean(by_hand))
+    for name in ("from 5", "from 3"):
+        assert set(summary["classes"][name]) == {"without", "with"}
+    by_hand = [e.classes["with"][1] for e in found.places if e.place >= 5]
+    assert summary["classes"]["from 5"]["with"][1] == pytest.approx(np.mean(by_hand))
+    assert list(summary["classes"]["places"]) == list(summary["places"])
     assert summary["images"] == 6
     assert summary["worse"] == summary["worse from 3"] == 0
     assert summary["noc85"]["with"] < summary["noc85"]["without"] == 2

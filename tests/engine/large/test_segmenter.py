@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from scipy import ndimage
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large import Box, LargeImage, LargeSegmenter
 from napari_wildseg.engine.large.windows import Level
+from napari_wildseg.engine.limits import Limits, new_strokes
 
 from ..test_segmenter import counted_convolutions
 from .test_source import Counted
@@ -128,6 +130,87 @@ def test_a_dab_makes_few_tiles_anew_and_equals_a_fresh_start(make):
     fresh = make(picture(shape=shape), tile=64)
     fresh.segment(NAMES)
     np.testing.assert_array_equal(fresh.refine(both).labels, with_both)
+
+
+@pytest.fixture(scope="module")
+def corrected(small_model):
+    """A segmenter, corrections of before and after, and the labels of each without limits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    shape = (230, 200)
+    segmenter = LargeSegmenter(
+        small_model("RN"), views="single", background=("sky",), tile=128, detail=1
+    )
+    segmenter.set_image(picture(shape=shape))
+    segmenter.segment(NAMES)
+    # On a corner of four tiles, at a border, and inside a tile; one of the old ones is released.
+    old = corrections_of((200, 40, 1), (128, 160, 1), shape=shape)
+    new = corrections_of((200, 40, 1), (128, 128, 2), (60, 20, 0), shape=shape)
+    free = [segmenter.refine(dabs).labels.copy() for dabs in (old, new)]
+    torch.set_num_threads(threads)
+    return segmenter, old, new, *free
+
+
+def test_near_strokes_nothing_farther_off_changes(corrected):
+    segmenter, old, new, before, free = corrected
+    painted = new_strokes(new, old)
+    moved = 0
+    for near in (9.5, 60, 1e6):
+        segmenter.refine(old)
+        result = segmenter.refine(new, near=near)
+        far = ndimage.distance_transform_edt(~painted) > near
+        assert not ((result.labels != before) & far).any()
+        expected = Limits(near=near).apply(before, free, painted, new)
+        np.testing.assert_array_equal(result.labels, expected)
+        assert result.settings["near"] == near
+        counts = np.bincount(result.labels.ravel(), minlength=256)
+        np.testing.assert_array_equal(result.counts, counts)
+        moved += np.count_nonzero(result.labels != free)
+    assert moved > 0
+    segmenter.refine(old)
+    assert (segmenter.refine(new, near=0).labels != free).any()
+    # What was held back is made good by the next refinement without limits.
+    result = segmenter.refine(new)
+    np.testing.assert_array_equal(result.labels, free)
+    assert "near" not in result.settings
+
+
+def test_near_strokes_few_tiles_are_computed(corrected):
+    segmenter, old, _, before, _ = corrected
+    segmenter.refine(old)
+    one = old.copy()
+    one[20:24, 20:24] = 2
+    result = segmenter.refine(one, near=3)
+    assert result.tiles == 1
+    np.testing.assert_array_equal(result.labels[27:], before[27:])
+
+
+@pytest.mark.parametrize("locked", [["lawn"], [0, "red ball"]])
+def test_a_locked_class_loses_and_gets_nothing(corrected, locked):
+    segmenter, old, new, before, free = corrected
+    segmenter.refine(old)
+    labels = segmenter.refine(new, locked=locked).labels
+    for label in [2] if locked == ["lawn"] else [0, 1]:
+        moved = (labels == label) != (before == label)
+        assert not (moved & (new < 0)).any()
+    assert ((free != labels) & (new < 0)).any()
+    np.testing.assert_array_equal(labels[new >= 0], new[new >= 0])
+    np.testing.assert_array_equal(segmenter.refine(new).labels, free)
+    with pytest.raises(InputError, match="no class 'cow' to lock"):
+        segmenter.refine(new, locked=["cow"])
+    with pytest.raises(InputError, match="number of pixels"):
+        segmenter.refine(new, near=-1)
+
+
+def test_corrections_that_their_owner_paints_on_are_compared_with_what_they_were(corrected):
+    segmenter, old, _, before, _ = corrected
+    segmenter.refine(old)
+    corrections = old.copy()
+    segmenter.refine(corrections)
+    corrections[20:24, 20:24] = 2
+    labels = segmenter.refine(corrections, near=5).labels
+    assert (labels[20:24, 20:24] == 2).all()
+    np.testing.assert_array_equal(labels[29:], before[29:])
 
 
 def test_every_corrected_pixel_is_kept(make):

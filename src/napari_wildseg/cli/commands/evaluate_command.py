@@ -189,7 +189,11 @@ def _evaluation_text(found: Evaluation) -> str:
             ["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]
         ),
         format_table(
-            ["stage", "mIoU"], [[name, f"{miou:.3f}"] for name, miou in found.stages.items()]
+            ["stage", "mIoU"],
+            [
+                *([name, f"{miou:.3f}"] for name, miou in found.stages.items()),
+                ["refined, without background", f"{found.miou_classes:.3f}"],
+            ],
         ),
         format_table(
             ["per image", ""],

@@ -21,7 +21,9 @@ from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrin
 from napari_wildseg.engine.large.suggest_names import suggest_large
 from napari_wildseg.engine.large.tile import refine_tile, sample_contrast, walk_domain
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
+from napari_wildseg.engine.large.tile_limits import TileLimits
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
+from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold, vocabulary_scores
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
@@ -41,6 +43,8 @@ from napari_wildseg.engine.turns import one_thread
 _TILE_SIDE = 1024
 """Side of a tile, in pixels."""
 
+_NO_LIMITS = Limits()
+
 _BEST_PLACES = 32
 """Number of cells whose mean is a relevance map's peak."""
 
@@ -57,6 +61,8 @@ class _Run:
     refined: bool = True
     counts: dict[Box, NDArray[np.int64]] = field(default_factory=dict)
     corrections: LargeCorrections | None = None
+    # Tiles that the limits of a refinement keep from being what a new run would make of them.
+    held_back: set[Box] = field(default_factory=set)
 
     @property
     def ids(self) -> NDArray[np.uint8]:
@@ -231,7 +237,14 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         self._seconds["relevance"] = time.perf_counter() - started
         return _Run(classes, relevance, priors, threshold)
 
-    def refine(self, corrections: Any = None, *, threshold: float | None = None) -> LargeResult:
+    def refine(
+        self,
+        corrections: Any = None,
+        *,
+        threshold: float | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
+    ) -> LargeResult:
         """Apply corrections; only the tiles that they can affect are computed again.
 
         Parameters
@@ -241,53 +254,71 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
             id. All corrections so far, not only new ones.
         threshold : float, optional
             In [0, 1]; kept for later calls. A change recomputes every tile.
+        near : float, optional
+            Change nothing farther than this, in pixels, from what was corrected since the last
+            result.
+        locked : iterable of int or str
+            Classes, by id or name, that lose no pixel of the last result and get none, except
+            where a correction says so.
 
         Returns
         -------
         LargeResult
-            The labels are the same as those of a new run with these corrections.
+            Without ``near`` and ``locked`` the labels are the same as those of a new run with
+            these corrections.
 
         Raises
         ------
         InputError
             If nothing was segmented before, or shape or values do not fit.
         """
-        return drain(self.refine_steps(corrections, threshold=threshold))
+        return drain(self.refine_steps(corrections, threshold=threshold, near=near, locked=locked))
 
     @one_thread
     def refine_steps(
-        self, corrections: Any = None, *, threshold: float | None = None
+        self,
+        corrections: Any = None,
+        *,
+        threshold: float | None = None,
+        near: float | None = None,
+        locked: Iterable[int | str] = (),
     ) -> Steps[LargeResult]:
         """Generator form of `refine`; the labels change only at the end."""
         run = self._require_state()
         assert self._image is not None
         started = time.perf_counter()
+        limits = Limits.checked(near, locked, run.classes)
         threshold = run.threshold if threshold is None else checked_threshold(threshold)
         fixed = None
         if corrections is not None:
             yield Progress(0, 1, "Looking through the corrections")
             ids = [info.id for info in run.classes]
             fixed = LargeCorrections(corrections, self._image.shape, ids)
-        todo = list(tiles(self._image.shape, self.tile))
+        changed = changed_blocks(run.corrections, fixed)
+        stale = list(tiles(self._image.shape, self.tile))
         if threshold == run.threshold and run.refined:
-            changed = changed_blocks(run.corrections, fixed)
             reached = [*changed, *run.priors.touched(changed)]
-            todo = [t for t in todo if self._reached(t, reached)]
-        made = {}
+            stale = [t for t in stale if t in run.held_back or self._reached(t, reached)]
+        limited = TileLimits(limits, run.corrections, fixed, changed)
+        todo = [tile for tile in stale if limited.allows(tile)]
+        made, held_back = {}, set(stale) - set(todo)
         before, run.threshold = run.threshold, threshold
         try:
             for number, tile in enumerate(todo):
                 now = Progress(number, len(todo), f"Refining tile {number + 1} of {len(todo)}")
-                made[tile] = yield from self._tile_steps(run, tile, fixed, now)
+                free = yield from self._tile_steps(run, tile, fixed, now)
+                made[tile] = limited.apply(tile, np.asarray(run.labels[tile.slices]), free)
+                if (made[tile] != free).any():
+                    held_back.add(tile)
         except BaseException:  # cancelled: restore the state
             run.threshold = before
             raise
         for tile, labels in made.items():
             run.labels[tile.slices] = labels
             run.counts[tile] = np.bincount(labels.ravel(), minlength=256)
-        run.corrections, run.refined = fixed, True
+        run.corrections, run.refined, run.held_back = fixed, True, held_back
         self._seconds["refine"] = time.perf_counter() - started
-        return self._finish(run, len(todo))
+        return self._finish(run, len(todo), limits)
 
     def pseudo_labels(self, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
         """Label the decided pixels of a box from relevance alone.
@@ -397,7 +428,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         domain = walk_domain(tile, self._image.shape)
         return any(domain.meets(box) for box in boxes)
 
-    def _finish(self, run: _Run, made: int) -> LargeResult:
+    def _finish(self, run: _Run, made: int, limits: Limits = _NO_LIMITS) -> LargeResult:
         assert self._encoding is not None
         counts: NDArray[np.int64] = np.stack(list(run.counts.values())).sum(0)
         self._state, self.threshold = run, run.threshold
@@ -412,6 +443,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
                 "method": self._encoding.overview.method.name,
                 "refiner": "default" if run.refined else None,
                 "detail": self._encoding.levels[-1].step,
+                **limits.to_settings(),
             },
             counts=counts,
             notices=(

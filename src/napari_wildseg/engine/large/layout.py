@@ -52,6 +52,19 @@ class Box:
             and other.left < self.right
         )
 
+    def common(self, other: Box) -> Box:
+        """Return the pixels that two boxes share; they must meet."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    def moved(self, down: int, right: int) -> Box:
+        """Return the box moved by a number of pixels."""
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Return the index of this box in an array of the box ``outer``."""
         return (

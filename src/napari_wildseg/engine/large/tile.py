@@ -86,13 +86,7 @@ def refine_tile(
         min(tile.bottom, tile.top + (rows[-1] + 1) * WALK_STEP),
         min(tile.right, tile.left + (columns[-1] + 1) * WALK_STEP),
     )
-    solved = walk_domain(needed, image.shape)
-    solved = Box(
-        max(solved.top, domain.top),
-        max(solved.left, domain.left),
-        min(solved.bottom, domain.bottom),
-        min(solved.right, domain.right),
-    )
+    solved = walk_domain(needed, image.shape).common(domain)
     cells = _cells_of(solved, domain)
     fixed_there = None if fixed is None else fixed[solved.within(domain)]
     labels = _solve(

@@ -1,27 +1,27 @@
-"""Corrections of a large image: scanned once, then read where they are needed."""
+"""Corrections of a large image: scanned once, then held as compressed blocks."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.corrections import checked_corrections
+from napari_wildseg.engine.corrections import NOT_CORRECTED, checked_corrections
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.large.layout import Box, tiles
 
 _READ = 2048
-"""Side of the boxes that are read at once, in pixels."""
+"""Side of the boxes that are read at once, in pixels; a multiple of `_BLOCK_SIDE`."""
 
 _BLOCK_SIDE = 64
-"""Side of the blocks in which corrections are compared, in pixels."""
+"""Side of the blocks in which corrections are held and compared, in pixels."""
 
 
 class LargeCorrections:
-    """All corrections of one image.
+    """All corrections of one image; later changes of the array do not matter.
 
     `array`: ``(H, W)`` integers, any array that can be sliced: -1 not corrected, 0 background,
     else a class id; `shape`: ``(H, W)`` of the image.
@@ -33,10 +33,10 @@ class LargeCorrections:
                 f"The corrections have shape {tuple(array.shape)}, the image {tuple(shape)}: "
                 "they must be the same."
             )
-        self._array = array
-        self._to_place = np.full(256, -1, np.int16)
-        self._to_place[[0, *ids]] = np.arange(len(ids) + 1)
-        self.blocks: dict[Box, int] = {}
+        self._shape = shape
+        packed = np.zeros(256, np.uint8)  # by id + 1: class index + 1, 0 = not corrected
+        packed[[1, *(i + 1 for i in ids)]] = np.arange(1, len(ids) + 2)
+        self.blocks: dict[Box, bytes] = {}
         for outer in tiles(shape, _READ):
             values = checked_corrections(np.asarray(array[outer.slices]), outer.shape, ids)
             if not (values >= 0).any():
@@ -44,22 +44,27 @@ class LargeCorrections:
             for inner in tiles(outer.shape, _BLOCK_SIDE):
                 part = values[inner.slices]
                 if (part >= 0).any():
-                    box = Box(
-                        outer.top + inner.top,
-                        outer.left + inner.left,
-                        outer.top + inner.bottom,
-                        outer.left + inner.right,
-                    )
-                    self.blocks[box] = zlib.crc32(np.ascontiguousarray(part).data)
+                    box = inner.moved(outer.top, outer.left)
+                    self.blocks[box] = zlib.compress(packed[part + 1].tobytes(), 1)
 
     def read(self, box: Box) -> NDArray[np.int16] | None:
         """Return the corrections of a box as class indices; None if there are none."""
-        if not any(block.meets(box) for block in self.blocks):
-            return None
-        values = np.asarray(self._array[box.slices]).astype(np.int16)
-        if not (values >= 0).any():
-            return None
-        return np.where(values < 0, np.int16(-1), self._to_place[values])
+        found = np.full(box.shape, NOT_CORRECTED, np.int16)
+        for block in self._blocks_of(box):
+            part = np.frombuffer(zlib.decompress(self.blocks[block]), np.uint8)
+            shared = block.common(box)
+            inside = part.reshape(block.shape)[shared.within(block)]
+            found[shared.within(box)] = inside.astype(np.int16) - 1
+        return found if (found >= 0).any() else None
+
+    def _blocks_of(self, box: Box) -> Iterator[Box]:
+        height, width = self._shape
+        for top in range(box.top // _BLOCK_SIDE * _BLOCK_SIDE, box.bottom, _BLOCK_SIDE):
+            for left in range(box.left // _BLOCK_SIDE * _BLOCK_SIDE, box.right, _BLOCK_SIDE):
+                bottom, right = min(top + _BLOCK_SIDE, height), min(left + _BLOCK_SIDE, width)
+                block = Box(top, left, bottom, right)
+                if block in self.blocks:
+                    yield block
 
 
 def changed_blocks(before: LargeCorrections | None, after: LargeCorrections | None) -> list[Box]:
