@@ -22,8 +22,8 @@ dask = pytest.importorskip("dask")
 
 @pytest.fixture
 def batch(tmp_path, settings):
-    """Sixteen pictures, two of them broken."""
-    write_pictures(tmp_path / "pictures", 16, broken=2)
+    """Forty pictures, five of them broken."""
+    write_pictures(tmp_path / "pictures", 40, broken=5)
     folder = tmp_path / "out"
     return Batch(str(tmp_path / "pictures"), "cat, dog", folder, format="coco", settings=settings)
 
@@ -41,11 +41,11 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     ):
         workers = list(client.run(os.getpid).values())
         steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
-        while next(steps).done < 5:
+        while next(steps).done < 10:
             pass
         os.kill(workers[0], signal.SIGKILL)
         report = drain(steps)
-    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert (len(report.done), len(report.failed)) == (35, 5)
     assert contents(batch.folder) == contents(whole.folder)
 
 
@@ -57,7 +57,7 @@ def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, threads):
         pass
     threads.sync(threads.workers[0].close, timeout=0, executor_wait=False)
     report = drain(steps)
-    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert (len(report.done), len(report.failed)) == (35, 5)
     assert contents(batch.folder) == contents(whole.folder)
 
 
@@ -93,7 +93,7 @@ def test_cancelled_and_resumed(batch, threads):
     seen = []
     report = drain(batch_steps(replace(there, resume=True, scheduler=None)), seen.append)
     assert seen[0].resumed == len(done)
-    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert (len(report.done), len(report.failed)) == (35, 5)
 
 
 def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
@@ -132,7 +132,7 @@ def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monk
     monkeypatch.setattr(module, "_connect", connect)
     before = set(threading.enumerate())
     report = drain(batch_steps(replace(batch, scheduler=threads.scheduler_address)))
-    assert len(report.done) == 14
+    assert len(report.done) == 35
     assert not [t for t in set(threading.enumerate()) - before if t.name == "IO loop"]
 
 
