@@ -174,7 +174,8 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
 def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggested]:
     """Name what the image may show, the classes of the memory first, and where."""
     segmenter = yield from _prepare(request, fresh=True)
-    memory = _memory(request)
+    # A large plane is not segmented before names are looked for.
+    memory = None if request.source.is_windowed else request.memory
     if memory is not None:
         request.slot.asked = None  # the engine segments into the memory's classes
     return (yield from segmenter.suggest_steps(vocabulary, top, memory))
@@ -258,14 +259,10 @@ def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> S
         request.classes,
         threshold=request.threshold,
         refine=refine,
-        memory=_memory(request),
+        memory=request.memory,
     )
     request.slot.asked = _asked(request.classes)
     return found
-
-
-def _memory(request: Request) -> Memory | None:
-    return None if request.source.is_windowed else request.memory
 
 
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
