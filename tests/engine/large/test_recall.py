@@ -108,6 +108,7 @@ def test_corrections_overrule_a_memory_and_a_rerun_equals_a_fresh_start(
     assert (labels != before).sum() > 0
     # With nothing kept of the windows, everything is computed again.
     monkeypatch.setattr("napari_wildseg.engine.large.priors._KEPT_BYTES", 0)
+    segmenter.tile = 512
     segmenter.segment(NAMES)
     assert segmenter.refine(dabs).labels.tobytes() == labels.tobytes()
 
