@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.images.encoding import GRID_SIDE, encode_steps, grid_of
+from napari_wildseg.engine.images.encoding import (
+    GRID_SIDE,
+    combine_scales,
+    encode_steps,
+    grid_of,
+)
 from napari_wildseg.engine.images.views import make_views
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import drain
@@ -160,15 +165,27 @@ def test_the_grid_has_the_shape_of_the_image(shape, expected):
     assert grid_of(shape, GRID_SIDE) == expected
 
 
-def test_sizes_agree_by_a_product_and_what_one_denies_is_denied():
-    from napari_wildseg.engine.images.encoding import combine_scales
-
+def test_scales_agree_by_a_product_and_what_one_denies_is_denied():
     maps = torch.tensor([[[[4.0, 2.0, -1.0]]], [[[1.0, -2.0, -3.0]]]])
-    assert combine_scales(maps)[0, 0].tolist() == pytest.approx([2, 0, -2])
-    torch.testing.assert_close(combine_scales(maps[:1]), maps[0])
-    # Whatever the units of a size, the others' say is the same.
+    assert combine_scales(maps, [1, 1])[0, 0].tolist() == pytest.approx([2, 0, -2])
+    torch.testing.assert_close(combine_scales(maps[:1], [1]), maps[0])
+    # The units of a scale do not change the weights of the others.
     scaled = torch.stack([maps[0] * 100, maps[1]])
-    assert float(combine_scales(scaled)[0, 0, 0]) == pytest.approx(20)
+    assert float(combine_scales(scaled, [1, 1])[0, 0, 0]) == pytest.approx(20)
+
+
+def test_fine_scales_decide_where_and_coarse_ones_which_class():
+    # The fine scale sees the thing in the left cell and class 1 in it, the coarse one sees it in
+    # the middle cell and class 0 there.
+    fine = torch.tensor([[[0.5, 0.1, 0.1]], [[1.0, 0.2, 0.2]]])
+    coarse = torch.tensor([[[0.2, 1.0, 0.2]], [[0.1, 0.5, 0.1]]])
+    maps = torch.stack([fine, coarse])
+    equal = combine_scales(maps, [1, 1])
+    found = combine_scales(maps, [1.4, 0.6])
+    assert (equal.amax(0)[0, 0] - equal.amax(0)[0, 1]).abs() < 0.05
+    strongest = found.amax(0)[0]
+    assert strongest[0] > 1.1 * strongest[1]  # where the fine scale sees it
+    assert (found[0] > 1.1 * found[1]).all()  # what the coarse scale sees
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory: you tried")])

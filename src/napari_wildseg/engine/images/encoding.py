@@ -27,6 +27,9 @@ larger batches no longer fit into the processor's cache."""
 
 _BATCH_PIXELS_DEFAULT = 1_500_000
 
+_FAINTEST = 1e-9
+"""Relevance below this counts as this where scales are multiplied."""
+
 
 @dataclass
 class ImageEncoding:
@@ -57,8 +60,8 @@ class ImageEncoding:
     ) -> Tensor:
         """Merge the views' relevance maps.
 
-        Views at one scale are averaged. The scales are then averaged too, or multiplied
-        (`combine_scales`) if the method has ``multiply_scales``.
+        Views at one scale are averaged. The scales are then averaged too, or multiplied with
+        weights by their resolution (`combine_scales`) if the method has ``multiply_scales``.
 
         `text`, `background`: ``(K, D)`` and ``(B, D)`` unit rows; returns ``(K, gh, gw)`` float32
         on the CPU, not normalised.
@@ -68,10 +71,10 @@ class ImageEncoding:
             return self._merged(model, text, background, self.view_groups()[0], cells)
         if not getattr(self.method, "multiply_scales", False):
             return self._merged(model, text, background, range(len(self.views)), cells)
-        sizes = [
-            self._merged(model, text, background, size, cells) for size in self._scale_groups()
-        ]
-        return combine_scales(torch.stack(sizes))
+        groups = self._scale_groups()
+        scales = [self._merged(model, text, background, group, cells) for group in groups]
+        resolutions = [self.views[group[0]].resolution for group in groups]
+        return combine_scales(torch.stack(scales), resolutions)
 
     def relevance_by_view(
         self, model: CLIPModel, text: Tensor, background: Tensor, grid: tuple[int, int]
@@ -166,18 +169,28 @@ class _Features(Sequence[NDArray[np.float32]]):
         return self._merged[chosen]
 
 
-def combine_scales(maps: Tensor) -> Tensor:
-    """Return the geometric mean where all maps are positive, else their mean, at most 0.
+def combine_scales(maps: Tensor, resolutions: Sequence[float]) -> Tensor:
+    """Return a weighted geometric mean where all maps are positive, else their mean, at most 0.
 
-    `maps`: ``(n, K, gh, gw)`` float32; returns ``(K, gh, gw)`` float32.
+    Fine scales decide where things are, coarse ones which class they are: a class's share of the
+    strongest class is weighted by the inverse of the resolution, the strongest class by the
+    resolution (docs/development/method-trials.md).
+
+    `maps`: ``(n, K, gh, gw)`` float32; `resolutions`: n, network pixels an image pixel; returns
+    ``(K, gh, gw)`` float32.
 
     Maps of small views have larger values and cover larger surroundings, so they dominate an
-    arithmetic mean. In a product every scale has the same weight, whatever its units.
+    arithmetic mean. In a product the units of a scale do not count.
     """
     if len(maps) == 1:
         return maps[0]
-    common = maps.clamp(min=0).log().mean(0).exp()
-    return torch.where(common > 0, common, maps.mean(0).clamp(max=0))
+    resolution = torch.tensor(resolutions)[:, None, None, None]
+    where, which = resolution / resolution.sum(), (1 / resolution) / (1 / resolution).sum()
+    positive = maps.clamp(min=0)
+    peaks = positive.amax((2, 3), keepdim=True).clamp(min=_FAINTEST)
+    strongest = (positive / peaks).amax(1, keepdim=True).clamp(min=_FAINTEST)
+    common = (positive.log() * which).sum(0) + (strongest.log() * (where - which)).sum(0)
+    return torch.where((positive > 0).all(0), common.exp(), maps.mean(0).clamp(max=0))
 
 
 def encode_steps(

@@ -51,6 +51,12 @@ class View:
     flip: bool = False
     gamma: float = 1.0
 
+    @property
+    def resolution(self) -> float:
+        """Pixels of the network's input an image pixel, along a side."""
+        box = (self.bottom - self.top) * (self.right - self.left)
+        return math.sqrt(self.height * self.width / box)
+
 
 @dataclass(frozen=True)
 class Preset:

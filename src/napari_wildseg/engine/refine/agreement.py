@@ -28,6 +28,9 @@ from napari_wildseg.engine.refine.walk import margin_of
 _LEAST = 1e-3
 """No label is less likely to a piece before it hears the others."""
 
+_CHANGED = 0.05
+"""From this difference in probability on, corrections have changed a piece."""
+
 _FAINTEST = 0.05
 """A class that is heard less than this even where it is heard best is not made up for entirely."""
 
@@ -91,14 +94,15 @@ class DenseCRF:
         return self._agree(probabilities, self._kernels[:1], 0, self.options.near_rounds)
 
     def change(self, before: Tensor, after: Tensor, agreed: Tensor) -> Tensor:
-        """Change an agreement by what corrections change in that of the first kernel.
+        """Keep an agreement where corrections change nothing; elsewhere use the first kernel.
 
         `before`, `after`, `agreed`: ``(n, K + 1)`` float32: what the pieces hold alone without and
         with corrections, and what this returned for the former; returns the same shape, rows sum
         to 1.
         """
         without, changed = self.near(torch.stack([before, after]))
-        same = 1 - (changed - without).abs().amax(1, keepdim=True)
+        difference = (changed - without).abs().amax(1, keepdim=True)
+        same = (1 - difference / _CHANGED).clamp_(min=0)
         found: Tensor = (changed + same * (agreed - without)).clamp_(min=0)
         return found.div_(found.sum(1, keepdim=True))
 
