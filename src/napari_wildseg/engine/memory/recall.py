@@ -122,7 +122,7 @@ class Recaller:
         alpha, beta = self._alpha, self._beta
         of_pieces = scene.pieces.average(prior)
         residual = torch.zeros(len(self._names), *scene.work)
-        colours = relative_colours(scene.pieces, look and look.pieces)
+        colours = relative_colours(scene.pieces, look.pieces if look else None)
         phases = phases_of(scene.features, colours) if alpha.any() else None
         for place, name in enumerate(self._names, 1):
             if alpha[place - 1] and phases is not None:
@@ -132,11 +132,11 @@ class Recaller:
         classified = np.zeros((len(self._names), *scene.work), np.float32)
         if beta.any():
             assert learned.classifier is not None
-            bank = filter_bank(scene.lab.numpy(), look and look.pixels).reshape(FILTERS, -1).T
+            bank = filter_bank(scene.lab.numpy(), look.pixels if look else None)
             values = learned.classifier.probabilities(
                 self._names,
                 scene.features.numpy(),
-                bank,
+                bank.reshape(FILTERS, -1).T,
                 scene.pieces.index.ravel(),
             )
             classified = np.nan_to_num(values).T.reshape(classified.shape)
