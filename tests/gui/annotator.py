@@ -21,7 +21,8 @@ def paint(layer, spot, label, size=9):
     before = layer.data.copy()
     layer.mode = "paint"
     layer.brush_size = size
-    layer.paint(spot, label)
+    with layer.block_history():
+        layer.paint(spot, label)
     return before != layer.data
 
 

@@ -51,7 +51,7 @@ def test_an_engine_without_memory_costs_its_run_only(desk, photo, engine):
     d = desk(photo, NAMES, name="small")
     d.run("auto_segment")
     before = d.layer().data.copy()
-    large = d.viewer.add_image(np.tile(photo, (8, 6, 1)), name="large")
+    large = d.viewer.add_image(np.tile(photo, (3, 3, 1)), name="large")
     d.controller.choose_image(large)
     pages = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0])
     used = pages * resource.getpagesize()

@@ -234,7 +234,7 @@ def test_the_dialog_offers_and_says_what_it_does(desk, photo, tmp_path):
     assert name_of(dialog.choice(), d.controller.session, Plane((None, None))) == "größe photo"
 
 
-def test_the_very_same_state_on_another_day(desk, photo, tmp_path, answers, new_viewer):
+def test_the_very_same_state_on_another_day(desk, photo, tmp_path, answers):
     d = desk(photo, NAMES, name="photo", scale=(0.5, 0.25))
     labelled(d, 2)
     d.run("refine")
@@ -255,7 +255,7 @@ def test_the_very_same_state_on_another_day(desk, photo, tmp_path, answers, new_
     saved = load_project(tmp_path / "work.wildseg")
     assert saved.labels.classes == before.classes
 
-    other = desk(photo, name="photo", scale=(0.5, 0.25), viewer=new_viewer())
+    other = desk(photo, name="photo", scale=(0.5, 0.25))
     answers.path = str(tmp_path / "work.wildseg")
     act(other, "open_project")
     assert "Opened: 2 classes, " in other.status

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 from npe2 import PluginManifest
 
@@ -16,6 +17,8 @@ from napari_wildseg.gui import preferences
 from napari_wildseg.gui.layer_files import get_reader, write_labels_layer
 from napari_wildseg.gui.layers.label_pair import class_names, make_labels
 from napari_wildseg.io import read_labels
+
+pytestmark = pytest.mark.window
 
 MANIFEST = Path(napari_wildseg.__file__).with_name("napari.yaml")
 
@@ -32,8 +35,8 @@ ENDINGS = [".png", ".labels.tif", ".labels.ome.tif", ".npz", ".json", ".txt", ".
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, ".wildseg"])
-def test_save_and_open_keep_names_colours_and_place(new_viewer, labels, tmp_path, ending):
-    viewer = new_viewer()
+def test_save_and_open_keep_names_colours_and_place(plugins, labels, tmp_path, ending):
+    viewer = ViewerModel()
     viewer.add_layer(labels)
     labels.translate = (7, -3)
     labels.rotate = 30
@@ -53,8 +56,8 @@ def test_save_and_open_keep_names_colours_and_place(new_viewer, labels, tmp_path
     np.testing.assert_allclose(back.get_color(2), labels.get_color(2), atol=0.01)
 
 
-def test_a_stack_keeps_its_axes(new_viewer, tmp_path):
-    viewer = new_viewer()
+def test_a_stack_keeps_its_axes(plugins, tmp_path):
+    viewer = ViewerModel()
     data = np.zeros((3, 8, 9), np.int32)
     data[1, 2:4] = 3
     layer = viewer.add_labels(data, scale=(5, 0.5, 0.5), translate=(1, 2, 3))

@@ -86,9 +86,9 @@ def test_renamed_layers_stay_known(desk, photo):
     assert (labels.data[painted] == 1).all()
 
 
-def test_two_viewers_do_not_mix(desk, photo, new_viewer):
+def test_two_viewers_do_not_mix(desk, photo):
     first = desk(photo, NAMES)
-    second = desk(photo, "cat", viewer=new_viewer())
+    second = desk(photo, "cat")
     first.run("auto_segment")
     assert len(first.viewer.layers) == 3
     assert len(second.viewer.layers) == 1

@@ -30,8 +30,10 @@ def painter(d, kind=LABELS):
 
 
 def paint(layer, place, label=1, size=5):
+    """Paint a dab; as of the brush, napari tells of it when the pixels have changed."""
     layer.brush_size, layer.selected_label = size, label
-    layer.paint(place, label)
+    with layer.block_history():
+        layer.paint(place, label)
 
 
 def settled(d):

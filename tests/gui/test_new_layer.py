@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_wildseg.gui.annotation.session import LABELS
@@ -11,8 +12,8 @@ from napari_wildseg.gui.layers.label_layers import LabelLayers
 from napari_wildseg.gui.layers.selecting import add_beside
 
 
-def test_a_new_layer_is_not_selected_unless_none_was(new_viewer):
-    viewer = new_viewer()
+def test_a_new_layer_is_not_selected_unless_none_was():
+    viewer = ViewerModel()
     first = viewer.add_image(np.zeros((40, 50)))
     add_beside(viewer, Image(np.zeros((40, 50))))
     assert viewer.layers.selection.active is first

@@ -313,14 +313,15 @@ def test_left_over_corrections_are_offered_and_restored(desk, photo):
 CRASH = """
 import sys, time
 import numpy as np
-import napari
+from napari.components import ViewerModel
 from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
+from napari_wildseg.gui.widget import WildsegWidget
 
-viewer = napari.Viewer(show=False)
+application, viewer = QApplication([]), ViewerModel()
 image = (np.indices((240, 320)).sum(0) % 251).astype(np.uint8)
 viewer.add_image(image, name="work")
-_, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
+widget = WildsegWidget(viewer)
 controller = widget.controller
 controller.add_classes("cat, dog, cow")
 labels = controller.layers.tracked(controller.session, controller.image, "labels")

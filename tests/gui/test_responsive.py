@@ -42,6 +42,7 @@ class Watchdog:
 LIMIT = 0.5
 
 
+@pytest.mark.window
 def test_the_event_loop_keeps_turning(desk, qtbot, record_property):
     from skimage import data
 
@@ -81,7 +82,9 @@ def test_the_window_does_not_wait_for_the_disk(desk, photo, monkeypatch):
     assert threading.main_thread() not in at
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(2, 5))]
+)
 def test_cancel_at_random_moments(desk, photo, qtbot, seed, monkeypatch):
     """Ten runs each, stopped anywhere: nothing changes, the next run works."""
     monkeypatch.setattr(runner, "STATUS_INTERVAL", 0)  # moments are told by steps, not by the clock

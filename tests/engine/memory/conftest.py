@@ -33,17 +33,27 @@ def make_segmenter(small_model):
     return make
 
 
-@pytest.fixture
-def remembering(make_segmenter):
-    """Return a memory of some pictures."""
+@pytest.fixture(scope="session")
+def known_records():
+    """Records of pictures that were made already; nobody changes them."""
+    return {}
 
-    def make(seeds, *, finished=True, alike=False, names=NAMES):
+
+@pytest.fixture
+def remembering(make_segmenter, known_records):
+    """Return a memory of some pictures, each recorded once unless it is to be done `anew`."""
+
+    def make(seeds, *, finished=True, alike=False, names=NAMES, anew=False):
         segmenter = make_segmenter(ClassMemory(alike=alike))
         for seed in seeds:
-            image, labels = picture(seed)
-            segmenter.set_image(image)
-            segmenter.segment(names, refine=False)
-            segmenter.remember(labels=labels, finished=finished, name=f"{seed}.png")
+            found = None if anew else known_records.get((seed, finished, names))
+            if found is None:
+                image, labels = picture(seed)
+                segmenter.set_image(image)
+                segmenter.segment(names, refine=False)
+                found = segmenter.remember(labels=labels, finished=finished, name=f"{seed}.png")
+                known_records[seed, finished, names] = found
+            segmenter.memory.add(found, segmenter.source)
         return segmenter.memory
 
     return make

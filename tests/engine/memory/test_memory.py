@@ -49,7 +49,7 @@ def test_images_that_were_only_corrected_help_too(make_segmenter):
 
 
 def test_the_order_of_annotation_changes_nothing(make_segmenter, remembering):
-    one, other = remembering([1, 2, 3]), remembering([3, 1, 2])
+    one, other = remembering([1, 2, 3], anew=True), remembering([3, 1, 2], anew=True)
     assert one.digest == other.digest
     labels = []
     for memory in (one, other):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.engine.refine import start_refinement
+from napari_wildseg.engine.refine.agreement import DenseCRF
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -109,6 +111,25 @@ def test_a_confirming_dab_changes_next_to_nothing(refined):
     corrections = nothing()
     dab(corrections, 45, 35, 1)
     assert (run(corrections) != run()).mean() < 0.02
+
+
+def test_what_a_memory_predicts_is_not_blurred_by_the_second_kernel(monkeypatch):
+    """Only the first kernel is used (docs/development/memory.md)."""
+    image, disc, box = scene()
+    kept = start_refinement(image, 2, relevance=blurred(disc, box))
+    kernels = []
+    agree = DenseCRF._agree
+
+    def counted(self, probabilities, used, certain, rounds):
+        kernels.append((len(used), certain))
+        return agree(self, probabilities, used, certain, rounds)
+
+    monkeypatch.setattr(DenseCRF, "_agree", counted)
+    drain(kept.run_steps(None, None, 0.5))
+    kept.recalled = torch.from_numpy(np.stack([disc, box]).astype(np.float32))
+    labels = drain(kept.run_steps(None, None, 0.5))
+    assert kernels == [(2, 2.0), (1, 0)]
+    assert iou(labels, 1, disc) > 0.9
 
 
 def test_dabs_in_any_order_give_the_same(refined):

@@ -131,7 +131,12 @@ class DefaultRefinement:
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
 
     def _agreed(self, before: Tensor) -> Tensor:
-        """Agreement without corrections; kept from dab to dab."""
+        """Agreement without corrections; kept from dab to dab.
+
+        What a class memory predicts is finer than the maps: the second kernel blurs it.
+        """
+        if self.recalled is not None:
+            return self.scene.crf.near(before[None])[0]
         if self._first is None or not torch.equal(self._first[0], before):
             self._first = before, self.scene.crf(before)
         return self._first[1]
