@@ -8,11 +8,15 @@ import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from napari_wildseg.batch import Batch, batch_steps, plan_classes
 from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.progress import drain
+from napari_wildseg.engine.segmenter import Segmenter
 
 from .conftest import contents, done_by_journal, write_pictures
 
@@ -59,6 +63,31 @@ def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, threads):
     report = drain(steps)
     assert (len(report.done), len(report.failed)) == (35, 5)
     assert contents(batch.folder) == contents(whole.folder)
+
+
+def test_a_memory_gives_the_same_bytes_on_dask_workers(tmp_path, settings, threads):
+    pictures = write_pictures(tmp_path / "pictures", 7, broken=1)
+    segmenter = Segmenter(
+        settings.model, views=settings.views, memory=ClassMemory(alike=True), background=()
+    )
+    for name in ("000", "001"):
+        image = np.asarray(Image.open(pictures / f"{name}.png"))
+        middle = np.zeros(image.shape[:2], np.uint8)
+        middle[4:12, 4:12] = 1
+        segmenter.set_image(image)
+        segmenter.segment("cat, dog", refine=False)
+        segmenter.remember(labels=middle)
+    memory = segmenter.memory.save(tmp_path / "cats.wildmemory")
+    plain = Batch(str(pictures), "cat, dog", tmp_path / "plain", settings=settings, workers=1)
+    drain(batch_steps(plain))
+    alone = replace(plain, folder=tmp_path / "alone", memory=memory)
+    report = drain(batch_steps(alone))
+    assert {record.memory for record in report.done} == {segmenter.memory.digest[:16]}
+    shared = replace(alone, folder=tmp_path / "dask", scheduler=threads.scheduler_address)
+    assert len(drain(batch_steps(shared)).done) == 6
+    assert contents(shared.folder) == contents(alone.folder)
+    labels = [name for name in contents(alone.folder) if name.endswith(".png")]
+    assert any(contents(alone.folder)[name] != contents(plain.folder)[name] for name in labels)
 
 
 @pytest.fixture

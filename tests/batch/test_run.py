@@ -100,12 +100,18 @@ drain(batch_steps(batch))
 """
 
 
+WITHIN, BETWEEN = ("within", 12), ("between", 9)
+
+
+@pytest.mark.parametrize(
+    "kills", [[WITHIN], pytest.param([WITHIN, BETWEEN], marks=pytest.mark.nightly)], ids=len
+)
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
-def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
+def test_killed_and_resumed_gives_the_same_bytes(batch, kills):
     whole = replace(batch, format="coco", folder=batch.folder.with_name("whole"))
     drain(batch_steps(whole))
     done = set()
-    for place, count in (("within", 12), ("between", 9)):
+    for place, count in kills:
         arguments = [batch.source, str(batch.folder), batch.settings.model, place, str(count)]
         killed = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(KILLED), *arguments],
@@ -116,7 +122,9 @@ def test_killed_twice_and_resumed_gives_the_same_bytes(batch, monkeypatch):
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         before, done = done, done_by_journal(batch.folder)
         assert before < done  # it went on where the one before was killed
-    # As a process that is killed between writing a file and giving it its name.
+    # As a process that is killed amid a line of the journal, or before it gives a file its name.
+    with (batch.folder / ".wildseg-batch" / "journal.jsonl").open("ab") as journal:
+        journal.write(b'{"name": "')
     (batch.folder / "train" / ".wildseg-0123456789ab.png").write_text("half")
     seen = []
     report = drain(batch_steps(replace(batch, format="coco", resume=True)), seen.append)

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeSegmenter
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
-_NOT_FROM_MEMORY = "Images this large are segmented without the class memory."
-"""Notice of a large image in a batch with a class memory."""
-
 _lock = threading.Lock()
 """Held by the lane that segments a large image; two at once would need twice the memory."""
 
@@ -59,7 +56,12 @@ def run_large(
             f'large images are refined by "default", not "{how.refiner}": leave --refiner out.'
         )
     segmenter = LargeSegmenter(
-        model, views=how.views, method=how.method, threshold=how.threshold, device=how.device
+        model,
+        views=how.views,
+        method=how.method,
+        threshold=how.threshold,
+        device=how.device,
+        memory=None if job.memory is None else job.memory.load(),
     )
     about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
     with _one_at_a_time(control):
@@ -92,8 +94,6 @@ def run_large(
                 job.output.write(item.name, rgb, labels, job.plan.classes)
         if segmenter.result is not None:
             doubt, notices = segmenter.uncertainty(), segmenter.result.notices
-            if job.memory is not None:
-                notices = (*notices, _NOT_FROM_MEMORY)
         return record_of(job, item, (height, width), counts, classes, doubt, notices)
 
 

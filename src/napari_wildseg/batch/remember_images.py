@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_REMEMBERED_PIXELS = 16_000_000
 """Largest number of pixels of a remembered image; larger ones are segmented by windows."""
 
+_TOO_LARGE = "it is too large to be remembered: cut a part out of it."
+
 
 @dataclass(frozen=True, eq=False)
 class Example:
@@ -166,7 +168,7 @@ def _of_item(item: EvaluationItem) -> Example | None:
 def _of_review(queue: ReviewQueue, place: int) -> Example | None:
     record = queue.records[place]
     if record.size[0] * record.size[1] > MAX_REMEMBERED_PIXELS:
-        raise InputError("it is too large to be remembered.")
+        raise InputError(_TOO_LARGE)
     item = queue.open(place)
     classes = item.labels.classes
     return Example(item.rgb, item.labels.labels, classes) if classes else None
@@ -176,4 +178,4 @@ def _check(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
     if image.shape[:2] != mask.shape:
         raise InputError("its mask is of another size.")
     if mask.size > MAX_REMEMBERED_PIXELS:
-        raise InputError("it is too large to be remembered.")
+        raise InputError(_TOO_LARGE)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from napari_wildseg.engine.classes import ClassInfo
     from napari_wildseg.engine.large import LargeResult
+    from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.io.lazy import LazyPicture
 
 _OVERLAY = 2048
@@ -26,6 +27,7 @@ def segment_large(
     classes: tuple[ClassInfo, ...],
     stem: str,
     background: tuple[str, ...],
+    memory: ClassMemory | None,
 ) -> int:
     """Segment one large image, tile by tile, into a PNG or OME-Zarr."""
     from napari_wildseg.cli import result_files
@@ -56,6 +58,7 @@ def segment_large(
         device=args.device,
         background=background,
         detail=args.detail,
+        memory=memory,
     )
 
     def run(out: Any) -> LargeResult:

@@ -29,7 +29,7 @@ from napari_wildseg.engine.maps.thresholds import (
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
-from napari_wildseg.engine.memory.records import ImageRecord, Source, make_record
+from napari_wildseg.engine.memory.records import ImageRecord, make_record
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.familiarity import Familiarity, familiarity, notices_about
@@ -506,14 +506,6 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         return make_record(
             image, names, self._reader(state), places, corrections, name=name, finished=finished
         )
-
-    @property
-    def source(self) -> Source:
-        """Model, relevance method and views: what a class memory belongs to."""
-        return self._source(get_method(self.method, self.model).name)
-
-    def _source(self, method: str) -> Source:
-        return Source(self.model.name, self.model.fingerprint, method, self.views)
 
     def _reader(self, state: Segmentation) -> DefaultRefinement:
         """Return a refinement that has superpixels and spreads maps, whatever the refiner is."""

@@ -9,9 +9,11 @@ from napari_wildseg.engine.checks import checked_path
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import checked_threshold
+from napari_wildseg.engine.memory.records import Source
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import checked_background
+from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.turns import Turns
 
 
@@ -77,6 +79,14 @@ class SegmenterBase(Generic[ImageT, EncodedT, StateT]):
     def classes(self) -> tuple[ClassInfo, ...]:
         """Classes of the last `segment`; empty before the first."""
         return self._state.classes if self._state else ()
+
+    @property
+    def source(self) -> Source:
+        """Model, relevance method and views: what a class memory belongs to."""
+        return self._source(get_method(self.method, self.model).name)
+
+    def _source(self, method: str) -> Source:
+        return Source(self.model.name, self.model.fingerprint, method, self.views)
 
     def _require_image(self) -> tuple[ImageT, EncodedT]:
         if self._image is None or self._encoding is None:

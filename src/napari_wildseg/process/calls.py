@@ -115,8 +115,7 @@ class Calls:
     ) -> Steps[Found]:
         """Segment; ``memory`` is the number of the class memory that is held, 0 for none."""
         segmenter = self._ready(plane, read)
-        if isinstance(segmenter, Segmenter):
-            self._set_memory(segmenter, memory)
+        self._set_memory(segmenter, memory)
         result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=refine)
         return _sent(result)
 
@@ -281,7 +280,7 @@ class Calls:
             segmenter.plane.reader = read
         return segmenter
 
-    def _set_memory(self, segmenter: Segmenter, number: int) -> None:
+    def _set_memory(self, segmenter: AnySegmenter, number: int) -> None:
         """Let a segmenter use a memory, unless it belongs to another model or other views."""
         segmenter.memory = None
         if number and self._memory is not None and self._memory[0] == number:

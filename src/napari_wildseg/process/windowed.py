@@ -15,11 +15,15 @@ from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.result import Result
 
 if TYPE_CHECKING:
+    from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.engine.memory.records import Source
     from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.stacks.propagation import PlaneFeatures
     from napari_wildseg.process.server import Reader
 
 _PIECE = 1024
+
+_NOT_REMEMBERED = "An image this large is not remembered itself: crop a part, and finish that."
 
 MAP_SIDE = 1024
 """Longest side of a relevance map that is shown. The model sees no finer, and napari would be
@@ -72,6 +76,20 @@ class WindowedSegmenter:
         self.result: Result | None = None
         self._seeds: tuple[float, NDArray[np.uint8]] | None = None
         self.plane: RemotePlane | None = None
+
+    @property
+    def source(self) -> Source:
+        """What a class memory belongs to."""
+        return self._large.source
+
+    @property
+    def memory(self) -> ClassMemory | None:
+        """The class memory that `segment_steps` asks."""
+        return self._large.memory
+
+    @memory.setter
+    def memory(self, memory: ClassMemory | None) -> None:
+        self._large.memory = memory
 
     @property
     def model(self) -> CLIPModel:
@@ -137,7 +155,7 @@ class WindowedSegmenter:
             classes=found.classes,
             model=found.model,
             settings=found.settings,
-            notices=found.notices,
+            notices=(*found.notices, *([_NOT_REMEMBERED] if "memory" in found.settings else ())),
             seconds=found.seconds,
         )
         return self.result

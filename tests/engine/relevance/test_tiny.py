@@ -67,9 +67,10 @@ def test_model_names_what_it_sees(tiny):
     assert np.mean(right) >= 0.95
 
 
+@pytest.mark.parametrize("count", [30, pytest.param(60, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("method", ["attention", "clip-es", "dense"])
-def test_maps_point_at_the_named_shape(tiny, method):
-    assert pointing(tiny, method, scenes(60, 41)) >= 0.95
+def test_maps_point_at_the_named_shape(tiny, method, count):
+    assert pointing(tiny, method, scenes(count, 41)) >= 0.95
 
 
 @pytest.mark.parametrize("method", ["attention", "clip-es", "dense"])

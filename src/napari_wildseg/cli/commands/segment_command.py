@@ -91,13 +91,9 @@ def run(args: argparse.Namespace) -> int:
                     "--labels auto is for single pictures that are seen whole: "
                     "name the classes, or take them from wildseg suggest on a part."
                 )
-            if memory is not None and picture.planes == 1:
-                raise InputError(
-                    "Images this large are segmented without the class memory: leave --memory out."
-                )
             if picture.planes > 1:
                 return segment_stack(args, picture, classes, stem, background, memory)
-            return segment_large(args, picture, classes, stem, background)
+            return segment_large(args, picture, classes, stem, background, memory)
     if args.corrections is not None:
         raise InputError(
             "--corrections is for stacks here: use wildseg refine for a single picture."

@@ -27,6 +27,8 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold, vocabulary_scores
 from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
+from napari_wildseg.engine.memory.class_memory import ClassMemory
+from napari_wildseg.engine.memory.recall import Recaller
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.tagging import everyday_rivals
@@ -54,9 +56,9 @@ class _Run:
     """State of `LargeSegmenter.segment` that `LargeSegmenter.refine` continues from."""
 
     classes: tuple[ClassInfo, ...]
-    relevance: Tensor
     priors: WindowPriors
     threshold: float
+    recaller: Recaller | None = None
     labels: Any = None
     refined: bool = True
     counts: dict[Box, NDArray[np.int64]] = field(default_factory=dict)
@@ -97,6 +99,10 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         are as large as in an ordinary photograph. Default: the finest with at most 400 windows.
     tile : int
         Side of a tile, in pixels; a multiple of 2.
+    memory : ClassMemory, optional
+        What earlier images taught about the classes; asked by `segment`. It may be set, or taken
+        away, between two calls of `segment`. Large images themselves are not remembered: crop a
+        part, and remember that with `napari_wildseg.Segmenter`.
 
     Examples
     --------
@@ -118,6 +124,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         background: Sequence[str] = BACKGROUND_WORDS,
         detail: int | None = None,
         tile: int = _TILE_SIDE,
+        memory: ClassMemory | None = None,
     ) -> None:
         if detail is not None and detail < 1:
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
@@ -126,6 +133,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         super().__init__(model, views, method, threshold, device, background)
         self.detail = detail
         self.tile = tile
+        self.memory = memory
         self.options = DefaultOptions()
         self._contrast = 0.0
         self.result: LargeResult | None = None
@@ -153,6 +161,8 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         yield Progress(0, 1, "Loading the model")
         model = self.model
         method = get_method(self.method, model)
+        if self.memory is not None:
+            self.memory.check(self._source(method.name))
         started = time.perf_counter()
         encoding = yield from encode_large_steps(large, model, method, self.views, self.detail)
         contrast = sample_contrast(large)
@@ -232,10 +242,16 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         text, background = text_rows(self.model, classes, self.background)
         maps = yield from encoding.relevance_steps(self.model, text, background)
         relevance = normalise(maps, places=_BEST_PLACES)
-        priors = WindowPriors(encoding, relevance, self.options)
+        recaller = None
+        if self.memory is not None and len(self.memory):
+            self.memory.check(self._source(encoding.overview.method.name))
+            recaller = Recaller(self.memory, classes)
+        asked = recaller if recaller is not None and recaller.speaks else None
+        priors = WindowPriors(encoding, relevance, self.options, asked)
         yield from priors.spread_steps()
+        yield from priors.recall_steps()
         self._seconds["relevance"] = time.perf_counter() - started
-        return _Run(classes, relevance, priors, threshold)
+        return _Run(classes, priors, threshold, recaller)
 
     def refine(
         self,
@@ -372,7 +388,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         text, background = text_rows(self.model, run.classes, self.background)
         grid = view_grid(overview.shape)
         by_view = overview.relevance_by_view(self.model, text, background, grid)
-        relevance = (run.relevance**GAMMA).numpy()
+        relevance = (run.priors.relevance**GAMMA).numpy()
         shape = (relevance.shape[1], relevance.shape[2])
         pseudo = Evidence(relevance).pseudo_labels(run.threshold)
         return estimate_uncertainty(sample_labels(run.labels, shape), pseudo, relevance, by_view)
@@ -420,7 +436,8 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         domain = walk_domain(tile, self._image.shape)
         for _ in run.priors.prepare_steps(domain, run.threshold, corrections):
             yield now
-        places = refine_tile(self._image, tile, prior, corrections, self._contrast, self.options)
+        options = run.priors.walk_options
+        places = refine_tile(self._image, tile, prior, corrections, self._contrast, options)
         return run.ids[places]
 
     def _reached(self, tile: Box, boxes: Sequence[Box]) -> bool:
@@ -434,7 +451,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         self._state, self.threshold = run, run.threshold
         self.result = LargeResult(
             labels=run.labels,
-            relevance=run.relevance.numpy(),
+            relevance=run.priors.relevance.numpy(),
             classes=run.classes,
             model=self.model.name,
             settings={
@@ -444,10 +461,12 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
                 "refiner": "default" if run.refined else None,
                 "detail": self._encoding.levels[-1].step,
                 **limits.to_settings(),
+                **({} if run.recaller is None else {"memory": run.recaller.used}),
             },
             counts=counts,
             notices=(
                 *self.model.notices,
+                *(() if run.recaller is None else run.recaller.notices),
                 *(no_pixels_notice(info.name) for info in run.classes if not counts[info.id]),
             ),
             seconds=dict(self._seconds),

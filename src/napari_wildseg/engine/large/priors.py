@@ -10,6 +10,7 @@ window and class, and the superpixel results of the most recently used windows.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,9 @@ from napari_wildseg.engine.large.layout import OVERLAP, Box
 from napari_wildseg.engine.large.source import shrink
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.windows import LargeEncoding
+from napari_wildseg.engine.maps.pseudo_labels import GAMMA
+from napari_wildseg.engine.memory.recall import Look, Recaller
+from napari_wildseg.engine.memory.records import THRESHOLD
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.scene import Scene
@@ -31,6 +35,9 @@ from napari_wildseg.engine.refine.spreading import Spreading
 
 _KEPT_BYTES = 128 * 2**20
 """Memory limit, in bytes, for the results of recently used windows."""
+
+_LOOKED_AT = 16
+"""Number of windows from which an image's mean colour and its spread are estimated."""
 
 _SCENES = 4
 """Number of windows whose class-independent data is kept, some 25 MB each."""
@@ -70,11 +77,19 @@ class _Change:
 class WindowPriors:
     """Prior probabilities of all cells for one list of classes.
 
-    `relevance`: ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image.
+    `relevance`: ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image; `recaller`: a class
+    memory that speaks of the classes.
     """
 
-    def __init__(self, encoding: LargeEncoding, relevance: Tensor, options: DefaultOptions) -> None:
+    def __init__(
+        self,
+        encoding: LargeEncoding,
+        relevance: Tensor,
+        options: DefaultOptions,
+        recaller: Recaller | None = None,
+    ) -> None:
         self.encoding = encoding
+        self._recaller = recaller
         self.relevance = relevance
         # The total weight of a stroke's superpixels does not depend on their number.
         reach_precision = options.learning.reach_precision * options.pieces / WINDOW_SUPERPIXELS
@@ -92,6 +107,8 @@ class WindowPriors:
         self._range = (torch.zeros(len(relevance), 1, 1), torch.ones(len(relevance), 1, 1))
         self._changes: OrderedDict[int, _Change | None] = OrderedDict()
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
+        self._look: Look | None = None
+        self._recalled: OrderedDict[int, Tensor] = OrderedDict()  # `_scores`
         self._made_with: tuple[float | None, LargeCorrections | None] = (None, None)
 
     def spread_steps(self) -> Steps[None]:
@@ -106,6 +123,35 @@ class WindowPriors:
         high = flat.topk(min(_BEST_PLACES, flat.shape[1]), dim=1).values.mean(1)
         low = flat.amin(1)
         self._range = (low[:, None, None], high[:, None, None])
+
+    def recall_steps(self) -> Steps[None]:
+        """Replace `relevance` by what the memory makes of it, if there is one; after spreading."""
+        if self._recaller is None:
+            return
+        count = len(self.boxes)
+        sample = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int))
+        scenes = []
+        for place in sample.tolist():
+            yield Progress(0, count, "Recalling earlier images")
+            scenes.append(self._scene(place))
+        self._look = Look.of(scenes)
+        for index in range(count):
+            yield Progress(index, count, "Recalling earlier images")
+            self._scores(index)
+        height, width = self.encoding.shape
+        rows, columns = self.relevance.shape[1:]
+        y = (torch.arange(rows) + 0.5) * (height / rows)
+        x = (torch.arange(columns) + 0.5) * (width / columns)
+        maps = self._blend(y, x, Box(0, 0, height, width), self._scores, len(self.relevance))
+        # `GAMMA` belongs to maps that the network made, and is applied where these are read.
+        self.relevance = (maps - self.options.bias).clamp(0, 1) ** (1 / GAMMA)
+
+    @property
+    def walk_options(self) -> DefaultOptions:
+        """Options of the random walk: what a memory decided pixel by pixel is smoothed less."""
+        fine = 0.0 if self._recaller is None else self._recaller.fine
+        options = self.options
+        return replace(options, trust=options.trust * (1 + options.fine_trust * fine))
 
     def prepare_steps(
         self, box: Box, threshold: float, corrections: LargeCorrections | None
@@ -142,7 +188,20 @@ class WindowPriors:
         y = box.top + (torch.arange(box.shape[0] // step) + 0.5) * step
         x = box.left + (torch.arange(box.shape[1] // step) + 0.5) * step
         y, x = y.clamp(max=shape[0] - 0.5), x.clamp(max=shape[1] - 0.5)
-        total = torch.zeros(len(self.relevance) + 1, len(y), len(x))
+        return self._blend(
+            y,
+            x,
+            box,
+            lambda index: self.probabilities(index, threshold, corrections),
+            len(self.relevance) + 1,
+        )
+
+    def _blend(
+        self, y: Tensor, x: Tensor, box: Box, values: Callable[[int], Tensor], channels: int
+    ) -> Tensor:
+        """Blend maps of the windows at rows ``y`` and columns ``x``, in image pixels, of a box."""
+        shape = self.encoding.shape
+        total = torch.zeros(channels, len(y), len(x))
         weight = torch.zeros(len(y), len(x))
         for index, window in enumerate(self.boxes):
             if not window.meets(box):
@@ -151,8 +210,7 @@ class WindowPriors:
             u, columns = _along(x, window.left, window.right, shape[1])
             if not len(v[0]) or not len(u[0]):
                 continue
-            values = self.probabilities(index, threshold, corrections)
-            sampled = _sample(values, v[0], u[0])
+            sampled = _sample(values(index), v[0], u[0])
             fade = v[1][:, None] * u[1]
             total[:, rows, columns] += sampled * fade
             weight[rows, columns] += fade
@@ -173,12 +231,29 @@ class WindowPriors:
         self._made_with = (threshold, corrections)
 
     def _prior(self, index: int, threshold: float) -> Tensor:
+        """Return ``(K + 1, gh, gw)``, a window's probabilities without corrections."""
+        if self._recaller is not None:
+            return self.options.probabilities(self._scores(index), threshold)
+        return self._spread_prior(index, threshold)
+
+    def _scores(self, index: int) -> Tensor:
+        """Return what the memory makes of a window: ``(K, h, w)`` in [0, 1], see `Recalled`."""
+        assert self._recaller is not None
+        if index not in self._recalled:
+            prior = self._spread_prior(index, THRESHOLD)
+            found = self._recaller.probabilities(prior, self._scene(index), self._look)
+            self._recalled[index] = self.options.scores_of(found, THRESHOLD).half()
+            kept = sum(scores.nbytes for scores in self._recalled.values())
+            if kept > _KEPT_BYTES and len(self._recalled) > 1:
+                self._recalled.popitem(last=False)
+        self._recalled.move_to_end(index)
+        return self._recalled[index].float()
+
+    def _spread_prior(self, index: int, threshold: float) -> Tensor:
         """Return ``(K + 1, gh, gw)``, a window's probabilities from relevance alone."""
         low, high = self._range
         scaled = (self._spread[index] - low) / (high - low).clamp(min=1e-6)
-        scaled = resize(scaled.clamp(max=1), self.grid)
-        background = torch.full_like(scaled[:1], threshold + self.options.bias)
-        return torch.softmax(torch.cat([background, scaled]) * self.options.sharpness, dim=0)
+        return self.options.probabilities(resize(scaled.clamp(max=1), self.grid), threshold)
 
     def _kept_change(
         self, index: int, threshold: float, corrections: LargeCorrections | None
@@ -203,12 +278,22 @@ class WindowPriors:
             return None
         scene = self._scene(index)
         before = scene.pieces.average(prior)
-        after = first = scene.crf(before)
+        agreed = scene.crf(before)
+        after = first = self._less_agreed(before, agreed)
         if fixed is not None:
-            changed = before + scene.learner.change(before, fixed, scene.crf.near)
-            after = scene.crf.change(before, changed, first)
+            belief = 1.0 if self._recaller is None else self._recaller.belief
+            change = scene.learner.change(before, fixed, scene.crf.near, belief=belief)
+            after = self._less_agreed(
+                before + change, scene.crf.change(before, before + change, agreed)
+            )
             after = scene.learner.favour(after, first, fixed)
         return _Change(scene.pieces.index.astype(np.uint16), after - before)
+
+    def _less_agreed(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
+        """Undo a part of the agreement where a memory decided pixel by pixel."""
+        if self._recaller is None:
+            return agreed
+        return probabilities + (1 - self._recaller.fine) * (agreed - probabilities)
 
     def relevance_of(self, box: Box, shape: tuple[int, int] | None = None) -> Tensor:
         """Return the relevance of a box, per pixel or on ``shape`` cells that tile it."""

@@ -75,6 +75,10 @@ class PixelClassifier:
             inputs = (inputs - self._mean) * self._scale
             self._networks = [_fit(inputs, target, seed, epochs) for seed in range(networks)]
 
+    def knows(self, name: str) -> bool:
+        """Return whether any label speaks of a class."""
+        return bool(self._networks) and name_key(name) in {own for own, _ in self.labels}
+
     def probabilities(
         self,
         names: Sequence[str],

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.error_process import phases_of, prior_summary
-from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
+from napari_wildseg.engine.memory.filters import FILTERS, filter_bank, pixel_look
 from napari_wildseg.engine.memory.mixtures import mix
-from napari_wildseg.engine.memory.records import THRESHOLD, name_key, relative_colours
+from napari_wildseg.engine.memory.records import (
+    THRESHOLD,
+    name_key,
+    piece_look,
+    relative_colours,
+)
 from napari_wildseg.engine.memory.resemblance import points_of
 from napari_wildseg.engine.refine.default import DefaultRefinement
+from napari_wildseg.engine.refine.scene import Scene
 
 BELIEF = 8.0
 """How much more scores are believed than the maps alone, if the memory was always right."""
@@ -41,60 +48,114 @@ class Recalled:
     belief: float = 1.0
 
 
+@dataclass(frozen=True)
+class Look:
+    """What an image's colours are relative to, where only a part of it is at hand."""
+
+    pieces: tuple[Tensor, Tensor]  # `piece_look` of its superpixels
+    pixels: tuple[NDArray[np.float32], float]  # `pixel_look`
+
+    @classmethod
+    def of(cls, scenes: Iterable[Scene]) -> Look:
+        """Pool the parts of an image, all of the same size."""
+        pieces, pixels = [], []
+        for scene in scenes:
+            pieces.append(piece_look(scene.pieces))
+            pixels.append(pixel_look(scene.lab.numpy()))
+        means = torch.stack([mean for mean, _ in pieces])
+        within = torch.stack([variance for _, variance in pieces]).mean()
+        mean = means.mean(0)
+        every = np.stack([mean for mean, _ in pixels])
+        middle = every.mean(0)
+        between = float(np.square(every - middle).sum(1).mean())
+        return cls(
+            (mean, within + (means - mean).square().sum(1).mean()),
+            (middle, float(np.mean([variance for _, variance in pixels])) + between),
+        )
+
+
+class Recaller:
+    """A memory, asked about the classes of an image or of its parts.
+
+    Attributes
+    ----------
+    notices, used, fine, belief
+        As of `Recalled`.
+    speaks : bool
+        Whether the memory is used for any class.
+    """
+
+    def __init__(self, memory: ClassMemory, classes: Sequence[ClassInfo]) -> None:
+        self._learned = memory.learned()
+        self._names = [info.name for info in classes]
+        judged = [self._learned.hindsight.get(name_key(name)) for name in self._names]
+        self.notices = tuple(
+            _notice(info.name, memory.count(info.name), found.alpha or found.beta)
+            for info, found in zip(classes, judged, strict=True)
+            if found is not None
+        )
+        self._alpha = np.array([found.alpha if found else 0 for found in judged], np.float32)
+        self._beta = np.array([found.beta if found else 0 for found in judged], np.float32)
+        self.used = {
+            name: {"process": found.alpha, "pixels": found.beta}
+            for name, found in zip(self._names, judged, strict=True)
+            if found is not None
+        }
+        self.speaks = bool(self._alpha.any() or self._beta.any())
+        self.fine, self.belief = 0.0, 1.0
+        classifier = self._learned.classifier
+        if self._beta.any():
+            assert classifier is not None
+            self._beta[[not classifier.knows(name) for name in self._names]] = 0
+        if self.speaks:
+            self.fine = float(self._beta.max()) * self._learned.detail
+            self.belief += BELIEF * float(np.mean([found.reached for found in judged if found]))
+
+    def probabilities(self, prior: Tensor, scene: Scene, look: Look | None = None) -> Tensor:
+        """Return what the memory makes of the maps of an image or of a part of it.
+
+        `prior`: ``(K + 1, gh, gw)`` float32 probabilities at `THRESHOLD` after spreading,
+        background first; `look`: of the whole image, if this is a part; returns
+        ``(K + 1, h, w)`` float32 on the scene's work pixels.
+        """
+        learned = self._learned
+        alpha, beta = self._alpha, self._beta
+        of_pieces = scene.pieces.average(prior)
+        residual = torch.zeros(len(self._names), *scene.work)
+        colours = relative_colours(scene.pieces, look.pieces if look else None)
+        phases = phases_of(scene.features, colours) if alpha.any() else None
+        for place, name in enumerate(self._names, 1):
+            if alpha[place - 1] and phases is not None:
+                process = learned.processes[name_key(name)]
+                found = process.residual(phases, prior_summary(of_pieces, place))
+                residual[place - 1] = scene.pieces.paint(found[:, None])[0]
+        classified = np.zeros((len(self._names), *scene.work), np.float32)
+        if beta.any():
+            assert learned.classifier is not None
+            bank = filter_bank(scene.lab.numpy(), look.pixels if look else None)
+            values = learned.classifier.probabilities(
+                self._names,
+                scene.features.numpy(),
+                bank.reshape(FILTERS, -1).T,
+                scene.pieces.index.ravel(),
+            )
+            classified = np.nan_to_num(values).T.reshape(classified.shape)
+        fine = resize(prior, scene.work).numpy()
+        familiar = learned.resemblance.of(points_of(scene.features, colours))
+        trust = scene.pieces.paint(familiar[:, None])[0].numpy()
+        return torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, trust))
+
+
 def recall(
     memory: ClassMemory, classes: Sequence[ClassInfo], refinement: DefaultRefinement
 ) -> Recalled:
     """Ask a memory about an image."""
-    learned, scene = memory.learned(), refinement.scene
-    names = [info.name for info in classes]
-    judged = [learned.hindsight.get(name_key(name)) for name in names]
-    notices = tuple(
-        _notice(info.name, memory.count(info.name), found.alpha or found.beta)
-        for info, found in zip(classes, judged, strict=True)
-        if found is not None
-    )
-    alpha = np.array([found.alpha if found else 0 for found in judged], np.float32)
-    beta = np.array([found.beta if found else 0 for found in judged], np.float32)
-    used = {
-        name: {"process": found.alpha, "pixels": found.beta}
-        for name, found in zip(names, judged, strict=True)
-        if found is not None
-    }
-    if not (alpha.any() or beta.any()):
-        return Recalled(None, notices, used)
-    prior = refinement.spread(THRESHOLD)
-    of_pieces = scene.pieces.average(prior)
-    residual = torch.zeros(len(names), *scene.work)
-    colours = relative_colours(scene.pieces)
-    phases = phases_of(scene.features, colours) if alpha.any() else None
-    for place, name in enumerate(names, 1):
-        if alpha[place - 1] and phases is not None:
-            process = learned.processes[name_key(name)]
-            found = process.residual(phases, prior_summary(of_pieces, place))
-            residual[place - 1] = scene.pieces.paint(found[:, None])[0]
-    classified = np.zeros((len(names), *scene.work), np.float32)
-    if beta.any():
-        assert learned.classifier is not None
-        bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1).T
-        values = learned.classifier.probabilities(
-            names,
-            scene.features.numpy(),
-            bank,
-            scene.pieces.index.ravel(),
-        )
-        beta[np.isnan(values).any(0)] = 0
-        classified = np.nan_to_num(values).T.reshape(classified.shape)
-    fine = resize(prior, scene.work).numpy()
-    familiar = learned.resemblance.of(points_of(scene.features, colours))
-    trust = scene.pieces.paint(familiar[:, None])[0].numpy()
-    mixed = torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, trust))
-    return Recalled(
-        refinement.scores_of(mixed, THRESHOLD),
-        notices,
-        used,
-        float(beta.max()) * learned.detail,
-        1 + BELIEF * float(np.mean([found.reached for found in judged if found])),
-    )
+    asked = Recaller(memory, classes)
+    if not asked.speaks:
+        return Recalled(None, asked.notices, asked.used)
+    mixed = asked.probabilities(refinement.spread(THRESHOLD), refinement.scene)
+    scores = refinement.options.scores_of(mixed, THRESHOLD)
+    return Recalled(scores, asked.notices, asked.used, asked.fine, asked.belief)
 
 
 def _notice(name: str, images: int, used: float) -> str:

@@ -131,14 +131,21 @@ def record_digest(image: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def relative_colours(pieces: Superpixels) -> Tensor:
-    """``(n, 3)`` float32 colours in units of the image's spread, its mean subtracted."""
+def piece_look(pieces: Superpixels) -> tuple[Tensor, Tensor]:
+    """Return the mean colour ``(3,)`` of superpixels, and their variance about it."""
     sizes = torch.from_numpy(pieces.sizes)[:, None]
     share = sizes / sizes.sum()
     mean = (pieces.colours * share).sum(0)
-    centred = pieces.colours - mean
-    spread = (centred.square() * share).sum().sqrt().clamp(min=1.0)
-    return centred / spread
+    return mean, ((pieces.colours - mean).square() * share).sum()
+
+
+def relative_colours(pieces: Superpixels, look: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """``(n, 3)`` float32 colours in units of the image's spread, its mean subtracted.
+
+    `look`: `piece_look` of the whole image, if the superpixels are of a part of it.
+    """
+    mean, variance = piece_look(pieces) if look is None else look
+    return (pieces.colours - mean) / variance.sqrt().clamp(min=1.0)
 
 
 def make_record(

@@ -97,7 +97,7 @@ class DefaultRefinement:
         yield Progress(0, 4, "Spreading over similar places")
         held = None
         if self.recalled is not None and threshold is not None:
-            prior = self._probabilities(self.recalled, threshold)
+            prior = self.options.probabilities(self.recalled, threshold)
         elif self.relevance is not None and threshold is not None:
             prior = self.spread(threshold, corrections)
         elif seeds is not None:
@@ -164,21 +164,7 @@ class DefaultRefinement:
         if corrections is not None:
             peak[[place - 1 for place in np.unique(corrections).tolist() if place > 0]] = 1.0
         scores = resize((settled - low) / (high - low).clamp(min=1e-6) * peak, self.scene.grid)
-        return self._probabilities(scores, threshold)
-
-    def _probabilities(self, scores: Tensor, threshold: float) -> Tensor:
-        background = torch.full_like(scores[:1], threshold + self.options.bias)
-        return torch.softmax(torch.cat([background, scores]) * self.options.sharpness, dim=0)
-
-    def scores_of(self, probabilities: Tensor, threshold: float) -> Tensor:
-        """Return the scores that step 1 turns into given probabilities, ``(K, h, w)`` in [0, 1].
-
-        `probabilities`: ``(K + 1, h, w)`` float32, background first, none of them 0.
-        """
-        odds = (probabilities[1:] / probabilities[:1]).log() / self.options.sharpness
-        scores = odds + threshold + self.options.bias
-        # Where one is too high, all are lowered: which class is ahead of which stays.
-        return (scores - (scores.amax(0) - 1).clamp(min=0)).clamp(0, 1)
+        return self.options.probabilities(scores, threshold)
 
     def _from_seeds(self, seeds: NDArray[np.int16]) -> Tensor:
         """Step 1 from seeds alone, background being one of them: ``(K + 1, h, w)``."""

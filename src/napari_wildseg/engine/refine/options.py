@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
+from torch import Tensor
+
 from napari_wildseg.engine.refine.agreement import Agreement
 from napari_wildseg.engine.refine.learning.learn import Learning
 from napari_wildseg.engine.refine.seeds import Seeding
@@ -28,3 +31,18 @@ class DefaultOptions:
     agreement: Agreement = field(default_factory=Agreement)  # settings of step 3
     # Settings of step 1 where there are seeds alone.
     seeding: Seeding = field(default_factory=Seeding)
+
+    def probabilities(self, scores: Tensor, threshold: float) -> Tensor:
+        """Turn the scores of step 1, ``(K, h, w)``, into ``(K + 1, h, w)``, background first."""
+        background = torch.full_like(scores[:1], threshold + self.bias)
+        return torch.softmax(torch.cat([background, scores]) * self.sharpness, dim=0)
+
+    def scores_of(self, probabilities: Tensor, threshold: float) -> Tensor:
+        """Return the scores that `probabilities` turns into given ones, ``(K, h, w)`` in [0, 1].
+
+        `probabilities`: ``(K + 1, h, w)`` float32, background first, none of them 0.
+        """
+        odds = (probabilities[1:] / probabilities[:1]).log() / self.sharpness
+        scores = odds + threshold + self.bias
+        # Where one is too high, all are lowered: which class is ahead of which stays.
+        return (scores - (scores.amax(0) - 1).clamp(min=0)).clamp(0, 1)

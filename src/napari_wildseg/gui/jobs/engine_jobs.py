@@ -172,7 +172,8 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
 def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggested]:
     """Name what the image may show, the classes of the memory first, and where."""
     segmenter = yield from _prepare(request, fresh=True)
-    memory = _memory(request)
+    # A large plane is not segmented before names are looked for.
+    memory = None if request.source.is_windowed else request.memory
     if memory is not None:
         request.slot.asked = None  # the engine segments into the memory's classes
     found: Suggested = yield from segmenter.call(
@@ -257,7 +258,7 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
 def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[Found]:
     request.slot.asked = None
     how = {"threshold": request.threshold, "refine": refine}
-    memory = segmenter.held(_memory(request))
+    memory = segmenter.held(request.memory)
     found: Found = yield from segmenter.call(
         "segment", classes=request.classes, memory=memory, **how
     )
@@ -274,10 +275,6 @@ def _refine(
     how = {"threshold": request.threshold, "pseudo_labels": prior}
     found: Found = yield from segmenter.call("refine", corrections=corrections, **how)
     return found
-
-
-def _memory(request: Request) -> Memory | None:
-    return None if request.source.is_windowed else request.memory
 
 
 def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
