@@ -1,4 +1,4 @@
-"""The real widget and the real starter model, loaded once, with or without napari's window."""
+"""A real viewer with the real widget and the real starter model, loaded once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,11 @@ os.environ["NAPARI_CONFIG"] = ""
 import napari  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-from napari.components import ViewerModel  # noqa: E402
 from qtpy.QtCore import QEvent  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_wildseg.engine.progress import drain  # noqa: E402
 from napari_wildseg.gui.jobs import engines  # noqa: E402
-from napari_wildseg.gui.widget import WildsegWidget  # noqa: E402
 from napari_wildseg.process import client  # noqa: E402
 
 TIMEOUT = 120_000
@@ -57,7 +55,7 @@ def plugins(manifests_read_once):
 
 @pytest.fixture(scope="session")
 def shared_viewer(qapp, manifests_read_once):
-    """One viewer for all tests in a window that need none of their own."""
+    """One viewer for all tests that need no window of their own: to make one takes a second."""
     viewer = napari.Viewer(show=False, show_welcome_screen=False)
     viewer.add_image(np.zeros((8, 8)))
     viewer.add_labels(np.zeros((8, 8), np.uint8))
@@ -202,46 +200,17 @@ def engine():
     engines.leave(user)
 
 
-def pytest_generate_tests(metafunc):
-    """Have tests with a desk run without napari's window, and with it at night.
-
-    To make and remove its canvas and controls takes a second a test, and the widget uses nothing
-    of them: it sees a viewer's layers, dimensions and events. Tests that ask for a viewer by a
-    fixture, or are marked ``window``, always run in the window.
-    """
-    marked = metafunc.definition.get_closest_marker("window")
-    window = marked or {"new_viewer", "empty_viewer"} & set(metafunc.fixturenames)
-    if "desk" in metafunc.fixturenames and not window:
-        nightly = pytest.param(True, id="window", marks=pytest.mark.nightly)
-        metafunc.parametrize("in_window", [pytest.param(False, id="model"), nightly], indirect=True)
-
-
 @pytest.fixture
-def in_window(request) -> bool:
-    """Whether the desks of a test are in napari's window."""
-    return getattr(request, "param", True)
-
-
-@pytest.fixture
-def desk(request, in_window, qtbot, engine, plugins) -> Callable[..., Desk]:
-    """Return a function that opens the widget beside a viewer.
-
-    In napari's window the first desk has the shared viewer, the next ones have their own.
-    """
-    first = request.getfixturevalue("empty_viewer") if in_window else None
+def desk(empty_viewer, new_viewer, qtbot, engine) -> Callable[..., Desk]:
+    """Return a function that opens the widget in a viewer, at first the shared one."""
     desks: list[Desk] = []
 
     def open_desk(image: Any = None, names: str = "", *, viewer: Any = None, **kwargs: Any) -> Desk:
-        if viewer is None and in_window:
-            viewer = request.getfixturevalue("new_viewer")() if desks else first
-        elif viewer is None:
-            viewer = ViewerModel()
+        if viewer is None:
+            viewer = new_viewer() if desks else empty_viewer
         if image is not None:
             viewer.add_image(image, **{"name": "Image", **kwargs})
-        if isinstance(viewer, napari.Viewer):
-            _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
-        else:
-            widget = WildsegWidget(viewer)
+        _, widget = viewer.window.add_plugin_dock_widget("napari-wildseg", "Wildseg")
         # One view: what the window does with a result does not depend on how good it is.
         widget.controller.settings = replace(widget.controller.settings, views="single")
         made = Desk(viewer, widget, qtbot)
@@ -256,4 +225,3 @@ def desk(request, in_window, qtbot, engine, plugins) -> Callable[..., Desk]:
         with suppress(RuntimeError):  # a test may have closed the dock
             made.widget.deleteLater()
     QApplication.processEvents()
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

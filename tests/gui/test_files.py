@@ -18,8 +18,6 @@ from napari_wildseg.gui.layer_files import get_reader, write_labels_layer
 from napari_wildseg.gui.layers.label_pair import class_names, make_labels
 from napari_wildseg.io import read_labels
 
-pytestmark = pytest.mark.window
-
 MANIFEST = Path(napari_wildseg.__file__).with_name("napari.yaml")
 
 

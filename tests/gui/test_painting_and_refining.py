@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from napari_wildseg.gui.annotation.brush_strokes import brushed
 
 from .annotator import NAMES, paint, stroke, wrong_spot
-
-pytestmark = pytest.mark.window
 
 
 def test_corrections_accumulate_over_refines(desk, photo):

@@ -42,7 +42,6 @@ class Watchdog:
 LIMIT = 0.5
 
 
-@pytest.mark.window
 def test_the_event_loop_keeps_turning(desk, qtbot, record_property):
     from skimage import data
 

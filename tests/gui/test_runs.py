@@ -132,7 +132,6 @@ def test_switching_images_in_mid_run(desk, photo):
     assert "one labels" not in d.viewer.layers
 
 
-@pytest.mark.window
 def test_closing_the_dock_in_mid_run(desk, photo, qtbot):
     d = desk(photo, NAMES)
     d.click("auto_segment")

@@ -128,7 +128,6 @@ def test_what_cannot_be_written_changes_nothing(half_written, monkeypatch):
         assert (layer.data == 0).all()
 
 
-@pytest.mark.window
 @pytest.mark.parametrize("side", [2048, pytest.param(4096, marks=pytest.mark.nightly)])
 def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property, side):
     """All pixels change: the window waits for a small part of what that takes."""

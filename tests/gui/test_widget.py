@@ -13,8 +13,6 @@ from napari_wildseg.gui.controls.focus import _stops
 
 from .annotator import NAMES
 
-pytestmark = pytest.mark.window
-
 CONTROLS = (
     *("image", "model", "classes", "new_class", "suggest", "auto_segment", "cancel", "refine"),
     *("confirm_region", "export", "threshold", "status", "refine_at_once", "more"),

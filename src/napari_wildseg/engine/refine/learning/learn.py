@@ -83,7 +83,7 @@ class Learning:
     farthest: float = 0.07  # upper limit of that distance, in units of the image's longer side
     # Bonus on the probability of the label that a piece has without corrections, after one stroke
     # over things that have nothing in common (`Learner.favour`).
-    favour: float = 2.0
+    favour: float = 3.5
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
     # Penalty on the probability of a label that was painted on nothing like the piece.
