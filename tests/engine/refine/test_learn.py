@@ -401,15 +401,17 @@ EVEN = (slice(28, 33), slice(10, 20))
 UNLIKE = (slice(28, 33), slice(25, 55))
 
 
+OTHERS = [(slice(row, row + 5), UNLIKE[1]) for row in (2, 14, 42, 54)]
+
+
 def test_small_margins_change_nothing_after_one_stroke_over_unlike_things():
     assert favoured([UNLIKE]) < 0.5 < favoured([EVEN])
-    assert favoured([UNLIKE], won=0.99) > 0.5
+    assert favoured([UNLIKE, *OTHERS], won=0.99) > 0.5
 
 
 def test_more_strokes_hold_less_back():
-    others = [(slice(row, row + 5), UNLIKE[1]) for row in (2, 14, 42, 54)]
     few = favoured([UNLIKE])
-    assert favoured([UNLIKE, *others]) > few + 0.05
+    assert favoured([UNLIKE, *OTHERS]) > few + 0.05
 
 
 def test_a_label_that_was_painted_on_other_things_wins_by_a_larger_margin():
