@@ -229,10 +229,10 @@ def main() -> None:
         controller.session.plane_state(controller.plane).slot.empty()
         run("auto-segment again", controller.auto_segment)
         run("threshold", lambda: controller.set_threshold(0.4))
-        run("threshold settled", controller.settle_threshold)
+        run("threshold settled", controller.live_threshold.rest)
     run("undo", labels.undo)
     run("refine after undo", controller.refine)
-    run("relevance map", lambda: controller.show_relevance(1))
+    run("relevance map", lambda: controller.relevance_maps.show(1))
     if not args.napari_first:
         measure_napari(viewer, controller, (args.height, width), alone)
     if engine.pid is not None and sys.platform.startswith("linux"):

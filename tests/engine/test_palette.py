@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.names.palette import (
-    PALETTES,
-    VISIONS,
-    differences,
-    palette_colour,
-    simulate_vision,
-    voc_palette,
+from napari_wildseg.engine.names.palette import PALETTES, palette_colour, voc_palette
+
+SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "make_palette.py"))
+VISIONS, differences, simulate_vision = (
+    SCRIPT[name] for name in ("VISIONS", "differences", "simulate_vision")
 )
 
 DEFAULT = np.array([palette_colour(i) for i in range(1, 255)], np.uint8)

@@ -134,7 +134,7 @@ def test_what_is_painted_while_a_file_is_written_is_kept(desk, tmp_path, what):
             edits, planes = session.edits(), session.touched()
             project = state.take_down(controller, session)
             meanwhile()
-            section._saved(session, planes, edits, project, tmp_path / "a.wildseg")
+            section._note_in_file(session, planes, edits, project, tmp_path / "a.wildseg")
 
     write(lambda: paint(layer, (40, 40), 2))
     assert session.unsaved

@@ -28,7 +28,7 @@ def map_of(d, name):
 
 
 def ask(d, class_id=1):
-    d.controller.show_relevance(class_id)
+    d.controller.relevance_maps.show(class_id)
     d.wait()
 
 

@@ -12,9 +12,9 @@ NAMES = "cup of coffee, table"
 
 
 def test_numbers_of_things():
-    assert by_number(0, "{n} class", "{n} classes") == "0 classes"
-    assert by_number(1, "{n} class", "{n} classes") == "1 class"
-    assert by_number(2000, "{n} class", "{n} classes") == "2,000 classes"
+    assert by_number(0, "{n} [class|classes]") == "0 classes"
+    assert by_number(1, "{n} [class|classes]") == "1 class"
+    assert by_number(2000, "{n} [class|classes]") == "2,000 classes"
 
 
 def test_names_of_things():

@@ -43,7 +43,7 @@ def test_large_pseudo_labels_follow_when_the_slider_rests(desk, photo, qtbot, mo
     d.rest()
     assert (pseudo.data != before).any()
     expected = d.controller.session.plane_state(d.controller.plane).slot.segmenter
-    assert (pseudo.data == drain(expected.pseudo_labels_steps(0.9))).all()
+    assert (pseudo.data == drain(expected.call("pseudo_labels", threshold=0.9))).all()
     assert "Threshold 0.90" in d.status
     pseudo.undo()
     assert (pseudo.data == before).all()
@@ -101,7 +101,9 @@ def test_a_slider_at_rest_waits_for_a_stack(desk, photo, at_once):
     assert all((plane != plane.flat[0]).any() for plane in d.layer(layer).data)
     slot = d.controller.session.plane_state(d.controller.plane).slot
     if not at_once:
-        assert (d.layer(layer).data[0] == drain(slot.segmenter.pseudo_labels_steps(0.6))).all()
+        assert (
+            d.layer(layer).data[0] == drain(slot.segmenter.call("pseudo_labels", threshold=0.6))
+        ).all()
 
 
 def test_a_slider_at_rest_changes_nothing_after_a_cancel(desk, photo):
@@ -110,7 +112,7 @@ def test_a_slider_at_rest_changes_nothing_after_a_cancel(desk, photo):
     before = d.layer().data.copy()
     d.click("auto_segment")
     d.control("threshold").setValue(0.9)
-    d.controller.settle_threshold()
+    d.controller.live_threshold.rest()
     d.widget.run._settle.stop()
     d.click("cancel")
     d.finish()

@@ -26,7 +26,7 @@ from napari_wildseg.io.formats.coco import annotations_of, categories_of, mask_o
 from napari_wildseg.io.formats.yolo_names import NAMES_FILE, names_bytes
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import format_of, read_labels
-from napari_wildseg.io.voc_dataset import labelmap_bytes
+from napari_wildseg.io.voc_dataset import labelmap_bytes, voc_files
 
 _NAMES = {"tiff": "tif"}
 """Format names on the command line that differ from those in `napari_wildseg.io.FORMATS`."""
@@ -130,7 +130,7 @@ class VOCOutput:
 
     def files(self, name: str) -> list[str]:
         """See `Output.files`."""
-        return [f"{self._BASE}/JPEGImages/{name}.jpg", f"{self._BASE}/SegmentationClass/{name}.png"]
+        return [f"{self._BASE}/{file}" for file in voc_files(name)]
 
     def write(
         self,

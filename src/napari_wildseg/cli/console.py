@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -99,6 +99,24 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join([line[0].ljust(first), *map(str.rjust, line[1:], others)]).rstrip()
         for line in lines
     )
+
+
+def format_figures(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    """Format figures as a table: a column each, names within names joined, a list in one cell."""
+    found = {title: dict(_cells(figures, ())) for title, figures in columns.items()}
+    names = dict.fromkeys(name for cells in found.values() for name in cells)
+    rows = [[name, *(cells.get(name, "-") for cells in found.values())] for name in names]
+    return format_table(["figure", *found], rows)
+
+
+def _cells(figures: Mapping[str, Any], lead: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _cells(value, (*lead, key))
+        elif value is not None:
+            values = value if isinstance(value, list) else [value]
+            shown = [f"{one:.3f}" if isinstance(one, float) else str(one) for one in values]
+            yield ", ".join((*lead, key)), "  ".join(shown)
 
 
 def _plain(value: Any) -> Any:

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 def object_paths(folder: Path, stem: str, suffix: str = "png") -> dict[str, Path]:
     """Return where the ids and the table of an image go."""
-    return {
-        "objects": folder / f"{stem}.objects.{suffix}",
-        "table": folder / f"{stem}.objects.csv",
-    }
+    return {"objects": folder / f"{stem}.objects.{suffix}", "table": folder / f"{stem}.objects.csv"}
 
 
 def objects_in(

@@ -9,7 +9,7 @@ from napari_wildseg.cli import arguments
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.evaluation import EvaluationSet, Series
+    from napari_wildseg.evaluation import EvaluationSet
 
 _FOREST = "forest"
 
@@ -38,7 +38,7 @@ def add_series_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_series(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> int:
     """Evaluate a series and print it."""
-    from napari_wildseg.cli.console import print_json, print_line, run_steps
+    from napari_wildseg.cli.console import format_figures, print_json, print_line, run_steps
     from napari_wildseg.engine.memory import ClassMemory
     from napari_wildseg.evaluation import series_steps
 
@@ -58,7 +58,7 @@ def run_series(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationS
     if args.json:
         print_json(found.to_json())
     else:
-        print_line(_series_text(found))
+        print_line(format_figures({"": found.summary()}))
     return 0
 
 
@@ -78,26 +78,3 @@ def check_series_arguments(args: argparse.Namespace) -> None:
         raise InputError("A series can be compared with the forest alone: --compare forest.")
     if args.plot:
         raise InputError("--plot draws a comparison of refiners: leave out --series.")
-
-
-def _series_text(found: Series) -> str:
-    """Format the metrics as text."""
-    from napari_wildseg.cli.console import format_table
-
-    summary = found.summary()
-    rows = []
-    late = [name for name in ("from 3", "from 5") if name in summary]
-    shown = {**summary["places"], **{name: summary[name] for name in late}}
-    for name in late:
-        shown[f"{name}, without background"] = summary["classes"][name]
-    for place, curves in shown.items():
-        for name, curve in curves.items():
-            rows.append([f"{place}, {name}", *[f"{iou:.3f}" for iou in curve]])
-    dabs = ["0 dabs", *map(str, range(1, len(rows[0]) - 1))]
-    lines = [f"{summary['images']} images", format_table(["place", *dabs], rows)]
-    if summary["worse from 3"] is not None:
-        lines.append(f"worse by more than 0.05 from place 3 on: {summary['worse from 3']:.1%}")
-    if len(dabs) > 1:
-        noc = ", ".join(f"{value:.1f} {name}" for name, value in summary["noc85"].items())
-        lines.append(f"dabs to 85 %: {noc}")
-    return "\n\n".join(lines)

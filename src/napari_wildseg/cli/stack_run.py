@@ -63,11 +63,7 @@ def segment_stack(
     axes = picture.axes.replace("c", "")
     shape = [n for n, a in zip(picture.levels[0].shape, picture.axes, strict=True) if a != "c"]
     counts = np.zeros((picture.planes, 256), np.int64)
-    segmenter = make_segmenter(
-        args,
-        background=background,
-        memory=memory,
-    )
+    segmenter = make_segmenter(args, background=background, memory=memory)
     with labels_on_disk(
         path,
         shape,

@@ -34,3 +34,6 @@ class NotDownloadedError(WildsegError):
     def __init__(self, model: str, message: str, megabytes: int = 0) -> None:
         super().__init__(message)
         self.model, self.megabytes = model, megabytes
+
+    def __reduce__(self) -> tuple[type[NotDownloadedError], tuple[str, str, int]]:
+        return type(self), (self.model, str(self), self.megabytes)

@@ -151,9 +151,7 @@ class Result:
 
 
 def notices_of(
-    labels: NDArray[np.uint8],
-    classes: Sequence[ClassInfo],
-    left_out: Sequence[ClassInfo] = (),
+    labels: NDArray[np.uint8], classes: Sequence[ClassInfo], left_out: Sequence[ClassInfo] = ()
 ) -> tuple[str, ...]:
     """Return one notice for each class without a pixel.
 

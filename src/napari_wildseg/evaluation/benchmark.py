@@ -89,9 +89,7 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
     seconds |= {"vit_relevance": fast, "vit_plain_formula": slow, "vit_forward": bare}
 
     yield Progress(1, _STAGES, "Cost of a class, ViT-B-16")
-    class_cost = {
-        "ViT-B-16": _class_cost(method, vit, pixels, text, repeats),
-    }
+    class_cost = {"ViT-B-16": _class_cost(method, vit, pixels, text, repeats)}
     by_method = {"attention": class_cost["ViT-B-16"]}
     for name in ("dense", "clip-es"):
         by_method[name] = _class_cost(get_method(name, vit), vit, pixels, text, repeats)
@@ -184,10 +182,7 @@ def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> 
     model.encode_text((*_NAMES, *segmenter.background))  # texts are encoded once, not per image
     geometry = geometry_of(model)
     views = make_views(
-        image.shape[:2],
-        segmenter.views,
-        base_side=geometry.base_side,
-        multiple=geometry.multiple,
+        image.shape[:2], segmenter.views, base_side=geometry.base_side, multiple=geometry.multiple
     )
     batches = [render(image, view)[None] for view in views]
 

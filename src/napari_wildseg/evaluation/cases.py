@@ -123,14 +123,7 @@ def case_steps(
         segmenter.segment_steps(asked, keep_stages=True, refine=refine), *at
     )
     return Case(
-        item,
-        truth,
-        known,
-        asked,
-        segmenter,
-        result.stage_labels,
-        dict(result.seconds),
-        suggestions,
+        item, truth, known, asked, segmenter, result.stage_labels, dict(result.seconds), suggestions
     )
 
 

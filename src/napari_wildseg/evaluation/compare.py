@@ -12,10 +12,9 @@ import numpy as np
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps, drain
-from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
+from napari_wildseg.evaluation.annotators.annotator import check_annotator
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
-from napari_wildseg.evaluation.drops import Drops
-from napari_wildseg.evaluation.evaluate import Tally, spread_evenly
+from napari_wildseg.evaluation.evaluate import DabCurves, Tally, spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationSet
 from napari_wildseg.evaluation.metrics import boundary_f
 
@@ -30,7 +29,7 @@ class RefinerFigures:
     seconds: float  # mean of its first run on an image
     rerun: float | None  # mean seconds of a run after a dab
     clicks: list[float]  # mean IoU per image after 0, 1, ... dabs
-    noc85: float | None  # mean number of dabs to 85 %
+    noc85: float | None = None  # mean number of dabs to 85 %
     # How often a refinement after a dab made an image worse; see `Drops.to_json`.
     drops: dict[str, Any] | None = None
 
@@ -64,8 +63,7 @@ def compare_steps(
     boundary: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     reruns: dict[str, list[float]] = defaultdict(list)
-    curves: dict[str, list[list[float]]] = defaultdict(list)
-    drops = {name: Drops() for name in refiners}
+    dabs = {name: DabCurves(clicks, annotator) for name in refiners}
     at_first = segmenter.refiner
     try:
         for index, item in enumerate(items):
@@ -84,20 +82,11 @@ def compare_steps(
                 case.reruns.clear()
                 tallies[name].add(item, case.truth, labels, case.values)
                 boundary[name].append(boundary_f(case.truth, labels, case.values))
-                curve, _ = simulate(
-                    case.truth,
-                    labels,
-                    case.values,
-                    case.refine,
-                    clicks=clicks,
-                    annotator=annotator,
-                    drops=drops[name],
-                )
-                curves[name].append(curve)
+                dabs[name].add(case, labels)
                 reruns[name] += case.reruns
     finally:
         segmenter.refiner = at_first
-    if not curves:
+    if not boundary:
         raise data.without_classes()
     return [
         RefinerFigures(
@@ -106,9 +95,7 @@ def compare_steps(
             boundary_f=float(np.mean(boundary[name])),
             seconds=float(np.mean(seconds[name])),
             rerun=float(np.mean(reruns[name])) if reruns[name] else None,
-            clicks=np.mean(curves[name], axis=0).tolist(),
-            noc85=float(np.mean([dabs_to(curve) for curve in curves[name]])) if clicks else None,
-            drops=drops[name].to_json() if clicks else None,
+            **dabs[name].figures(),
         )
         for name in refiners
     ]

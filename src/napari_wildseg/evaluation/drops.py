@@ -42,10 +42,7 @@ class Drops:
 
 
 def lost_share(
-    truth: NDArray[np.uint8],
-    before: NDArray[np.uint8],
-    after: NDArray[np.uint8],
-    label: int,
+    truth: NDArray[np.uint8], before: NDArray[np.uint8], after: NDArray[np.uint8], label: int
 ) -> float | None:
     """Return the share of right pixels of classes that a stroke did not name that were lost.
 

@@ -15,7 +15,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
-from napari_wildseg.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.evaluation.cases import Case, Segmenting, case_steps
 from napari_wildseg.evaluation.drops import Drops
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
@@ -78,23 +78,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that ``wildseg evaluate --json`` prints."""
-        found: dict[str, Any] = {
-            "images": self.images,
-            "skipped": self.skipped,
-            "miou": self.miou,
-            "miou_classes": self.miou_classes,
-            "miou_all": self.miou_all,
-            "stages": self.stages,
-            "per_class": self.per_class,
-            "boundary_f": self.boundary_f,
-            "image_miou": self.image_miou,
-            "seconds": self.seconds,
-        }
-        if self.clicks is not None:
-            found |= {"clicks": self.clicks, "noc85": self.noc85, "drops": self.drops}
-        if self.labels is not None:
-            found["labels"] = self.labels
-        return found
+        return {key: value for key, value in vars(self).items() if value is not None}
 
 
 class Tally:
@@ -173,6 +157,31 @@ class Tally:
         }
 
 
+class DabCurves:
+    """What the simulated annotator makes of results, image by image."""
+
+    def __init__(self, clicks: int, annotator: str) -> None:
+        self._how: dict[str, Any] = {"clicks": clicks, "annotator": annotator}
+        self._curves: list[list[float]] = []
+        self._drops = Drops()
+
+    def add(self, case: Case, labels: NDArray[np.uint8]) -> None:
+        """Annotate one image, from labels ``(H, W)`` on."""
+        again = case.refine
+        scores, _ = simulate(case.truth, labels, case.values, again, drops=self._drops, **self._how)
+        self._curves.append(scores)
+
+    def figures(self) -> dict[str, Any]:
+        """Return ``clicks``, ``noc85`` and ``drops`` of `Evaluation`; empty without an image."""
+        if not self._curves:
+            return {}
+        found: dict[str, Any] = {"clicks": np.mean(self._curves, axis=0).tolist()}
+        if self._how["clicks"]:
+            found["noc85"] = float(np.mean([dabs_to(curve) for curve in self._curves]))
+            found["drops"] = self._drops.to_json()
+        return found
+
+
 def evaluate(segmenter: Segmenting, data: EvaluationSet, **options: Any) -> Evaluation:
     """Run `evaluate_steps` to its end.
 
@@ -246,8 +255,7 @@ def evaluate_steps(
     seconds: dict[str, list[float]] = defaultdict(list)
     boundary: list[float] = []
     image_means: list[float] = []
-    curves: list[list[float]] = []
-    drops = Drops()
+    dabs = DabCurves(clicks, annotator)
     for index, item in enumerate(items):
         yield Progress(index, len(items), f"Image {index + 1} of {len(items)}")
         case = yield from case_steps(segmenter, data, item, labels=labels, at=(index, len(items)))
@@ -268,16 +276,7 @@ def evaluate_steps(
         image_means.append(mean_iou(case.truth, final, case.values))
         boundary.append(boundary_f(case.truth, final, case.values))
         if clicks:
-            scores, _ = simulate(
-                case.truth,
-                final,
-                case.values,
-                case.refine,
-                clicks=clicks,
-                annotator=annotator,
-                drops=drops,
-            )
-            curves.append(scores)
+            dabs.add(case, final)
         for key, value in case.seconds.items():
             seconds[key].append(value)
         seconds["rerun"] += case.reruns
@@ -296,10 +295,8 @@ def evaluate_steps(
         boundary_f=float(np.mean(boundary)),
         image_miou=float(np.mean(image_means)),
         seconds={key: float(np.mean(values)) for key, values in seconds.items() if values},
-        clicks=np.mean(curves, axis=0).tolist() if curves else None,
-        noc85=float(np.mean([dabs_to(curve) for curve in curves])) if curves else None,
-        drops=drops.to_json() if curves else None,
         labels=tags.to_json(PRESENT_SCORE) if labels == "auto" else None,
+        **dabs.figures(),
     )
 
 

@@ -17,11 +17,7 @@ from napari_wildseg.evaluation.object_scores import corrected_scores, mean_score
 
 
 def evaluate_objects_steps(
-    segmenter: Segmenting | None,
-    data: EvaluationSet,
-    *,
-    clicks: int = 0,
-    limit: int | None = None,
+    segmenter: Segmenting | None, data: EvaluationSet, *, clicks: int = 0, limit: int | None = None
 ) -> Steps[dict[str, Any]]:
     """Measure objects: those of the true class masks, and of the segmenter's labels."""
     items = [item for item in spread_evenly(data.items, limit) if _path(item).is_file()]

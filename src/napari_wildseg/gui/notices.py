@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,15 +15,16 @@ from napari_wildseg.gui.controls.plain_text import plain
 _log = logging.getLogger(__name__)
 
 
-def by_number(number: int, one: str, more: str, **words: object) -> str:
-    """Return a whole sentence for a number of things, as translators need it.
+def by_number(number: int, sentence: str, **words: object) -> str:
+    """Return a sentence for a number of things; brackets hold the words for one and for more.
 
     Examples
     --------
-    >>> by_number(1, "{n} image is done.", "{n} images are done.")
+    >>> by_number(1, "{n} [image is|images are] done.")
     '1 image is done.'
     """
-    return (one if number == 1 else more).format(n=f"{number:,}", **words)
+    chosen = re.sub(r"\[([^|]*)\|([^]]*)\]", r"\1" if number == 1 else r"\2", sentence)
+    return chosen.format(n=f"{number:,}", **words)
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

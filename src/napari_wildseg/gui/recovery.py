@@ -1,16 +1,13 @@
 """Records of corrections on disk, kept until the labels are exported or they are discarded.
 
-A record is a small file with the corrections of one plane of one image. The records of an image
-that is open in a window belong to a `Claim`: nobody else writes or removes them. A record that no
-claim holds is left over, and is offered when its image is opened. It is removed when its
+A record (`recovery_record`) holds the corrections of one plane of one image. The records of an
+image that is open in a window belong to a `Claim`: nobody else writes or removes them. A record
+that no claim holds is left over, and is offered when its image is opened. It is removed when its
 corrections are in another record, or when the annotator discards it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import logging
 import secrets
 import threading
@@ -20,10 +17,10 @@ import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,33 +30,15 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.gui.annotation.image_identity import image_key
 from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.recovery_record import Saved, decode, digest, encode
 from napari_wildseg.io.safety.locks import try_lock
 
-__all__ = ["Claim", "RecoveryStore", "Saved", "default_folder", "image_key"]
+__all__ = ["Claim", "RecoveryStore", "default_folder", "image_key"]
 
 _log = logging.getLogger(__name__)
 
-VERSION = 1
-OBJECTS_VERSION = 2
-"""Of records with strokes of objects, which 0.1 does not know."""
-
 Find = Callable[[], NDArray[np.integer] | None]
 """Returns corrections ``(H, W)``, -1 where there are none, or None; on the writing thread."""
-
-
-@dataclass(frozen=True, eq=False)
-class Saved:
-    """Corrections found in a record, or taken from a label layer that was deleted."""
-
-    plane: Plane  # which plane of the image
-    # ``(H, W)`` int16 labels, or int32 strokes of objects; -1 where there are none.
-    corrections: NDArray[Any]
-    classes: tuple[ClassInfo, ...]  # what the labels mean
-    saved_at: float  # seconds since 1970
-    path: Path | None  # the record; None where none is kept
-    pseudo: bool = False  # they were painted in pseudo-labels; those of the labels win
-    in_use: bool = False  # the image is open in a window that holds the record
-    objects: bool = False  # they are strokes of objects
 
 
 def default_folder() -> Path:
@@ -105,7 +84,7 @@ class RecoveryStore:
         for key in dict.fromkeys([keys] if isinstance(keys, str) else keys):
             for path in self.folder.glob(f"{key}-*.npz"):
                 try:
-                    saved, of = _decode(path, shape)
+                    saved, of = decode(path, shape)
                 except (OSError, InputError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                     _log.warning("The recovery file %s cannot be used for this image", path)
                     continue
@@ -298,9 +277,9 @@ class Claim:
         objects: bool,
     ) -> bytes | None:
         if (in_file := self._exports.pop((plane, objects), None)) is not None:
-            self._exported[plane, objects] = _digest(in_file())
+            self._exported[plane, objects] = digest(in_file())
         corrections = find()
-        pixels = _digest(corrections)
+        pixels = digest(corrections)
         if corrections is None or pixels == self._exported.get((plane, objects)):
             self._begun[path] = b""
             return None
@@ -309,7 +288,7 @@ class Claim:
         self._hold(token)
         if self._written.get(path) == known and path.exists():
             return b""
-        return _encode(plane, corrections, classes, self.source, pseudo, objects)
+        return encode(plane, corrections, classes, self.source, pseudo, objects)
 
     def _note_written(self, path: Path) -> None:
         self._written[path] = self._begun[path]
@@ -380,73 +359,3 @@ def _logged(act: Callable[[], object]) -> None:
         act()
     except Exception:
         _log.exception("A record of corrections could not be dealt with")
-
-
-def _digest(corrections: NDArray[np.integer] | None) -> bytes:
-    """Return what tells corrections apart; empty for none."""
-    if corrections is None:
-        return b""
-    where = np.flatnonzero(corrections != -1)
-    digest = hashlib.blake2b(where.tobytes(), digest_size=16)
-    digest.update(corrections.ravel()[where].tobytes())
-    return digest.digest()
-
-
-def _encode(
-    plane: Plane,
-    corrections: NDArray[np.integer],
-    classes: Sequence[ClassInfo],
-    source: str,
-    pseudo: bool,
-    objects: bool,
-) -> bytes:
-    from napari_wildseg.io.label_image import classes_to_json
-
-    where = np.flatnonzero(corrections != -1)
-    about = {
-        "version": OBJECTS_VERSION if objects else VERSION,
-        "plane": list(plane.index),
-        "shape": list(corrections.shape),
-        "classes": classes_to_json(classes),
-        "source": source,
-        "pseudo": pseudo,
-    }
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-        where=where.astype(np.int64),
-        labels=corrections.ravel()[where].astype(np.int32 if objects else np.uint8),
-    )
-    return buffer.getvalue()
-
-
-def _decode(path: Path, shape: tuple[int, ...]) -> tuple[Saved, str]:
-    """Read a record of this version or of 0.1; return it and the file of its image."""
-    from napari_wildseg.io.label_image import classes_from_json
-
-    # numpy leaves a file that it opened itself open when the file turns out to be broken.
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        about: Any = json.loads(file["about"].tobytes())
-        where, labels = file["where"], file["labels"]
-    plane = Plane(tuple(None if i is None else int(i) for i in about["plane"]))
-    inside = [n for n, i in zip(shape, plane.index, strict=True) if i is None]
-    objects = about["version"] == OBJECTS_VERSION
-    if about["version"] not in (VERSION, OBJECTS_VERSION) or list(about["shape"]) != inside:
-        raise ValueError("corrections of another version or size")
-    if not all(i is None or 0 <= i < n for n, i in zip(shape, plane.index, strict=True)):
-        raise ValueError("corrections of a plane that is not there")
-    corrections: NDArray[Any] = np.full(
-        inside[0] * inside[1], -1, np.int32 if objects else np.int16
-    )
-    corrections[where] = labels
-    saved = Saved(
-        plane,
-        corrections.reshape(inside),
-        classes_from_json(about["classes"], "The recovery file"),
-        path.stat().st_mtime,
-        path,
-        pseudo=about.get("pseudo") is True,
-        objects=objects,
-    )
-    return saved, str(about.get("source") or "")

@@ -113,9 +113,7 @@ class Reviewer:
         self.controller.model = str(settings.get("model", self.controller.model))
         told, failed = WHAT_TO_DO, len(self.queue.report.failed)
         if failed:
-            report = by_number(
-                failed, "{n} image failed: see report.csv.", "{n} images failed: see report.csv."
-            )
+            report = by_number(failed, "{n} [image|images] failed: see report.csv.")
             told = f"{report} {told}"
         self._moved(told, opened)
 

@@ -190,7 +190,7 @@ class WildsegWidget(QWidget):
         column.addWidget(self.status)
         column.addWidget(self.help, 0, Qt.AlignmentFlag.AlignLeft)
         self.edit.fill_menu(section.menu_actions for section in (*loop, *self.extra))
-        self.run.row.addWidget(self.edit.more)
+        self.run.run_row.addWidget(self.edit.more)
 
     def _auto_segment(self) -> None:
         # A name that was typed but not entered is meant.

@@ -11,7 +11,7 @@ from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.atomic import atomic_write, refuse_existing
 from napari_wildseg.io.label_image import SIDECAR_FORMAT, classes_from_json, classes_to_json
-from napari_wildseg.io.safety.json_data import dump_json
+from napari_wildseg.io.safety.json_data import check_version, dump_json
 from napari_wildseg.io.safety.owners import check_owner
 
 _FORMAT = "napari-wildseg classes"
@@ -93,12 +93,8 @@ def read_class_set(path: str | Path) -> tuple[ClassInfo, ...]:
         raise InputError(f"{path.name} is not a class set: it is no JSON file.") from None
     if not isinstance(content, dict) or content.get("format") not in (_FORMAT, SIDECAR_FORMAT):
         raise InputError(f"{path.name} is not a class set of napari-wildseg.")
-    version = content.get("version")
-    if content["format"] == _FORMAT and version != _VERSION:
-        raise InputError(
-            f"{path.name} is of version {version!r}; this program reads version {_VERSION}: "
-            "install a newer one."
-        )
+    if content["format"] == _FORMAT:
+        check_version(content, _VERSION, path.name)
     classes = classes_from_json(content.get("classes"), path.name)
     if not classes:
         raise InputError(f"{path.name} holds no classes.")

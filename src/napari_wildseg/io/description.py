@@ -16,6 +16,7 @@ from napari_wildseg.io.label_image import (
     classes_from_json,
 )
 from napari_wildseg.io.masks.runs import corrections_of_runs
+from napari_wildseg.io.safety.json_data import check_version
 
 
 def labels_with_description(
@@ -30,12 +31,7 @@ def about_from_json(about: object, where: str, shape: tuple[int, ...]) -> dict[s
     """Convert the output of `LabelImage.about` to constructor arguments; every value is checked."""
     if not isinstance(about, dict) or about.get("format") != SIDECAR_FORMAT:
         raise InputError(f"{where} is not a description of labels by napari-wildseg.")
-    version = about.get("version")
-    if type(version) is not int or not 1 <= version <= SIDECAR_VERSION:
-        raise InputError(
-            f"{where} has format version {version}; this napari-wildseg reads up to "
-            f"{SIDECAR_VERSION}: update it."
-        )
+    check_version(about, SIDECAR_VERSION, where)
     full = _shape(about, where, shape)
     axes = about.get("axes", "tzyx"[-len(full) :])
     if axes not in AXES or len(axes) != len(full):

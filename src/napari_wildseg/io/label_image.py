@@ -253,7 +253,6 @@ class LabelImage:
             Whether to include corrections, as run lengths. Formats that store them as an array
             leave them out.
         """
-        height, width = self.labels.shape[-2:]
         more: dict[str, Any] = {}
         if self.stacked:
             more |= {"axes": self.axes, "shape": list(self.labels.shape)}
@@ -263,19 +262,31 @@ class LabelImage:
             more["affine"] = [list(row) for row in self.affine]
         if corrections and self.corrections is not None:
             more["corrections"] = runs_of(self.corrections)
-        return {
-            "format": SIDECAR_FORMAT,
-            "version": SIDECAR_VERSION,
-            "image": self.image,
-            "image_size": {"height": height, "width": width},
-            "classes": classes_to_json(self.classes),
-            "unlabelled": UNLABELLED,
-            "scale": list(self.scale),
-            "units": self.units,
-            "model": self.model,
-            "settings": dict(self.settings),
+        return description_of(
+            self.labels.shape,
+            self.classes,
+            image=self.image,
+            scale=list(self.scale),
+            units=self.units,
+            model=self.model,
+            settings=dict(self.settings),
             **more,
-        }
+        )
+
+
+def description_of(
+    shape: tuple[int, ...], classes: Iterable[ClassInfo], /, *, image: str, **more: Any
+) -> dict[str, Any]:
+    """Return the description of labels of a shape, as `LabelImage.about` does."""
+    return {
+        "format": SIDECAR_FORMAT,
+        "version": SIDECAR_VERSION,
+        "image": image,
+        "image_size": {"height": shape[-2], "width": shape[-1]},
+        "classes": classes_to_json(classes),
+        "unlabelled": UNLABELLED,
+        **more,
+    }
 
 
 def settings_of(result: Result | LargeResult) -> dict[str, Any]:

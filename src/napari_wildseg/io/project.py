@@ -17,12 +17,8 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.label_image import LabelImage, check_corrections
-from napari_wildseg.io.safety.archive import (
-    ArraySpec,
-    checked_corrections_of,
-    read_npz,
-    write_npz,
-)
+from napari_wildseg.io.safety.archive import ArraySpec, checked_corrections_of, read_npz, write_npz
+from napari_wildseg.io.safety.json_data import check_version
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
@@ -258,12 +254,7 @@ def load_project(path: str | Path) -> Project:
     )
     if not isinstance(about, dict) or about.get("format") != _FORMAT or "labels" not in arrays:
         raise InputError(f"{path.name} is not a project of napari-wildseg.")
-    version = about.get("version")
-    if type(version) is not int or not 1 <= version <= _VERSION:
-        raise InputError(
-            f"{path.name} has project version {version}; this napari-wildseg reads up to "
-            f"{_VERSION}: update it."
-        )
+    check_version(about, _VERSION, path.name, "project")
     digest = about.get("image_digest", "")
     values = arrays["labels"]
     corrections = checked_corrections_of(arrays, path.name)

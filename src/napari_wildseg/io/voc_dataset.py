@@ -46,8 +46,7 @@ class VOCDataSet(DataSet):
         super().__init__(folder)
 
     def _files(self, stem: str, split: str) -> list[Path]:
-        photo = self._base / "JPEGImages" / f"{stem}.jpg"
-        return [photo, self._base / "SegmentationClass" / f"{stem}.png"]
+        return [self._base / file for file in voc_files(stem)]
 
     def _contents(
         self, stem: str, picture: NDArray[np.uint8], labels: LabelImage, split: str
@@ -72,8 +71,8 @@ class VOCDataSet(DataSet):
     def read(self, stem: str, *, split: str = "train") -> LabelImage:
         """Read the labels of one image; see `DataSet.read`."""
         check_name(stem)
-        mask = self._base / "SegmentationClass" / f"{stem}.png"
-        found = png.read(self._present(mask), value_255="unlabelled")
+        mask = self._present(self._base / voc_files(stem)[1])
+        found = png.read(mask, value_255="unlabelled")
         known = {info.id: info for info in found.classes}
         known |= {info.id: info for info in self.classes}
         return replace(found, classes=tuple(known.values()), image=stem)
@@ -108,6 +107,11 @@ class VOCDataSet(DataSet):
                 classes.append(ClassInfo(number, name, (name,), (red, green, blue)))
             number += 1
         return tuple(classes)
+
+
+def voc_files(stem: str) -> tuple[str, str]:
+    """Return picture and mask of an image, relative to the base folder."""
+    return f"JPEGImages/{stem}.jpg", f"SegmentationClass/{stem}.png"
 
 
 def labelmap_bytes(classes: tuple[ClassInfo, ...]) -> bytes:

@@ -15,9 +15,9 @@ def serve(make_calls: Callable[[], Any]) -> None:
     """Serve the window over the standard streams until it closes them."""
     if hasattr(os, "nice"):
         os.nice(5)  # the window goes first
-    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     # What a library prints must not get between the messages.
-    target = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    target = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     Server(source, target).run(make_calls)
 

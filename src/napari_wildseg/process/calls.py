@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -28,6 +29,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.result import Result
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.engine.stacks.segment_stack import carried_steps
+from napari_wildseg.process.messages import Found, Suggested
 from napari_wildseg.process.server import Reader
 from napari_wildseg.process.windowed import RemotePlane, WindowedSegmenter
 
@@ -86,13 +88,13 @@ class Calls:
         *,
         plane: int,
         image: NDArray[Any] | None,
-        size: list[int],
-        dtype: str,
+        size: tuple[int, int],
+        dtype: np.dtype[Any],
     ) -> Steps[None]:
         """Encode the plane; without an image, its boxes are read from the window."""
         segmenter = self._segmenters[plane]
         if isinstance(segmenter, WindowedSegmenter):
-            remote = RemotePlane((size[0], size[1], 3), np.dtype(dtype))
+            remote = RemotePlane((*size, 3), dtype)
             remote.reader = read
             segmenter.plane = remote
             yield from segmenter.set_image_steps(remote)
@@ -106,17 +108,15 @@ class Calls:
         read: Reader,
         *,
         plane: int,
-        classes: list[list[Any]],
+        classes: Sequence[ClassInfo],
         threshold: float,
         refine: bool,
         memory: int,
-    ) -> Steps[dict[str, Any]]:
+    ) -> Steps[Found]:
         """Segment; ``memory`` is the number of the class memory that is held, 0 for none."""
         segmenter = self._ready(plane, read)
         self._set_memory(segmenter, memory)
-        result = yield from segmenter.segment_steps(
-            _classes(classes), threshold=threshold, refine=refine
-        )
+        result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=refine)
         return _sent(result)
 
     def refine(
@@ -127,7 +127,7 @@ class Calls:
         threshold: float,
         corrections: NDArray[np.int16] | None,
         pseudo_labels: NDArray[np.uint8] | None,
-    ) -> Steps[dict[str, Any]]:
+    ) -> Steps[Found]:
         """Refine with corrections, perhaps from labels instead of the pseudo-labels."""
         segmenter = self._ready(plane, read)
         segmenter.threshold = threshold
@@ -142,15 +142,15 @@ class Calls:
         read: Reader,
         *,
         plane: int,
-        known: list[list[Any]],
-        classes: list[list[Any]],
+        known: list[tuple[int, NDArray[np.uint8]]],
+        classes: Sequence[ClassInfo],
         corrections: NDArray[np.int16] | None,
-    ) -> Steps[dict[str, Any]]:
+    ) -> Steps[Found]:
         """Label a plane by planes whose labels are known: pairs of a plane and its labels."""
         features = [(self._segmenters[other].plane_features(), labels) for other, labels in known]
         segmenter = self._ready(plane, read)
         result = yield from carried_steps(
-            cast("Segmenter", segmenter), features, _classes(classes), corrections
+            cast("Segmenter", segmenter), features, classes, corrections
         )
         return _sent(result)
 
@@ -170,7 +170,7 @@ class Calls:
 
     def suggest(
         self, read: Reader, *, plane: int, vocabulary: str, top: int, memory: int
-    ) -> Steps[dict[str, Any]]:
+    ) -> Steps[Suggested]:
         """Name what the image may show, and where; ``memory`` as for `segment`."""
         segmenter = self._ready(plane, read)
         recalled: dict[str, NDArray[np.float32]] = {}
@@ -184,11 +184,9 @@ class Calls:
             found = segmenter.suggest(vocabulary=vocabulary, top=top)
         names = [name for name, _ in found]
         maps = segmenter.name_maps(names) if names else ()
-        return {
-            "names": [list(pair) for pair in found],
-            # The model may not know what a word of the class memory means.
-            "maps": [recalled.get(name, one) for name, one in zip(names, maps, strict=True)],
-        }
+        # The model may not know what a word of the class memory means.
+        shown = {name: recalled.get(name, one) for name, one in zip(names, maps, strict=True)}
+        return Suggested(found, shown)
 
     # ------------------------------------------------------------------ class memory
 
@@ -291,10 +289,6 @@ class Calls:
                 segmenter.memory = self._memory[1]
 
 
-def _classes(rows: list[list[Any]]) -> list[ClassInfo]:
-    return [ClassInfo(i, name, tuple(prompts), tuple(colour)) for i, name, prompts, colour in rows]
-
-
 def _reduced_maps(result: Result) -> dict[str, NDArray[np.float32]]:
     """Return the relevance maps by class name, with sides of at most 64."""
     grid = [np.arange(min(64, n)) * n // min(64, n) for n in result.labels.shape]
@@ -304,16 +298,10 @@ def _reduced_maps(result: Result) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _sent(result: Result) -> dict[str, Any]:
+def _sent(result: Result) -> Found:
     """Return what the window needs of a result; its relevance maps stay here."""
-    return {
-        "labels": result.labels,
-        "pseudo_labels": result.pseudo_labels,
-        "notices": result.notices,
-        "seconds": result.seconds,
-        "settings": result.settings,
-        "model": result.model,
-    }
+    labels, pseudo, notices = result.labels, result.pseudo_labels, result.notices
+    return Found(labels, pseudo, notices, result.seconds, result.settings, result.model)
 
 
 # Memories and records were pickled by this code in a process of the same window, which keeps them

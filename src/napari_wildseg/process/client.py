@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
+from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.process.messages import receive, send
 
@@ -60,7 +60,6 @@ class _Child:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            bufsize=0,
             env=_environment(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
@@ -73,13 +72,19 @@ class _Child:
 
     def _listen(self) -> None:
         stdout: Any = self.process.stdout
-        with suppress(OSError, ValueError):
+        try:
             while (message := receive(stdout)) is not None:
                 if "ready" in message:
                     self.ready = True
                 else:
                     self.inbox.put(message)
-        self.inbox.put(None)
+        except (OSError, ValueError):
+            pass
+        except BaseException:  # a message that cannot be read: no other can be trusted
+            self.process.kill()
+            raise
+        finally:
+            self.inbox.put(None)
         stdout.close()
 
     def send(self, message: dict[str, Any]) -> None:
@@ -193,7 +198,7 @@ class Engine:
                 if message["call"] != number:
                     continue  # the rest of a call that was cancelled, or one nobody waits for
                 if "progress" in message:
-                    progress = Progress(*message["progress"])
+                    progress = message["progress"]
                     yield progress
                 elif "read" in message:
                     self._serve(child, number, message["read"], read)
@@ -240,17 +245,7 @@ def _outcome(message: dict[str, Any]) -> Any:
     """Return the result that a message holds, or raise the error."""
     if "result" in message:
         return message["result"]
-    kind, text = message.get("error"), message.get("text", "")
-    if kind == "missing":
-        model, megabytes = message["about"]
-        raise NotDownloadedError(model, text, megabytes)
-    if kind == "input":
-        raise InputError(text)
-    if kind == "wildseg":
-        raise WildsegError(text)
-    if kind == "memory":
-        raise MemoryError(text)
-    raise EngineError(text)
+    raise message["error"] or EngineError(message["text"])
 
 
 def _why(status: int) -> str:

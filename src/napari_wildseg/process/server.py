@@ -12,11 +12,11 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.process.messages import Stream, receive, send
+from napari_wildseg.process.messages import receive, send
 
 Reader = Callable[[list[int]], Any]
 """Returns the pixels of a box ``[top, bottom, left, right]`` of the plane of the present call."""
@@ -32,7 +32,7 @@ class _Cancelled(Exception):  # noqa: N818 - no error
 class Server:
     """Reads calls from one stream and answers on another."""
 
-    def __init__(self, source: Stream, target: Stream) -> None:
+    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
         self._source, self._target = source, target
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._later: deque[dict[str, Any]] = deque()
@@ -96,25 +96,25 @@ class Server:
                 if number in self._cancelled:
                     steps.close()
                     raise _Cancelled
-                answer(progress=[progress.done, progress.total, progress.stage])
+                answer(progress=progress)
         except _Cancelled:
             answer(cancelled=True)
         except Exception as error:  # the process must outlive every call
-            kind = _kind(error)
-            about = [error.model, error.megabytes] if isinstance(error, NotDownloadedError) else []
-            answer(error=kind, text=str(error), about=about)
-            if kind == "other":
+            known = _known(error)
+            answer(error=known, text=str(error))
+            if known is None:
                 traceback.print_exc()
         finally:
             self._cancelled.discard(number)
 
 
-def _kind(error: Exception) -> str:
+def _known(error: Exception) -> Exception | None:
+    """Return an error as the window raises it; None for an unexpected one."""
+    if isinstance(error, NotDownloadedError):
+        return error
     if isinstance(error, WildsegError):
-        if isinstance(error, NotDownloadedError):
-            return "missing"
-        return "input" if isinstance(error, InputError) else "wildseg"
+        return (InputError if isinstance(error, InputError) else WildsegError)(str(error))
     # PyTorch has no class of its own for it on a CPU.
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        return "memory"
-    return "other"
+        return MemoryError(str(error))
+    return None

@@ -48,12 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="segment each image only into those of the names that the model finds in it",
     )
     parser.add_argument(
-        "--vocabulary",
-        default="coco",
-        metavar="V",
-        help="where --labels auto chooses from: voc, coco, ade20k or a file (default: coco)",
-    )
-    parser.add_argument(
         "--format",
         default="png",
         metavar="F",
@@ -93,9 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="let the workers of a Dask scheduler do it: tcp://host:8786, or local:N for N "
         "processes of this machine",
     )
-    arguments.add_model(parser)
-    arguments.add_memory(parser)
-    arguments.add_cache(parser)
+    arguments.add(parser, "--vocabulary", *arguments.MODEL, "--memory", "--cache-dir")
+    arguments.add(parser, "--threshold", "--no-refine", "--out", "--overwrite", "--json")
     parser.add_argument(
         "--no-cache",
         action="store_true",
@@ -103,23 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "at most 8 GB): --update then takes as long as the batch",
     )
     parser.add_argument(
-        "--threshold",
-        type=arguments.fraction,
-        default=0.5,
-        metavar="T",
-        help="how sure a pixel must be to count as a class, 0 to 1 (default: 0.5)",
-    )
-    parser.add_argument(
-        "--no-refine", action="store_true", help="write the pseudo-labels as they are"
-    )
-    parser.add_argument(
         "--objects",
         action="store_true",
         help="also write the objects of each image that is segmented whole, ids and a table, to "
         "the folder objects",
     )
-    arguments.add_output(parser)
-    arguments.add_json(parser)
     parser.add_argument("--progress-json", action="store_true", help=argparse.SUPPRESS)
 
 
@@ -155,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
             views=args.views,
             method=args.method,
             refiner=args.refiner,
-            threshold=args.threshold,
+            threshold=0.5 if args.threshold is None else args.threshold,
             refine=not args.no_refine,
             device=args.device,
             objects=args.objects,

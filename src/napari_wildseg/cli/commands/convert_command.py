@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", metavar="NAME", help="OME-Zarr: the label image that is wanted, of several"
     )
-    arguments.add_value_255(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    arguments.add(parser, "--value-255", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

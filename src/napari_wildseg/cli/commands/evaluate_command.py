@@ -10,21 +10,14 @@ from napari_wildseg.cli import arguments, series_output
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
-    from napari_wildseg.evaluation import Evaluation, EvaluationSet, RefinerFigures
+    from napari_wildseg.evaluation import EvaluationSet
 
 HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
-_SHOWN_DABS = (0, 1, 3, 5, 10, 20)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="the evaluation set")
-    parser.add_argument(
-        "--split",
-        default="val",
-        metavar="NAME",
-        help="which list of images, for PASCAL VOC and COCO (default: val)",
-    )
     parser.add_argument(
         "--labels",
         choices=("known", "auto"),
@@ -32,15 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the classes each image is segmented into: those of its mask, or what the model "
         "suggests (default: known)",
     )
-    arguments.add_value_255(parser)
-    arguments.add_model(parser)
-    arguments.add_cache(parser)
-    parser.add_argument(
-        "--limit",
-        type=arguments.positive,
-        metavar="N",
-        help="measure on N images, spread evenly over the set",
-    )
+    arguments.add(parser, "--split", "--value-255", *arguments.MODEL, "--cache-dir", "--limit")
     parser.add_argument(
         "--clicks",
         type=arguments.positive,
@@ -75,15 +60,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure objects on a set with instances/: of the true masks and end to end, or, "
         "with masks, of the true masks alone; --clicks then cuts and merges",
     )
-    arguments.add_memory(parser)
     series_output.add_series_arguments(parser)
-    arguments.add_json(parser)
+    arguments.add(parser, "--memory", "--json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate on one set."""
     from napari_wildseg.cli.comparison_plot import check_plot, draw_comparison
-    from napari_wildseg.cli.console import print_json, print_line, print_notice, run_steps
+    from napari_wildseg.cli.console import print_notice, run_steps
     from napari_wildseg.engine.errors import InputError
     from napari_wildseg.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
@@ -127,12 +111,11 @@ def run(args: argparse.Namespace) -> int:
         if args.plot:
             drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
             atomic_write(args.plot, drawn, overwrite=True)
-        if args.json:
-            print_json({"refiners": [one.to_json() for one in figures]})
-        else:
-            print_line(_comparison_table(figures))
+        found = [one.to_json() for one in figures]
+        columns = {one["refiner"]: {k: one[k] for k in one if k != "refiner"} for one in found}
+        print_found(args, {"refiners": found}, **columns)
         return 0
-    found = run_steps(
+    measured = run_steps(
         evaluate_steps(
             segmenter,
             data,
@@ -142,10 +125,7 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
         )
     )
-    if args.json:
-        print_json(found.to_json())
-    else:
-        print_line(_evaluation_text(found))
+    print_found(args, measured.to_json())
     return 0
 
 
@@ -153,118 +133,20 @@ def measure_objects(
     args: argparse.Namespace, segmenter: Segmenter | None, data: EvaluationSet
 ) -> int:
     """Measure objects and print the figures."""
-    from napari_wildseg.cli.console import format_table, print_json, print_line, run_steps
+    from napari_wildseg.cli.console import run_steps
     from napari_wildseg.evaluation.evaluate_objects import evaluate_objects_steps
 
     steps = evaluate_objects_steps(segmenter, data, clicks=args.clicks, limit=args.limit)
     found = run_steps(steps)
-    if args.json:
-        print_json(found)
-        return 0
-    names = {"masks": "true masks", "end_to_end": "end to end"}
-    keys = ("pq", "f1_50", "f1_75", "ap", "splits", "merges")
-    rows = [
-        [name, *(f"{found[key][k]:.3f}" if k not in keys[4:] else str(found[key][k]) for k in keys)]
-        for key, name in names.items()
-        if key in found
-    ]
-    print_line(f"{found['images']} images")
-    print_line(
-        format_table(["objects of", "PQ", "F1 0.5", "F1 0.75", "AP", "splits", "merges"], rows)
-    )
-    for key, name in names.items():
-        for count, pq in enumerate(found.get(key, {}).get("pq_after", ())):
-            print_line(f"{name}, {count} cuts and merges: PQ {pq:.3f}")
+    print_found(args, found)
     return 0
 
 
-def _evaluation_text(found: Evaluation) -> str:
-    """Format the metrics as text."""
-    from napari_wildseg.cli.console import format_table
+def print_found(args: argparse.Namespace, found: dict[str, Any], **columns: Any) -> None:
+    """Print figures as JSON, or as a table with a column each."""
+    from napari_wildseg.cli.console import format_figures, print_json, print_line
 
-    left_out = f" ({found.skipped} without a known class left out)" if found.skipped else ""
-    parts = [
-        f"{found.images} images{left_out}",
-        format_table(
-            ["class", "IoU"], [[name, f"{iou:.3f}"] for name, iou in found.per_class.items()]
-        ),
-        format_table(
-            ["stage", "mIoU"],
-            [
-                *([name, f"{miou:.3f}"] for name, miou in found.stages.items()),
-                ["refined, without background", f"{found.miou_classes:.3f}"],
-            ],
-        ),
-        format_table(
-            ["per image", ""],
-            [
-                ["mean IoU of the known classes", f"{found.image_miou:.3f}"],
-                ["boundary F-score at 2 px", f"{found.boundary_f:.3f}"],
-                *[[f"seconds: {key}", f"{value:.2f}"] for key, value in found.seconds.items()],
-            ],
-        ),
-    ]
-    if found.labels is not None:
-        parts.append(_label_table(found.labels))
-    if found.clicks is not None:
-        shown = [n for n in _SHOWN_DABS if n < len(found.clicks)]
-        parts.append(
-            format_table(["dabs", "mean IoU"], [[str(n), f"{found.clicks[n]:.3f}"] for n in shown])
-        )
-        parts.append(f"dabs to 85 %: {found.noc85:.1f}")
-    if found.drops is not None:
-        parts.append(_drop_text(found.drops))
-    return "\n\n".join(parts)
-
-
-def _drop_text(drops: dict[str, Any]) -> str:
-    """Format how often refinements made an image worse, `Evaluation.drops`."""
-    shares = ", ".join(
-        f"more than {limit}: {share:.1%}" for limit, share in drops.items() if limit[0].isdigit()
-    )
-    return (
-        f"mean IoU lowered by a refinement ({drops['refinements']}) by {shares}; "
-        f"by {drops['worst']:.3f} at worst; "
-        f"right pixels of classes that were not painted lost: {drops['lost']:.2%}"
-    )
-
-
-def _label_table(labels: dict[str, Any]) -> str:
-    """Format the metrics of suggested class names, `Evaluation.labels`, as a table."""
-    from napari_wildseg.cli.console import format_table
-
-    truths = {"present": "any pixel", "known": "1 % of the image"}
-    rows = [
-        [
-            f"{how}, {truths[truth]}",
-            *(f"{one[key]:.3f}" for key in ("map", "image_map", "f1", "precision", "recall")),
-            f"{one['cut']:.2f}",
-            f"{one['per_image']:.1f}",
-        ]
-        for truth, both in labels.items()
-        for how, one in both.items()
-    ]
-    return format_table(
-        ["labels", "mAP", "per image", "F1", "precision", "recall", "cut", "names"], rows
-    )
-
-
-def _comparison_table(figures: list[RefinerFigures]) -> str:
-    """Format the metrics of several refiners as a table."""
-    from napari_wildseg.cli.console import format_table
-
-    dabs = [n for n in _SHOWN_DABS if n < len(figures[0].clicks)]
-    header = ["refiner", "mIoU", "boundary F", "s", "s rerun", *[f"{n} dabs" for n in dabs]]
-    rows = [
-        [
-            one.refiner,
-            f"{one.miou:.3f}",
-            f"{one.boundary_f:.3f}",
-            f"{one.seconds:.2f}",
-            "-" if one.rerun is None else f"{one.rerun:.2f}",
-            *[f"{one.clicks[n]:.3f}" for n in dabs],
-            "-" if one.noc85 is None else f"{one.noc85:.1f}",
-        ]
-        for one in figures
-    ]
-    return format_table([*header, "NoC85"], rows)
+    if args.json:
+        print_json(found)
+    else:
+        print_line(format_figures(columns or {"": found}))

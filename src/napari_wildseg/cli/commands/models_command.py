@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="download a model: one of the list, any open_clip NAME/TAG, or hf-hub:ORG/NAME",
     )
-    arguments.add_json(parser)
+    arguments.add(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of the ids: 16-bit PNG (the default) or TIFF (the default for stacks), COCO, "
         "YOLO, OME-Zarr",
     )
-    arguments.add_value_255(parser)
-    arguments.add_output(parser)
-    arguments.add_json(parser)
+    arguments.add(parser, "--value-255", "--out", "--overwrite", "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ HELP = "refine a label image by the picture it belongs to, keeping your correcti
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    arguments.add_image(parser)
+    arguments.add(parser, "image")
     parser.add_argument(
         "labels", type=Path, metavar="LABELS", help="labels to start from; 255 is not decided yet"
     )
@@ -30,10 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="16-bit PNG (65535: not corrected) or .npy (-1: not corrected)",
     )
-    parser.add_argument(
-        "--refiner", default="default", metavar="NAME", help="single-image segmentation to use"
-    )
-    arguments.add_memory(parser)
     parser.add_argument(
         "--near",
         type=float,
@@ -47,9 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="classes that lose no pixel of LABELS and get none, for example cat,background",
     )
-    arguments.add_value_255(parser)
-    arguments.add_output(parser)
-    arguments.add_json(parser)
+    arguments.add(parser, "--refiner", "--memory", "--value-255", "--out", "--overwrite", "--json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -143,11 +137,7 @@ def _refine_with_memory(
     if source is None or not classes:
         raise InputError("There is nothing to recall: the memory or the list of classes is empty.")
     segmenter = Segmenter(
-        source.model,
-        views=source.views,
-        method=source.method,
-        refiner=args.refiner,
-        memory=memory,
+        source.model, views=source.views, method=source.method, refiner=args.refiner, memory=memory
     )
     run_steps(segmenter.set_image_steps(rgb))
     run_steps(segmenter.segment_steps(classes, refine=False))

@@ -39,27 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the images are alike: one of them is enough to learn from",
     )
-    parser.add_argument(
-        "--split",
-        default="val",
-        metavar="NAME",
-        help="which list of images, for PASCAL VOC and COCO (default: val)",
-    )
-    parser.add_argument(
-        "--limit",
-        type=arguments.positive,
-        metavar="N",
-        help="take N images, spread evenly over the set",
-    )
-    arguments.add_value_255(parser)
-    arguments.add_model_name(parser)
-    parser.add_argument(
-        "--views", metavar="PRESET", help="views of the image to encode (default: default)"
-    )
-    parser.add_argument("--method", metavar="NAME", help="relevance method")
-    arguments.add_cache(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE")
-    arguments.add_json(parser)
+    arguments.add(parser, "--split", "--limit", "--value-255", *arguments.MODEL[:-1])
+    arguments.add(parser, "--cache-dir", "--overwrite", "--json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     # Arguments are checked before the model is loaded.
     refuse_existing([args.out], overwrite=args.overwrite)
-    settings = {"model": args.model, "views": args.views or "default", "method": args.method}
+    settings = {"model": args.model, "views": args.views, "method": args.method}
     if has_journal(args.dataset):
         if args.value_255:
             raise InputError("--value-255 is about masks of a labelled set, not about a batch.")

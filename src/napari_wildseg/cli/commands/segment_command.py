@@ -13,7 +13,7 @@ HELP = "segment an image into the classes you name"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    arguments.add_image(parser)
+    arguments.add(parser, "image")
     parser.add_argument(
         "--labels",
         required=True,
@@ -21,26 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='class names, for example "cat, cup of coffee=cup|mug"; the JSON file of a class '
         "set; or auto, for what the model finds in the vocabulary",
     )
-    arguments.add_vocabulary(parser, "where --labels auto chooses from")
-    arguments.add_background(parser)
+    parser.add_argument(
+        "--background",
+        default="default",
+        metavar="WORDS",
+        help='words that compete with the classes, for example "sky, road"; none for no words',
+    )
     parser.add_argument(
         "--save-classes",
         type=Path,
         metavar="FILE",
         help="also write the classes (names, prompts, colours, ids) to a JSON file",
     )
-    arguments.add_model(parser)
-    arguments.add_cache(parser)
-    arguments.add_memory(parser)
-    parser.add_argument(
-        "--threshold",
-        type=arguments.fraction,
-        metavar="T",
-        help="how sure a pixel must be to count as a class, 0 to 1 (default: 0.5)",
-    )
-    parser.add_argument(
-        "--no-refine", action="store_true", help="write the pseudo-labels as they are"
-    )
+    arguments.add(parser, "--vocabulary", *arguments.MODEL, "--cache-dir", "--memory")
+    arguments.add(parser, "--threshold", "--no-refine", "--out", "--overwrite", "--json")
     parser.add_argument(
         "--detail",
         type=arguments.positive,
@@ -60,8 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write the objects of the classes: <stem>.objects.png (16-bit ids) and .csv",
     )
-    arguments.add_output(parser)
-    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

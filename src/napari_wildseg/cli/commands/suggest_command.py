@@ -18,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list the ready vocabularies with source and licence, and stop",
     )
-    arguments.add_vocabulary(parser, "where the names come from")
     parser.add_argument(
         "--top",
         type=arguments.positive,
@@ -26,10 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many to print (default: 10)",
     )
-    arguments.add_model(parser)
-    arguments.add_cache(parser)
-    arguments.add_memory(parser)
-    arguments.add_json(parser)
+    arguments.add(parser, "--vocabulary", *arguments.MODEL, "--cache-dir", "--memory", "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -157,16 +157,12 @@ def _write(path: Path, views: Sequence[ViewEncoding]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = {}
-    for i, view in enumerate(views):
-        for name, tensor in view.tensors.items():
-            tensors[f"{i}/tensor/{name}"] = tensor
-        for j, feature in enumerate(view.features):
-            tensors[f"{i}/feature/{j}"] = feature
-        tensors[f"{i}/embedding/"] = view.embedding
+    tensors = [
+        (f"{i}/{name}", t) for i, view in enumerate(views) for name, t in view.named().items()
+    ]
     # Clones, since safetensors refuses tensors that share memory.
     try:
-        save_file(dict(_to_file(name, tensor) for name, tensor in tensors.items()), path)
+        save_file(dict(_to_file(name, tensor) for name, tensor in tensors), path)
     except SafetensorError as error:  # a full disk
         raise OSError(str(error)) from error
 
@@ -190,18 +186,8 @@ def _from_file(name: str, tensor: Tensor) -> tuple[str, Tensor]:
 def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
     from safetensors.torch import load_file
 
-    views: dict[int, ViewEncoding] = {}
-    features: dict[int, dict[int, Any]] = {}
+    views: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for key, tensor in (_from_file(*item) for item in load_file(path).items()):
-        index, kind, name = key.split("/", 2)
-        tensor = tensor.to(device)
-        view = views.setdefault(int(index), ViewEncoding({}, [], tensor))
-        if kind == "tensor":
-            view.tensors[name] = tensor
-        elif kind == "feature":
-            features.setdefault(int(index), {})[int(name)] = tensor
-        else:
-            view.embedding = tensor
-    for index_, found in features.items():
-        views[index_].features = [found[j] for j in range(len(found))]
-    return tuple(views[i] for i in range(len(views)))
+        index, _, name = key.partition("/")
+        views[int(index)][name] = tensor.to(device)
+    return tuple(ViewEncoding.of_named(views[i]) for i in range(len(views)))

@@ -25,9 +25,5 @@ def resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
     `maps`: ``(C, h, w)`` float32; `shape`: ``(height, width)`` of the result.
     """
     return F.interpolate(
-        maps[None],
-        shape,
-        mode="bilinear",
-        align_corners=False,
-        antialias=maps.shape[-1] > shape[1],
+        maps[None], shape, mode="bilinear", align_corners=False, antialias=maps.shape[-1] > shape[1]
     )[0]

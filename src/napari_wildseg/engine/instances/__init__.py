@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from napari_wildseg.engine.instances.object_strokes import (
-    CUT,
-    ERASED,
-    UNTOUCHED,
-    drawn_as,
-)
+from napari_wildseg.engine.instances.object_strokes import CUT, ERASED, UNTOUCHED, drawn_as
 from napari_wildseg.engine.instances.objects import Objects, objects_of, thing_ids
 from napari_wildseg.engine.instances.recording import record
 from napari_wildseg.engine.instances.splitting import split, split_stack, update

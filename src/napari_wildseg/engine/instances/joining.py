@@ -20,13 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.instances.parts import (
-    Contacts,
-    contacts_of,
-    find,
-    peaks_of,
-    renumbered,
-)
+from napari_wildseg.engine.instances.parts import Contacts, contacts_of, find, peaks_of, renumbered
 
 NECK, NOTCH, HOLLOW, STEP, EDGE = 5.5, 0.5, 14.0, 0.1, 0.5
 """Weights of the evidence; a border needs a sum of 1."""

@@ -48,10 +48,7 @@ class EncodingStore:
         from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        tensors = {f"tensor/{name}": t for name, t in encoding.tensors.items()}
-        tensors |= {f"feature/{i:03d}": t for i, t in enumerate(encoding.features)}
-        tensors["embedding"] = encoding.embedding
-        kept = {name: _halved(t) for name, t in tensors.items()}
+        kept = {name: _halved(t) for name, t in encoding.named().items()}
         try:
             save_file(kept, self._path(self._count))
         except (SafetensorError, OSError) as error:
@@ -73,20 +70,10 @@ class EncodingStore:
         """Read the parts of an encoding whose names start with one of ``kinds``."""
         from safetensors import safe_open
 
-        encoding = ViewEncoding({}, [], torch.zeros(0))
         with safe_open(self._path(index), framework="pt") as file:
-            for name in sorted(file.keys()):
-                if not name.startswith(kinds):
-                    continue
-                tensor = file.get_tensor(name)
-                tensor = tensor.float() if tensor.is_floating_point() else tensor
-                if name.startswith("tensor/"):
-                    encoding.tensors[name.removeprefix("tensor/")] = tensor
-                elif name.startswith("feature/"):
-                    encoding.features.append(tensor)
-                else:
-                    encoding.embedding = tensor
-        return encoding
+            found = {n: file.get_tensor(n) for n in sorted(file.keys()) if n.startswith(kinds)}
+        named = {name: t.float() if t.is_floating_point() else t for name, t in found.items()}
+        return ViewEncoding.of_named(named)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:05d}.safetensors"

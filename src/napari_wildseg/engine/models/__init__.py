@@ -18,10 +18,7 @@ __all__ = ["STARTER", "load_model"]
 
 
 def load_model(
-    spec: str = STARTER,
-    *,
-    device: str = "auto",
-    cache_dir: str | os.PathLike[str] | None = None,
+    spec: str = STARTER, *, device: str = "auto", cache_dir: str | os.PathLike[str] | None = None
 ) -> CLIPModel:
     """Load an image-text model from local files; nothing is downloaded.
 
@@ -70,11 +67,7 @@ def load_model(
         return starter.load_starter(place)
 
     from napari_wildseg.engine.models.architecture import network, unsupported
-    from napari_wildseg.engine.models.tokenizers import (
-        tokenizer_digest,
-        tokenizer_for,
-        uses_files,
-    )
+    from napari_wildseg.engine.models.tokenizers import tokenizer_digest, tokenizer_for, uses_files
     from napari_wildseg.engine.models.weights.checkpoint import (
         fingerprint,
         load_weights,

@@ -18,14 +18,8 @@ from torch.overrides import TorchFunctionMode
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.models.light_import import without_compiler
-from napari_wildseg.engine.models.text_tower import (
-    INSTALL,
-    text_settings,
-    text_tower,
-)
-from napari_wildseg.engine.models.text_tower import (
-    has_transformers as has_transformers,
-)
+from napari_wildseg.engine.models.text_tower import INSTALL, text_settings, text_tower
+from napari_wildseg.engine.models.text_tower import has_transformers as has_transformers
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)

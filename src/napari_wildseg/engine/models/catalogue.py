@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from napari_wildseg.engine.models.light_import import import_open_clip
 from napari_wildseg.engine.models.spec import STARTER, parse_spec
@@ -43,62 +45,13 @@ class CatalogueEntry:
         return "cached" if is_cached(self.model, cache_dir) else "downloadable"
 
 
-CATALOGUE = (
-    CatalogueEntry(
-        STARTER,
-        0,
-        "Apache-2.0",
-        "Everyday objects and animals, at once and without a network.",
-    ),
-    CatalogueEntry(
-        "ViT-B-16/openai",
-        599,
-        "MIT",
-        "The first choice with a network: the model that the published methods were measured with.",
-    ),
-    CatalogueEntry(
-        "ViT-B-16/datacomp_xl_s13b_b90k",
-        599,
-        "MIT",
-        "As large, trained on more pictures: rarer things and finer distinctions.",
-    ),
-    CatalogueEntry(
-        "ViT-B-16-quickgelu/metaclip_fullcc",
-        599,
-        "CC-BY-NC-4.0",
-        "As large, trained on a balanced collection: rare categories; not for commercial use.",
-    ),
-    CatalogueEntry(
-        "ViT-B-32/openai",
-        605,
-        "MIT",
-        "Four times faster than ViT-B-16, with coarser maps: many images, large objects.",
-    ),
-    CatalogueEntry(
-        "RN50/openai",
-        408,
-        "MIT",
-        "The smallest download of OpenAI's models; convolutional, with class activation maps.",
-    ),
-    CatalogueEntry(
-        "ViT-L-14/openai",
-        1711,
-        "MIT",
-        "Knows most names best; about five times slower than ViT-B-16: use it on a GPU.",
-    ),
-    CatalogueEntry(
-        "ViT-L-14-336/openai",
-        1711,
-        "MIT",
-        "As ViT-L-14, trained on larger pictures: small objects; slow without a GPU.",
-    ),
-    CatalogueEntry(
-        "convnext_base_w/laion2b_s13b_b82k",
-        717,
-        "MIT",
-        "Convolutional: large images at a steady cost.",
-    ),
-)
+def _listed() -> tuple[CatalogueEntry, ...]:
+    text = Path(__file__).with_suffix(".csv").read_text(encoding="utf-8")
+    rows = csv.reader(text.splitlines())
+    return tuple(CatalogueEntry(model, int(size), *rest) for model, size, *rest in rows)
+
+
+CATALOGUE = _listed()
 """The models that `wildseg models` lists; any other open_clip model string works as well."""
 
 

@@ -143,12 +143,7 @@ class FusedConv(nn.Module):
         if self.reduced:
             weight = weight.bfloat16()
         packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-            weight,
-            padding,
-            list(conv.stride),
-            list(conv.dilation),
-            conv.groups,
-            shape,
+            weight, padding, list(conv.stride), list(conv.dilation), conv.groups, shape
         )
         return packed
 

@@ -7,7 +7,7 @@ vision (``scripts/make_palette.py``); docs/labels.md lists its smallest colour d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,53 +16,6 @@ from napari_wildseg.engine.errors import InputError
 
 PALETTES = ("default", "voc")
 """Palette names that `palette_colour` accepts."""
-
-VISIONS = ("normal", "protanopia", "deuteranopia", "tritanopia")
-"""Kinds of colour vision that `simulate_vision` accepts."""
-
-# In linear RGB, at full severity: Machado, Oliveira & Fernandes, "A Physiologically-based Model
-# for Simulation of Color Vision Deficiency", IEEE TVCG 2009.
-_SIMULATION = {
-    "normal": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "protanopia": (
-        (0.152286, 1.052583, -0.204868),
-        (0.114503, 0.786281, 0.099216),
-        (-0.003882, -0.048116, 1.051998),
-    ),
-    "deuteranopia": (
-        (0.367322, 0.860646, -0.227968),
-        (0.280085, 0.672501, 0.047413),
-        (-0.011820, 0.042940, 0.968881),
-    ),
-    "tritanopia": (
-        (1.255528, -0.076749, -0.178779),
-        (-0.078411, 0.930809, 0.147602),
-        (0.004733, 0.691367, 0.303900),
-    ),
-}
-
-_DEFAULT = """
-e69f00 56b4e9 960fb4 0f6900 c3f0b4 e11e4b 9669a5 00fff0 6978ff a52d5a e1f069 87b478 003cff
-ff69a5 3c9669 c37800 b4d278 c3000f 4b783c 87d2a5 f096c3 4b96d2 874b78 c3964b b43cc3 ff2d87
-69d2ff ffc300 785a96 d2f096 3c69e1 b478b4 8796ff a56900 c30f87 00a596 a54b5a c36987 8700e1
-c3b45a 4bd2b4 87f0c3 78962d 5a874b d25a69 3c692d b40f2d 2d8769 d269d2 5a69b4 ff8778 a5e196
-00f03c e1695a d27896 c396d2 78a569 5ac31e 00b4b4 c32d3c 964b69 e100a5 2de1d2 a5ff1e 96c387
-963cff 69c396 e187b4 874b00 b42de1 d2002d c3e169 7887f0 c34b78 00784b ff4b2d ff5a87 a50f87
-a5d296 5ac3f0 a5d25a a55a96 c300a5 d24b5a ffa5ff ff78c3 d21e87 b469b4 963c69 87a5ff c32d5a
-9669d2 b46996 4b4bc3 c369a5 a54b78 f0d24b 3cc3c3 87e1b4 1ea5e1 c35a78 f0a587 e169c3 00f0d2
-78a52d b41e4b ff964b a5874b b44b87 b41e78 d26996 ffb4e1 d23cc3 ffc387 784b96 f09696 2d69a5
-c35a2d f0001e 96e1a5 3ca55a a5a55a f087a5 78b469 b45a3c ff785a f03cc3 78691e d26978 f078e1
-f0a5e1 f096f0 b44b69 ff1ef0 2d693c b4f0a5 a500c3 78c378 c369c3 e178c3 d27878 d22de1 a54bb4
-78ffd2 0f873c 78e100 872de1 e169a5 ffd287 f04be1 b41e96 a5c369 c34b4b 691ef0 ffa5d2 00b487
-3c87e1 d278d2 96ff78 a52d3c b4b43c 3cd2e1 69964b ffb4ff e1783c c30fd2 78e1c3 69ff5a ffa5a5
-5aa53c e18700 b45a69 9669b4 d22dff 3c78c3 a578ff e11e0f ff69ff e14b96 f05a69 96d269 1eb43c
-d22d2d 964bd2 c30ff0 871ed2 ff6987 87ffc3 a5b400 d2692d d20078 ffa54b d2000f d2f04b 1e5ab4
-6996f0 5ae1f0 b43c4b 5affb4 ff7887 5ab45a d24ba5 4b5a96 b4c31e 8787e1 5af087 1ec3a5 4b69d2
-d2a5ff 00d25a b41eb4 c32d1e 1e9687 f05a00 4b691e c3c378 0078f0 e18796 785aa5 e196d2 69f0f0
-e1d25a 5a5af0 a54b3c e17896 d20f5a 963c5a e18769 d269b4 5a9600 e15a5a 4b872d b40f87 2de196
-00d296 a52d69 2d962d f05af0 e17878 b44b4b e1964b 5a690f a587f0 e1e196 e11e87 d2d269 1ea50f
-c378a5 00c387 00ff00 a50f96 7800ff 87873c 3c782d
-"""
 
 
 def palette_colour(class_id: int, palette: str = "default") -> tuple[int, int, int]:
@@ -76,7 +29,8 @@ def palette_colour(class_id: int, palette: str = "default") -> tuple[int, int, i
 
 @lru_cache(maxsize=1)
 def _default_palette() -> NDArray[np.uint8]:
-    return np.array([list(bytes.fromhex(word)) for word in _DEFAULT.split()], np.uint8)
+    words = Path(__file__).with_suffix(".txt").read_text(encoding="ascii").split()
+    return np.array([list(bytes.fromhex(word)) for word in words], np.uint8)
 
 
 def voc_palette(n: int = 256) -> NDArray[np.uint8]:
@@ -93,26 +47,3 @@ def voc_palette(n: int = 256) -> NDArray[np.uint8]:
                 np.uint8
             )
     return palette
-
-
-def simulate_vision(colours: NDArray[np.uint8], vision: str) -> NDArray[np.float64]:
-    """Simulate how colours appear to a kind of vision, in CIELAB.
-
-    `colours`: ``(N, 3)`` uint8 sRGB. Returns ``(N, 3)`` float64: L*, a*, b*.
-    """
-    from skimage.color import rgb2lab
-
-    value = np.asarray(colours, np.float64) / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(linear @ np.array(_SIMULATION[vision]).T, 0, 1)
-    value = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    lab: NDArray[np.float64] = rgb2lab(value[None])[0]
-    return lab
-
-
-def differences(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-    """Return CIEDE2000 between two lists of CIELAB colours: ``(N, 3), (M, 3) -> (N, M)``."""
-    from skimage.color import deltaE_ciede2000
-
-    found: NDArray[np.float64] = deltaE_ciede2000(first[:, None], second[None])
-    return found

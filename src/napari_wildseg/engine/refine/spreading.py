@@ -33,11 +33,7 @@ class Spreading:
 
     @classmethod
     def over(
-        cls,
-        lab: Tensor,
-        features: Sequence[Tensor],
-        grid: tuple[int, int],
-        options: DefaultOptions,
+        cls, lab: Tensor, features: Sequence[Tensor], grid: tuple[int, int], options: DefaultOptions
     ) -> Spreading:
         """Tie the places of a grid to those that look alike.
 

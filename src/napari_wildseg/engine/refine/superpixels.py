@@ -104,8 +104,7 @@ class Superpixels:
         )
         index = self.index.ravel()
         mean = sparse.csc_matrix(
-            (1 / self.sizes[index], index, np.arange(index.size + 1)),
-            shape=(len(self), index.size),
+            (1 / self.sizes[index], index, np.arange(index.size + 1)), shape=(len(self), index.size)
         )
         return mean.tocsr() @ read
 

@@ -8,6 +8,7 @@ a class is therefore cheap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -53,8 +54,25 @@ class ViewEncoding:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        held = [*self.tensors.values(), *self.features, self.embedding]
-        return sum(t.numel() * t.element_size() for t in held)
+        return sum(t.numel() * t.element_size() for t in self.named().values())
+
+    def named(self) -> dict[str, Tensor]:
+        """Return all tensors by name, for a file."""
+        features = {f"feature/{i}": feature for i, feature in enumerate(self.features)}
+        tensors = {f"tensor/{name}": tensor for name, tensor in self.tensors.items()}
+        return {**tensors, **features, "embedding/": self.embedding}
+
+    @classmethod
+    def of_named(cls, named: Mapping[str, Tensor]) -> ViewEncoding:
+        """Return the encoding with these tensors, of which some may be left out."""
+        import torch
+
+        of: dict[str, dict[str, Tensor]] = {"tensor": {}, "feature": {}, "embedding": {}}
+        for name, tensor in named.items():
+            kind, _, rest = name.partition("/")
+            of[kind][rest] = tensor
+        features = [of["feature"][number] for number in sorted(of["feature"], key=int)]
+        return cls(of["tensor"], features, of["embedding"].get("", torch.zeros(0)))
 
 
 class RelevanceMethod(Protocol):

@@ -215,11 +215,7 @@ def _token_readout(
     (grad,) = vector_jacobian(
         (q, k, v),
         (x,),
-        (
-            by_logits @ k,
-            by_logits.transpose(-1, -2) @ q,
-            weights.transpose(-1, -2) @ grad_out,
-        ),
+        (by_logits @ k, by_logits.transpose(-1, -2) @ q, weights.transpose(-1, -2) @ grad_out),
     )
     grad[:, :1] += grad_stream
     return row, grad

@@ -34,11 +34,7 @@ def is_slip(truth: NDArray[np.uint8], number: int) -> bool:
 
 
 def draw_stroke(
-    truth: NDArray[np.uint8],
-    value: int,
-    path: NDArray[np.int64],
-    number: int,
-    radius: int,
+    truth: NDArray[np.uint8], value: int, path: NDArray[np.int64], number: int, radius: int
 ) -> NDArray[np.bool_]:
     """Draw a stroke as a person would.
 
@@ -146,10 +142,7 @@ def _run_over(
 
 
 def _shifted(
-    line: NDArray[np.float64],
-    own: NDArray[np.bool_],
-    other: NDArray[np.bool_],
-    brush: _Brush,
+    line: NDArray[np.float64], own: NDArray[np.bool_], other: NDArray[np.bool_], brush: _Brush
 ) -> NDArray[np.bool_]:
     """Shift a line towards the nearest pixel of another class until most of it lies there."""
     step = _direction(line[len(line) // 2], other)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.actions.controller import Controller
     from napari_wildseg.gui.annotation.session import ImageSession
     from napari_wildseg.gui.layers.display import Plane
-    from napari_wildseg.process.remote import Suggested
+    from napari_wildseg.process.messages import Suggested
 
 
 class AutoNames:
@@ -41,11 +41,7 @@ class AutoNames:
         return True
 
     def _take(
-        self,
-        session: ImageSession,
-        plane: Plane,
-        then: Callable[[], None],
-        found: Suggested,
+        self, session: ImageSession, plane: Plane, then: Callable[[], None], found: Suggested
     ) -> None:
         controller, names = self._controller, found.names
         controller.note_suggestions(session, plane, found)

@@ -22,9 +22,7 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
         controller.notify(str(error))
         return None
     number, name = len(controller.classes), written.name
-    controller.status.emit(
-        by_number(number, "Kept {n} class in {name}.", "Kept {n} classes in {name}.", name=name)
-    )
+    controller.status.emit(by_number(number, "Kept {n} [class|classes] in {name}.", name=name))
     return written
 
 
@@ -47,8 +45,6 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
     ]
     note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
     number, name = len(classes) - len(before), Path(path).name
-    added = by_number(
-        number, "Added {n} class of {name}.", "Added {n} classes of {name}.", name=name
-    )
+    added = by_number(number, "Added {n} [class|classes] of {name}.", name=name)
     controller.status.emit(added + note)
     return True

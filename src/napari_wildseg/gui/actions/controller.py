@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-    from napari_wildseg.process.remote import Suggested
+    from napari_wildseg.process.messages import Suggested
 
 BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."
@@ -135,8 +135,7 @@ class Controller(Workspace):
             self._segment_shown()
 
     def _segment_shown(self) -> None:
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         refine = self.refine_at_once
@@ -147,8 +146,7 @@ class Controller(Workspace):
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         if self._asks_first(planes_like(image, plane), self.auto_segment_planes):
@@ -165,12 +163,9 @@ class Controller(Workspace):
         steps = partial(
             segment_steps, request, session.snapshots(plane), refine=self.refine_at_once
         )
-        self.runner.run(
-            f"Plane {number} of {self._planes_total}",
-            image,
-            steps,
-            partial(self._take_plane, session, plane),
-        )
+        done = partial(self._plane_done, session)
+        take = partial(self.take_segmented, session, plane, then=done)
+        self.runner.run(f"Plane {number} of {self._planes_total}", image, steps, take)
 
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
@@ -205,8 +200,7 @@ class Controller(Workspace):
         except WildsegError as error:
             self.notify(str(error))
             return
-        ready = self.ready()
-        if ready is None:
+        if (ready := self.ready()) is None:
             return
         session, image, plane = ready
         state = session.plane_state(plane)
@@ -225,10 +219,6 @@ class Controller(Workspace):
         self.threshold = float(value)
         self.live_threshold.move()
 
-    def settle_threshold(self) -> None:
-        """Refine once the slider has come to rest."""
-        self.live_threshold.rest()
-
     def suggest(self) -> None:
         """Look for names that fit the image."""
         if self._image is None:
@@ -243,10 +233,6 @@ class Controller(Workspace):
         take = partial(self._take_suggestions, session, plane)
         self.runner.run("Suggest", self._image, steps, take)
 
-    def show_relevance(self, class_id: int) -> None:
-        """Show where the model sees a class, as an image layer."""
-        self.relevance_maps.show(class_id)
-
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay."""
         in_between, done = self.in_sequence, self.planes_done
@@ -255,12 +241,8 @@ class Controller(Workspace):
         if not self.runner.cancel() and not in_between:
             return
         if done:
-            told = notices.by_number(
-                done,
-                "Cancelled: the finished plane keeps its labels, the others are as before.",
-                "Cancelled: {n} planes keep their labels, the others are as before.",
-            )
-            self.status.emit(why or told)
+            told = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
+            self.status.emit(why or notices.by_number(done, f"{told}others are as before."))
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
@@ -291,15 +273,12 @@ class Controller(Workspace):
 
         self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
 
-    def _take_plane(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
-        self.take_segmented(session, plane, outcome, partial(self._plane_done, session))
-
     def _plane_done(self, session: ImageSession) -> None:
         image = session.image
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            done = notices.by_number(self._planes_total, "{n} plane done.", "{n} planes done.")
+            done = notices.by_number(self._planes_total, "{n} [plane|planes] done.")
             self.status.emit(f"{done} {_DONE}")
             self._leave_sequence()
 
@@ -318,12 +297,8 @@ class Controller(Workspace):
 
         def shown(taken: Taken) -> None:
             self.apply_visibility()
-            first = notices.by_number(
-                taken.kept,
-                "Refined: {n} corrected pixel kept.",
-                "Refined: {n} corrected pixels kept.",
-            )
-            first = first if taken.kept else "Refined."
+            kept = "Refined: {n} corrected [pixel|pixels] kept."
+            first = notices.by_number(taken.kept, kept) if taken.kept else "Refined."
             if anew:
                 self._after(outcome, f"{first} {_DONE}")  # there is nothing to go back to
             elif taken.changed:

@@ -320,11 +320,10 @@ def described(known: Known) -> str:
     """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:
-        one, more = "{name}: {n} image", "{name}: {n} images"
+        told = "{name}: {n} [image|images]"
         if not used and images == 1 and not known.alike:
-            one = "{name}: {n} image, used from the second on"
+            told += ", used from the second on"
         elif not used:
-            one = "{name}: {n} image, not used: it would not have helped"
-            more = "{name}: {n} images, not used: they would not have helped"
-        lines.append(notices.by_number(images, one, more, name=name))
+            told += ", not used: [it|they] would not have helped"
+        lines.append(notices.by_number(images, told, name=name))
     return "\n".join(lines)

@@ -157,11 +157,7 @@ class NextImage:
                 layers.remove(layer)
 
     def _was_last(self, written: str) -> None:
-        told = by_number(
-            self.count,
-            "That was the last image: {n} image is done.",
-            "That was the last image: {n} images are done.",
-        )
+        told = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
         self._controller.status.emit(f"{written} {told}")
 
 

@@ -490,7 +490,7 @@ class WindowObjects:
     def _told(
         self, session: ImageSession, plane: Plane, request: ObjectsRequest, result: ObjectsResult
     ) -> None:
-        count = notices.by_number(len(result.area), "{n} object.", "{n} objects.")
+        count = notices.by_number(len(result.area), "{n} [object|objects].")
         controller = self._controller
         if result.painted and result.plan is None:
             controller.status.emit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,17 @@ if TYPE_CHECKING:
 
     from napari_wildseg.gui.actions.controller import Controller
 
-KEPT = 2
-"""Planes that labels are carried from: the corrected one, and the one done before."""
+
+@dataclass
+class _Walk:
+    """A walk that is under way."""
+
+    session: ImageSession
+    axis: int
+    # Planes that labels are carried from: the corrected one, and the one done before.
+    known: list[tuple[Request, NDArray[np.uint8]]]
+    todo: list[Plane]
+    total: int
 
 
 class Propagator:
@@ -33,8 +43,7 @@ class Propagator:
     def start(self, step: int, *, to_the_end: bool = False) -> None:
         """Carry the labels in view to the next plane, and on."""
         controller = self._controller
-        ready = controller.ready()
-        if ready is None:
+        if (ready := controller.ready()) is None:
             return
         session, image, plane = ready
         axis = self._axis(plane)
@@ -64,7 +73,7 @@ class Propagator:
             controller.notify("This is the last plane." if step > 0 else "This is the first plane.")
             return
         known = [self._known(session, image, plane)]
-        self._next(session, image, known, todo, len(todo), axis)
+        self._next(_Walk(session, axis, known, todo, len(todo)), image)
 
     def _axis(self, plane: Plane) -> int | None:
         """Return the stack's axis: the last one of which a single place is shown."""
@@ -80,64 +89,33 @@ class Propagator:
         labels = np.array(label_values(read_plane(layer, plane)))
         return self._controller.request(session, image, plane), labels
 
-    def _next(
-        self,
-        session: ImageSession,
-        image: Image,
-        known: list[tuple[Request, NDArray[np.uint8]]],
-        todo: list[Plane],
-        total: int,
-        axis: int,
-    ) -> None:
-        plane = todo[0]
-        controller = self._controller
-        controller.planes_done = total - len(todo)
+    def _next(self, walk: _Walk, image: Image) -> None:
+        plane, number = walk.todo[0], walk.total - len(walk.todo)
+        controller, session = self._controller, walk.session
+        controller.planes_done = number
         request = controller.request(session, image, plane)
-        title = f"Plane {total - len(todo) + 1} of {total}" if total > 1 else "Carry to the plane"
-        controller.runner.run(
-            title,
-            image,
-            partial(carry_steps, tuple(known), request, session.snapshots(plane)),
-            partial(self._take, session, known, todo, total, axis),
-        )
+        title = f"Plane {number + 1} of {walk.total}" if walk.total > 1 else "Carry to the plane"
+        steps = partial(carry_steps, tuple(walk.known), request, session.snapshots(plane))
+        controller.runner.run(title, image, steps, partial(self._take, walk))
 
-    def _take(
-        self,
-        session: ImageSession,
-        known: list[tuple[Request, NDArray[np.uint8]]],
-        todo: list[Plane],
-        total: int,
-        axis: int,
-        outcome: Outcome,
-    ) -> None:
-        after = partial(self._after, session, known, todo, total, axis)
-        self._controller.take_segmented(session, todo[0], outcome, after)
+    def _take(self, walk: _Walk, outcome: Outcome) -> None:
+        after = partial(self._after, walk)
+        self._controller.take_segmented(walk.session, walk.todo[0], outcome, after)
 
-    def _after(
-        self,
-        session: ImageSession,
-        known: list[tuple[Request, NDArray[np.uint8]]],
-        todo: list[Plane],
-        total: int,
-        axis: int,
-    ) -> None:
+    def _after(self, walk: _Walk) -> None:
         """Go on to the next plane."""
-        controller, image = self._controller, session.image
+        controller, image = self._controller, walk.session.image
         if image is None or image not in controller.viewer.layers:
             return
-        plane, rest = todo[0], todo[1:]
-        self._show(image, plane, axis)
-        if rest:
-            known = [known[0], self._known(session, image, plane)][-KEPT:]
-            self._next(session, image, known, rest, total, axis)
+        plane = walk.todo.pop(0)
+        self._show(image, plane, walk.axis)
+        if walk.todo:
+            walk.known[1:] = [self._known(walk.session, image, plane)]
+            self._next(walk, image)
             return
         controller.planes_done = 0
-        carried = notices.by_number(
-            total,
-            "Labels carried to this plane: correct what is wrong, then carry on.",
-            "Labels carried to {n} planes: correct what is wrong, then carry on.",
-        )
-        controller.status.emit(carried)
+        told = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
+        controller.status.emit(notices.by_number(walk.total, told))
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

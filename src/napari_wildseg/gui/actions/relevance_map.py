@@ -33,8 +33,7 @@ class RelevanceMaps:
     def show(self, class_id: int) -> None:
         """Show where the model sees a class in the plane in view."""
         controller = self._controller
-        ready = controller.ready()
-        if ready is None:
+        if (ready := controller.ready()) is None:
             return
         session, image, plane = ready
         request = controller.request(session, image, plane)
@@ -48,11 +47,7 @@ class RelevanceMaps:
             )
 
     def _take(
-        self,
-        session: ImageSession,
-        plane: Plane,
-        name: str,
-        relevance: NDArray[np.float32],
+        self, session: ImageSession, plane: Plane, name: str, relevance: NDArray[np.float32]
     ) -> None:
         viewer, image = self._controller.viewer, session.image
         if image is None or image not in viewer.layers:

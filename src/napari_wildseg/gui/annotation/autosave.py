@@ -18,7 +18,8 @@ from napari_wildseg.gui.annotation.image_identity import image_key, is_quick, ol
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
 from napari_wildseg.gui.annotation.tracked_layer import changed_planes
 from napari_wildseg.gui.layers.display import Plane, level_shape
-from napari_wildseg.gui.recovery import Claim, Saved, shared_store
+from napari_wildseg.gui.recovery import Claim, shared_store
+from napari_wildseg.gui.recovery_record import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -263,10 +264,7 @@ class Autosave:
             self.found.emit(here)
 
     def _look_through(
-        self,
-        session: weakref.ref[ImageSession],
-        tracked: weakref.ref[TrackedLayer],
-        plane: Plane,
+        self, session: weakref.ref[ImageSession], tracked: weakref.ref[TrackedLayer], plane: Plane
     ) -> None:
         there = tracked()
         if self.store is None or there is None or there.layer is None:

@@ -26,7 +26,8 @@ from napari_wildseg.gui.annotation.image_objects import ImageObjects
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.jobs.engine_jobs import EngineSlot
 from napari_wildseg.gui.layers.display import Plane, level_array, level_shape
-from napari_wildseg.gui.recovery import Claim, Saved
+from napari_wildseg.gui.recovery import Claim
+from napari_wildseg.gui.recovery_record import Saved
 
 __all__ = ["LABELS", "PSEUDO", "ImageSession", "PlaneState", "SessionStore"]
 

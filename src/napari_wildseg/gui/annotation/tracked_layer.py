@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.correction_history import Tracker
-from napari_wildseg.gui.annotation.decisions import (
-    Plan,
-    PlaneSnapshot,
-    beyond,
-    label_values,
-)
+from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, beyond, label_values
 from napari_wildseg.gui.layers.display import Plane, planes_of
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.long_write import LongWrite
@@ -57,6 +53,15 @@ class TrackedLayer:
     def layer(self) -> Labels | None:
         """The layer, or None once it is gone."""
         return self._layer()
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Take changes and refreshes of the layer for no doing of the annotator's."""
+        self.writing = True
+        try:
+            yield
+        finally:
+            self.writing = False
 
     def decided(self, plane: Plane) -> NDArray[np.uint8] | None:
         """Return the decisions in a plane, 255 where there are none."""
@@ -207,12 +212,9 @@ class TrackedLayer:
             return False
         self.settle()
         if preview and self._previewed == plane:
-            self.writing = True
-            try:
+            with self.ours():
                 layer.undo()
                 self.tracker(plane).follow_history(read_plane(layer, plane))
-            finally:
-                self.writing = False
         plan = self.snapshot(plane).plan(automatic, decided)
         self.carry_out(plane, plan)
         self.settle()
@@ -229,11 +231,7 @@ class TrackedLayer:
             self.carry_out(plane, tracker.removal(read_plane(layer, plane), label, instead))
         self.settle()
 
-    def fill(
-        self,
-        plane: Plane,
-        automatic: NDArray[np.uint8],
-    ) -> None:
+    def fill(self, plane: Plane, automatic: NDArray[np.uint8]) -> None:
         """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
         if self.layer is not None:
             snapshot = replace(self.snapshot(plane), leaves_step=False)

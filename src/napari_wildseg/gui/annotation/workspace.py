@@ -61,12 +61,12 @@ class Workspace:
         self.sessions = SessionStore()
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
-        self.layers.spread.connect(self._on_spread)
         self.layers.label_selected.connect(self._on_label_selected)
         self.layers.travelled.connect(self._on_travelled)
         self.layers.told.connect(self.notify)
         self.layers.brought_back.connect(self._on_brought_back)
         self.autosave = Autosave(enabled=bool(self.settings.keep_corrections))
+        self.layers.spread.connect(self.autosave.look_for_planes)
         self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
@@ -337,13 +337,9 @@ class Workspace:
         if session is not None:
             self.autosave.note(session, plane)
         if count:
-            told = notices.by_number(
-                count,
-                "{n} pixel of {name} stays as it is: Refine leaves it alone.",
-                "{n} pixels of {name} stay as they are: Refine leaves them alone.",
-                name=name,
-            )
-            self.status.emit(told)
+            told = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
+            told += "they are: Refine leaves them] alone."
+            self.status.emit(notices.by_number(count, told, name=name))
         elif region.any():
             self.status.emit(f"Every pixel of {name} stays as it is already.")
         else:
@@ -384,7 +380,7 @@ class Workspace:
         self.areas_changed.emit()
         told = []
         if count or not of_objects:
-            told += [notices.by_number(count, "{n} pixel is restored.", "{n} pixels are restored.")]
+            told += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
         if of_objects:
             told += ["Corrections of objects are restored."]
         if self._segmented() and of_objects:
@@ -491,9 +487,6 @@ class Workspace:
             self.autosave.note(session, plane)
         self.areas_changed.emit()
 
-    def _on_spread(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
-        self.autosave.look_for_planes(session, tracked, plane)
-
     def _on_found(self, session: ImageSession) -> None:
         if session is self.session:
             self.classes_changed.emit()
@@ -525,14 +518,8 @@ class Workspace:
         if session is self.session:
             self.set_classes(rows)
         names = notices.listed([info.name for _, info in found])
-        self.status.emit(
-            notices.by_number(
-                len(found),
-                "Undone: {names} is in the table again, with its pixels.",
-                "Undone: {names} are in the table again, with their pixels.",
-                names=names,
-            )
-        )
+        told = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
+        self.status.emit(notices.by_number(len(found), told, names=names))
 
     def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -18,7 +18,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
 
 if TYPE_CHECKING:
-    from napari_wildseg.gui.recovery import Saved
+    from napari_wildseg.gui.recovery_record import Saved
 
 
 _CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
@@ -209,12 +209,8 @@ class LeftOverBar(QWidget):
             day = f"{when:%d %B, %H:%M}"
             told = f"Corrections of objects of this image were left on {day}."
             if pixels:
-                told = by_number(
-                    pixels,
-                    "{n} corrected pixel of this image was left on {day}.",
-                    "{n} corrected pixels of this image were left on {day}.",
-                    day=day,
-                )
+                told = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
+                told = by_number(pixels, told, day=day)
                 told += " Its objects were corrected too." if any(s.objects for s in found) else ""
             self._text.setText(told)
         self.setVisible(bool(found))

@@ -25,7 +25,8 @@ from napari_wildseg.gui.annotation.decisions import (
     label_values,
     only,
 )
-from napari_wildseg.process.remote import Found, Memory, RemoteSegmenter, Suggested
+from napari_wildseg.process.messages import Found, Suggested
+from napari_wildseg.process.remote import Memory, RemoteSegmenter
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.layers.display import PlaneSource
@@ -121,7 +122,7 @@ def segment_steps(request: Request, snapshots: PlaneSnapshots, *, refine: bool) 
     at_once = refine and corrections is None
     result = yield from _segment(request, segmenter, refine=at_once)
     if refine and not at_once:
-        result = yield from segmenter.refine_steps(corrections, threshold=request.threshold)
+        result = yield from _refine(request, segmenter, corrections, None)
     return _outcome(result, refined=refine, snapshots=snapshots, limits=request.limits)
 
 
@@ -139,26 +140,23 @@ def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
         )
     if prior is not None:
         prior = only(prior, (info.id for info in request.classes), UNLABELLED)
-    result = yield from segmenter.refine_steps(
-        corrections, threshold=request.threshold, pseudo_labels=prior
-    )
+    result = yield from _refine(request, segmenter, corrections, prior)
     return _outcome(result, refined=True, snapshots=snapshots, limits=request.limits)
 
 
 def carry_steps(
-    known: Sequence[tuple[Request, NDArray[np.uint8]]],
-    request: Request,
-    snapshots: PlaneSnapshots,
+    known: Sequence[tuple[Request, NDArray[np.uint8]]], request: Request, snapshots: PlaneSnapshots
 ) -> Steps[Outcome]:
     """Label a plane by planes whose labels are known."""
     corrections = snapshots.corrections(info.id for info in request.classes)
     others = []
     for source, labels in known:
         other = yield from _prepare(source, fresh=False)
-        others.append((other, labels))
+        others.append((other.number, labels))
     segmenter = yield from _prepare(request, fresh=True)
     yield from _segment(request, segmenter, refine=False)
-    result = yield from segmenter.carry_steps(others, request.classes, corrections)
+    known_planes = {"known": others, "classes": request.classes}
+    result = yield from segmenter.call("carry", corrections=corrections, **known_planes)
     return _outcome(result, refined=True, snapshots=snapshots, limits=request.limits)
 
 
@@ -167,7 +165,7 @@ def threshold_steps(request: Request) -> Steps[Outcome]:
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
-    seeds = yield from segmenter.pseudo_labels_steps(request.threshold)
+    seeds = yield from segmenter.call("pseudo_labels", threshold=request.threshold)
     return Outcome(seeds, None, (), {}, {}, request.model)
 
 
@@ -178,7 +176,10 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
     memory = None if request.source.is_windowed else request.memory
     if memory is not None:
         request.slot.asked = None  # the engine segments into the memory's classes
-    return (yield from segmenter.suggest_steps(vocabulary, top, memory))
+    found: Suggested = yield from segmenter.call(
+        "suggest", vocabulary=vocabulary, top=top, memory=segmenter.held(memory)
+    )
+    return found
 
 
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
@@ -187,7 +188,8 @@ def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
     place = [info.id for info in request.classes].index(class_id)
-    return (yield from segmenter.relevance_steps(place))
+    relevance: NDArray[np.float32] = yield from segmenter.call("relevance", place=place)
+    return relevance
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def record_steps(
         yield from _segment(request, segmenter, refine=False)
     known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
     labels = np.where(known, labels, 255).astype(np.uint8)
-    found = yield from segmenter.record_steps(labels, finished=finished, name=name)
+    found = yield from segmenter.call("record", labels=labels, finished=finished, name=name)
     return Recorded(found["record"], found["digest"])
 
 
@@ -255,13 +257,23 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
 
 def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[Found]:
     request.slot.asked = None
-    found = yield from segmenter.segment_steps(
-        request.classes,
-        threshold=request.threshold,
-        refine=refine,
-        memory=request.memory,
+    how = {"threshold": request.threshold, "refine": refine}
+    memory = segmenter.held(request.memory)
+    found: Found = yield from segmenter.call(
+        "segment", classes=request.classes, memory=memory, **how
     )
     request.slot.asked = _asked(request.classes)
+    return found
+
+
+def _refine(
+    request: Request,
+    segmenter: RemoteSegmenter,
+    corrections: NDArray[np.int16] | None,
+    prior: NDArray[np.uint8] | None,
+) -> Steps[Found]:
+    how = {"threshold": request.threshold, "pseudo_labels": prior}
+    found: Found = yield from segmenter.call("refine", corrections=corrections, **how)
     return found
 
 

@@ -114,12 +114,8 @@ class LabelLayers:
         """Give the layers of an image the names and colours of its classes."""
         for tracked in session.tracked.values():
             if tracked.layer is not None:
-                # Setting colours refreshes the layer; that is no undo.
-                tracked.writing = True
-                try:
+                with tracked.ours():  # setting colours refreshes the layer; that is no undo
                     dress(tracked.layer, session.classes, session.hidden)
-                finally:
-                    tracked.writing = False
 
     def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
         """Show the refined labels, and the pseudo-labels only where they are worked on."""
@@ -150,17 +146,10 @@ class LabelLayers:
 
     @staticmethod
     def _new(
-        session: ImageSession,
-        image: Image,
-        kind: str,
-        data: NDArray[np.uint8] | None = None,
+        session: ImageSession, image: Image, kind: str, data: NDArray[np.uint8] | None = None
     ) -> Labels:
         return make_labels(
-            image,
-            image.name + SUFFIX[kind],
-            session.classes,
-            hidden=session.hidden,
-            data=data,
+            image, image.name + SUFFIX[kind], session.classes, hidden=session.hidden, data=data
         )
 
     def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:
@@ -193,12 +182,8 @@ class LabelLayers:
         for session in self._sessions:
             for tracked in session.tracked.values():
                 if tracked.layer is not None:
-                    # Drawing it another way is no edit.
-                    tracked.writing = True
-                    try:
+                    with tracked.ours():  # drawing it another way is no edit
                         tracked.layer.contour = self.contour
-                    finally:
-                        tracked.writing = False
 
     def _prepare(self, layer: Labels, *, visible: bool = True) -> None:
         layer.contour = self.contour
@@ -254,11 +239,8 @@ class LabelLayers:
         session = self._sessions.get(event.source)
         for tracked in () if session is None else session.tracked.values():
             if tracked.layer is not None:
-                tracked.writing = True
-                try:
+                with tracked.ours():
                     align(tracked.layer, event.source)
-                finally:
-                    tracked.writing = False
 
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Follow the brush: what it passed over and is right already is confirmed."""

@@ -70,12 +70,7 @@ def make_labels(
         data = np.zeros(shape, np.uint8)
     colours, features = colours_and_features(classes, hidden)
     return Labels(
-        data,
-        name=name,
-        colormap=colours,
-        features=features,
-        opacity=OPACITY,
-        **place_of(image),
+        data, name=name, colormap=colours, features=features, opacity=OPACITY, **place_of(image)
     )
 
 

@@ -33,11 +33,7 @@ class LongWrite:
     """Writes a patch into a plane of a label layer."""
 
     def __init__(
-        self,
-        layer: Labels,
-        plane: Plane,
-        patch: Patch,
-        done: Callable[[Exception | None], object],
+        self, layer: Labels, plane: Plane, patch: Patch, done: Callable[[Exception | None], object]
     ) -> None:
         self._layer, self._plane, self._patch, self._done = layer, plane, patch, done
         self._array = layer.data

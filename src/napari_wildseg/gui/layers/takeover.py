@@ -129,11 +129,7 @@ class Takeover:
         self._next(arrival, fitted, list(fitted.plans))
 
     def _next(
-        self,
-        arrival: Arrival,
-        fitted: _Fitted,
-        kinds: list[str],
-        error: Exception | None = None,
+        self, arrival: Arrival, fitted: _Fitted, kinds: list[str], error: Exception | None = None
     ) -> None:
         """Write one layer after the other."""
         session, plane, image = arrival.session, arrival.plane, arrival.session.image

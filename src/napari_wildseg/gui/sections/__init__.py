@@ -13,10 +13,5 @@ from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.gui.sections.stack_section import StackSection
 from napari_wildseg.gui.sections.vocabulary_section import VocabularySection
 
-EXTRA: tuple[type[Section], ...] = (
-    VocabularySection,
-    StackSection,
-    BatchSection,
-    ReviewSection,
-)
+EXTRA: tuple[type[Section], ...] = (VocabularySection, StackSection, BatchSection, ReviewSection)
 """Sections beside the main loop, in the order in which they are shown."""

@@ -6,14 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QProgressBar,
-)
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar
 
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
@@ -47,12 +40,8 @@ class AdvancedBatch(Section):
             "for four processes on this machine. Empty: this machine's cores.",
         )
         self.scheduler.setPlaceholderText("this machine")
-        form = QFormLayout()
-        form.setContentsMargins(12, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Corrected", self.with_browse(self.corrected, "The folder of right labels"))
-        form.addRow("Scheduler", self.scheduler)
-        self.column.addLayout(form)
+        right = self.with_browse(self.corrected, "The folder of right labels")
+        self.form({"Corrected": right, "Scheduler": self.scheduler}, 12)
 
 
 class BatchSection(Section):
@@ -73,28 +62,25 @@ class BatchSection(Section):
         self.folder = self.line(
             "batch_folder", "Where labels and report go. A batch that stopped there goes on."
         )
-        self.labels = QComboBox(self)
-        self.labels.setObjectName("batch_labels")
-        self.labels.addItems([SAME, PRESENT, AUTO, FILE])
-        self.labels.setToolTip(
+        self.labels = self.combo(
+            "batch_labels",
             "Which classes to look for in an image: all of the table; those of the table that the\n"
-            "model finds there; those of COCO's 80 that it finds; or those that a file lists."
+            "model finds there; those of COCO's 80 that it finds; or those that a file lists.",
         )
+        self.labels.addItems([SAME, PRESENT, AUTO, FILE])
         self.labels.activated.connect(lambda _: self._ask_for_file())
-        self.format = QComboBox(self)
-        self.format.setObjectName("batch_format")
+        self.format = self.combo(
+            "batch_format", "How the labels are written: a file an image, or a data set."
+        )
         self.format.addItems(BATCH_FORMATS)
-        self.format.setToolTip("How the labels are written: a file an image, or a data set.")
-        for box in (self.labels, self.format):
-            box.setMinimumContentsLength(6)
-            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Images", self.with_browse(self.source, "The folder of images"))
-        form.addRow("Find", self.labels)
-        form.addRow("Output", self.with_browse(self.folder, "The folder for the labels"))
-        form.addRow("Format", self.format)
+        self.form(
+            {
+                "Images": self.with_browse(self.source, "The folder of images"),
+                "Find": self.labels,
+                "Output": self.with_browse(self.folder, "The folder for the labels"),
+                "Format": self.format,
+            }
+        )
         self.start = self.button(
             "batch_start",
             "Run batch",
@@ -113,12 +99,8 @@ class BatchSection(Section):
         self.bar.setToolTip("How many images of the batch are done.")
         self.bar.hide()
         self.advanced = AdvancedBatch(self.controller, self)
-        row = QHBoxLayout()
-        row.addWidget(self.start)
-        row.addWidget(self.stop)
-        self.column.addLayout(form)
         self.column.addWidget(Folded(self.advanced, self))
-        self.column.addLayout(row)
+        self.row(self.start, self.stop)
         self.column.addWidget(self.bar)
         self.destroyed.connect(self.process.stop)
 
@@ -176,12 +158,8 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            failed = by_number(
-                self._failed,
-                " {n} image failed: see report.csv.",
-                " {n} images failed: see report.csv.",
-            )
-            failed = failed if self._failed else ""
+            told = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
+            failed = told if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QToolButton
 
 from napari_wildseg.gui.sections.section import Section
 
@@ -49,18 +48,11 @@ class EditSection(Section):
         )
         self.shortcut(CONFIRM_KEY, controller.confirm_at_cursor)
 
-        self.more = QToolButton(self)
-        self.more.setObjectName("more")
-        self.more.setAccessibleName("More actions")
-        self.more.setText("\u22ee")
-        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.more.setToolTip(
-            "More: where the model sees a class, its colour, outlines, releasing corrections."
+        self.more, self.menu = self.menu_button(
+            "more",
+            "More: where the model sees a class, its colour, outlines, releasing corrections.",
         )
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu = QMenu(self)
-        self.menu.setToolTipsVisible(True)
-        self.more.setMenu(self.menu)
+        self.more.setAccessibleName("More actions")
         self.menu_action(
             "confirm_at_cursor",
             f"Keep the region under the cursor ({CONFIRM_KEY})",
@@ -89,15 +81,8 @@ class EditSection(Section):
         )
         self.shortcut(CHANGES_KEY, controller.shown_changes.toggle)
 
-        for controls in (
-            (self.refine, self.near_strokes),
-            (self.show_changes, self.confirm_region),
-        ):
-            row = QHBoxLayout()
-            row.setSpacing(4)
-            for control in controls:
-                row.addWidget(control, 1)
-            self.column.addLayout(row)
+        self.row(self.refine, self.near_strokes)
+        self.row(self.show_changes, self.confirm_region)
         controller.classes_changed.connect(self._offer_menu)
 
     def offer(self, labelled: bool) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.folders import no_folder
@@ -63,11 +63,7 @@ class ExportSection(Section):
             "the file names and which images.",
             self.export_labels,
         )
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.done_next_button, 1)
-        row.addWidget(self.export, 1)
-        self.column.addLayout(row)
+        self.row(self.done_next_button, self.export)
         self.open_button = self.button(
             "open_project",
             "Open project ...",
@@ -82,11 +78,7 @@ class ExportSection(Section):
             "file, to go on another day or on another machine.",
             self.save_project,
         )
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.open_button, 1)
-        row.addWidget(self.save_button, 1)
-        self.column.addLayout(row)
+        self.row(self.open_button, self.save_button)
 
     def offer(self, labelled: bool) -> None:
         """Show what writes labels once there are some."""
@@ -224,10 +216,8 @@ class ExportSection(Section):
         controller.status.emit(told)
         if then is not None:
             then(items, told)
-        if choice.format not in (
-            *export.DATA_SETS,
-            *export.OBJECTS,
-        ):  # data sets give each name one value
+        # Data sets give each name one value.
+        if choice.format not in export.DATA_SETS and choice.format not in export.OBJECTS:
             warnings = [self._meanings.note(choice.folder, item.labels) for item in items]
             if warning := next(filter(None, warnings), ""):
                 controller.alarmed.emit(warning)
@@ -276,19 +266,8 @@ class ExportSection(Section):
             "Save project",
             session.image,
             partial(_save_steps, path, project, asked),
-            partial(self._saved, session, session.touched(), edits, project),
+            partial(self._note_in_file, session, session.touched(), edits, project),
         )
-
-    def _saved(
-        self,
-        session: ImageSession,
-        planes: list[Plane],
-        edits: Mapping[TrackedLayer, int],
-        project: Project,
-        path: Path,
-    ) -> None:
-        self._note_in_file(session, planes, edits, project)
-        self.controller.status.emit(f"Saved {path.name} to {path.parent}.")
 
     def _note_in_file(
         self,
@@ -296,6 +275,7 @@ class ExportSection(Section):
         planes: list[Plane],
         edits: Mapping[TrackedLayer, int],
         project: Project,
+        saved: Path | None = None,
     ) -> None:
         session.note_saved(edits)
         for plane in planes:
@@ -305,6 +285,8 @@ class ExportSection(Section):
             kept_strokes = partial(state.strokes_in, project, plane)
             self.controller.autosave.exported(session, plane, kept_strokes, objects=True)
         self.controller.autosave.write()
+        if saved is not None:
+            self.controller.status.emit(f"Saved {saved.name} to {saved.parent}.")
 
     def open_project(self) -> None:
         """Ask for a project or label file and go on with it on the chosen image."""
@@ -341,8 +323,8 @@ class ExportSection(Section):
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        classes = by_number(len(session.classes), "{n} class", "{n} classes")
-        pixels = by_number(kept, "{n} corrected pixel", "{n} corrected pixels")
+        classes = by_number(len(session.classes), "{n} [class|classes]")
+        pixels = by_number(kept, "{n} corrected [pixel|pixels]")
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy
+from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_wildseg.gui import model_list
 from napari_wildseg.gui.controls.bars import LeftOverBar, NotKeptBar
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
 from napari_wildseg.gui.notices import by_number, listed
-from napari_wildseg.gui.sections.section import Section
+from napari_wildseg.gui.sections.section import Section, narrow
 
 
 class ImageSection(Section):
@@ -27,26 +27,23 @@ class ImageSection(Section):
         )
         self.image.changed.connect(self.controller.choose_image)
 
-        self.model = QComboBox(self)
-        self.model.setObjectName("model")
+        self.model = self.combo(
+            "model",
+            "The image-text model. The starter is built in and needs no download; it is loaded\n"
+            "when it is first used. Other model strings can be typed: NAME/TAG of open_clip,\n"
+            "local-dir:FOLDER or the path of a checkpoint.",
+        )
         self.model.setEditable(True)
         self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.model.addItems(model_list.choices(self.controller.model))
         self.model.setCurrentText(self.controller.model)
-        self.model.setToolTip(
-            "The image-text model. The starter is built in and needs no download; it is loaded\n"
-            "when it is first used. Other model strings can be typed: NAME/TAG of open_clip,\n"
-            "local-dir:FOLDER or the path of a checkpoint."
-        )
         self.model.activated.connect(lambda _: self.take_model())
         editor = self.model.lineEdit()
         assert editor is not None
         editor.editingFinished.connect(self.take_model)
+        narrow(self.image.native)  # a layer may have a long name
         for box in (self.image.native, self.model):
-            # A long layer name must not widen the dock.
-            box.setMinimumContentsLength(6)
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
         self.controller.settings_restored.connect(
             lambda: self.model.setCurrentText(self.controller.model)
@@ -63,12 +60,7 @@ class ImageSection(Section):
         self.controller.autosave.began.connect(self._keep_watch)
         self.controller.image_chosen.connect(self._show_chosen)
 
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Image", self.image.native)
-        form.addRow("Model", self.model)
-        self.column.addLayout(form)
+        self.form({"Image": self.image.native, "Model": self.model})
         self.column.addWidget(self.left_over)
         self.column.addWidget(self.not_kept)
 
@@ -95,13 +87,8 @@ class ImageSection(Section):
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
             names = listed([f'"{channel.name}"' for channel in together])
-            told = by_number(
-                len(together),
-                "To work on {names}, choose it under Image.",
-                "To work on {names}, choose one of them under Image.",
-                names=names,
-            )
-            controller.status.emit(told)
+            told = "To work on {names}, choose [it|one of them] under Image."
+            controller.status.emit(by_number(len(together), told, names=names))
         else:
             self._go_on_to(layer)
 

@@ -5,17 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QAction
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QHBoxLayout,
-    QMenu,
-    QMessageBox,
-    QSizePolicy,
-    QToolButton,
-)
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QMessageBox, QSizePolicy
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain
@@ -46,76 +36,69 @@ class MemorySection(Section):
         self.switch.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.switch.setMinimumWidth(150)
         self.switch.toggled.connect(memory.switch)
-        self.more = QToolButton(self)
-        self.more.setObjectName("memory_more")
+        self.more, self.menu = self.menu_button(
+            "memory_more", "Finish or forget images, forget classes, memory files."
+        )
         self.more.setAccessibleName("What was learned")
-        self.more.setText("\u22ee")
-        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.more.setToolTip("Finish or forget images, forget classes, memory files.")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu = QMenu(self)
-        self.menu.setToolTipsVisible(True)
-        self.more.setMenu(self.menu)
-        self.finish = self._action(
+        self.finish = self.menu_action(
             "remember_image",
             "This image is finished",
             "Remember it with its labels as they are: all of them are right.",
+            self._finish,
+            self.menu,
         )
-        self.finish.triggered.connect(lambda: self._finish())
-        self.alike = self._action(
+        self.alike = self.menu_action(
             "memory_alike",
             "The images are alike",
             "One finished image is then enough to learn from; else two are needed.",
+            lambda: memory.say_alike(self.alike.isChecked()),
+            self.menu,
         )
         self.alike.setCheckable(True)
-        self.alike.triggered.connect(memory.say_alike)
         self.menu.addSeparator()
-        self.forget_image = self._action(
-            "forget_image", "Forget this image", "What it taught is not used any more."
+        self.forget_image = self.menu_action(
+            "forget_image",
+            "Forget this image",
+            "What it taught is not used any more.",
+            memory.forget_image,
+            self.menu,
         )
-        self.forget_image.triggered.connect(lambda: memory.forget_image())
         self.classes = QMenu("Forget a class", self.menu)
         self.classes.setObjectName("forget_class")
         self.classes.setToolTip("What any image taught about a class is not used any more.")
         self.menu.addMenu(self.classes)
-        self.forget_all = self._action(
-            "forget_all", "Forget everything ...", "Start again without any image."
+        self.forget_all = self.menu_action(
+            "forget_all",
+            "Forget everything ...",
+            "Start again without any image.",
+            self._forget_all,
+            self.menu,
         )
-        self.forget_all.triggered.connect(lambda: self._forget_all())
         self.menu.addSeparator()
-        self.load = self._action(
+        self.load = self.menu_action(
             "memory_load",
             "Start from a memory file ...",
             "Add what a file holds that was saved here or written by wildseg remember.",
+            self._load,
+            self.menu,
         )
-        self.load.triggered.connect(lambda: self._load())
-        self.save = self._action(
+        self.save = self.menu_action(
             "memory_save",
             "Save the memory ...",
             "Features and colours of patches of the images, no image; for another day, for a\n"
             "batch, or for another annotator.",
+            self._save,
+            self.menu,
         )
-        self.save.triggered.connect(lambda: self._save())
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.switch, 1)
-        row.addWidget(self.more, 0, Qt.AlignmentFlag.AlignRight)
-        self.column.addLayout(row)
+        self.row(self.switch, (self.more, 0))
         memory.changed.connect(self._show)
         self.controller.classes_changed.connect(self._offer)
         self._show()
 
-    def _action(self, name: str, text: str, tooltip: str) -> QAction:
-        action = QAction(text, self)
-        action.setObjectName(name)
-        action.setToolTip(tooltip)
-        self.menu.addAction(action)
-        return action
-
     def _show(self) -> None:
         memory = self.controller.memory
         known = memory.known
-        text = by_number(known.images, "Learned from {n} image", "Learned from {n} images")
+        text = by_number(known.images, "Learned from {n} [image|images]")
         text = text if known.images else "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
@@ -145,11 +128,8 @@ class MemorySection(Section):
         controller.memory.finish(session, (plane,))
 
     def _forget_all(self) -> None:
-        question = by_number(
-            self.controller.memory.known.images,
-            "Forget what {n} image taught? The labels stay.",
-            "Forget what {n} images taught? The labels stay.",
-        )
+        images = self.controller.memory.known.images
+        question = by_number(images, "Forget what {n} [image|images] taught? The labels stay.")
         answer = QMessageBox.question(self, "Class memory", question)
         if answer == QMessageBox.StandardButton.Yes:
             self.controller.memory.forget_all()

@@ -6,12 +6,11 @@ from functools import partial
 from typing import ClassVar
 
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QCheckBox, QColorDialog, QHBoxLayout
+from qtpy.QtWidgets import QColorDialog
 
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.gui.controls.bars import SuggestionBar
 from napari_wildseg.gui.controls.class_table import ClassTable
-from napari_wildseg.gui.controls.line_edit import Line
 from napari_wildseg.gui.controls.marks import unfamiliar
 from napari_wildseg.gui.sections.section import Section
 
@@ -24,15 +23,14 @@ class NamesSection(Section):
     def build(self) -> None:
         """Make the controls and connect them."""
         controller = self.controller
-        self.new_class = Line(self)
-        self.new_class.setObjectName("new_class")
+        self.new_class = self.line(
+            "new_class",
+            "Type class names, separated by commas, and press Enter, for example: cat, sofa.\n"
+            "name=prompt|prompt asks the model for the prompts instead of the name.",
+        )
         self.new_class.setAccessibleName("New class names")
         self.new_class.setPlaceholderText("cat, cup of coffee=cup|mug")
         self.new_class.setClearButtonEnabled(True)
-        self.new_class.setToolTip(
-            "Type class names, separated by commas, and press Enter, for example: cat, sofa.\n"
-            "name=prompt|prompt asks the model for the prompts instead of the name."
-        )
         self.new_class.returnPressed.connect(self.enter)
         self.suggest = self.button(
             "suggest",
@@ -57,19 +55,14 @@ class NamesSection(Section):
             self.shortcut(f"Alt+{number}", partial(self._pick, number))
         controller.classes_changed.connect(self._show_classes)
 
-        self.same_classes = QCheckBox("Same classes for all images", self)
-        self.same_classes.setObjectName("same_classes")
-        self.same_classes.setToolTip(
+        self.same_classes = self.check_box(
+            "same_classes",
+            "Same classes for all images",
             "Keep one class list for every image, so that label 1 means the same in every file,\n"
-            "for example: 1 cat, 2 dog. Off: each image has a list of its own."
+            "for example: 1 cat, 2 dog. Off: each image has a list of its own.",
+            controller.keep_classes,
         )
-        self.same_classes.toggled.connect(controller.keep_classes)
-
-        line = QHBoxLayout()
-        line.setSpacing(4)
-        line.addWidget(self.new_class, 1)
-        line.addWidget(self.suggest)
-        self.column.addLayout(line)
+        self.row(self.new_class, (self.suggest, 0))
         self.column.addWidget(self.table, 1)
         self.column.addWidget(self.suggestions)  # below: the table stays where it is
         self.column.addWidget(self.same_classes)
@@ -144,7 +137,7 @@ class NamesSection(Section):
 
     def _show_relevance(self) -> None:
         if (info := self._current()) is not None:
-            self.controller.show_relevance(info.id)
+            self.controller.relevance_maps.show(info.id)
 
     def _change_colour(self) -> None:
         if (info := self._current()) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QSpinBox, QToolButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from napari_wildseg.gui.controls.objects_table import ObjectsTable
 from napari_wildseg.gui.controls.plain_text import plain
@@ -37,23 +37,10 @@ class ObjectsSection(Section):
         )
         self.cut.setCheckable(True)
         controller.objects.cut.changed.connect(lambda on: self.cut.setChecked(on))
-        self.whole = QToolButton(self)
-        self.whole.setObjectName("objects_classes")
-        self.whole.setText("Classes")
-        self.whole.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.whole.setToolTip(
-            "Which classes are split. Sky, say, is one object: take its mark away."
-        )
-        self.whole.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu = QMenu(self)
-        self.whole.setMenu(self.menu)
+        about = "Which classes are split. Sky, say, is one object: take its mark away."
+        self.whole, self.menu = self.menu_button("objects_classes", about, "Classes")
         self.menu.aboutToShow.connect(self._fill_menu)
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.split, 2)
-        row.addWidget(self.cut, 1)
-        row.addWidget(self.whole)
-        self.column.addLayout(row)
+        self.row((self.split, 2), self.cut, (self.whole, 0))
 
         self.details = QWidget(self)
         line = QHBoxLayout(self.details)
@@ -125,7 +112,7 @@ class ObjectsSection(Section):
         class_of = {} if state is None else state.class_of
         area = {} if state is None else state.area
         ids = list(class_of)
-        self.count.setText(by_number(len(ids), "{n} object", "{n} objects"))
+        self.count.setText(by_number(len(ids), "{n} [object|objects]"))
         self.table.show_objects(
             ids, [names.get(class_of[n], "") for n in ids], [area.get(n, 0) for n in ids]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel
+from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest
@@ -28,10 +28,7 @@ class ReviewSection(Section):
         self.reviewer = Reviewer(self.controller)
         self.reviewer.moved.connect(self._moved)
         self.open = self.button(
-            "review_open",
-            "Open ...",
-            "Choose the output folder of a finished batch.",
-            self.ask,
+            "review_open", "Open ...", "Choose the output folder of a finished batch.", self.ask
         )
         self.where = QLabel(self)
         self.where.setObjectName("review_where")
@@ -58,9 +55,6 @@ class ReviewSection(Section):
             lambda: self.reviewer.go(1),
             enabled=False,
         )
-        row = QHBoxLayout()
-        for button in (self.previous, self.save, self.next):
-            row.addWidget(button)
         self.process = BatchProcess(self)
         self.process.progressed.connect(self._show_update)
         self.process.finished.connect(self._updated)
@@ -73,12 +67,9 @@ class ReviewSection(Section):
             self._update,
             enabled=False,
         )
-        first = QHBoxLayout()
-        first.addWidget(self.open)
-        first.addWidget(self.update_rest)
-        self.column.addLayout(first)
+        self.row(self.open, self.update_rest)
         self.column.addWidget(self.where)
-        self.column.addLayout(row)
+        self.row(self.previous, self.save, self.next)
         self.controller.batch_done.connect(self._begin)
         self.controller.runner.busy.connect(self._busy)
 

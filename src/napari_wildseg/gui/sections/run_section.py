@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_wildseg.gui.controls.slider import Slider
 from napari_wildseg.gui.sections.section import Section, timer
@@ -61,30 +61,26 @@ class RunSection(Section):
             "for example when half of a cat is missing; higher leaves more of it open."
         )
         self.threshold.valueChanged.connect(self._on_threshold)
-        self._settle = timer(self, 250, controller.settle_threshold)
+        self._settle = timer(self, 250, controller.live_threshold.rest)
 
-        self.refine_at_once = QCheckBox("Go straight to finished labels", self)
-        self.refine_at_once.setObjectName("refine_at_once")
-        self.refine_at_once.setChecked(controller.refine_at_once)
-        self.refine_at_once.setToolTip(
+        self.refine_at_once = self.check_box(
+            "refine_at_once",
+            "Go straight to finished labels",
             "On: Auto-segment draws outlines along the edges of the image at once.\n"
             "Off: it stops at the first guess, where grey is not sure. Paint in it, for example\n"
-            "the handle of a cup that is grey, and press Refine."
+            "the handle of a cup that is grey, and press Refine.",
+            self._on_refine_at_once,
+            on=controller.refine_at_once,
         )
-        self.refine_at_once.toggled.connect(self._on_refine_at_once)
 
         controller.settings_restored.connect(self._show_settings)
 
-        self.row = QHBoxLayout()
+        self.run_row = self.row((self.auto_segment, 2), self.cancel)
         """Auto-segment, Cancel, and the menu that the dock widget adds."""
-        self.row.setSpacing(4)
-        self.row.addWidget(self.auto_segment, 2)
-        self.row.addWidget(self.cancel, 1)
         self.level = QWidget(self)
         level = QFormLayout(self.level)
         level.setContentsMargins(0, 0, 0, 0)
         level.addRow("Threshold", self.threshold)
-        self.column.addLayout(self.row)
         self.column.addWidget(self.level)
         self.level.hide()
         self.column.addWidget(self.refine_at_once)

@@ -10,9 +10,12 @@ from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
+    QComboBox,
     QFileDialog,
+    QFormLayout,
     QHBoxLayout,
     QLineEdit,
+    QMenu,
     QPushButton,
     QScrollArea,
     QShortcut,
@@ -80,16 +83,82 @@ class Section(QWidget):
         button.clicked.connect(lambda: slot())
         return button
 
+    def check_box(
+        self,
+        name: str,
+        text: str,
+        tooltip: str,
+        slot: Callable[[bool], object],
+        *,
+        on: bool = False,
+    ) -> QCheckBox:
+        """Return a check box with an object name and a tooltip, not laid out yet."""
+        box = QCheckBox(text, self)
+        box.setObjectName(name)
+        box.setToolTip(tooltip)
+        box.setChecked(on)
+        box.toggled.connect(slot)
+        return box
+
+    def combo(self, name: str, tooltip: str, width: int = 6) -> QComboBox:
+        """Return a box to choose from that does not widen the dock, not laid out yet."""
+        box = QComboBox(self)
+        box.setObjectName(name)
+        box.setToolTip(tooltip)
+        narrow(box, width)
+        return box
+
     def menu_action(
-        self, name: str, text: str, tooltip: str, slot: Callable[[], object]
+        self,
+        name: str,
+        text: str,
+        tooltip: str,
+        slot: Callable[[], object],
+        menu: QMenu | None = None,
     ) -> QAction:
-        """Add an entry to the menu behind the three dots."""
+        """Add an entry to a menu, by default the one behind the three dots."""
         action = QAction(text, self)
         action.setObjectName(name)
         action.setToolTip(tooltip)
         action.triggered.connect(lambda: slot())
-        self.menu_actions.append(action)
+        if menu is None:
+            self.menu_actions.append(action)
+        else:
+            menu.addAction(action)
         return action
+
+    def menu_button(
+        self, name: str, tooltip: str, text: str = "\u22ee"
+    ) -> tuple[QToolButton, QMenu]:
+        """Return a button that shows a menu, not laid out yet, and the menu."""
+        button, menu = QToolButton(self), QMenu(self)
+        button.setObjectName(name)
+        button.setText(text)
+        button.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        button.setToolTip(tooltip)
+        button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu.setToolTipsVisible(True)
+        button.setMenu(menu)
+        return button, menu
+
+    def row(self, *stretched: tuple[QWidget, int] | QWidget) -> QHBoxLayout:
+        """Lay controls out side by side, each with its share of the width, 1 if none is given."""
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for each in stretched:
+            widget, share = each if isinstance(each, tuple) else (each, 1)
+            row.addWidget(widget, share)
+        self.column.addLayout(row)
+        return row
+
+    def form(self, rows: dict[str, QWidget], indent: int = 0) -> None:
+        """Lay controls out one below the other, each after its title."""
+        form = QFormLayout()
+        form.setContentsMargins(indent, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for title, widget in rows.items():
+            form.addRow(title, widget)
+        self.column.addLayout(form)
 
     def line(self, name: str, tooltip: str) -> QLineEdit:
         """Return a line to type in with an object name and a tooltip, not laid out yet."""
@@ -185,13 +254,13 @@ class ToolGroup(Section):
         self.setObjectName("tools")
         self.setToolTip(self.about)
         self.column.setContentsMargins(10, 0, 0, 0)
-        brush = QCheckBox("Brush size follows the zoom", self)
-        brush.setObjectName("screen_brush")
-        brush.setToolTip(
+        brush = self.check_box(
+            "screen_brush",
+            "Brush size follows the zoom",
             "On: the brush paints fewer pixels after zooming in, for example for the tip of an\n"
-            "ear. Off: it paints the same pixels at every zoom, as napari does."
+            "ear. Off: it paints the same pixels at every zoom, as napari does.",
+            self.controller.screen_brush.switch,
         )
-        brush.toggled.connect(self.controller.screen_brush.switch)
         self.column.addWidget(brush)
 
     def add(self, section: Section) -> None:
@@ -199,6 +268,12 @@ class ToolGroup(Section):
         # The group unfolds first, so that the section is what is scrolled to in the end.
         section.unfold_asked.connect(self.unfold_asked)
         self.column.addWidget(Folded(section, self))
+
+
+def narrow(box: QComboBox, width: int = 6) -> None:
+    """Keep long entries of a box from widening the dock."""
+    box.setMinimumContentsLength(width)
+    box.setSizeAdjustPolicy(box.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
 
 def timer(parent: QWidget, milliseconds: int, slot: Callable[[], object]) -> QTimer:

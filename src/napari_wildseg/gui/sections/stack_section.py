@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from qtpy.QtWidgets import QGridLayout
-
 from napari_wildseg.gui.actions.propagate import Propagator
 from napari_wildseg.gui.sections.section import Section
 
@@ -44,13 +42,8 @@ class StackSection(Section):
             "Go on plane by plane to the last; Cancel stops in between.",
             lambda: propagator.start(1, to_the_end=True),
         )
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        grid.addWidget(self.previous, 0, 0)
-        grid.addWidget(self.next, 0, 1)
-        grid.addWidget(self.to_first, 1, 0)
-        grid.addWidget(self.to_last, 1, 1)
-        self.column.addLayout(grid)
+        self.row(self.previous, self.next)
+        self.row(self.to_first, self.to_last)
         self.controller.runner.busy.connect(self._busy)
 
     def _busy(self, busy: bool) -> None:

@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from qtpy.QtCore import QStringListModel, Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QCompleter,
-    QFileDialog,
-    QGridLayout,
-)
+from qtpy.QtWidgets import QCompleter, QFileDialog
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.names.vocabularies import VOCABULARIES, load_vocabulary, search_names
 from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
 from napari_wildseg.gui.controls.as_typed import quoted
-from napari_wildseg.gui.controls.line_edit import Line
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 from napari_wildseg.gui.sections.section import Section
 
@@ -40,14 +33,8 @@ class VocabularySection(Section):
         self.setToolTip(self.about)
         self._names: tuple[str, ...] = ()
         self._held = ""
-        self.vocabulary = QComboBox(self)
-        self.vocabulary.setObjectName("vocabulary")
+        self.vocabulary = self.combo("vocabulary", "Where suggested names come from.", 10)
         self.vocabulary.setAccessibleName("Vocabulary")
-        self.vocabulary.setToolTip("Where suggested names come from.")
-        self.vocabulary.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.vocabulary.setMinimumContentsLength(10)
         for one in VOCABULARIES.values():
             self.vocabulary.addItem(f"{one.name} ({one.count:,} names)", one.name)
             self.vocabulary.setItemData(
@@ -59,12 +46,11 @@ class VocabularySection(Section):
         self._show(self.controller.vocabulary)
         self.vocabulary.activated.connect(lambda _: self._choose())
 
-        self.search = Line(self)
-        self.search.setObjectName("search_names")
+        about = "Type a part of a name; Enter or a click adds it to the classes."
+        self.search = self.line("search_names", about)
         self.search.setPlaceholderText("Search the vocabulary")
         self.search.setAccessibleName("Search the vocabulary")
         self.search.setClearButtonEnabled(True)
-        self.search.setToolTip("Type a part of a name; Enter or a click adds it to the classes.")
         self._found = QStringListModel(self)
         self._completer = QCompleter(self._found, self)
         self._completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
@@ -74,40 +60,29 @@ class VocabularySection(Section):
         self.search.returnPressed.connect(self._add)
         self._completer.activated.connect(lambda _: self._add())
 
-        self.auto_names = QCheckBox("Auto: suggest names first", self)
-        self.auto_names.setObjectName("auto_names")
-        self.auto_names.setToolTip(
+        self.auto_names = self.check_box(
+            "auto_names",
+            "Auto: suggest names first",
             "Auto-segment first looks for names in the vocabulary and adds those it is sure of;\n"
-            "names that get no pixels are taken out again."
+            "names that get no pixels are taken out again.",
+            self._on_auto,
         )
-        self.auto_names.toggled.connect(self._on_auto)
-
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        grid.addWidget(self.vocabulary, 0, 0, 1, 2)
-        grid.addWidget(self.search, 1, 0, 1, 2)
-        grid.addWidget(self.auto_names, 2, 0, 1, 2)
-        grid.addWidget(
+        for control in (self.vocabulary, self.search, self.auto_names):
+            self.column.addWidget(control)
+        self.row(
             self.button(
                 "save_classes",
                 "Save classes ...",
                 "Keep names, prompts, colours and ids in a file, for other images.",
                 self.save,
             ),
-            3,
-            0,
-        )
-        grid.addWidget(
             self.button(
                 "load_classes",
                 "Load classes ...",
                 "Add the classes of a file; ids and colours stay what they were.",
                 self.load,
             ),
-            3,
-            1,
         )
-        self.column.addLayout(grid)
 
     # -- vocabulary
 

@@ -44,24 +44,38 @@ def write(
     file_name: str | None = None,
 ) -> list[Path]:
     """Write one image's labels as a COCO file."""
+    entries = annotations_of(labels, 1, 1, instances, segmentation, min_size)
+    data = file_bytes(labels, labels.about(), entries, file_name=file_name)
+    refuse_existing([path], overwrite=overwrite)
+    check_owner(path)
+    atomic_write(path, data, overwrite=overwrite)
+    return [path]
+
+
+def file_bytes(
+    labels: LabelImage,
+    about: object,
+    annotations: Iterable[dict[str, Any]],
+    *,
+    kind: str = "labels",
+    file_name: str | None = None,
+) -> bytes:
+    """Return the COCO file of one image, whose id is 1."""
     height, width = labels.labels.shape
     image = {
         "id": 1,
         "file_name": labels.image if file_name is None else file_name,
         "height": height,
         "width": width,
-        OURS: labels.about(),  # pixel size, model and settings, for which COCO has no field
+        OURS: about,  # pixel size, model and settings, for which COCO has no field
     }
     content = {
-        "info": {"description": "labels by napari-wildseg"},
+        "info": {"description": f"{kind} by napari-wildseg"},
         "images": [image],
         "categories": categories_of(labels),
-        "annotations": list(annotations_of(labels, 1, 1, instances, segmentation, min_size)),
+        "annotations": list(annotations),
     }
-    refuse_existing([path], overwrite=overwrite)
-    check_owner(path)
-    atomic_write(path, dump_json(content), overwrite=overwrite)
-    return [path]
+    return dump_json(content)
 
 
 def categories_of(labels: LabelImage) -> list[dict[str, Any]]:
@@ -102,20 +116,33 @@ def annotations_of(
         crowd = value == UNLABELLED
         whole = crowd or instances == "class"
         for top, left, part in [(0, 0, mask)] if whole else components(mask, min_size=min_size):
-            shape: Any = encode_region(top, left, part, mask.shape)
+            entry = annotation_of(number, value, top, left, part, mask.shape, image_id)
             if segmentation == "polygon" and not crowd:
-                polygons = mask_to_polygons(part)
-                shape = [(each + np.array([left, top])).ravel().tolist() for each in polygons]
-            yield {
-                "id": number,
-                "image_id": image_id,
-                "category_id": value,
-                "iscrowd": int(crowd),
-                "area": int(np.count_nonzero(part)),
-                "bbox": box_of(top, left, part),
-                "segmentation": shape,
-            }
+                corner, polygons = np.array([left, top]), mask_to_polygons(part)
+                entry["segmentation"] = [(p + corner).ravel().tolist() for p in polygons]
+            yield entry
             number += 1
+
+
+def annotation_of(
+    number: int,
+    value: int,
+    top: int,
+    left: int,
+    part: NDArray[np.bool_],
+    shape: tuple[int, ...],
+    image_id: int = 1,
+) -> dict[str, Any]:
+    """Return the annotation of a region at a place in an image of a shape, as run lengths."""
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": value,
+        "iscrowd": int(value == UNLABELLED),
+        "area": int(np.count_nonzero(part)),
+        "bbox": _box_of(top, left, part),
+        "segmentation": encode_region(top, left, part, shape),
+    }
 
 
 class ImageAnnotations(NamedTuple):
@@ -229,7 +256,7 @@ def _text(counts: str | bytes) -> str:
     return counts if isinstance(counts, str) else counts.decode("ascii")
 
 
-def box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
+def _box_of(top: int, left: int, part: NDArray[np.bool_]) -> list[int]:
     """Return left, top, width and height."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     first, last = int(columns[0]), int(columns[-1])

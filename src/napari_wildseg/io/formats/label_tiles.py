@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
-from napari_wildseg.io.atomic import atomic_folder
-from napari_wildseg.io.label_image import (
-    SIDECAR_FORMAT,
-    SIDECAR_VERSION,
-    classes_to_json,
-    settings_of,
+from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.io.formats.ngff_writer import (
+    CHUNK,
+    SMALLEST_LEVEL,
+    classes_label,
+    label_group,
+    multiscale,
+    new_level,
 )
+from napari_wildseg.io.label_image import description_of, settings_of
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.large import LargeResult
     from napari_wildseg.engine.result import Result
 
 _NAME = "wildseg"
-_CHUNK = 1024
-_SMALLEST_LEVEL = 1024
 
 
 @dataclass
@@ -58,100 +58,35 @@ def labels_on_disk(
 
     `shape`: ``(H, W)``, or with axes of planes before them.
     """
-    import zarr
-
     shape = tuple(int(n) for n in shape)
-    with atomic_folder(path, overwrite=overwrite) as temporary:
-        root = zarr.open_group(temporary, mode="w", zarr_format=2)
-        group = root.create_group("labels")
-        group.attrs["labels"] = [_NAME]
-        own = group.create_group(_NAME)
-        written = _LabelsOnDisk(_level(own, 0, shape))
+    sizes = [*[1.0] * (len(shape) - 2), *map(float, scale)]
+    with label_group(path, _NAME, overwrite=overwrite) as (_, own):
+        written = _LabelsOnDisk(new_level(own, 0, shape, "uint8"))
         yield written
         factors = _add_levels(own, written.array)
-        own.attrs["multiscales"] = [_multiscale(axes, factors, scale, units, image)]
-        own.attrs["image-label"] = {
-            "version": "0.4",
-            "colors": [{"label-value": c.id, "rgba": [*c.colour, 255]} for c in classes],
-            "properties": [
-                {"label-value": c.id, "class": c.name, "prompts": list(c.prompts)} for c in classes
-            ],
-        }
+        own.attrs["multiscales"] = [  # planes of a stack have no known distance
+            multiscale(image or _NAME, axes, factors, sizes, units, measured="yx")
+        ]
+        own.attrs["image-label"] = classes_label(classes)
+        made: dict[str, Any] = {"model": written.model, "settings": dict(written.settings)}
         if len(shape) == 2:
-            own.attrs[_NAME] = _about(shape, classes, written, scale, units, image)
+            made = {"scale": list(scale), "units": units, **made}
+            own.attrs[_NAME] = description_of(shape, classes, image=image, **made)
         else:
-            own.attrs["made with"] = {"model": written.model, "settings": written.settings}
-
-
-def _level(group: Any, number: int, shape: tuple[int, ...]) -> Any:
-    chunks = (*[1] * (len(shape) - 2), *(min(_CHUNK, n) for n in shape[-2:]))
-    return group.create_array(
-        str(number),
-        shape=shape,
-        chunks=chunks,
-        dtype="uint8",
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-    )
+            own.attrs["made with"] = made
 
 
 def _add_levels(group: Any, finest: Any) -> list[int]:
     """Write the coarser pyramid levels strip by strip; return the factor of each level."""
     factors, above = [1], finest
-    while max(above.shape[-2:]) > _SMALLEST_LEVEL:
+    while max(above.shape[-2:]) > SMALLEST_LEVEL:
         shape = (*above.shape[:-2], *(-(-n // 2) for n in above.shape[-2:]))
-        level = _level(group, len(factors), shape)
+        level = new_level(group, len(factors), shape, "uint8")
         for index in np.ndindex(shape[:-2]):
-            for top in range(0, shape[-2], _CHUNK):
-                rows = slice(2 * top, min(2 * (top + _CHUNK), above.shape[-2]))
+            for top in range(0, shape[-2], CHUNK):
+                rows = slice(2 * top, min(2 * (top + CHUNK), above.shape[-2]))
                 picked = np.asarray(above[(*index, rows)])[::2, ::2]
                 level[(*index, slice(top, top + picked.shape[0]))] = picked
         factors.append(factors[-1] * 2)
         above = level
     return factors
-
-
-def _multiscale(
-    axes: str, factors: Sequence[int], scale: Sequence[float], units: str, image: str
-) -> dict[str, Any]:
-    unit = {} if units == "pixel" else {"unit": units}
-    kinds = {"t": "time", "c": "channel", "p": "channel"}
-    ones = [1.0] * (len(axes) - 2)
-    return {
-        "version": "0.4",
-        "name": image or _NAME,
-        "axes": [
-            {"name": a, "type": kinds.get(a, "space"), **(unit if a in "yx" else {})} for a in axes
-        ],
-        "datasets": [
-            {
-                "path": str(number),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [*ones, *(float(s) * factor for s in scale)]}
-                ],
-            }
-            for number, factor in enumerate(factors)
-        ],
-    }
-
-
-def _about(
-    shape: tuple[int, ...],
-    classes: Sequence[ClassInfo],
-    written: _LabelsOnDisk,
-    scale: Sequence[float],
-    units: str,
-    image: str,
-) -> Mapping[str, Any]:
-    """Return the dictionary of `LabelImage.about` without the labels in memory."""
-    return {
-        "format": SIDECAR_FORMAT,
-        "version": SIDECAR_VERSION,
-        "image": image,
-        "image_size": {"height": shape[0], "width": shape[1]},
-        "classes": classes_to_json(classes),
-        "unlabelled": UNLABELLED,
-        "scale": list(scale),
-        "units": units,
-        "model": written.model,
-        "settings": dict(written.settings),
-    }

@@ -12,12 +12,7 @@ from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255
-from napari_wildseg.io.safety.archive import (
-    ArraySpec,
-    checked_corrections_of,
-    read_npz,
-    write_npz,
-)
+from napari_wildseg.io.safety.archive import ArraySpec, checked_corrections_of, read_npz, write_npz
 
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:

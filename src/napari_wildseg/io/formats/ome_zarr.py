@@ -12,55 +12,39 @@ from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
 from napari_wildseg.engine.pictures.picture_files import reason
-from napari_wildseg.io.atomic import atomic_folder, current_path
+from napari_wildseg.io.atomic import current_path
 from napari_wildseg.io.description import labels_with_description
 from napari_wildseg.io.formats.label_format import Format
 from napari_wildseg.io.formats.ngff import attributes_of, plain_path, scale_and_translation
+from napari_wildseg.io.formats.ngff_writer import (
+    classes_label,
+    label_group,
+    multiscale_of,
+    write_levels,
+)
 from napari_wildseg.io.label_image import AXES, LabelImage, classes_from_json
 from napari_wildseg.io.masks.foreign import foreign_labels, refuse_value_255
 from napari_wildseg.io.safety.zarr_checks import check_array
 
 _NAME = "wildseg"
-_NGFF = "0.4"
-_CHUNK = 1024
-_SMALLEST_LEVEL = 256
 
 
 def write(
-    path: Path,
-    labels: LabelImage,
-    *,
-    overwrite: bool = False,
-    picture: NDArray[Any] | None = None,
+    path: Path, labels: LabelImage, *, overwrite: bool = False, picture: NDArray[Any] | None = None
 ) -> list[Path]:
     """Write ``<path>/labels/wildseg``, and the picture to ``path`` if it is given.
 
     `picture`: ``(H, W)`` or ``(H, W, C)``; written as a multiscale image with axes c, y, x.
     """
-    import zarr
-
-    with atomic_folder(path, overwrite=overwrite) as temporary:
-        root = zarr.open_group(temporary, mode="w", zarr_format=2)
+    with label_group(path, _NAME, overwrite=overwrite) as (root, own):
         if picture is not None:
             channels = picture[None] if picture.ndim == 2 else np.moveaxis(picture, -1, 0)
-            scales = write_levels(root, channels, smooth=True)
-            root.attrs["multiscales"] = [multiscale_of(labels, scales, smooth=True)]
-        group = root.create_group("labels")
-        group.attrs["labels"] = [_NAME]
-        own = group.create_group(_NAME)
-        scales = write_levels(own, labels.labels, smooth=False)
-        own.attrs["multiscales"] = [multiscale_of(labels, scales)]
-        own.attrs["image-label"] = {
-            "version": _NGFF,
-            "colors": [
-                {"label-value": info.id, "rgba": [*info.colour, 255]} for info in labels.classes
-            ],
-            "properties": [
-                {"label-value": info.id, "class": info.name, "prompts": list(info.prompts)}
-                for info in labels.classes
-            ],
-            **({"source": {"image": "../../"}} if picture is not None else {}),
-        }
+            levels = write_levels(root, channels, smooth=True)
+            root.attrs["multiscales"] = [multiscale_of(labels, levels, smooth=True)]
+        levels = write_levels(own, labels.labels, smooth=False)
+        own.attrs["multiscales"] = [multiscale_of(labels, levels)]
+        source = {} if picture is None else {"source": {"image": "../../"}}
+        own.attrs["image-label"] = classes_label(labels.classes, **source)
         own.attrs[_NAME] = labels.about()
     return [path]
 
@@ -119,68 +103,6 @@ def stored_labels(
     except Exception as error:  # zarr raises many types for a damaged file
         raise InputError(f"{path.name} is damaged ({reason(error)}).") from error
     return values, attributes, level, first
-
-
-def write_levels(group: Any, array: NDArray[Any], *, smooth: bool) -> list[int]:
-    """Write a pyramid of halved levels; return the factor of each."""
-    factors = [1]
-    while max(array.shape[-2:]) // factors[-1] > _SMALLEST_LEVEL * 4:
-        factors.append(factors[-1] * 2)
-    for number, factor in enumerate(factors):
-        level = _mean(array, factor) if smooth else array[..., ::factor, ::factor]
-        chunks = (*[1] * (array.ndim - 2), *(min(_CHUNK, n) for n in level.shape[-2:]))
-        stored = group.create_array(
-            str(number),
-            shape=level.shape,
-            chunks=chunks,
-            dtype=level.dtype,
-            chunk_key_encoding={"name": "v2", "separator": "/"},
-        )
-        stored[...] = level
-    return factors
-
-
-def _mean(array: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Average blocks of a channel-first picture; incomplete blocks are dropped."""
-    if factor == 1:
-        return array
-    height, width = (n // factor * factor for n in array.shape[-2:])
-    blocks = array[..., :height, :width].reshape(
-        *array.shape[:-2], height // factor, factor, width // factor, factor
-    )
-    mean = blocks.mean(axis=(-3, -1))
-    return np.asarray((mean.round() if array.dtype.kind in "ui" else mean).astype(array.dtype))
-
-
-def multiscale_of(
-    labels: LabelImage, factors: list[int], *, smooth: bool = False
-) -> dict[str, Any]:
-    """Return the metadata of a pyramid; ``smooth`` if its pixels are block means."""
-    unit = {} if labels.units == "pixel" else {"unit": labels.units}
-    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if smooth else []
-    for axis in labels.axes:
-        axes.append({"name": axis, "type": "time"} if axis == "t" else _space(axis, unit))
-    levels = []
-    for number, factor in enumerate(factors):
-        factor_of = [1] * (len(labels.axes) - 2) + [factor] * 2
-        scale = [s * f for s, f in zip(labels.scale, factor_of, strict=True)]
-        # The mean of a block is centred on the block; a picked pixel keeps its position.
-        middle = [s * (f - 1) / 2 * smooth for s, f in zip(labels.scale, factor_of, strict=True)]
-        place = [t + m for t, m in zip(labels.translate, middle, strict=True)]
-        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * smooth + scale}]
-        if any(place):
-            steps.append({"type": "translation", "translation": [0.0] * smooth + place})
-        levels.append({"path": str(number), "coordinateTransformations": steps})
-    return {
-        "version": _NGFF,
-        "name": labels.image or _NAME,
-        "axes": axes,
-        "datasets": levels,
-    }
-
-
-def _space(axis: str, unit: dict[str, str]) -> dict[str, str]:
-    return {"name": axis, "type": "space", **unit}
 
 
 def label_names(path: Path) -> list[str]:

@@ -31,9 +31,16 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     sidecar = sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
     check_owner(sidecar, path)
-    with atomic_files([path, sidecar], overwrite=overwrite) as (picture, about):
-        picture.write_bytes(encode(labels.labels, labels.palette))
-        about.write_bytes(dump_json(with_owner(labels.about(), path)))
+    data = encode(labels.labels, labels.palette)
+    return write_pair(path, data, with_owner(labels.about(), path), overwrite=overwrite)
+
+
+def write_pair(path: Path, data: bytes, about: object, *, overwrite: bool) -> list[Path]:
+    """Write a file and its description beside it, both or none."""
+    sidecar = sidecar_of(path)
+    with atomic_files([path, sidecar], overwrite=overwrite) as (file, text):
+        file.write_bytes(data)
+        text.write_bytes(dump_json(about))
     return [path, sidecar]
 
 
@@ -141,11 +148,5 @@ def read_json(path: Path) -> object:
 
 
 PNG_FORMAT = Format(
-    "png",
-    "Indexed PNG with a JSON sidecar",
-    (".png",),
-    read,
-    write,
-    masks=True,
-    sidecar=True,
+    "png", "Indexed PNG with a JSON sidecar", (".png",), read, write, masks=True, sidecar=True
 )

@@ -30,21 +30,15 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_TO_MICROMETRES = {
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "µm": 1.0,
-    "um": 1.0,
-    "micron": 1.0,
-    "micrometer": 1.0,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "m": 1e6,
-    "meter": 1e6,
-    "inch": 25400.0,
+_SIZES = {
+    1e-3: "nm nanometer",
+    1.0: "µm um micron micrometer",
+    1e3: "mm millimeter",
+    1e4: "cm centimeter",
+    1e6: "m meter",
+    25400.0: "inch",
 }
+_TO_MICROMETRES = {name: size for size, names in _SIZES.items() for name in names.split()}
 _OME_UNITS = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm"}
 _NAMESPACE = "napari-wildseg"
 _DEFLATE = (8, 32946)
@@ -54,19 +48,25 @@ _AXES = {"YX": "yx", "ZYX": "zyx", "TYX": "tyx", "TZYX": "tzyx", "QYX": "zyx", "
 
 def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:
     """Write an 8-bit ImageJ TIFF with a lookup table; metadata are in the ``Info`` field."""
+    refuse_existing([path], overwrite=overwrite)
+    luts = [np.ascontiguousarray(labels.palette.T)]
+    data = imagej_bytes(labels.labels, labels, labels.about(), LUTs=luts)
+    atomic_write(path, data, overwrite=overwrite)
+    return [path]
+
+
+def imagej_bytes(
+    values: NDArray[np.unsignedinteger[Any]], labels: LabelImage, about: object, **more: Any
+) -> bytes:
+    """Encode labels, or ids of their objects, for ImageJ; the description is in ``Info``."""
     import tifffile
 
-    refuse_existing([path], overwrite=overwrite)
     height, width = labels.scale[-2:]
     # All axes of ImageJ are given: tifffile guesses missing ones wrongly if a length is 1.
-    times = labels.labels.shape[0] if "t" in labels.axes else 1
-    metadata: dict[str, Any] = {
-        "axes": "TZCYXS",
-        "unit": labels.units,
-        "LUTs": [np.ascontiguousarray(labels.palette.T)],
-        # TIFF resolutions are 32-bit fractions; "Info" holds the exact pixel size.
-        "Info": dump_json(labels.about()).decode("utf-8"),
-    }
+    times = values.shape[0] if "t" in labels.axes else 1
+    # TIFF resolutions are 32-bit fractions; "Info" holds the exact pixel size.
+    info = dump_json(about).decode("utf-8")
+    metadata: dict[str, Any] = {"axes": "TZCYXS", "unit": labels.units, **more, "Info": info}
     if "z" in labels.axes:
         metadata["spacing"] = labels.scale[-3]
     if "t" in labels.axes:
@@ -74,7 +74,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        labels.labels.reshape(times, -1, 1, *labels.labels.shape[-2:], 1),
+        values.reshape(times, -1, 1, *values.shape[-2:], 1),
         imagej=True,
         photometric="minisblack",
         compression="zlib",
@@ -82,8 +82,7 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
         resolutionunit="NONE",
         metadata=metadata,
     )
-    atomic_write(path, buffer.getvalue(), overwrite=overwrite)
-    return [path]
+    return buffer.getvalue()
 
 
 def _write_ome(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Path]:

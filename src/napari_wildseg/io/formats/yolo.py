@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.pictures.picture_files import (
-    check_readable,
-    check_size,
-    open_picture,
-)
-from napari_wildseg.io.atomic import atomic_files, read_together, refuse_existing
+from napari_wildseg.engine.pictures.picture_files import check_readable, check_size, open_picture
+from napari_wildseg.io.atomic import read_together, refuse_existing
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.formats.label_format import Format
-from napari_wildseg.io.formats.png import foreign_sidecar_notice, is_sidecar, read_json, sidecar_of
+from napari_wildseg.io.formats.png import (
+    foreign_sidecar_notice,
+    is_sidecar,
+    read_json,
+    sidecar_of,
+    write_pair,
+)
 from napari_wildseg.io.formats.yolo_names import classes_beside, picture_of
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.polygons import components, mask_to_polygons, polygon_to_mask
-from napari_wildseg.io.safety.json_data import MAX_JSON, dump_json
+from napari_wildseg.io.safety.json_data import MAX_JSON
 from napari_wildseg.io.safety.owners import check_owner, with_owner
 
 
@@ -46,10 +48,8 @@ def write(path: Path, labels: LabelImage, *, overwrite: bool = False) -> list[Pa
                 # Eight digits distinguish pixel edges in every picture of an allowed size.
                 corners = " ".join(f"{v:.8g}" for v in (polygon / size).ravel())
                 lines.append(f"{info.id - 1} {corners}\n")
-    with atomic_files([path, sidecar], overwrite=overwrite) as (text, about):
-        text.write_bytes("".join(lines).encode("ascii"))
-        about.write_bytes(dump_json(with_owner(labels.about(), path)))
-    return [path, sidecar]
+    data = "".join(lines).encode("ascii")
+    return write_pair(path, data, with_owner(labels.about(), path), overwrite=overwrite)
 
 
 def read(path: Path, *, size: tuple[int, int] | None = None) -> LabelImage:

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.checks import checked_path, require
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.io.atomic import (
-    atomic_files,
-    atomic_folder,
-    atomic_write,
-    current_path,
-    read_together,
-    refuse_existing,
-)
+from napari_wildseg.io.atomic import atomic_write, current_path, read_together, refuse_existing
 from napari_wildseg.io.formats import png, tiff
-from napari_wildseg.io.formats.ome_zarr import multiscale_of, stored_labels, write_levels
+from napari_wildseg.io.formats.ngff_writer import (
+    image_label,
+    label_group,
+    multiscale_of,
+    write_levels,
+)
+from napari_wildseg.io.formats.ome_zarr import stored_labels
 from napari_wildseg.io.formats.yolo import check_readable_text, size_of_picture
 from napari_wildseg.io.formats.yolo_names import classes_beside
 from napari_wildseg.io.label_image import LabelImage
@@ -34,7 +33,7 @@ from napari_wildseg.io.objects.object_image import (
 )
 from napari_wildseg.io.objects.outlines import coco_bytes, read_coco, yolo_ids, yolo_lines
 from napari_wildseg.io.objects.table_csv import table_csv
-from napari_wildseg.io.safety.json_data import dump_json, parse_json
+from napari_wildseg.io.safety.json_data import parse_json
 
 if TYPE_CHECKING:
     import tifffile
@@ -87,9 +86,7 @@ def _write_with_sidecar(path: Path, data: bytes, objects: ObjectImage, overwrite
     refuse_existing([path, sidecar], overwrite=overwrite)
     if sidecar.exists() and not _is_ours(sidecar):
         raise InputError(f"{sidecar} is not a description of objects: choose another name.")
-    with atomic_files([path, sidecar], overwrite=overwrite) as (file, about):
-        file.write_bytes(data)
-        about.write_bytes(dump_json(objects.about()))
+    png.write_pair(path, data, objects.about(), overwrite=overwrite)
 
 
 def _is_ours(sidecar: Path) -> bool:
@@ -120,32 +117,10 @@ def _read_png(path: Path) -> ObjectImage:
 
 
 def _write_tiff(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
-    import tifffile
-
     refuse_large_ids(objects, "A 16-bit TIFF")
     refuse_existing([path], overwrite=overwrite)
-    labels = objects.labels
-    height, width = labels.scale[-2:]
-    metadata: dict[str, Any] = {
-        "axes": "TZCYXS",
-        "unit": labels.units,
-        "Info": dump_json(objects.about()).decode("utf-8"),
-    }
-    if "z" in labels.axes:
-        metadata["spacing"] = labels.scale[-3]
-    times = objects.ids.shape[0] if "t" in labels.axes else 1
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        objects.ids.astype(np.uint16).reshape(times, -1, 1, *objects.ids.shape[-2:], 1),
-        imagej=True,
-        photometric="minisblack",
-        compression="zlib",
-        resolution=(1 / width, 1 / height),
-        resolutionunit="NONE",
-        metadata=metadata,
-    )
-    atomic_write(path, buffer.getvalue(), overwrite=overwrite)
+    data = tiff.imagej_bytes(objects.ids.astype(np.uint16), objects.labels, objects.about())
+    atomic_write(path, data, overwrite=overwrite)
     return [path]
 
 
@@ -207,28 +182,15 @@ def _read_yolo(path: Path) -> ObjectImage:
 
 
 def _write_zarr(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
-    import zarr
-
-    colours = {info.id: info.colour for info in objects.labels.classes}
-    names = {info.id: info.name for info in objects.labels.classes}
-    with atomic_folder(path, overwrite=overwrite) as temporary:
-        root = zarr.open_group(temporary, mode="w", zarr_format=2)
-        group = root.create_group("labels")
-        group.attrs["labels"] = [_NAME]
-        own = group.create_group(_NAME)
-        scales = write_levels(own, objects.ids, smooth=False)
-        own.attrs["multiscales"] = [multiscale_of(objects.labels, scales)]
-        own.attrs["image-label"] = {
-            "version": "0.4",
-            "colors": [
-                {"label-value": number, "rgba": [*_shade(colours[value], number), 255]}
-                for number, value in objects.class_of.items()
-            ],
-            "properties": [
-                {"label-value": number, "class": names[value], "class-id": value}
-                for number, value in objects.class_of.items()
-            ],
-        }
+    labels = objects.labels
+    classes = {info.id: info for info in labels.classes}
+    with label_group(path, _NAME, overwrite=overwrite) as (_, own):
+        levels = write_levels(own, objects.ids, smooth=False)
+        own.attrs["multiscales"] = [multiscale_of(labels, levels)]
+        own.attrs["image-label"] = image_label(
+            (n, _shade(classes[k].colour, n), {"class": classes[k].name, "class-id": k})
+            for n, k in objects.class_of.items()
+        )
         own.attrs["wildseg-objects"] = objects.about()
     return [path]
 

@@ -15,6 +15,7 @@ from napari_wildseg.engine.instances import classes_of, table_of
 from napari_wildseg.io.description import about_from_json
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.masks.runs import corrections_of_runs, runs_of
+from napari_wildseg.io.safety.json_data import check_version
 
 OBJECT_FORMAT = "napari-wildseg objects"
 OBJECT_VERSION = 1
@@ -84,8 +85,7 @@ def described_objects(values: NDArray[Any], about: object, where: str) -> Object
     """Join the ids of a file and their description; every value of it is checked."""
     if not isinstance(about, dict) or about.get("format") != OBJECT_FORMAT:
         raise InputError(f"{where} is not a description of objects by napari-wildseg.")
-    if about.get("version") != OBJECT_VERSION:
-        raise InputError(f"{where} is of another version of napari-wildseg: update it.")
+    check_version(about, OBJECT_VERSION, where)
     known = about_from_json(about.get("about"), where, values.shape)
     shape = known.pop("shape")
     ids = checked_ids(values, where).reshape(shape)

@@ -14,21 +14,16 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.io.formats.coco import (
     MAX_PAINTED,
     OURS,
-    box_of,
-    categories_of,
-    encode_region,
+    annotation_of,
+    file_bytes,
     paint_runs,
     plain_id,
     read_annotations,
 )
 from napari_wildseg.io.label_image import LabelImage
-from napari_wildseg.io.masks.coco_masks import (
-    SegmentationError,
-    region_of,
-)
+from napari_wildseg.io.masks.coco_masks import SegmentationError, region_of
 from napari_wildseg.io.masks.polygons import mask_to_polygons
 from napari_wildseg.io.objects.object_image import ObjectImage, described_objects
-from napari_wildseg.io.safety.json_data import dump_json
 
 
 def regions(objects: ObjectImage) -> list[tuple[int, int, int, NDArray[np.bool_]]]:
@@ -48,38 +43,12 @@ def regions(objects: ObjectImage) -> list[tuple[int, int, int, NDArray[np.bool_]
 
 def coco_bytes(objects: ObjectImage) -> bytes:
     """Return a COCO file with one annotation an object; its id is the object's."""
-    height, width = objects.ids.shape
     found = [(n, objects.class_of[n], top, left, part) for n, top, left, part in regions(objects)]
     missing = objects.labels.labels == UNLABELLED
     if missing.any():
         found.append((int(objects.ids.max()) + 1, UNLABELLED, 0, 0, missing))
-    annotations = [
-        {
-            "id": number,
-            "image_id": 1,
-            "category_id": value,
-            "iscrowd": int(value == UNLABELLED),
-            "area": int(np.count_nonzero(inside)),
-            "bbox": box_of(top, left, inside),
-            "segmentation": encode_region(top, left, inside, (height, width)),
-        }
-        for number, value, top, left, inside in found
-    ]
-    image = {
-        "id": 1,
-        "file_name": objects.labels.image,
-        "height": height,
-        "width": width,
-        OURS: objects.about(),
-    }
-    return dump_json(
-        {
-            "info": {"description": "objects by napari-wildseg"},
-            "images": [image],
-            "categories": categories_of(objects.labels),
-            "annotations": annotations,
-        }
-    )
+    entries = [annotation_of(*each, objects.ids.shape) for each in found]
+    return file_bytes(objects.labels, objects.about(), entries, kind="objects")
 
 
 def read_coco(path: Path, *, image: str | None = None) -> ObjectImage:

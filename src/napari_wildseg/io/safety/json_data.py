@@ -37,6 +37,16 @@ def parse_json(data: bytes, where: str) -> Any:
         raise InputError(f"{where} is not valid JSON ({what}).") from error
 
 
+def check_version(about: dict[str, Any], newest: int, where: str, kind: str = "format") -> None:
+    """Raise `InputError` if a description is of a version that is not read."""
+    version = about.get("version")
+    if type(version) is not int or not 1 <= version <= newest:
+        raise InputError(
+            f"{where} has {kind} version {version}; this napari-wildseg reads up to {newest}: "
+            "update it."
+        )
+
+
 def _finite(text: str) -> float:
     """Parse a number; raise `ValueError` if it is not finite."""
     value = float(text)

@@ -326,11 +326,7 @@ def _open(url: str, start: int) -> Any:
 @contextmanager
 def _errors_translated(spec: Spec) -> Iterator[None]:
     """Translate exceptions of a download into `WildsegError`."""
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
     try:
         yield
@@ -352,11 +348,7 @@ def _errors_translated(spec: Spec) -> Iterator[None]:
     except WildsegError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-        ):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise WildsegError(
                 f"The disk is full: {spec.text} does not fit into the cache folder. Make room, or "
                 "set WILDSEG_CACHE to a folder on another disk, and start the download again."

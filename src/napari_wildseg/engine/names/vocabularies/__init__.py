@@ -29,53 +29,13 @@ class Vocabulary:
     licence: str  # licence of the list
 
 
-VOCABULARIES = {
-    one.name: one
-    for one in (
-        Vocabulary(
-            "voc",
-            20,
-            "PASCAL VOC's everyday classes",
-            "Everingham et al., IJCV 2010",
-            "plain facts, free to use",
-        ),
-        Vocabulary(
-            "coco",
-            80,
-            "COCO's everyday things",
-            "Lin et al., ECCV 2014",
-            "CC BY 4.0 (of the annotations)",
-        ),
-        Vocabulary(
-            "ade20k",
-            150,
-            "ADE20K scene parsing: things and surroundings",
-            "Zhou et al., CVPR 2017",
-            "BSD-3-Clause",
-        ),
-        Vocabulary(
-            "imagenet",
-            1000,
-            "ImageNet-1k, the first name of each class",
-            "Russakovsky et al., IJCV 2015",
-            "WordNet 3.0 licence",
-        ),
-        Vocabulary(
-            "lvis",
-            1203,
-            "LVIS v1, common and rare things",
-            "Gupta et al., CVPR 2019",
-            "CC BY 4.0 (of the annotations)",
-        ),
-        Vocabulary(
-            "imagenet22k",
-            20099,
-            "the nouns of ImageNet-22k, read from timm",
-            "Deng et al., CVPR 2009; WordNet 3.0",
-            "WordNet 3.0 licence; the file is timm's (Apache-2.0)",
-        ),
-    )
-}
+def _listed() -> dict[str, Vocabulary]:
+    text = Path(__file__).with_name("vocabularies.csv").read_text(encoding="utf-8")
+    rows = csv.reader(text.splitlines())
+    return {name: Vocabulary(name, int(count), *rest) for name, count, *rest in rows}
+
+
+VOCABULARIES = _listed()
 """The bundled vocabularies by name, shortest first."""
 
 BUNDLED = tuple(VOCABULARIES)
