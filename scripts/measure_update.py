@@ -72,7 +72,7 @@ def main() -> None:
         for place in range(args.reviewed):
             queue.mark(queue.records[place].name)
         queue.publish()
-        update = Batch("", "", batch.folder, update=True, workers=1)
+        update = Batch("", "", batch.folder, update=True, workers=1, cache_dir=batch.cache_dir)
         before_update, updated, rest = timed(update)
     each, again = images / count, updated / rest
     at_200 = (before_update + 196 * again) / (before + 200 * each)
