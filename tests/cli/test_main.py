@@ -75,6 +75,7 @@ def raising(monkeypatch):
         (WildsegError("The disk is full."), 1, "The disk is full."),
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 1, "not enough memory"),
+        (RuntimeError("could not create a primitive"), 1, "not enough memory"),
         (ValueError("two\nlines"), 1, "ValueError: two lines"),
         (RuntimeError(), 1, "(RuntimeError)"),
     ],

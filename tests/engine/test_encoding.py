@@ -188,7 +188,14 @@ def test_fine_scales_decide_where_and_coarse_ones_which_class():
     assert (found[0] > 1.1 * found[1]).all()  # what the coarse scale sees
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory: you tried")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("not enough memory: you tried"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
 def test_too_little_memory_for_relevance_is_one_sentence(error):
     class Large(PixelMethod):
         def relevance(self, model, encoding, text, background):

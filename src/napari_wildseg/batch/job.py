@@ -15,7 +15,7 @@ from napari_wildseg.batch.outputs import Output
 from napari_wildseg.batch.plan.class_plan import ClassPlan
 from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.engine.classes import MAX_CLASSES, UNLABELLED, ClassInfo
-from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.errors import WildsegError, out_of_memory
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.maps.uncertainty import Uncertainty
 from napari_wildseg.engine.progress import Steps, drain
@@ -154,7 +154,7 @@ def failure_of(error: Exception) -> str:
     """Return a sentence that describes why an image failed."""
     if isinstance(error, WildsegError):
         return " ".join(str(error).split())
-    if isinstance(error, MemoryError):
+    if out_of_memory(error):
         return "there is not enough memory for this image: make it smaller."
     detail = " ".join(str(error).split())[:300]
     name = type(error).__name__

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from napari_wildseg.engine.errors import InputError, WildsegError
+from napari_wildseg.engine.errors import InputError, WildsegError, out_of_memory
 from napari_wildseg.engine.models.light_import import allow
 
 COMMANDS = (
@@ -82,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _output_works():
             _drop_output()
         return _print_error(str(error), error.exit_status)
-    except MemoryError:
-        return _print_error("there is not enough memory for this image: make it smaller", 1)
     except Exception as error:
+        if out_of_memory(error):
+            return _print_error("there is not enough memory for this image: make it smaller", 1)
         detail = " ".join(str(error).split())
         name = type(error).__name__
         return _print_error(

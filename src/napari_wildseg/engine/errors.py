@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+_NO_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "could not create a primitive",  # oneDNN
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error means that memory ran out, on any device.
+
+    PyTorch has no class of its own for it on a CPU.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
 
 class WildsegError(Exception):
     """An operation failed; the message is one sentence that the annotator can act on.

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari.utils import notifications
 
-from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.errors import WildsegError, out_of_memory
 from napari_wildseg.gui.controls.plain_text import plain
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def sentence(error: BaseException, doing: str) -> str:
     """Return what to tell the annotator about an error."""
     if isinstance(error, WildsegError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if out_of_memory(error):
         return (
             f"{doing} needs more memory than there is: use a smaller image or close other programs."
         )

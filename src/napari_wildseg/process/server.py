@@ -14,15 +14,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
+from napari_wildseg.engine.errors import (
+    InputError,
+    NotDownloadedError,
+    WildsegError,
+    out_of_memory,
+)
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.process.messages import receive, send
 
 Reader = Callable[[list[int]], Any]
 """Returns the pixels of a box ``[top, bottom, left, right]`` of the plane of the present call."""
-
-
-_NO_MEMORY = ("allocate memory", "not enough memory", "out of memory")
 
 
 class _Cancelled(Exception):  # noqa: N818 - no error
@@ -114,7 +116,6 @@ def _known(error: Exception) -> Exception | None:
         return error
     if isinstance(error, WildsegError):
         return (InputError if isinstance(error, InputError) else WildsegError)(str(error))
-    # PyTorch has no class of its own for it on a CPU.
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+    if out_of_memory(error):
         return MemoryError(str(error))
     return None

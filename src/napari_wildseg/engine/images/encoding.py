@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.errors import WildsegError
+from napari_wildseg.engine.errors import WildsegError, out_of_memory
 from napari_wildseg.engine.images.disk_cache import EncodingCache, encoding_key
 from napari_wildseg.engine.images.grid import GRID_SIDE, grid_of
 from napari_wildseg.engine.images.tower_geometry import Geometry, geometry_of
@@ -246,7 +246,7 @@ def _encode_views(
             try:
                 encodings += method.encode(model, batch)
             except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if len(batch) == 1:
                     raise WildsegError(
@@ -271,17 +271,9 @@ def relevance_of(
     try:
         return method.relevance(model, encoding, text, background)
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         raise WildsegError(
             f"The memory of {model.device} does not suffice for the relevance maps of a view; "
             'close what else uses it, choose the views "single", or another device.'
         ) from error
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out, on any device."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "allocate memory" in text or "not enough memory" in text
