@@ -76,6 +76,8 @@ def raising(monkeypatch):
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 1, "not enough memory"),
         (RuntimeError("could not create a primitive"), 1, "not enough memory"),
+        (RuntimeError("could not create a primitive descriptor"), 1, "primitive descriptor"),
+        (OSError(12, "Cannot allocate memory"), 1, "not enough memory"),
         (ValueError("two\nlines"), 1, "ValueError: two lines"),
         (RuntimeError(), 1, "(RuntimeError)"),
     ],

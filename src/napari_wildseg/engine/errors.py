@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-_NO_MEMORY = (
-    "out of memory",
-    "allocate memory",
-    "not enough memory",
-    "could not create a primitive",  # oneDNN
-)
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
+
+_ONEDNN_NO_MEMORY = "could not create a primitive"
+"""The whole message; with more words after it, oneDNN does not support an operation."""
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -18,7 +16,7 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+    return text == _ONEDNN_NO_MEMORY or any(words in text for words in _NO_MEMORY)
 
 
 class WildsegError(Exception):

@@ -111,6 +111,17 @@ def test_corrections_change_what_they_change_nearby_and_leave_the_rest(pieces):
     torch.testing.assert_close(found[left], agreed[left], atol=0.05, rtol=0)
 
 
+def test_a_changed_piece_counts_in_full_and_a_hardly_changed_one_not_at_all(pieces):
+    agree = DenseCRF(pieces, torch.ones(64, 1))
+    before = torch.tensor([[0.55, 0.45]]).repeat(64, 1)
+    agreed = torch.tensor([[0.3, 0.7]]).repeat(64, 1)
+    after = torch.tensor([[0.1, 0.9]]).repeat(64, 1)
+    torch.testing.assert_close(agree.change(before, after, agreed), agree.near(after[None])[0])
+    hardly = before + torch.tensor([1e-4, -1e-4])
+    assert (agree.near(torch.stack([before, hardly])).diff(dim=0).abs() < 0.01).all()
+    torch.testing.assert_close(agree.change(before, hardly, agreed), agreed, atol=0.2, rtol=0)
+
+
 def test_a_small_class_is_heard_beside_a_large_one(pieces):
     held = torch.tensor([[0.01, 0.89, 0.1]]).repeat(64, 1)
     few = pieces.index[6:, :2].ravel()

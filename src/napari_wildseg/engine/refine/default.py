@@ -135,10 +135,10 @@ class DefaultRefinement:
 
         What a class memory predicts is finer than the maps: the second kernel blurs it.
         """
-        if self.recalled is not None:
-            return self.scene.crf.near(before[None])[0]
         if self._first is None or not torch.equal(self._first[0], before):
-            self._first = before, self.scene.crf(before)
+            crf = self.scene.crf
+            agreed = crf(before) if self.recalled is None else crf.near(before[None])[0]
+            self._first = before, agreed
         return self._first[1]
 
     def _blend(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
