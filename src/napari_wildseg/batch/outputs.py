@@ -5,8 +5,6 @@ any order. Shared files (lists, COCO's annotations) are written at the end in th
 list, so that their bytes are reproducible.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

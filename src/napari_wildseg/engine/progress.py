@@ -1,7 +1,5 @@
 """Cancellable jobs: generators that yield `Progress`; closing one cancels its job."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """`Segmenter`: holds what is known of one image and calls the stages of the method in order."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """What `Segmenter` and `LargeSegmenter` share: model, settings, and checks of what they hold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 

@@ -4,8 +4,6 @@ Ratios depend much less on the machine and its load than times do. The two sides
 alternately, and the fastest run of each counts.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """`evaluate_objects_steps`: how good the objects of a set are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Time and size ratios of a class memory of 50 images."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Metrics of label images: IoU over a set and per image, and boundary F-score."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Objects against true objects: panoptic quality, F1, average precision, splits and merges."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

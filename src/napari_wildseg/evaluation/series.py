@@ -1,7 +1,5 @@
 """`series`: images in sequence, each added to the class memory before the next one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Progress of a job in napari's activity dock."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

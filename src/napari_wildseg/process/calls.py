@@ -3,8 +3,6 @@
 The first argument of every call reads boxes of a plane that stays in the window.
 """
 
-from __future__ import annotations
-
 import gc
 import pickle
 from collections.abc import Sequence

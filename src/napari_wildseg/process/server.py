@@ -4,8 +4,6 @@ A thread reads what the window sends, so that a cancel and the end of the window
 a step runs. When the window is gone, however it ended, the process ends at once.
 """
 
-from __future__ import annotations
-
 import os
 import queue
 import threading

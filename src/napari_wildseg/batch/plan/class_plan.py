@@ -1,7 +1,5 @@
 """The classes that each image of a batch is segmented into, with ids of the whole data set."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Corrected labels for images of a batch (``--corrected``): kept, and propagated along stacks."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

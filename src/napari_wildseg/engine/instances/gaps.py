@@ -1,7 +1,5 @@
 """Parts of one object on both sides of a thin gap."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

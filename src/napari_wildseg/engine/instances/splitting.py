@@ -1,7 +1,5 @@
 """Class labels to objects: whole images, the region that a stroke touched, stacks."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 
 import numpy as np

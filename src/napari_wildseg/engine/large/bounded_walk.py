@@ -8,8 +8,6 @@ lengths are fixed, and a value depends only on cells at most `REACH` away. A til
 that width therefore gives the result of the whole image, up to rounding.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """`LargeSegmenter`: segmentation by class names for images that do not fit into memory."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Encodings of many windows, stored on disk."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import weakref

@@ -4,8 +4,6 @@ The random walk with priors is solved on the tile and a margin as wide as the re
 (`bounded_walk.REACH`), so the tile's pixels are as if the whole image were solved at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Corrections of a large image: scanned once, then held as compressed blocks."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Limits of a refinement (`napari_wildseg.engine.limits`), applied tile by tile."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

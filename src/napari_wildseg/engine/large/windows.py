@@ -7,8 +7,6 @@ the normalisation. A window is thus compared with the whole image: one that show
 not reach full relevance for "cat" somewhere.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

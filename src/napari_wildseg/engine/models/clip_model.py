@@ -1,7 +1,5 @@
 """`CLIPModel`: an open_clip model with its tokenizer, prompt templates and text vectors."""
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

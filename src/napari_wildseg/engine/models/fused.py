@@ -10,8 +10,6 @@ CPUs with bfloat16 instructions multiply such numbers at twice the speed. `use_b
 them in chosen parts of a network; accumulation and the residual stream stay float32.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ checkpoint's folder. Only settings of a fixed list are read: a configuration of 
 library can name code to run (``auto_map``, attention kernels of the Hub).
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import tempfile

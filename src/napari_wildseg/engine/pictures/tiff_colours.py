@@ -1,7 +1,5 @@
 """Conversion of TIFF colour models (photometric interpretation, extra samples) to RGB(A)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

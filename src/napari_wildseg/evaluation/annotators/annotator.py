@@ -4,8 +4,6 @@ They paint a dab, a stroke along the middle of the region, the whole region, or 
 errors of a person (`person`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Deterministic: the random generator is seeded with the true mask and the number of the stroke.
 """
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

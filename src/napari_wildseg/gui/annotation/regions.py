@@ -1,7 +1,5 @@
 """Regions of a label plane."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What to export, where to and how: the dialog behind Export."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A line to type in whose hint can be read in the light theme too."""
 
-from __future__ import annotations
-
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QLineEdit

@@ -1,7 +1,5 @@
 """Marks of classes that the model has little idea of, before anything is segmented."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from napari_wildseg.engine.classes import ClassInfo

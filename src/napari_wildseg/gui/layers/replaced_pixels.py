@@ -1,7 +1,5 @@
 """What still fits when the pixels of an image are replaced: where the new ones lie in the old."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The same classes over many images: a batch beside the window."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, ClassVar

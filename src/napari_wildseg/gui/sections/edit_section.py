@@ -1,7 +1,5 @@
 """What to do with corrections: refine with them, confirm what is right, release them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from qtpy.QtGui import QAction

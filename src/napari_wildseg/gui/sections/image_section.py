@@ -1,7 +1,5 @@
 """Which image is worked on, by which model; and what an earlier session left for it."""
 
-from __future__ import annotations
-
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import QTimer

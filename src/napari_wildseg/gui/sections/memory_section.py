@@ -1,7 +1,5 @@
 """The line that says what was learned from earlier images, and what can be done about it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """The class names: typed, suggested, listed."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Objects of the classes: split, cut, and their table."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from qtpy.QtGui import QAction

@@ -1,7 +1,5 @@
 """The second half of the day: the images of a batch, the most uncertain first."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from qtpy.QtCore import Qt

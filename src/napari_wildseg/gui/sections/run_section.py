@@ -1,7 +1,5 @@
 """Auto-segment and how: cancel, the threshold, whether to refine at once."""
 
-from __future__ import annotations
-
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 

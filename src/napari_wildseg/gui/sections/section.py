@@ -1,7 +1,5 @@
 """What every section of the dock widget has in common."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Where names come from: the vocabulary, its search, the auto switch, and class sets on disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar
 

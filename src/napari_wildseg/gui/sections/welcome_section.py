@@ -1,7 +1,5 @@
 """What a new annotator sees first: three steps, and a photograph to try them on."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import ClassVar
 

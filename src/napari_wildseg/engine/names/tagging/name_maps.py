@@ -1,7 +1,5 @@
 """Where in the image a suggested name has its evidence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
