@@ -12,12 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from napari_wildseg.engine.errors import (
-    InputError,
-    NotDownloadedError,
-    WildsegError,
-    out_of_memory,
-)
+from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError, out_of_memory
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.process.messages import receive, send
 

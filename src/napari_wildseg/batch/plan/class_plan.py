@@ -63,11 +63,7 @@ class ClassPlan:
 
 
 def plan_classes(
-    labels: str,
-    items: Sequence[WorkItem],
-    *,
-    vocabulary: str = "coco",
-    if_present: bool = False,
+    labels: str, items: Sequence[WorkItem], *, vocabulary: str = "coco", if_present: bool = False
 ) -> ClassPlan:
     """Make a class plan from the argument ``--labels``.
 

@@ -32,11 +32,7 @@ def default_workers() -> int:
 
 
 def run_local(
-    job: BatchJob,
-    todo: Sequence[Unit],
-    *,
-    workers: int,
-    begin: Callable[[str], None],
+    job: BatchJob, todo: Sequence[Unit], *, workers: int, begin: Callable[[str], None]
 ) -> Iterator[Record | ModelLoaded | None]:
     """Segment units on this machine; yield records, or None at each check for cancellation."""
     import torch

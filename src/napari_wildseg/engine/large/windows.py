@@ -124,8 +124,5 @@ def _at_most(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     factor = math.sqrt(picture.shape[0] * picture.shape[1]) / side
     if factor <= 1:
         return picture
-    shape = (
-        max(2, round(picture.shape[0] / factor)),
-        max(2, round(picture.shape[1] / factor)),
-    )
+    shape = (max(2, round(picture.shape[0] / factor)), max(2, round(picture.shape[1] / factor)))
     return shrink(picture, shape)

@@ -1,5 +1,6 @@
 """Names as an annotator would have to type them."""
 
+
 def quoted(name: str) -> str:
     """Put a name into quotes where it would be read as something else.
 
