@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
 from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.sections.vocabulary_section import load_classes, save_classes
 
 NAMES = "cup of coffee, table"
 

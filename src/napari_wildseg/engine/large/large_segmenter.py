@@ -18,8 +18,11 @@ from napari_wildseg.engine.large.sampling import sample_labels
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.suggest_names import suggest_large
 from napari_wildseg.engine.large.tile import refine_tile, sample_contrast, walk_domain
-from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
-from napari_wildseg.engine.large.tile_limits import TileLimits
+from napari_wildseg.engine.large.tile_corrections import (
+    LargeCorrections,
+    TileLimits,
+    changed_blocks,
+)
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise

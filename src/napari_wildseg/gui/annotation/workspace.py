@@ -14,8 +14,13 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import notices, preferences
 from napari_wildseg.gui.annotation.autosave import Autosave
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, as_decided, label_values, merge
-from napari_wildseg.gui.annotation.regions import region_at
+from napari_wildseg.gui.annotation.decisions import (
+    UNLABELLED,
+    as_decided,
+    label_values,
+    merge,
+    region_at,
+)
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layers import class_list as class_list
