@@ -1,34 +1,25 @@
 """Export of labels: which images and planes, what the files are called, and writing them."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.progress import Progress
+from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
-from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layer_files import place_in_file
-from napari_wildseg.gui.layers.display import Plane, capture, planes_like
+from napari_wildseg.gui.layers.display import Plane, PlaneSource, capture, planes_like
 from napari_wildseg.gui.layers.label_pair import place_of, read_plane
 from napari_wildseg.gui.state import whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from numpy.typing import NDArray
-
-    from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-    from napari_wildseg.gui.layers.display import PlaneSource
-    from napari_wildseg.io import LabelImage
+from napari_wildseg.io import LabelImage
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
 OBJECTS = {

@@ -1,10 +1,10 @@
 """Runs: Auto-segment, Refine, the threshold, suggestions; one job at a time."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari import Viewer
 from napari.layers import Image, Labels
 from psygnal import Signal
 
@@ -40,13 +40,7 @@ from napari_wildseg.gui.layers.label_pair import why_no_labels
 from napari_wildseg.gui.layers.screen_brush import ScreenBrush
 from napari_wildseg.gui.layers.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.model_list import download_button
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from napari import Viewer
-
-    from napari_wildseg.process.messages import Suggested
+from napari_wildseg.process.messages import Suggested
 
 BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."

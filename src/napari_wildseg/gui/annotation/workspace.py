@@ -3,11 +3,11 @@
 A workspace knows layers but no widget and no model; the controller adds the runs.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Image, Labels
 from psygnal import Signal
 
@@ -30,12 +30,6 @@ from napari_wildseg.gui.layers.label_layers import LabelLayers
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.opened_labels import OpenedLabels
 from napari_wildseg.gui.layers.selecting import select
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from napari import Viewer
-
 
 NONE = -1
 """The selected class while none was picked; 0 is the background."""

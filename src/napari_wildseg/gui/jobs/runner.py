@@ -3,27 +3,21 @@
 Jobs that take long are shown in napari's activity dock.
 """
 
-from __future__ import annotations
-
 import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.layers import Image
 from napari.utils import cancelable_progress
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_wildseg.engine.progress import Progress
+from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-
-    from napari_wildseg.engine.progress import Steps
 
 FORMAT = "{desc}|{bar}|{n_fmt}/{total_fmt}"
 """What napari writes behind a bar, after the last stroke. With times and rates, its default, the

@@ -1,36 +1,29 @@
 """Labels out and back in: export, project files."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.progress import Progress
+from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui import export, notices, state
 from napari_wildseg.gui.actions.label_meanings import Meanings
 from napari_wildseg.gui.annotation.image_identity import source_of
+from napari_wildseg.gui.annotation.session import ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.export import Choice, Item
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
-from napari_wildseg.gui.layers.display import planes_like
+from napari_wildseg.gui.layers.display import Plane, planes_like
 from napari_wildseg.gui.notices import by_number, listed
 from napari_wildseg.gui.sections.section import Section
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-    from napari_wildseg.gui.export import Choice, Item
-    from napari_wildseg.gui.layers.display import Plane
-    from napari_wildseg.io import Project
+from napari_wildseg.io import Project
 
 PROJECTS = "Project (*.wildseg)"
 DONE_KEY = "Alt+E"

@@ -1,24 +1,20 @@
 """Where names come from: the vocabulary, its search, the auto switch, and class sets on disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from qtpy.QtCore import QStringListModel, Qt
 from qtpy.QtWidgets import QCompleter, QFileDialog
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.names.vocabularies import VOCABULARIES, load_vocabulary, search_names
+from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 from napari_wildseg.gui.layers.class_list import matched
 from napari_wildseg.gui.notices import by_number
 from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
-
-if TYPE_CHECKING:
-    from napari_wildseg.gui.actions.controller import Controller
 
 
 def save_classes(controller: Controller, path: str | Path) -> Path | None:
