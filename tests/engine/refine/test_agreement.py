@@ -95,6 +95,17 @@ def test_the_uncertain_follow_the_certain(pieces):
     assert (agree.near(held[None])[0].argmax(1) == 0).sum() == 56
 
 
+def test_what_a_memory_predicts_is_not_outvoted_from_farther_away(pieces):
+    """A row of its own, of the same features as the rest, as thin things are in micrographs."""
+    short, long = LengthScales(0.8, 5.0, 0.01), LengthScales(0.3, 80.0, 0.5)
+    agree = DenseCRF(pieces, torch.ones(64, 1), Agreement(kernels=(short, long)))
+    held = torch.tensor([[0.9, 0.1]]).repeat(64, 1)
+    row = pieces.index[3]
+    held[row] = torch.tensor([0.3, 0.7])
+    assert (agree.first(held, recalled=True)[row].argmax(1) == 1).all()
+    assert (agree.first(held, recalled=False)[row].argmax(1) == 0).all()
+
+
 def test_corrections_change_what_they_change_nearby_and_leave_the_rest(pieces):
     """The first result stays where the agreement of the first kernel does not change."""
     before = torch.tensor([[0.55, 0.45]]).repeat(64, 1)

@@ -278,7 +278,7 @@ class WindowPriors:
             return None
         scene = self._scene(index)
         before = scene.pieces.average(prior)
-        agreed = scene.crf(before)
+        agreed = scene.crf.first(before, recalled=self._recaller is not None)
         after = first = self._less_agreed(before, agreed)
         if fixed is not None:
             belief = 1.0 if self._recaller is None else self._recaller.belief

@@ -84,6 +84,13 @@ class DenseCRF:
         options = self.options
         return self._agree(probabilities[None], self._kernels, options.certain, options.rounds)[0]
 
+    def first(self, probabilities: Tensor, *, recalled: bool) -> Tensor:
+        """Let them agree without corrections; `recalled`: whether a class memory predicted them.
+
+        What a memory predicts is finer than the maps: the second kernel blurs it. Shapes as above.
+        """
+        return self.near(probabilities[None])[0] if recalled else self(probabilities)
+
     def near(self, probabilities: Tensor) -> Tensor:
         """Let them agree by the first kernel alone, all heard alike, for what corrections change.
 

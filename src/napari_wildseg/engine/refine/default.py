@@ -131,13 +131,9 @@ class DefaultRefinement:
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
 
     def _agreed(self, before: Tensor) -> Tensor:
-        """Agreement without corrections; kept from dab to dab.
-
-        What a class memory predicts is finer than the maps: the second kernel blurs it.
-        """
+        """Agreement without corrections; kept from dab to dab."""
         if self._first is None or not torch.equal(self._first[0], before):
-            crf = self.scene.crf
-            agreed = crf(before) if self.recalled is None else crf.near(before[None])[0]
+            agreed = self.scene.crf.first(before, recalled=self.recalled is not None)
             self._first = before, agreed
         return self._first[1]
 
