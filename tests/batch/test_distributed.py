@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,13 +22,12 @@ from napari_wildseg.engine.segmenter import Segmenter
 from .conftest import contents, done_by_journal, write_pictures
 
 distributed = pytest.importorskip("distributed")
-dask = pytest.importorskip("dask")
 
 
 @pytest.fixture
 def batch(tmp_path, settings):
-    """Forty pictures, five of them broken."""
-    write_pictures(tmp_path / "pictures", 40, broken=5)
+    """Sixteen pictures, two of them broken."""
+    write_pictures(tmp_path / "pictures", 16, broken=2)
     folder = tmp_path / "out"
     return Batch(str(tmp_path / "pictures"), "cat, dog", folder, format="coco", settings=settings)
 
@@ -45,24 +45,74 @@ def test_a_worker_killed_mid_run_changes_no_byte(batch):
     ):
         workers = list(client.run(os.getpid).values())
         steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
-        while next(steps).done < 10:
+        while next(steps).done < 5:
             pass
         os.kill(workers[0], signal.SIGKILL)
         report = drain(steps)
-    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert (len(report.done), len(report.failed)) == (14, 2)
     assert contents(batch.folder) == contents(whole.folder)
 
 
-def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, threads):
-    whole = replace(batch, folder=batch.folder.with_name("whole"))
-    drain(batch_steps(whole))
-    steps = batch_steps(replace(batch, scheduler=threads.scheduler_address))
-    while next(steps).done < 5:
+@pytest.fixture
+def whole(batch):
+    """What the batch writes on this machine."""
+    alone = replace(batch, folder=batch.folder.with_name("whole"))
+    drain(batch_steps(alone))
+    return contents(alone.folder)
+
+
+def begun(batch, cluster):
+    """Begin the batch on a cluster; four results are fetched, the next seven are not yet."""
+    steps = batch_steps(replace(batch, scheduler=cluster.scheduler_address))
+    while next(steps).done < 4:
         pass
-    threads.sync(threads.workers[0].close, timeout=0, executor_wait=False)
+    end = time.monotonic() + 60
+    while sum(len(worker.data) for worker in cluster.workers.values()) < 7:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return steps
+
+
+def test_a_worker_that_leaves_mid_run_changes_no_byte(batch, whole, threads):
+    """Its results that are not fetched are lost and computed again."""
+    steps = begun(batch, threads)
+    threads.sync(threads.workers[0].close, timeout=5)
     report = drain(steps)
-    assert (len(report.done), len(report.failed)) == (35, 5)
-    assert contents(batch.folder) == contents(whole.folder)
+    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert contents(batch.folder) == whole
+
+
+def test_all_workers_may_leave_if_another_joins(batch, whole, threads):
+    steps = begun(batch, threads)
+    for number in (0, 1):
+        threads.sync(threads.workers[number].close, timeout=5)
+    while not next(steps).stage.startswith("Waiting for a worker to join tcp://"):
+        pass
+    threads.scale(3)
+    report = drain(steps)
+    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert contents(batch.folder) == whole
+
+
+def test_a_broken_connection_changes_no_byte(batch, whole, threads):
+    """All that was handed out is cancelled then, while the scheduler is still there."""
+    steps = begun(batch, threads)
+    for stream in list(threads.scheduler.client_comms.values()):
+        threads.loop.add_callback(stream.comm.abort)
+    report = drain(steps)
+    assert (len(report.done), len(report.failed)) == (14, 2)
+    assert contents(batch.folder) == whole
+
+
+def test_a_scheduler_that_goes_away_ends_the_batch_with_a_sentence(batch, threads, monkeypatch):
+    monkeypatch.setattr("napari_wildseg.batch.workers.distributed._CONNECT", 1)
+    steps = begun(batch, threads)
+    threads.close()
+    seen = []
+    with pytest.raises(WildsegError, match="The scheduler at tcp://.* is gone: start it again"):
+        drain(steps, seen.append)
+    assert any(progress.stage.startswith("Waiting for the scheduler") for progress in seen)
+    assert len(done_by_journal(batch.folder)) >= 3
 
 
 def test_a_memory_gives_the_same_bytes_on_dask_workers(tmp_path, settings, threads):
@@ -92,22 +142,15 @@ def test_a_memory_gives_the_same_bytes_on_dask_workers(tmp_path, settings, threa
 
 @pytest.fixture
 def threads():
-    """A scheduler and two workers in this process: quick, and they fail in the same words.
-
-    On a busy machine the scheduler may miss that a worker leaves. It then notices within a
-    minute, not within the ten minutes of its default.
-    """
-    with (
-        dask.config.set({"distributed.scheduler.worker-ttl": "30 s"}),
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=":0",
-            host="127.0.0.1",
-            protocol="tcp://",
-        ) as cluster,
-    ):
+    """A scheduler and two workers in this process: quick, and they fail in the same words."""
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=False,
+        dashboard_address=":0",
+        host="127.0.0.1",
+        protocol="tcp://",
+    ) as cluster:
         yield cluster
 
 
@@ -122,7 +165,7 @@ def test_cancelled_and_resumed(batch, threads):
     seen = []
     report = drain(batch_steps(replace(there, resume=True, scheduler=None)), seen.append)
     assert seen[0].resumed == len(done)
-    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert (len(report.done), len(report.failed)) == (14, 2)
 
 
 def test_a_client_that_cannot_connect_leaves_nothing_behind(monkeypatch):
@@ -161,7 +204,7 @@ def test_a_client_that_does_not_close_in_time_is_no_failure(batch, threads, monk
     monkeypatch.setattr(module, "_connect", connect)
     before = set(threading.enumerate())
     report = drain(batch_steps(replace(batch, scheduler=threads.scheduler_address)))
-    assert len(report.done) == 35
+    assert len(report.done) == 14
     assert not [t for t in set(threading.enumerate()) - before if t.name == "IO loop"]
 
 
@@ -183,6 +226,7 @@ def test_a_worker_that_dies_before_it_told_its_weights_is_left_out(monkeypatch):
     origin = Origin("1", "weights")
     there, told = iter([{"dead": 1}, {}, {"alive": 1}]), iter([Told(), Told(origin)])
     client = SimpleNamespace(
+        status="running",
         nthreads=lambda: next(there),
         submit=lambda *_, **__: next(told),
         cancel=lambda futures: None,

@@ -1,8 +1,8 @@
 """A batch on the workers of a Dask scheduler: processes on this machine, or other machines.
 
 Workers read the images and write the results, so they need access to the same folders. This
-process distributes the images and keeps the journal. Images of a worker that dies are rescheduled;
-workers may join at any time.
+process distributes the images and keeps the journal. What is lost with a worker or with the
+connection to the scheduler is handed out again; workers may join at any time.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from napari_wildseg.batch.job import BatchJob, Control, ModelLoaded, start_segmenter
 from napari_wildseg.batch.journal import Record
@@ -72,6 +73,12 @@ def run_distributed(
             ) from error
         try:
             yield from _hand_out(client, address, job, todo, begin)
+        except Exception as error:
+            if client.status in ("running", "connecting"):
+                raise
+            raise WildsegError(
+                f"The scheduler at {address} is gone: start it again and go on with --resume."
+            ) from error
         finally:
             _disconnect(client)
     finally:
@@ -94,10 +101,11 @@ def _hand_out(
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
     try:
         while waiting or out:
-            threads = sum(client.nthreads().values()) if waiting or not out else 1
-            if not threads:
-                yield f"Waiting for a worker to join {address}"
-            while waiting and len(out) < _AHEAD * max(1, threads):
+            there = _threads(client)
+            if not there:
+                yield _missing(there, address)
+            ahead = 0 if there is None else _AHEAD * max(1, sum(there.values()))
+            while waiting and len(out) < ahead:
                 unit = waiting.pop()
                 refused = []
                 for item in unit.items:
@@ -126,7 +134,12 @@ def _hand_out(
             except queue.Empty:
                 yield None
                 continue
-            yield from _records(future, out.pop(future))
+            unit = out.pop(future)
+            records = _records(future, unit)
+            if records is None:
+                waiting.append(unit)
+            else:
+                yield from records
     finally:
         client.cancel(list(out))
 
@@ -140,8 +153,8 @@ def _prepare(client: Any, address: str, job: BatchJob) -> Generator[str, None, O
     origin: Origin | None = None
     try:
         while loading or origin is None:
-            there = client.nthreads()
-            if not loading:  # no worker yet, or all have died
+            there = _threads(client)
+            if not loading and there:  # the first round, or all of them are lost
                 loading = {
                     worker: client.submit(
                         prepare_worker,
@@ -152,46 +165,67 @@ def _prepare(client: Any, address: str, job: BatchJob) -> Generator[str, None, O
                     )
                     for worker in there
                 }
-            if loading:
+            if loading and there:
                 some = "1 worker" if len(loading) == 1 else f"{len(loading)} workers"
                 yield f"Loading the model on {some}"
             else:
-                yield f"Waiting for a worker to join {address}"
+                yield _missing(there, address)
             time.sleep(_POLL)
             for worker, future in list(loading.items()):
-                if future.status == "error":
-                    error = future.exception()
-                    if type(error).__name__ != "KilledWorker":
-                        _raise(error)
-                if future.status == "finished":
-                    try:
-                        found: Origin = future.result(timeout=_CONNECT)
-                    except TimeoutError:  # the worker died before the result was fetched
-                        continue
+                found = _outcome(future)
+                if isinstance(found, Origin):
                     origin = origin or found
                     _check_same_origin(found, origin)
-                if future.status != "pending" or worker not in there:
+                if future.status != "pending" or worker not in (there or ()):
                     del loading[worker]
     finally:
         client.cancel(list(loading.values()))
     return origin
 
 
-def _records(future: Any, unit: Unit) -> list[Record]:
-    """Return the records of a finished unit; raise errors that end the batch."""
-    if future.status == "finished":
-        records: list[Record] = future.result()
-        return records
-    if future.status == "error":
-        error = future.exception()
-        if type(error).__name__ == "KilledWorker":
-            failure = (
-                "every worker that tried it died, probably for lack of memory: "
-                "make the image smaller, or give the workers more."
-            )
-            return [Record(item.name, item.path, failure=failure) for item in unit.items]
+def _threads(client: Any) -> dict[str, int] | None:
+    """Return the threads of each worker, None while the scheduler does not answer."""
+    if client.status == "connecting":  # for `_CONNECT` seconds; then the client closes
+        return None
+    try:
+        threads: dict[str, int] = client.nthreads()
+    except OSError:
+        return None
+    return threads
+
+
+def _missing(there: dict[str, int] | None, address: str) -> str:
+    what = "the scheduler at" if there is None else "a worker to join"
+    return f"Waiting for {what} {address}"
+
+
+def _records(future: Any, unit: Unit) -> list[Record] | None:
+    """Return the records of a unit, None if they are lost; raise errors that end the batch."""
+    records = _outcome(future)
+    if isinstance(records, Exception):
+        failure = (
+            "every worker that tried it died, probably for lack of memory: "
+            "make the image smaller, or give the workers more."
+        )
+        return [Record(item.name, item.path, failure=failure) for item in unit.items]
+    return cast("list[Record] | None", records)
+
+
+def _outcome(future: Any) -> Any:
+    """Return the result of a future, None if there is none, and `KilledWorker` if that ended it.
+
+    A result that is not fetched yet is lost with its worker. All futures are cancelled when the
+    connection breaks or somebody restarts the scheduler. Neither is an error of the batch.
+    """
+    try:
+        if future.status == "finished":
+            return future.result(timeout=_CONNECT)
+        error = future.exception(timeout=_CONNECT) if future.status == "error" else None
+    except (OSError, CancelledError):  # lost since its status was read
+        return None
+    if error is not None and type(error).__name__ != "KilledWorker":
         _raise(error)
-    raise WildsegError("The scheduler is gone; start it again and go on with --resume.")
+    return error
 
 
 def _raise(error: Any) -> NoReturn:

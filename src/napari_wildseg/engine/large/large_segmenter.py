@@ -247,7 +247,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         if self.memory is not None and len(self.memory):
             self.memory.check(self._source(encoding.overview.method.name))
             recaller = Recaller(self.memory, classes)
-        asked = recaller if recaller is not None and recaller.speaks else None
+        asked = recaller if recaller is not None and recaller.active else None
         priors = WindowPriors(encoding, relevance, self.options, asked)
         yield from priors.spread_steps()
         yield from priors.recall_steps()

@@ -112,18 +112,18 @@ class Trial:
         familiar: NDArray[np.float32],
     ) -> Trial:
         """Begin with residuals ``(K, n)`` of superpixels and probabilities ``(K, m)`` of pixels."""
-        pieces = record.pixel_pieces[: classified.shape[1]]
+        superpixels = record.pixel_pieces[: classified.shape[1]]
         known = np.asarray(~np.isnan(classified).any(1))
         return cls(
             record.digest,
             tuple(map(name_key, record.classes)),
             known,
-            np.ascontiguousarray(record.prior[pieces].T, np.float32),
-            residual[:, pieces],
+            np.ascontiguousarray(record.prior[superpixels].T, np.float32),
+            residual[:, superpixels],
             np.where(known[:, None], classified, 0).astype(np.float32),
-            familiar[pieces],
-            record.pixel_labels[: len(pieces)].astype(np.int64),
-            record.pixel_weights[: len(pieces)].astype(np.float64),
+            familiar[superpixels],
+            record.pixel_labels[: len(superpixels)].astype(np.int64),
+            record.pixel_weights[: len(superpixels)].astype(np.float64),
         )
 
     @property
