@@ -28,6 +28,19 @@ Steps = Generator[Progress, None, T]
 """A job that yields `Progress` and returns a `T`; ``close()`` stops it at the next step."""
 
 
+def restated(steps: Steps[T], restate: Callable[[Progress], Progress]) -> Steps[T]:
+    """Go through a job with other progress; what it returns stays."""
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield restate(progress)
+    finally:
+        steps.close()
+
+
 def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Run a job to its end and return its result.
 

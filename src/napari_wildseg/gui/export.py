@@ -256,12 +256,6 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
     )
 
 
-def _file_name(session: ImageSession, otherwise: str) -> str:
-    """Return the name of the file an image was opened from, ending included."""
-    path = session.image.source.path if session.image is not None else None
-    return Path(path).name if path else otherwise
-
-
 def check_rows(pixels: NDArray[np.integer], session: ImageSession, name: str) -> None:
     """Refuse labels that belong to no class of the table."""
     strays = labels_in(label_values(pixels)) - {0, UNLABELLED, *session.ids}
@@ -308,7 +302,9 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
             written += _write_objects(choice.format, item, overwrite=overwrite)
         elif data_set is None:
             if choice.format == "coco":
-                how["file_name"] = _file_name(item.session, item.labels.image)
+                image = item.session.image
+                path = None if image is None else image.source.path
+                how["file_name"] = Path(path).name if path else item.labels.image
             written += write_labels(
                 item.path,
                 item.labels,

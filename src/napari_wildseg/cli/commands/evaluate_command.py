@@ -165,18 +165,10 @@ def run(args: argparse.Namespace) -> int:
         return measure_objects(args, segmenter, data)
     if args.series:
         return run_series(args, segmenter, data)
+    how = {"clicks": args.clicks, "annotator": args.annotator, "limit": args.limit}
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
-        figures = run_steps(
-            compare_steps(
-                segmenter,
-                data,
-                names,
-                clicks=args.clicks,
-                annotator=args.annotator,
-                limit=args.limit,
-            )
-        )
+        figures = run_steps(compare_steps(segmenter, data, names, **how))
         if args.plot:
             drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
             atomic_write(args.plot, drawn, overwrite=True)
@@ -184,16 +176,7 @@ def run(args: argparse.Namespace) -> int:
         columns = {one["refiner"]: {k: one[k] for k in one if k != "refiner"} for one in found}
         print_found(args, {"refiners": found}, **columns)
         return 0
-    measured = run_steps(
-        evaluate_steps(
-            segmenter,
-            data,
-            labels=args.labels,
-            clicks=args.clicks,
-            annotator=args.annotator,
-            limit=args.limit,
-        )
-    )
+    measured = run_steps(evaluate_steps(segmenter, data, labels=args.labels, **how))
     print_found(args, measured.to_json())
     return 0
 

@@ -132,11 +132,21 @@ class Controller(Workspace):
         if (ready := self.ready()) is None:
             return
         session, image, plane = ready
-        refine = self.refine_at_once
-        request = self.request(session, image, plane)
+        self._run_segment("Auto-segment", session, image, plane)
+
+    def _run_segment(
+        self,
+        title: str,
+        session: ImageSession,
+        image: Image,
+        plane: Plane,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        request, refine = self.request(session, image, plane), self.refine_at_once
         steps = partial(segment_steps, request, session.snapshots(plane), refine=refine)
-        take = partial(self.take_segmented, session, plane)
-        self.runner.run("Auto-segment", image, steps, take)
+        self.runner.run(
+            title, image, steps, partial(self.take_segmented, session, plane, then=then)
+        )
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
@@ -153,13 +163,8 @@ class Controller(Workspace):
         plane = self._planes_left.pop(0)
         number = self._planes_total - len(self._planes_left)
         self.planes_done = number - 1
-        request = self.request(session, image, plane)
-        steps = partial(
-            segment_steps, request, session.snapshots(plane), refine=self.refine_at_once
-        )
-        done = partial(self._plane_done, session)
-        take = partial(self.take_segmented, session, plane, then=done)
-        self.runner.run(f"Plane {number} of {self._planes_total}", image, steps, take)
+        title = f"Plane {number} of {self._planes_total}"
+        self._run_segment(title, session, image, plane, partial(self._plane_done, session))
 
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
@@ -215,17 +220,18 @@ class Controller(Workspace):
 
     def suggest(self) -> None:
         """Look for names that fit the image."""
-        if self._image is None:
+        if not self.look_for_names(self._take_suggestions):
             self.show_next_step()
-            return
-        plane = self.plane
-        session = self.session
-        assert session is not None
-        assert plane is not None
-        request = self.request(session, self._image, plane)
+
+    def look_for_names(self, take: Callable[[ImageSession, Plane, Suggested], None]) -> bool:
+        """Start a search for names that fit the image in view; whether there is an image."""
+        if (view := self.in_view()) is None:
+            return False
+        session, image, plane = view
+        request = self.request(session, image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
-        take = partial(self._take_suggestions, session, plane)
-        self.runner.run("Suggest", self._image, steps, take)
+        self.runner.run("Suggest", image, steps, partial(take, session, plane))
+        return True
 
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay."""

@@ -98,6 +98,13 @@ class Workspace:
         session = self.session
         return self._pending if session is None else session.classes
 
+    def in_view(self) -> tuple[ImageSession, Image, Plane] | None:
+        """Return the chosen image with its session and the plane in view; None without one."""
+        session, image, plane = self.session, self._image, self.plane
+        if session is None or image is None or plane is None:
+            return None
+        return session, image, plane
+
     def choose_image(self, image: Image | None) -> None:
         """Work on another image."""
         if image is self._image:

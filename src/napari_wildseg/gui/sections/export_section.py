@@ -101,8 +101,12 @@ class ExportSection(Section):
     def _ready(self, *, of_this_image: bool = False) -> bool:
         """Whether there is something to export; if not, the annotator is told why."""
         controller, session = self.controller, self.controller.session
-        sessions = [session] if of_this_image else list(controller.sessions)
-        if session is None or controller.plane is None or not any(map(_exportable, sessions)):
+        some = any(
+            export.has_labels(each)
+            for each in controller.sessions
+            if each is session or not of_this_image
+        )
+        if session is None or controller.plane is None or not some:
             controller.notify("There is nothing to export yet: press Auto-segment first.")
             return False
         return self._free()
@@ -294,7 +298,9 @@ class ExportSection(Section):
         )
         if not name:
             return
-        if export.has_labels(session) and not self._may_take_over(session):
+        of = session.image.name if session.image is not None else ""
+        question = f"Replace the labels of {of} by the file's?"
+        if export.has_labels(session) and not self._may("Open project or labels", question):
             return
         self._project_folder = Path(name).parent
         controller.runner.run(
@@ -330,20 +336,11 @@ class ExportSection(Section):
         return True
 
     def _may_replace(self, files: list[Path]) -> bool:
-        answer = QMessageBox.question(
-            self, "Export labels", plain(f"Replace {listed([p.name for p in files])}?")
-        )
+        return self._may("Export labels", f"Replace {listed([p.name for p in files])}?")
+
+    def _may(self, title: str, question: str) -> bool:
+        answer = QMessageBox.question(self, title, plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
-
-    def _may_take_over(self, session: ImageSession) -> bool:
-        name = session.image.name if session.image is not None else ""
-        question = f"Replace the labels of {name} by the file's?"
-        answer = QMessageBox.question(self, "Open project or labels", plain(question))
-        return bool(answer == QMessageBox.StandardButton.Yes)
-
-
-def _exportable(session: ImageSession | None) -> bool:
-    return session is not None and export.has_labels(session)
 
 
 def _save_steps(path: Path, project: Project, overwrite: bool) -> Steps[Path]:
