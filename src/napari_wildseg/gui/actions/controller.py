@@ -428,7 +428,7 @@ class Controller(Workspace):
         if layer is self.runner.image:
             self.cancel("The image was removed, so the run was cancelled.")
         owner = self.sessions.owner_of(layer) if isinstance(layer, Labels) else None
-        if owner is not None and self.keep_deleted(*owner) and owner[0] is self.session:
+        if owner is not None and self.left_over.keep_deleted(*owner) and owner[0] is self.session:
             self.classes_changed.emit()
             self.status.emit("The corrections of the deleted layer are kept: see Restore above.")
         elif isinstance(layer, Image) and (session := self.sessions.get(layer)) is not None:
