@@ -1,5 +1,7 @@
 """Objects kept in step with the class labels: worked out on a worker, written as one undo step."""
 
+from __future__ import annotations
+
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -1,5 +1,7 @@
 """What the annotator keeps as it is, and lets go again."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels

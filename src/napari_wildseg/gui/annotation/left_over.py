@@ -1,5 +1,7 @@
 """Corrections that an earlier session left, and those of deleted layers: offered again."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
