@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_wildseg.engine.errors import out_of_memory
+
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ("relu", []),
     nn.ReLU6: ("hardtanh", [0.0, 6.0]),
@@ -69,7 +71,7 @@ class FusedConv(nn.Module):
             try:
                 return self._fused(x)
             except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-                if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+                if out_of_memory(error):
                     raise
                 self._works = False
                 self._packed.clear()
