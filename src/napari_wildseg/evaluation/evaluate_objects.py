@@ -12,6 +12,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.cases import Segmenting, case_steps
 from napari_wildseg.evaluation.evaluate import spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
+from napari_wildseg.evaluation.metrics import boundary
 
 _LIMITS = np.arange(0.5, 0.96, 0.05)
 
@@ -126,15 +127,8 @@ def _worst(
         return None
     _, kind, first, second = best
     if kind == "cut":
-        return _edge((objects == first) & (true == second), objects == first), CUT
+        return boundary((objects == first) & (true == second), objects == first), CUT
     return _middle(objects == first) | _middle(objects == second), first
-
-
-def _edge(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels of a part that touch the rest of the whole."""
-    rest = np.pad(whole & ~part, 1)
-    near = rest[:-2, 1:-1] | rest[2:, 1:-1] | rest[1:-1, :-2] | rest[1:-1, 2:]
-    return np.asarray(part & near)
 
 
 def _middle(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

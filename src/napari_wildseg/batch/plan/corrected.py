@@ -109,5 +109,4 @@ def _as_corrections(
             )
         table[info.id] = -1 if number is None else number
     table[UNLABELLED] = -1
-    found: NDArray[np.int16] = table[labels.labels]
-    return found
+    return np.asarray(table[labels.labels])

@@ -13,11 +13,7 @@ from psygnal import Signal
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui.actions.cut_tool import CutTool
-from napari_wildseg.gui.actions.object_requests import (
-    class_layer,
-    labels_of,
-    settings_of,
-)
+from napari_wildseg.gui.actions.object_requests import class_layer, labels_of, settings_of
 from napari_wildseg.gui.actions.object_updates import SPLIT_OBJECTS, ObjectUpdates, Update
 from napari_wildseg.gui.annotation.image_objects import ObjectPlane
 from napari_wildseg.gui.annotation.session import ImageSession

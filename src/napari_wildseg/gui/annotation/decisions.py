@@ -32,8 +32,7 @@ def region_at(labels: NDArray[np.integer], spot: tuple[int, int]) -> NDArray[np.
     from scipy import ndimage
 
     parts, _ = ndimage.label(labels == labels[spot])
-    region: NDArray[np.bool_] = parts == parts[spot]
-    return region
+    return np.asarray(parts == parts[spot])
 
 
 _PROBES = 64

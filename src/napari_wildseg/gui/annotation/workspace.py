@@ -15,9 +15,7 @@ from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import notices, preferences
 from napari_wildseg.gui.annotation.autosave import Autosave
 from napari_wildseg.gui.annotation.confirmations import Confirmations
-from napari_wildseg.gui.annotation.decisions import (
-    label_values,
-)
+from napari_wildseg.gui.annotation.decisions import label_values
 from napari_wildseg.gui.annotation.left_over import LeftOver
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.layers import class_list as class_list

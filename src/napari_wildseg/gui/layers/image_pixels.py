@@ -103,8 +103,7 @@ def _same(a: NDArray[Any], b: NDArray[Any], place: tuple[int, ...], common: NDAr
 
 def _equal(one: NDArray[Any], two: NDArray[Any]) -> NDArray[np.bool_]:
     """Compare by element; what is not a number equals itself here."""
-    equal: NDArray[np.bool_] = (one == two) | ((one != one) & (two != two))
-    return equal
+    return np.asarray((one == two) | ((one != one) & (two != two)))
 
 
 class ImagePixels:
