@@ -8,7 +8,6 @@ what was learned before.
 
 from __future__ import annotations
 
-import atexit
 import weakref
 import zlib
 from collections import defaultdict
@@ -30,7 +29,7 @@ from napari_wildseg.gui import notices
 from napari_wildseg.gui.export import label_image
 from napari_wildseg.gui.jobs import engines
 from napari_wildseg.gui.jobs.engine_jobs import EnginePool, EngineSlot, record_steps
-from napari_wildseg.gui.jobs.worker_thread import Job, Worker, shared_worker
+from napari_wildseg.gui.jobs.worker_thread import Job, Worker, learning_worker, shared_worker
 from napari_wildseg.process.remote import Memory
 
 if TYPE_CHECKING:
@@ -40,17 +39,7 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.jobs.engine_jobs import Recorded, Request
     from napari_wildseg.gui.layers.display import Plane
 
-_worker: Worker | None = None
 _MEMORIES = count(1)
-
-
-def learning_worker() -> Worker:
-    """Return the thread that learns, starting it on first use (on the GUI thread)."""
-    global _worker
-    if _worker is None:
-        _worker = Worker()
-        atexit.register(_worker.stop)  # as for the worker that all runs share
-    return _worker
 
 
 @dataclass(frozen=True)

@@ -173,3 +173,8 @@ def shared_worker() -> Worker:
 def objects_worker() -> Worker:
     """Return the worker that keeps objects up to date while the other one runs."""
     return _shared_worker("wildseg-objects")
+
+
+def learning_worker() -> Worker:
+    """Return the worker that learns from finished images beside all runs."""
+    return _shared_worker("wildseg-learning")

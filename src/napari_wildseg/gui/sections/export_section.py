@@ -114,12 +114,11 @@ class ExportSection(Section):
     def _ask(self, *, objects: bool = False) -> Choice | None:
         """Ask for format, folder and file names; what was chosen is offered the next time."""
         controller = self.controller
-        session, plane = controller.session, controller.plane
-        assert session is not None
-        assert plane is not None
+        view = controller.in_view()
+        assert view is not None
+        _, image, plane = view
         ready = [s for s in controller.sessions if export.has_labels(s)]
-        image = session.image
-        planes = 1 if image is None else len(planes_like(image, plane))
+        planes = len(planes_like(image, plane))
         pictures = self._folder_of_pictures()
         dialog = ExportDialog(
             self._choice or export.Choice("png", pictures or Path.home()),
