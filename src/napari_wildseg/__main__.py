@@ -1,7 +1,5 @@
 """``python -m napari_wildseg`` is the ``wildseg`` command."""
 
-from __future__ import annotations
-
 import sys
 
 from napari_wildseg.cli.main import main

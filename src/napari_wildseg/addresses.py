@@ -1,7 +1,5 @@
 """Addresses of the project. Nothing else holds one: `hatch_build.py` puts them into the package."""
 
-from __future__ import annotations
-
 import re
 
 PROJECT = "https://napari-wildseg.example"

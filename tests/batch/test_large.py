@@ -50,7 +50,7 @@ def test_large_images_zarr_and_planes_are_done(batch, monkeypatch):
     assert [record.name for record in report.records] == NAMES
     assert not report.failed
     whole = {r.name: read_labels(batch.folder / r.files[0]) for r in report.records}
-    monkeypatch.setattr("napari_wildseg.batch.large_image.MAX_PIXELS_IN_MEMORY", 1000)
+    monkeypatch.setattr("napari_wildseg.batch.one_image.MAX_PIXELS_IN_MEMORY", 1000)
     report = drain(batch_steps(Batch(**{**vars(batch), "overwrite": True})))
     for record in report.records:
         found = read_labels(batch.folder / record.files[0])
@@ -63,7 +63,7 @@ def test_large_images_zarr_and_planes_are_done(batch, monkeypatch):
 
 
 def test_what_cannot_be_written_by_tiles_is_reported(batch, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.batch.large_image.MAX_PIXELS_IN_MEMORY", 1000)
+    monkeypatch.setattr("napari_wildseg.batch.one_image.MAX_PIXELS_IN_MEMORY", 1000)
     report = drain(batch_steps(Batch(**{**vars(batch), "format": "png"})))
     assert [r.name for r in report.failed] == ["large", "slide", "wide_0000", "wide_0001"]
     assert "use --format ome-zarr" in report.failed[0].failure.lower()

@@ -6,7 +6,7 @@ import pytest
 from napari.utils import progress
 
 from napari_wildseg.engine.progress import Progress
-from napari_wildseg.gui import activity
+from napari_wildseg.gui.jobs import runner
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def bars(monkeypatch, qapp):
     """The bars that were made; a job gets one at once."""
     made = []
 
-    class Bar(activity._Bar):
+    class Bar(runner._Bar):
         on_made = staticmethod(lambda: None)
 
         def __init__(self, *args, **kwargs):
@@ -22,15 +22,15 @@ def bars(monkeypatch, qapp):
             made.append(self)
             Bar.on_made()
 
-    monkeypatch.setattr(activity, "DELAY", 0)
-    monkeypatch.setattr(activity, "_Bar", Bar)
+    monkeypatch.setattr(runner, "DELAY", 0)
+    monkeypatch.setattr(runner, "_Bar", Bar)
     yield made
     assert not progress._all_instances
 
 
 def test_a_bar_follows_the_job_and_its_button_cancels_it(bars):
     stopped = []
-    shown = activity.Activity("Auto-segment", lambda: stopped.append(True))
+    shown = runner.Activity("Auto-segment", lambda: stopped.append(True))
     shown.show(Progress(1, 3, "Encoding"))
     shown.show(Progress(2, 5, "Encoding view 2 of 5"))
     (bar,) = bars
@@ -42,8 +42,8 @@ def test_a_bar_follows_the_job_and_its_button_cancels_it(bars):
 
 
 def test_a_short_job_gets_none(bars, monkeypatch):
-    monkeypatch.setattr(activity, "DELAY", 60)
-    shown = activity.Activity("Refine", lambda: None)
+    monkeypatch.setattr(runner, "DELAY", 60)
+    shown = runner.Activity("Refine", lambda: None)
     shown.show(Progress(1, 3, ""))
     shown.close()
     assert not bars
@@ -51,13 +51,13 @@ def test_a_short_job_gets_none(bars, monkeypatch):
 
 def test_a_job_that_ends_or_reports_while_its_bar_is_made_leaves_none(bars, monkeypatch):
     """napari processes events while it makes a bar; reports and the end may be among them."""
-    shown = activity.Activity("Auto-segment", lambda: None)
+    shown = runner.Activity("Auto-segment", lambda: None)
 
     def meanwhile():
         shown.show(Progress(2, 3, "later"))
         shown.close()
 
-    monkeypatch.setattr(activity._Bar, "on_made", staticmethod(meanwhile))
+    monkeypatch.setattr(runner._Bar, "on_made", staticmethod(meanwhile))
     shown.show(Progress(1, 3, "earlier"))
     shown.show(Progress(3, 3, "too late"))
     assert len(bars) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from napari_wildseg.gui.annotation.decisions import UNLABELLED
 from napari_wildseg.gui.layers.display import Plane
-from napari_wildseg.gui.layers.replaced_pixels import carried, place_in
+from napari_wildseg.gui.layers.image_pixels import carried, place_in
 
 from .annotator import NAMES, paint
 

@@ -86,7 +86,7 @@ def test_an_image_and_its_layers_come_and_go(desk):
     # A second window neither gets nor removes what this one works on.
     other = desk(PHOTO.copy(), "cat", name="photo")
     assert offered(other) == []
-    other.controller.discard_left_over()
+    other.controller.left_over.discard()
     assert on_disk(other, key=key) == [both + few + 1]
 
 

@@ -131,7 +131,7 @@ def test_confirmed_pixels_survive_a_changed_class_list(desk, photo):
     d.click("confirm_region")
     d.click("confirm_region")
     assert "already" in d.status
-    d.controller.release_corrections()
+    d.controller.confirmations.release()
     assert d.controller.session.decided_pixels(d.controller.plane) == 0
 
 
@@ -141,12 +141,12 @@ def test_confirm_the_region_under_the_cursor(desk, photo):
     labels = d.layer()
     spot = tuple(int(i) for i in np.argwhere(labels.data > 0)[50])
     d.viewer.cursor.position = tuple(2.0 * s for s in spot)
-    assert d.controller.confirm_at_cursor() > 0
+    assert d.controller.confirmations.confirm_at_cursor() > 0
     decided = d.controller.session.corrections(d.controller.plane)
     assert decided[spot] == labels.data[spot]
     assert set(np.unique(decided)) == {-1, labels.data[spot]}
     d.viewer.cursor.position = (-50.0, -50.0)
-    assert d.controller.confirm_at_cursor() == 0
+    assert d.controller.confirmations.confirm_at_cursor() == 0
     assert "Move the mouse" in d.status
 
 

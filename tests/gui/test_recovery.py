@@ -353,7 +353,7 @@ def test_strokes_survive_a_kill(desk, tmp_path, strokes):
         assert run.stdout.readline() == "painted\n"
         run.send_signal(signal.SIGKILL)
     d = desk((np.indices((240, 320)).sum(0) % 251).astype(np.uint8), name="work")
-    d.controller.restore_left_over()
+    d.controller.left_over.restore()
     painted = np.load(kept)
     assert np.unique(painted).tolist() == [0, 1, 2, 3]
     assert (d.layer().data == painted).all()

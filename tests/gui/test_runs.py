@@ -67,7 +67,6 @@ def test_the_latest_run_wins(desk, photo):
 def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
     from napari.utils import progress
 
-    from napari_wildseg.gui import activity
     from napari_wildseg.gui.actions import controller
     from napari_wildseg.gui.jobs import runner
 
@@ -79,7 +78,7 @@ def test_progress_is_in_the_activity_dock(desk, photo, qtbot, monkeypatch):
         seen.wait()
         return (yield from steps)
 
-    monkeypatch.setattr(activity, "DELAY", 0)
+    monkeypatch.setattr(runner, "DELAY", 0)
     monkeypatch.setattr(runner, "STATUS_INTERVAL", 0)
     monkeypatch.setattr(controller, "segment_steps", not_over_before_it_is_seen)
     d = desk(photo, NAMES)

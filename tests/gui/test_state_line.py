@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
 from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.sections.vocabulary_section import load_classes, save_classes
 
 NAMES = "cup of coffee, table"
 
@@ -128,12 +128,12 @@ def test_what_became_of_corrections(desk, photo):
     d = desk(photo, NAMES)
     d.run("auto_segment")
     d.layer().paint((30, 40), 2)
-    d.controller.release_corrections()
+    d.controller.confirmations.release()
     assert d.status == "Corrections released: the next Refine decides every pixel again."
     d.layer().paint((60, 40), 1)
     d.viewer.layers.remove(d.layer())
     assert d.status == "The corrections of the deleted layer are kept: see Restore above."
-    d.controller.restore_left_over()
+    d.controller.left_over.restore()
     assert d.status.endswith("restored. Press Auto-segment to go on.")
 
 

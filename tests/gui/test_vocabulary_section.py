@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_wildseg.gui.actions.class_set_files import load_classes, save_classes
 from napari_wildseg.gui.controls.as_typed import quoted
-from napari_wildseg.gui.controls.marks import unfamiliar
+from napari_wildseg.gui.sections.names_section import unfamiliar
+from napari_wildseg.gui.sections.vocabulary_section import load_classes, save_classes
 from napari_wildseg.io.class_sets import write_class_set
 
 

@@ -3,8 +3,6 @@
 Uses `io` and `engine`; imports neither napari nor Qt.
 """
 
-from __future__ import annotations
-
 from napari_wildseg.batch.batch_settings import BatchSettings
 from napari_wildseg.batch.plan.class_plan import ClassPlan, plan_classes
 from napari_wildseg.batch.plan.worklist import WorkItem, list_images

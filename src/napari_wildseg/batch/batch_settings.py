@@ -1,7 +1,5 @@
 """Settings with which all images of a batch are segmented."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Grouping of images by appearance, so that the first images of a review show all groups."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

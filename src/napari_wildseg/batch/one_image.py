@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +21,119 @@ from napari_wildseg.batch.job import (
     record_of,
 )
 from napari_wildseg.batch.journal import Record
-from napari_wildseg.batch.large_image import run_large
 from napari_wildseg.batch.likeness import image_descriptor
 from napari_wildseg.batch.plan.worklist import WorkItem
+from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.maps.uncertainty import CERTAIN
-from napari_wildseg.io.image_files import open_image
+from napari_wildseg.io.formats.label_tiles import labels_on_disk
+from napari_wildseg.io.image_files import MAX_PIXELS_IN_MEMORY, open_image, read_whole
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.lazy import LazyPicture
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_wildseg.engine.classes import ClassInfo
+    from napari_wildseg.engine.large import LargeSegmenter
+    from napari_wildseg.engine.models.clip_model import CLIPModel
     from napari_wildseg.engine.segmenter import Segmenter
+
+_lock = threading.Lock()
+"""Held by the lane that segments a large image; two at once would need twice the memory."""
+
+_POLL = 0.2
+"""Seconds between checks for cancellation while a lane waits for the lock."""
+
+
+def run_large(
+    job: BatchJob, item: WorkItem, picture: LazyPicture, model: CLIPModel, control: Control
+) -> Record:
+    """Segment one large image.
+
+    Labels of more than `MAX_PIXELS_IN_MEMORY` pixels are written tile by tile, to OME-Zarr only.
+    """
+    from napari_wildseg.engine.large import LargeImage, LargeSegmenter
+
+    how = job.settings
+    height, width = picture.size
+    by_tiles = height * width > MAX_PIXELS_IN_MEMORY
+    if by_tiles and not job.output.takes_tiles:
+        raise InputError(
+            f"{width} x {height} pixels: labels of more than {MAX_PIXELS_IN_MEMORY // 1_000_000} "
+            "megapixels are written as OME-Zarr. "
+            "Use --format ome-zarr, or make the picture smaller."
+        )
+    if how.refiner != "default":
+        raise InputError(
+            f'large images are refined by "default", not "{how.refiner}": leave --refiner out.'
+        )
+    segmenter = LargeSegmenter(
+        model,
+        views=how.views,
+        method=how.method,
+        threshold=how.threshold,
+        device=how.device,
+        memory=None if job.memory is None else job.memory.load(),
+    )
+    about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
+    with _one_at_a_time(control):
+        doubt = CERTAIN
+        notices: tuple[str, ...] = ()
+        classes = job.plan.of(item.name)
+        if classes != ():
+            image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
+            control.until_done(segmenter.set_image_steps(image))
+        if classes is None:
+            classes, doubt = choose_classes(segmenter, job.plan)
+            notices = () if classes else (NONE_FOUND,)
+        if by_tiles:
+            path = job.output.folder / job.output.files(item.name)[0]
+            with (
+                control.writing(item.name),
+                labels_on_disk(path, picture.size, classes, overwrite=True, **about) as written,
+            ):
+                counts = _segment(job, segmenter, classes, written.array, control)
+                if segmenter.result is not None:
+                    written.made_by(segmenter.result)
+        else:
+            values = np.zeros(picture.size, np.uint8)
+            counts = _segment(job, segmenter, classes, values, control)
+            labels = LabelImage(values, classes, **about)
+            if segmenter.result is not None:
+                labels = LabelImage.from_result(segmenter.result, **about)
+            rgb = read_whole(picture)
+            with control.writing(item.name):
+                job.output.write(item.name, rgb, labels, job.plan.classes)
+        if segmenter.result is not None:
+            doubt, notices = segmenter.uncertainty(), segmenter.result.notices
+        return record_of(job, item, (height, width), counts, classes, doubt, notices)
+
+
+def _segment(
+    job: BatchJob,
+    segmenter: LargeSegmenter,
+    classes: tuple[ClassInfo, ...],
+    out: Any,
+    control: Control,
+) -> NDArray[np.int64]:
+    """Write labels to an array of zeros; return the pixel count of each label, ``(256,)`` int64."""
+    if not classes:
+        counts = np.zeros(256, np.int64)
+        counts[0] = out.shape[0] * out.shape[1]
+        return counts
+    steps = segmenter.segment_steps(classes, out=out, refine=job.settings.refine)
+    return control.until_done(steps).counts
+
+
+@contextmanager
+def _one_at_a_time(control: Control) -> Iterator[None]:
+    while not _lock.acquire(timeout=_POLL):
+        control.check()
+    try:
+        yield
+    finally:
+        _lock.release()
 
 
 def run_image(job: BatchJob, item: WorkItem, segmenter: Segmenter, control: Control) -> Record:

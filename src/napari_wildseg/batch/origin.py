@@ -1,7 +1,5 @@
 """Program versions and weights that made a batch; a resumed batch refuses to mix them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path

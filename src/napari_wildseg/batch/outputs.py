@@ -5,8 +5,6 @@ any order. Shared files (lists, COCO's annotations) are written at the end in th
 list, so that their bytes are reproducible.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -54,11 +52,7 @@ class Output(Protocol):
         """Files that all images share, relative to the folder; `finish` writes them."""
 
     def write(
-        self,
-        name: str,
-        rgb: NDArray[np.uint8],
-        labels: LabelImage,
-        classes: Sequence[ClassInfo],
+        self, name: str, rgb: NDArray[np.uint8], labels: LabelImage, classes: Sequence[ClassInfo]
     ) -> None:
         """Write the files of one image, replacing existing ones.
 
@@ -91,11 +85,7 @@ class FilesOutput:
         return [main, f"{name}.json"] if self._format.sidecar else [main]
 
     def write(
-        self,
-        name: str,
-        rgb: NDArray[np.uint8],
-        labels: LabelImage,
-        classes: Sequence[ClassInfo],
+        self, name: str, rgb: NDArray[np.uint8], labels: LabelImage, classes: Sequence[ClassInfo]
     ) -> None:
         """See `Output.write`."""
         path = self.folder / self.files(name)[0]
@@ -133,11 +123,7 @@ class VOCOutput:
         return [f"{self._BASE}/{file}" for file in voc_files(name)]
 
     def write(
-        self,
-        name: str,
-        rgb: NDArray[np.uint8],
-        labels: LabelImage,
-        classes: Sequence[ClassInfo],
+        self, name: str, rgb: NDArray[np.uint8], labels: LabelImage, classes: Sequence[ClassInfo]
     ) -> None:
         """See `Output.write`."""
         photo, mask = (self.folder / file for file in self.files(name))
@@ -179,11 +165,7 @@ class COCOOutput:
         return [f"{SPLIT}/{name}.png", f"{FOLDER}/parts/{name}.json"]
 
     def write(
-        self,
-        name: str,
-        rgb: NDArray[np.uint8],
-        labels: LabelImage,
-        classes: Sequence[ClassInfo],
+        self, name: str, rgb: NDArray[np.uint8], labels: LabelImage, classes: Sequence[ClassInfo]
     ) -> None:
         """See `Output.write`."""
         photo, part = (self.folder / file for file in self.files(name))

@@ -1,7 +1,5 @@
 """The report of a batch: records of all images, ranked by uncertainty."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Review of a finished batch: images in order, corrected labels written to the data set."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from napari_wildseg.batch.batch_settings import BatchSettings
 from napari_wildseg.batch.job import STARTED, BatchJob, ModelLoaded
@@ -24,14 +24,12 @@ from napari_wildseg.batch.review_queue import forget_reviews, reviewed_in
 from napari_wildseg.batch.workers.local import default_workers, run_local
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import check_cache_folder
-from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.progress import Progress, Steps, restated
 from napari_wildseg.io.atomic import refuse_existing, remove_leftovers
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 
 if TYPE_CHECKING:
-    from napari_wildseg.engine.memory import ClassMemory
-
-_T = TypeVar("_T")
+    pass
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,11 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         If the model cannot be loaded or the output cannot be written. A failed image raises
         nothing; its failure is in the report.
     """
-    given = None if batch.memory is None else _load_memory(batch.memory)
+    given = None
+    if batch.memory is not None:
+        from napari_wildseg.engine.memory import ClassMemory
+
+        given = ClassMemory.load(batch.memory)
     listed = None
     if batch.update:
         batch, listed = _from_journal(batch)
@@ -186,7 +188,9 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
             if batch.update:
                 steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
-                memory, header["not_remembered"] = yield from _as_batch_progress(steps, len(items))
+                memory, header["not_remembered"] = yield from restated(
+                    steps, lambda step: BatchProgress(0, len(items), step.stage)
+                )
             else:
                 memory = memory_to_resume(batch.folder, journal.header, given)
                 if "not_remembered" in journal.header:
@@ -200,30 +204,13 @@ def batch_steps(batch: Batch) -> Steps[Report]:
         return _finish(job, batch, items, journal)
 
 
-def _as_batch_progress(steps: Steps[_T], total: int) -> Steps[_T]:
-    """Yield the steps before the first image as `BatchProgress`."""
-    try:
-        while True:
-            try:
-                yield BatchProgress(0, total, next(steps).stage)
-            except StopIteration as stop:
-                found: _T = stop.value
-                return found
-    finally:
-        steps.close()
-
-
-def _load_memory(path: Path) -> ClassMemory:
-    from napari_wildseg.engine.memory import ClassMemory
-
-    return ClassMemory.load(path)
-
-
 def _items_and_plan(
     batch: Batch, names: Mapping[str, str] | None = None
 ) -> tuple[tuple[WorkItem, ...], ClassPlan]:
     items = list_images(batch.source, names)
-    return items, _plan(batch, items)
+    return items, plan_classes(
+        batch.labels, items, vocabulary=batch.vocabulary, if_present=batch.if_present
+    )
 
 
 def _from_journal(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], ClassPlan]]:
@@ -246,12 +233,6 @@ def _from_journal(batch: Batch) -> tuple[Batch, tuple[tuple[WorkItem, ...], Clas
     items = tuple(WorkItem(record.name, record.image) for record in records)
     batch = replace(batch, settings=settings, format=format, resume=True)
     return batch, (items, ClassPlan(mode, classes, known))
-
-
-def _plan(batch: Batch, items: Sequence[WorkItem]) -> ClassPlan:
-    return plan_classes(
-        batch.labels, items, vocabulary=batch.vocabulary, if_present=batch.if_present
-    )
 
 
 def _refuse_foreign(output: Output, items: Sequence[WorkItem], batch: Batch) -> None:

@@ -1,7 +1,5 @@
 """Output of commands on the terminal: progress, tables, notices and JSON."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence

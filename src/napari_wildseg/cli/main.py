@@ -1,7 +1,5 @@
 """Entry point of ``wildseg``: runs the command and prints every error as one line."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

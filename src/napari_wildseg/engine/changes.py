@@ -1,7 +1,5 @@
 """What a refinement changed, class by class, and a sentence that says so."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Type checks of arguments, with error messages for the annotator."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

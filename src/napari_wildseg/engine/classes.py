@@ -1,7 +1,5 @@
 """Parsing of class names: names, prompts, ids and colours."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

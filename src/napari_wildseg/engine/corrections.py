@@ -1,7 +1,5 @@
 """The annotator's corrections, kept apart from the automatic labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

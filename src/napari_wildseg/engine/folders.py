@@ -1,7 +1,5 @@
 """Error messages for paths that should be folders."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -15,8 +15,6 @@ a script with a window. Delete it when triton hides its LLVM symbols. Report for
     are local (``-Wl,--exclude-libs,ALL`` or a version script).
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Cancellable jobs: generators that yield `Progress`; closing one cancels its job."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,6 +26,19 @@ class Progress:
 
 Steps = Generator[Progress, None, T]
 """A job that yields `Progress` and returns a `T`; ``close()`` stops it at the next step."""
+
+
+def restated(steps: Steps[T], restate: Callable[[Progress], Progress]) -> Steps[T]:
+    """Go through a job with other progress; what it returns stays."""
+    try:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield restate(progress)
+    finally:
+        steps.close()
 
 
 def drain(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:

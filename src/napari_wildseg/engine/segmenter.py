@@ -1,7 +1,5 @@
 """`Segmenter`: holds what is known of one image and calls the stages of the method in order."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -26,7 +24,7 @@ from napari_wildseg.engine.maps.thresholds import (
     checked_threshold,
     vocabulary_scores,
 )
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import recall
 from napari_wildseg.engine.memory.records import ImageRecord, make_record
@@ -34,7 +32,6 @@ from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.familiarity import Familiarity, familiarity, notices_about
 from napari_wildseg.engine.names.tagging import everyday_rivals, tag, tag_whole
-from napari_wildseg.engine.names.tagging.name_maps import name_maps
 from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine import start_refinement
@@ -106,7 +103,7 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         cache_bytes: int = 256 * 2**20,
         memory: ClassMemory | None = None,
     ) -> None:
-        super().__init__(model, views, method, threshold, device, background)
+        super().__init__(model, views, method, threshold, device, background, memory)
         require(refiner, str, "refiner", "its name")
         require(cache_bytes, (int, np.integer), "size of the cache", "bytes, a whole number")
         self.refiner = refiner
@@ -115,7 +112,6 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
             if isinstance(cache_dir, EncodingCache)
             else EncodingCache(cache_bytes, folder=cache_dir)
         )
-        self.memory = memory
         self._rivals: Rivals | None = None
         self._presence: PresenceTest | None = None
         self.result: Result | None = None
@@ -144,8 +140,7 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         yield Progress(0, 1, "Loading the model")
         model = self.model
         method = get_method(self.method, model)
-        if self.memory is not None:
-            self.memory.check(self._source(method.name))
+        self._memory_for(method.name)
         started = time.perf_counter()
         encoding = yield from encode_steps(rgb, model, method, self.views, self._cache)
         self._seconds = {"encode": time.perf_counter() - started}
@@ -211,10 +206,9 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         presence = self._presence(classes, text)
         maps = encoding.relevance(self.model, text, background)
         state = Segmentation.begin(classes, maps, presence, encoding.shape)
-        if self.memory is not None and len(self.memory):
+        if (memory := self._memory_for(encoding.method.name)) is not None:
             yield Progress(1, 3, "Recalling earlier images")
-            self.memory.check(self._source(encoding.method.name))
-            state.take(recall(self.memory, classes, self._reader(state)))
+            state.take(recall(memory, classes, self._reader(state)))
         seconds = time.perf_counter() - started
         stages = None
         if keep_stages:
@@ -335,28 +329,6 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         rivals = everyday_rivals(self.background)
         return tag(encoding, self.model, names, rivals, merge_duplicates=merge_duplicates)
 
-    def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """Say where in the image names have their evidence; nothing is encoded again.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Names of a vocabulary, for example those that `suggest` gave; at least one.
-
-        Returns
-        -------
-        ndarray
-            ``(K, h, w)`` float32 in [0, 1]: a name's share at each place, on a coarse grid that
-            tiles the image, in competition with the rivals of `suggest`.
-
-        Raises
-        ------
-        InputError
-            If there is no image.
-        """
-        _, encoding = self._require_image()
-        return name_maps(encoding, self.model, names, everyday_rivals(self.background))
-
     def uncertainty(self) -> Uncertainty:
         """Tell how much the last result is to be doubted; nothing is encoded again.
 
@@ -372,12 +344,8 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         """
         state = self._require_state()
         assert self.result is not None
-        _, encoding = self._require_image()
-        text, background = text_rows(self.model, state.classes, self.background)
-        grid = view_grid(encoding.shape)
-        by_view = encoding.relevance_by_view(self.model, text, background, grid)
         return estimate_uncertainty(
-            self.result.labels, self.result.pseudo_labels, state.relevance, by_view
+            self.result.labels, self.result.pseudo_labels, state.relevance, self._by_view(state)
         )
 
     def plane_features(self) -> PlaneFeatures:
@@ -523,6 +491,9 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
         return state.reader
 
     # ------------------------------------------------------------------ inside
+
+    def _whole_encoding(self) -> ImageEncoding:
+        return self._require_image()[1]
 
     def _result_steps(
         self,

@@ -1,7 +1,5 @@
 """Guards against two threads using one `Segmenter` at the same time."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Evaluation: data sets, metrics and simulated annotators."""
 
-from __future__ import annotations
-
 from napari_wildseg.evaluation.compare import RefinerFigures, compare, compare_steps
 from napari_wildseg.evaluation.evaluate import Evaluation, evaluate, evaluate_steps
 from napari_wildseg.evaluation.evaluation_set import EvaluationSet

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
-from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.engine.progress import Progress, Steps, restated
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
 
@@ -143,12 +143,5 @@ def suggested(suggestions: _Suggestions, item: EvaluationItem) -> tuple[ClassInf
 
 def _with_image_progress(steps: Steps[Any], done: int, total: int) -> Steps[Any]:
     """Yield the steps of a job as progress of image ``done`` of ``total``."""
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                return stop.value
-            yield Progress(done, total, f"Image {done + 1} of {total}: {step.stage}")
-    finally:
-        steps.close()
+    told = f"Image {done + 1} of {total}"
+    return restated(steps, lambda step: Progress(done, total, f"{told}: {step.stage}"))

@@ -1,7 +1,5 @@
 """`compare`: several refiners on the same seeds, each with the simulated annotator."""
 
-from __future__ import annotations
-
 import time
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How often a refinement makes an image worse."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`evaluate`: metrics of a segmenter on a set, by stage and by number of dabs."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Sequence

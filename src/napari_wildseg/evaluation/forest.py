@@ -1,7 +1,5 @@
 """A pixel classifier as in ilastik and Labkit: the baseline of `series_steps`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Metrics of label images: IoU over a set and per image, and boundary F-score."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np
@@ -134,8 +132,8 @@ def boundary_f(
     scores = []
     for value in classes:
         # An ignored pixel makes no boundary.
-        true = _boundary((truth == value), valid)
-        found = _boundary((labels == value), valid)
+        true = boundary((truth == value), valid)
+        found = boundary((labels == value), valid)
         if not true.any() or not found.any():
             scores.append(1.0 if true.any() == found.any() else 0.0)
             continue
@@ -146,7 +144,7 @@ def boundary_f(
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def _boundary(region: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def boundary(region: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels of a region that have a valid 4-neighbour outside it."""
     outside = np.pad(~region & valid, 1)
     beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]

@@ -1,7 +1,5 @@
 """Evaluation sets in the layouts of PASCAL VOC and COCO."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

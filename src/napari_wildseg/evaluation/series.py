@@ -1,8 +1,6 @@
 """`series`: images in sequence, each added to the class memory before the next one."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -151,7 +149,8 @@ def series_steps(
     for order in range(orders):
         segmenter.memory = new_memory()
         pixels = PixelForest()
-        for place, item in enumerate(_in_order(items, order), start=1):
+        shuffled = np.random.default_rng(order).permutation(len(items))
+        for place, item in enumerate((items[index] for index in shuffled), start=1):
             at = len(items) * (order + 1) + place - 1
             case = yield from runner.open(item, at, total)
             found = {"without": without[item.stem]}
@@ -243,8 +242,3 @@ class _Runner:
             features, case.item.asked(case.truth, case.known) if finish else painted, names
         )
         return curves
-
-
-def _in_order(items: Sequence[EvaluationItem], order: int) -> Iterator[EvaluationItem]:
-    for index in np.random.default_rng(order).permutation(len(items)):
-        yield items[index]

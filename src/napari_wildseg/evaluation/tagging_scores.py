@@ -1,7 +1,5 @@
 """Metrics of suggested class names: mean average precision, and F1 at the default cut."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -6,8 +6,6 @@ each case with and without its guard in a process of its own. The third guard, a
 beside Mesa, is ``engine/import_guard.py``: the window itself imports no PyTorch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,34 +1,25 @@
 """Export of labels: which images and planes, what the files are called, and writing them."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.progress import Progress
+from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
-from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layer_files import place_in_file
-from napari_wildseg.gui.layers.display import Plane, capture, planes_like
+from napari_wildseg.gui.layers.display import Plane, PlaneSource, capture, planes_like
 from napari_wildseg.gui.layers.label_pair import place_of, read_plane
 from napari_wildseg.gui.state import whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from numpy.typing import NDArray
-
-    from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-    from napari_wildseg.gui.layers.display import PlaneSource
-    from napari_wildseg.io import LabelImage
+from napari_wildseg.io import LabelImage
 
 DATA_SETS = {"voc": "VOC data set (folder)", "coco-set": "COCO data set (folder)"}
 OBJECTS = {
@@ -265,12 +256,6 @@ def label_image(session: ImageSession, plane: Plane) -> LabelImage:
     )
 
 
-def _file_name(session: ImageSession, otherwise: str) -> str:
-    """Return the name of the file an image was opened from, ending included."""
-    path = session.image.source.path if session.image is not None else None
-    return Path(path).name if path else otherwise
-
-
 def check_rows(pixels: NDArray[np.integer], session: ImageSession, name: str) -> None:
     """Refuse labels that belong to no class of the table."""
     strays = labels_in(label_values(pixels)) - {0, UNLABELLED, *session.ids}
@@ -317,7 +302,9 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
             written += _write_objects(choice.format, item, overwrite=overwrite)
         elif data_set is None:
             if choice.format == "coco":
-                how["file_name"] = _file_name(item.session, item.labels.image)
+                image = item.session.image
+                path = None if image is None else image.source.path
+                how["file_name"] = Path(path).name if path else item.labels.image
             written += write_labels(
                 item.path,
                 item.labels,

@@ -1,17 +1,13 @@
 """Help: the page of the documentation that explains a section or a message."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QWidget
 
 from napari_wildseg.addresses import page_address
-
-if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
 
 HELP_KEY = "F1"
 """Free in napari."""

@@ -1,7 +1,5 @@
 """The model strings the widget offers; listing them loads nothing."""
 
-from __future__ import annotations
-
 OFFERED = ("starter", "ViT-B-16/openai", "ViT-B-32/openai", "RN50/openai")
 
 

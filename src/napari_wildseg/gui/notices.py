@@ -1,7 +1,5 @@
 """Failures as sentences: napari notifications, never a traceback."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable, Sequence

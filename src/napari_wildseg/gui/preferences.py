@@ -1,7 +1,5 @@
 """Preferences: napari's page for this plugin where there is one (napari 0.9), else defaults."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 
 

@@ -6,8 +6,6 @@ that no claim holds is left over, and is offered when its image is opened. It is
 corrections are in another record, or when the annotator discards it.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 import threading

@@ -1,7 +1,5 @@
 """A record of corrections: a small file with those of one plane of one image."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -72,7 +72,7 @@ class Reviewer:
         """Open the batch again after an update; what was painted meanwhile is written first."""
         queue, item = self.queue, self.item
         if queue is not None and item is not None:
-            steps = partial(_reopen, queue.folder, item, self._changed())
+            steps = partial(_open, queue.folder, item, self._changed())
             self.controller.runner.run("Review", None, steps, self._reopened)
 
     def go(self, by: int) -> None:
@@ -203,7 +203,10 @@ def _same_corrections(one: LabelImage, other: LabelImage) -> bool:
     return bool(np.array_equal(one.corrections, other.corrections))
 
 
-def _open(folder: str) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
+def _open(
+    folder: str | Path, item: ReviewItem | None = None, changed: LabelImage | None = None
+) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
+    """Open a batch; what was changed in an image meanwhile is written first."""
     yield Progress(0, 1, "Opening the batch")
     from napari_wildseg.batch.review_queue import ReviewQueue
     from napari_wildseg.engine.errors import InputError
@@ -211,17 +214,7 @@ def _open(folder: str) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]
     queue = ReviewQueue(folder)
     if not queue.records:
         raise InputError("No image of this batch was done: see its report for the reasons.")
-    return queue, _open_from(queue, queue.first_left(), 1)
-
-
-def _reopen(
-    folder: Path, item: ReviewItem, changed: LabelImage | None
-) -> Steps[tuple[ReviewQueue, tuple[int, ReviewItem, str]]]:
-    yield Progress(0, 1, "Opening the batch")
-    from napari_wildseg.batch.review_queue import ReviewQueue
-
-    queue = ReviewQueue(folder)
-    if changed is not None:
+    if item is not None and changed is not None:
         record = next(r for r in queue.records if r.name == item.record.name)
         queue.save(replace(item, record=record), changed)
         queue.publish()

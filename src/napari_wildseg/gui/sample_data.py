@@ -1,7 +1,5 @@
 """Sample photographs for File > Open Sample; scikit-image ships them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 LayerData = tuple[Any, dict[str, Any], str]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari import Viewer
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtGui import QKeySequence, QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -23,6 +24,7 @@ from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
 from napari_wildseg.gui.controls.letters import LetterSize
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.export import has_labels
 from napari_wildseg.gui.help import HELP_KEY, explanation, open_page, page_for
 from napari_wildseg.gui.sections import EXTRA
@@ -35,10 +37,6 @@ from napari_wildseg.gui.sections.objects_section import ObjectsSection
 from napari_wildseg.gui.sections.run_section import RunSection
 from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, timer
 from napari_wildseg.gui.sections.welcome_section import WelcomeSection
-
-if TYPE_CHECKING:
-    from napari import Viewer
-    from qtpy.QtGui import QShowEvent
 
 WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
 """Black on amber: contrast 11 to 1 in napari's dark theme and in its light one."""
@@ -134,22 +132,22 @@ class WildsegWidget(QWidget):
             self.image.consider(event.value)
 
     def _state_line(self) -> QLabel:
-        status = QLabel(self)
-        status.setObjectName("status")
-        status.setAccessibleName("State")
-        status.setWordWrap(True)
-        status.setTextFormat(Qt.TextFormat.PlainText)
-        status.setToolTip("What happens now, or what to do next.")
-        status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        status.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        status = named(
+            QLabel(self),
+            "status",
+            "What happens now, or what to do next.",
+            accessibleName="State",
+            wordWrap=True,
+            textFormat=Qt.TextFormat.PlainText,
+            textInteractionFlags=Qt.TextInteractionFlag.TextSelectableByMouse,
+            alignment=Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft,
+        )
         # Room for four lines, so that a longer sentence does not push the controls about.
         status.setMinimumHeight(4 * status.fontMetrics().lineSpacing() + 4)
         return status
 
     def _help_button(self) -> QPushButton:
-        button = QPushButton(self)
-        button.setObjectName("help")
-        button.setFlat(True)
+        button = named(QPushButton(self), "help", flat=True)
         button.clicked.connect(lambda: self._open_help(explained=True))
         shortcut = QShortcut(QKeySequence(HELP_KEY), self)
         shortcut.activated.connect(lambda: self._open_help(explained=False))

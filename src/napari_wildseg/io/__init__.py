@@ -1,7 +1,5 @@
 """Reading and writing of label files, data sets and projects. Needs neither napari nor torch."""
 
-from __future__ import annotations
-
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
 from napari_wildseg.io.coco_dataset import COCODataSet
 from napari_wildseg.io.formats import FORMATS, Format

@@ -6,8 +6,6 @@ returns where its parts are, and the next writer, or `remove_leftovers`, complet
 process that is killed before the plan is written leaves the old version unchanged.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

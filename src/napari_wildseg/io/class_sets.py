@@ -1,7 +1,5 @@
 """Class sets: names, prompts, colours and ids of classes in a JSON file, shared by many images."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

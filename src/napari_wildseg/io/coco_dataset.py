@@ -1,7 +1,5 @@
 """Data sets in the folder layout of COCO."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reading and writing of correction arrays: 16-bit PNG or ``.npy``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Data sets that grow by one image at a time: what the layouts of VOC and COCO share."""
 
-from __future__ import annotations
-
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Reading of the JSON description of a label image; every value is checked."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Opening of picture files: small ones are read at once, large ones and stacks lazily."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

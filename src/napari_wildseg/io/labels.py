@@ -1,7 +1,5 @@
 """`read_labels` and `write_labels`: the format is chosen by the file name's ending."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reading and writing of class memories as NPZ files with a JSON description."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

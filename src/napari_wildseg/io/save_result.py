@@ -1,18 +1,14 @@
 """Implementation of `Result.save`: writes a result to a label file or a project."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_wildseg.engine.checks import checked_path
+from napari_wildseg.engine.result import Result
 from napari_wildseg.io.label_image import LabelImage
 from napari_wildseg.io.labels import write_labels
 from napari_wildseg.io.project import PROJECT_SUFFIX, Project, save_project
-
-if TYPE_CHECKING:
-    from napari_wildseg.engine.result import Result
 
 
 def save_result(

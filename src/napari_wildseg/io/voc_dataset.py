@@ -1,7 +1,5 @@
 """Data sets in the folder layout of PASCAL VOC."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

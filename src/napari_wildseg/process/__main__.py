@@ -1,7 +1,5 @@
 """``python -m napari_wildseg.process [THREADS]``: the engine process. The window starts it."""
 
-from __future__ import annotations
-
 import gc
 import os
 import sys

@@ -3,8 +3,6 @@
 The first argument of every call reads boxes of a plane that stays in the window.
 """
 
-from __future__ import annotations
-
 import gc
 import pickle
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from napari_wildseg.engine.auto_segment import suggest_steps
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError
 from napari_wildseg.engine.images.rgb import as_rgb
-from napari_wildseg.engine.memory import ClassMemory, ImageRecord, Source
+from napari_wildseg.engine.memory import ClassMemory
 from napari_wildseg.engine.memory.records import record_digest
 from napari_wildseg.engine.models import load_model
 from napari_wildseg.engine.models.catalogue import CATALOGUE
@@ -228,7 +226,7 @@ class Calls:
             new = old.copy()
             new.alike = alike
         if record is not None:
-            new = new.with_record(*_unpickled_record(record))
+            new = new.with_record(*pickle.loads(record))
         gone = list(forget or [])
         if forget_image is not None:
             gone.append(record_digest(as_rgb(forget_image)))
@@ -311,8 +309,3 @@ def _sent(result: Result) -> Found:
 def _unpickled(data: bytes) -> ClassMemory:
     memory: ClassMemory = pickle.loads(data)
     return memory
-
-
-def _unpickled_record(data: bytes) -> tuple[ImageRecord, Source]:
-    pair: tuple[ImageRecord, Source] = pickle.loads(data)
-    return pair

@@ -232,13 +232,11 @@ class Engine:
                 message = child.next(max(0.0, limit - time.monotonic()))
             except EngineEndedError:
                 return
-            if message is not None and message["call"] == number and _is_last(message):
+            if message is None or message["call"] != number:
+                continue
+            if not {"progress", "read"} & message.keys():  # its last
                 return
         child.end()
-
-
-def _is_last(message: dict[str, Any]) -> bool:
-    return not {"progress", "read"} & message.keys()
 
 
 def _outcome(message: dict[str, Any]) -> Any:

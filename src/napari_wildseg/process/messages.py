@@ -5,8 +5,6 @@ nothing that a file brings goes over them as code. Large arrays are written from
 and read into their own.
 """
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One plane's segmenter in the engine process, as the window's jobs ask it."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ A thread reads what the window sends, so that a cancel and the end of the window
 a step runs. When the window is gone, however it ended, the process ends at once.
 """
 
-from __future__ import annotations
-
 import os
 import queue
 import threading
@@ -14,12 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from napari_wildseg.engine.errors import (
-    InputError,
-    NotDownloadedError,
-    WildsegError,
-    out_of_memory,
-)
+from napari_wildseg.engine.errors import InputError, NotDownloadedError, WildsegError, out_of_memory
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.process.messages import receive, send
 

@@ -1,9 +1,7 @@
 """Large planes in the engine process: `LargeSegmenter`, asked as a `Segmenter` is asked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +9,13 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.large import LargeImage, LargeResult, LargeSegmenter
 from napari_wildseg.engine.large.layout import tiles
+from napari_wildseg.engine.memory import ClassMemory
+from napari_wildseg.engine.memory.records import Source
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.result import Result
-
-if TYPE_CHECKING:
-    from napari_wildseg.engine.memory import ClassMemory
-    from napari_wildseg.engine.memory.records import Source
-    from napari_wildseg.engine.models.clip_model import CLIPModel
-    from napari_wildseg.engine.stacks.propagation import PlaneFeatures
-    from napari_wildseg.process.server import Reader
+from napari_wildseg.engine.stacks.propagation import PlaneFeatures
+from napari_wildseg.process.server import Reader
 
 _PIECE = 1024
 

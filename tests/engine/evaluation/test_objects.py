@@ -11,8 +11,11 @@ from PIL import Image
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import drain
 from napari_wildseg.evaluation import EvaluationSet
-from napari_wildseg.evaluation.evaluate_objects import evaluate_objects_steps
-from napari_wildseg.evaluation.object_scores import corrected_scores, object_scores
+from napari_wildseg.evaluation.evaluate_objects import (
+    corrected_scores,
+    evaluate_objects_steps,
+    object_scores,
+)
 
 ROWS, COLUMNS = np.mgrid[:40, :60]
 

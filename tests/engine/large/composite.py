@@ -1,6 +1,6 @@
-"""A large picture made of pieces of sample photographs, with exact masks.
+"""A large picture made of superpixels of sample photographs, with exact masks.
 
-Pieces (a cat's face, a cup of coffee, a motorcycle) are cut out as ellipses, made smaller, and
+Superpixels (a cat's face, a cup of coffee, a motorcycle) are cut out as ellipses, made smaller, and
 laid on a smooth, noisy ground: a picture in which everything is small, and where it is is known.
 """
 
@@ -12,7 +12,7 @@ from skimage import data
 
 NAMES = ("cat", "cup of coffee", "motorcycle")
 
-_PIECES = {  # sample: (row, column, half height, half width) of the ellipse
+_SUPERPIXELS = {  # sample: (row, column, half height, half width) of the ellipse
     "cat": (data.chelsea, (120, 235, 105, 125)),
     "cup of coffee": (data.coffee, (185, 305, 150, 175)),
     "motorcycle": (lambda: data.stereo_motorcycle()[0], (285, 370, 190, 270)),
@@ -22,7 +22,7 @@ _PIECES = {  # sample: (row, column, half height, half width) of the ellipse
 def composite(side: int, cell: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return ``(side, side, 3)`` and ``(side, side)`` uint8: image, and 0 or 1 + place in NAMES.
 
-    One piece, about two thirds of ``cell`` long, lies somewhere in every other cell.
+    One superpixel, about two thirds of ``cell`` long, lies somewhere in every other cell.
     """
     random = np.random.default_rng(seed)
     coarse = random.integers(90, 150, (max(2, side // 200), max(2, side // 200), 3), dtype=np.uint8)
@@ -37,10 +37,10 @@ def composite(side: int, cell: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
                 continue
             place = number % len(NAMES)
             number += 1
-            piece, inside = cut[NAMES[place]]
+            superpixel, inside = cut[NAMES[place]]
             scale = cell * random.uniform(0.55, 0.8) / max(inside.shape)
             size = (round(inside.shape[1] * scale), round(inside.shape[0] * scale))
-            small = np.asarray(Image.fromarray(piece).resize(size, Image.Resampling.BILINEAR))
+            small = np.asarray(Image.fromarray(superpixel).resize(size, Image.Resampling.BILINEAR))
             shape = np.asarray(Image.fromarray(inside).resize(size, Image.Resampling.NEAREST))
             y = top + int(random.integers(0, cell - size[1]))
             x = left + int(random.integers(0, cell - size[0]))
@@ -51,13 +51,13 @@ def composite(side: int, cell: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 
 
 def _cut(name: str) -> tuple[np.ndarray, np.ndarray]:
-    load, (row, column, height, width) = _PIECES[name]
+    load, (row, column, height, width) = _SUPERPIXELS[name]
     photo = np.asarray(load())
     top, left = max(0, row - height), max(0, column - width)
-    piece = photo[top : row + height, left : column + width]
-    y, x = np.mgrid[: piece.shape[0], : piece.shape[1]]
+    superpixel = photo[top : row + height, left : column + width]
+    y, x = np.mgrid[: superpixel.shape[0], : superpixel.shape[1]]
     inside = ((y - row + top) / height) ** 2 + ((x - column + left) / width) ** 2 < 1
-    return np.ascontiguousarray(piece), inside
+    return np.ascontiguousarray(superpixel), inside
 
 
 def mean_iou(labels: np.ndarray, mask: np.ndarray) -> float:

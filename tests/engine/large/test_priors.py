@@ -126,20 +126,20 @@ def test_places_that_are_alike_agree(priors, monkeypatch):
     assert leads.float().mean() > 0.98
 
 
-def test_a_window_s_pieces_say_as_much_of_a_dab_as_those_of_an_ordinary_image(priors):
+def test_a_window_s_superpixels_say_as_much_of_a_dab_as_those_of_an_ordinary_image(priors):
     ordinary, side = DefaultOptions(), 384  # of a window that the starter looks at
-    assert priors._scene(0).pieces.index.size <= (side / WALK_STEP) ** 2
-    pieces = [
-        Superpixels.of(torch.zeros(3, *grid_of((side, side), cells)), options.pieces)
+    assert priors._scene(0).superpixels.index.size <= (side / WALK_STEP) ** 2
+    superpixels = [
+        Superpixels.of(torch.zeros(3, *grid_of((side, side), cells)), options.superpixels)
         for options, cells in ((ordinary, 300), (priors.options, WORK_SIDE))
     ]
-    assert side**2 / len(pieces[1]) < 480 * 640 / len(pieces[0])
+    assert side**2 / len(superpixels[1]) < 480 * 640 / len(superpixels[0])
     dab = np.full((side, side), -1, np.int16)
     dab[200:216, 200:216] = 1
     said = []
-    for cut, options in zip(pieces, (ordinary, priors.options), strict=True):
+    for cut, options in zip(superpixels, (ordinary, priors.options), strict=True):
         learner = Learner(cut, torch.ones(len(cut), 1), options.learning)
         radius = np.array([0.07 * cut.index.shape[0]])
         said.append(float(learner._around(learner.find(dab), radius, 2).sum()))
-    assert len(pieces[1]) < 0.7 * len(pieces[0])
+    assert len(superpixels[1]) < 0.7 * len(superpixels[0])
     assert said[1] == pytest.approx(said[0], rel=0.1)

@@ -8,10 +8,15 @@ import torch
 from torch.nn import functional as F
 
 from napari_wildseg.engine.large import tile as tile_module
-from napari_wildseg.engine.large.bounded_walk import local_walk
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.source import LargeImage
-from napari_wildseg.engine.large.tile import HALO, refine_tile, sample_contrast, walk_domain
+from napari_wildseg.engine.large.tile import (
+    HALO,
+    local_walk,
+    refine_tile,
+    sample_contrast,
+    walk_domain,
+)
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections
 from napari_wildseg.engine.refine.options import DefaultOptions
 

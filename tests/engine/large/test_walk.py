@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_wildseg.engine.large.bounded_walk import REACH, local_walk, undecided
+from napari_wildseg.engine.large.tile import REACH, local_walk, undecided
 from napari_wildseg.engine.refine.walk import edge_weights, random_walk
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,7 +8,7 @@ from tests.engine.small_models import make_model
 from torch.nn import functional as F
 
 from napari_wildseg.engine.models import starter
-from napari_wildseg.engine.models.text import embed_sentences
+from napari_wildseg.engine.models.clip_model import embed_sentences
 
 NAMES = ["cat", "a red sports car on a road", "cup of coffee", "", "x" * 300, "dog", "a b c d e f"]
 

@@ -29,38 +29,38 @@ def halves(shape=(60, 80)):
 # -- superpixels
 
 
-def test_pieces_keep_to_the_edge():
-    pieces = Superpixels.of(halves(), 60)
-    assert 30 <= len(pieces) <= 90
-    left, right = pieces.index[:, :40], pieces.index[:, 40:]
+def test_superpixels_keep_to_the_edge():
+    superpixels = Superpixels.of(halves(), 60)
+    assert 30 <= len(superpixels) <= 90
+    left, right = superpixels.index[:, :40], superpixels.index[:, 40:]
     assert not np.intersect1d(left, right).size
-    assert pieces.sizes.sum() == 60 * 80
-    assert set(pieces.colours[:, 0].round().tolist()) == {30, 70}
+    assert superpixels.sizes.sum() == 60 * 80
+    assert set(superpixels.colours[:, 0].round().tolist()) == {30, 70}
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 50), (16, 16)], ids=str)
 def test_a_tiny_image_is_cut_into_its_pixels(shape):
-    pieces = Superpixels.of(torch.zeros(3, *shape), 1000)
-    assert len(pieces) == shape[0] * shape[1]
-    np.testing.assert_array_equal(pieces.index.ravel(), np.arange(len(pieces)))
+    superpixels = Superpixels.of(torch.zeros(3, *shape), 1000)
+    assert len(superpixels) == shape[0] * shape[1]
+    np.testing.assert_array_equal(superpixels.index.ravel(), np.arange(len(superpixels)))
 
 
 def test_averages_are_those_of_the_pixels():
-    """On a grid of the image's own size: the plain mean over each piece."""
-    pieces = Superpixels.of(halves(), 60)
+    """On a grid of the image's own size: the plain mean over each superpixel."""
+    superpixels = Superpixels.of(halves(), 60)
     maps = torch.rand(3, 60, 80, generator=torch.Generator().manual_seed(0))
     expected = [
-        [float(layer.numpy()[pieces.index == i].mean()) for layer in maps]
-        for i in range(len(pieces))
+        [float(layer.numpy()[superpixels.index == i].mean()) for layer in maps]
+        for i in range(len(superpixels))
     ]
-    np.testing.assert_allclose(pieces.average(maps), expected, atol=1e-5)
-    np.testing.assert_allclose(pieces.average(torch.ones(1, 7, 5)), 1, atol=1e-5)
+    np.testing.assert_allclose(superpixels.average(maps), expected, atol=1e-5)
+    np.testing.assert_allclose(superpixels.average(torch.ones(1, 7, 5)), 1, atol=1e-5)
 
 
-def test_painting_gives_every_pixel_its_pieces_value():
-    pieces = Superpixels.of(halves(), 60)
-    painted = pieces.paint(torch.arange(len(pieces)).float()[:, None])
-    np.testing.assert_array_equal(painted[0], pieces.index)
+def test_painting_gives_every_pixel_its_superpixels_value():
+    superpixels = Superpixels.of(halves(), 60)
+    painted = superpixels.paint(torch.arange(len(superpixels)).float()[:, None])
+    np.testing.assert_array_equal(painted[0], superpixels.index)
 
 
 # -- reach
@@ -122,13 +122,13 @@ def test_a_lower_resolution_loses_no_stroke():
 
 
 def learner(**options):
-    pieces = Superpixels.of(halves(), 200)
-    return Learner(pieces, pieces.features([]), Learning(**options))
+    superpixels = Superpixels.of(halves(), 200)
+    return Learner(superpixels, superpixels.features([]), Learning(**options))
 
 
 def test_one_dab_turns_what_looks_alike_and_was_in_doubt():
     learning = learner()
-    left = learning.pieces.places[:, 1] < 0.5
+    left = learning.superpixels.places[:, 1] < 0.5
     prior = torch.where(left, 0.55, 0.8)[:, None].repeat(1, 2)
     prior[:, 0] = 1 - prior[:, 1]
     corrections = np.full((60, 80), -1, np.int16)
@@ -145,24 +145,24 @@ def test_the_doubtful_changes_more_than_the_certain():
     corrections[28:33, 18:23] = 0
     moved = []
     for sure in (0.6, 0.99):
-        prior = torch.tensor([[1 - sure, sure]]).repeat(len(learning.pieces), 1)
+        prior = torch.tensor([[1 - sure, sure]]).repeat(len(learning.superpixels), 1)
         moved.append(float((prior + learning.change(prior, corrections))[:, 0].mean()))
     assert moved[0] > moved[1]
 
 
-def test_pieces_of_which_the_maps_say_the_same_are_wrong_together():
+def test_superpixels_of_which_the_maps_say_the_same_are_wrong_together():
     """A dab of background on "cat" says more of other cats than of as doubtful dogs beside it."""
     learning = learner(reach_precision=0.0)
-    pieces = learning.pieces
-    cat = torch.arange(len(pieces)) % 2 == 0
+    superpixels = learning.superpixels
+    cat = torch.arange(len(superpixels)) % 2 == 0
     prior = torch.where(cat[:, None], torch.tensor([0.1, 0.8, 0.1]), torch.tensor([0.1, 0.1, 0.8]))
     corrections = np.full((60, 80), -1, np.int16)
-    dabbed = int(pieces.index[30, 20])
-    corrections[pieces.index == dabbed] = 0
+    dabbed = int(superpixels.index[30, 20])
+    corrections[superpixels.index == dabbed] = 0
     change = learning.change(prior, corrections)[:, 0]
-    others = torch.arange(len(pieces)) != dabbed
+    others = torch.arange(len(superpixels)) != dabbed
     same = cat if cat[dabbed] else ~cat
-    near = others & (pieces.places[:, 1] < 0.5)
+    near = others & (superpixels.places[:, 1] < 0.5)
     assert change[near & same].mean() > 1.2 * change[near & ~same].mean()
     blind = learner(reach_precision=0.0, prior_scale=1e6).change(prior, corrections)[:, 0]
     ratio = blind[near & same].mean() / blind[near & ~same].mean()
@@ -174,7 +174,7 @@ def test_other_maps_of_the_same_image_are_learned_about_as_if_they_were_the_firs
     learning = learner()
     corrections = np.full((60, 80), -1, np.int16)
     corrections[28:33, 18:23] = 0
-    sure = torch.linspace(0.2, 0.9, len(learning.pieces))
+    sure = torch.linspace(0.2, 0.9, len(learning.superpixels))
     first = torch.stack([1 - sure, sure], dim=1)
     second = torch.stack([1 - sure, 0.3 * sure, 0.7 * sure], dim=1)
     learning.change(first, corrections)
@@ -191,7 +191,7 @@ def test_other_maps_of_the_same_image_are_learned_about_as_if_they_were_the_firs
 
 def test_a_dab_that_says_what_is_known_changes_little():
     learning = learner()
-    prior = torch.tensor([[0.95, 0.05]]).repeat(len(learning.pieces), 1)
+    prior = torch.tensor([[0.95, 0.05]]).repeat(len(learning.superpixels), 1)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[28:33, 18:23] = 0
     assert learning.change(prior, corrections).abs().max() < 0.06
@@ -200,7 +200,7 @@ def test_a_dab_that_says_what_is_known_changes_little():
 def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
     """The right half is as sure as ever; it follows the dab more where the maps proved wrong."""
     learning = learner(reach_precision=0.0, stroke_exponent=0.0)
-    left = learning.pieces.places[:, 1] < 0.5
+    left = learning.superpixels.places[:, 1] < 0.5
     moved = []
     for sure in (0.6, 0.99):
         prior = torch.where(left, sure, 0.8)[:, None].repeat(1, 2)
@@ -213,7 +213,7 @@ def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
 
 def test_every_further_stroke_lowers_the_belief_in_the_maps():
     learning = learner()
-    prior = torch.tensor([[0.2, 0.8]]).repeat(len(learning.pieces), 1)
+    prior = torch.tensor([[0.2, 0.8]]).repeat(len(learning.superpixels), 1)
     beliefs = []
     corrections = np.full((60, 80), -1, np.int16)
     for column in (5, 25, 45, 65):
@@ -225,7 +225,7 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
 def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
     """Dabs of background on certain mistakes do not erase a thing of another colour."""
     learning = learner(reach_precision=0.0)
-    x = learning.pieces.places[:, 1]
+    x = learning.superpixels.places[:, 1]
     mistake, thing = x < 0.2, x > 0.8
     prior = torch.where(mistake, 0.99, torch.where(thing, 0.7, 0.02))[:, None].repeat(1, 2)
     prior[:, 0] = 1 - prior[:, 1]
@@ -239,7 +239,7 @@ def test_what_is_like_no_dab_keeps_its_label_however_wrong_the_maps_were():
 def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
     """Where the others lead to its label anyway, a dab says nothing of its surroundings."""
     learning = learner(near=1.0)
-    prior = torch.tensor([[0.9, 0.1]]).repeat(len(learning.pieces), 1)
+    prior = torch.tensor([[0.9, 0.1]]).repeat(len(learning.superpixels), 1)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[20:23, 10:13] = corrections[40:43, 30:33] = 1
     radii = []
@@ -261,7 +261,7 @@ def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
     assert radii[1] == [0, 0]
     # Of the two, each has been heard when the other is left out.
     first, second = (
-        int(learning.pieces.index[row, column]) for row, column in ((21, 11), (41, 31))
+        int(learning.superpixels.index[row, column]) for row, column in ((21, 11), (41, 31))
     )
     assert others[0][second, 1] > others[0][first, 1] + 0.1
     assert others[1][first, 1] > others[1][second, 1] + 0.1
@@ -269,7 +269,7 @@ def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
 
 def test_the_order_of_many_strokes_does_not_count_nor_does_their_number_end_it():
     learning = learner()
-    prior = torch.tensor([[0.7, 0.3]]).repeat(len(learning.pieces), 1)
+    prior = torch.tensor([[0.7, 0.3]]).repeat(len(learning.superpixels), 1)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[1::4, 1::4] = 1
     after = prior + learning.change(prior, corrections)
@@ -278,7 +278,7 @@ def test_the_order_of_many_strokes_does_not_count_nor_does_their_number_end_it()
 
 
 def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced():
-    x_of = learner().pieces.places[:, 1]
+    x_of = learner().superpixels.places[:, 1]
     thing = x_of > 0.8
     prior = torch.where(thing, 0.8, 0.02)[:, None].repeat(1, 2)
     prior[:, 0] = 1 - prior[:, 1]
@@ -294,8 +294,8 @@ def test_dabs_of_background_leave_a_small_thing_more_where_labels_are_balanced()
 def told_elsewhere(height, width, **options):
     """All the left half looks alike; the maps are fairly sure of it. What is left of that below?"""
     learning = learner(reach_precision=0.0, **options)
-    prior = torch.tensor([[0.1, 0.9]]).repeat(len(learning.pieces), 1)
-    elsewhere = (learning.pieces.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
+    prior = torch.tensor([[0.1, 0.9]]).repeat(len(learning.superpixels), 1)
+    elsewhere = (learning.superpixels.places - torch.tensor([0.75, 0.0])).abs().amax(1) < 0.4
     corrections = np.full((60, 80), -1, np.int16)
     corrections[3 : 3 + height, 2 : 2 + width] = 0
     return float((prior + learning.change(prior, corrections))[elsewhere, 1].mean())
@@ -318,7 +318,7 @@ def test_a_long_stroke_pulls_altogether_as_a_dab_does_and_a_thick_one_less():
     corrections[20:39, 20:70] = 0  # 10 deep
     learning = learner(thick=5.0, consistent=0.0)
     pull = learning.pull(learning.find(corrections)).numpy()
-    density = len(learning.pieces) / 4800
+    density = len(learning.superpixels) / 4800
     np.testing.assert_allclose(pull[corrections == 1].sum() * density, 1, rtol=1e-5)
     thin = (5 / (np.pi * 100 * density)) ** 2
     np.testing.assert_allclose(pull[corrections == 0].sum() * density, thin, rtol=1e-5)
@@ -336,8 +336,8 @@ def test_pixels_that_contradict_their_stroke_count_less():
     assert weights[:, 40:][over].max() < 0.5 * weights[:, :40][inside].min()
     np.testing.assert_allclose(weights[corrections == 0].mean(), 1)
     assert (weights[corrections < 0] == 1).all()
-    prior = torch.tensor([[0.3, 0.7]]).repeat(len(learning.pieces), 1)
-    light = (learning.pieces.places[:, 1] > 0.55) & (learning.pieces.places[:, 0] < 0.2)
+    prior = torch.tensor([[0.3, 0.7]]).repeat(len(learning.superpixels), 1)
+    light = (learning.superpixels.places[:, 1] > 0.55) & (learning.superpixels.places[:, 0] < 0.2)
     moved = [
         float(made.change(prior, corrections)[light, 0].mean())
         for made in (learning, learner(consistent=0.0))
@@ -356,10 +356,10 @@ def test_a_stroke_over_one_thing_or_half_on_another_counts_in_full():
 
 
 def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
-    """The one feature is that of a piece at the left; the dab is at the right."""
+    """The one feature is that of a superpixel at the left; the dab is at the right."""
     learning = learner(rank=1, reach_precision=0.0)
-    right = learning.pieces.places[:, 1] > 0.5
-    prior = torch.tensor([[0.45, 0.55]]).repeat(len(learning.pieces), 1)
+    right = learning.superpixels.places[:, 1] > 0.5
+    prior = torch.tensor([[0.45, 0.55]]).repeat(len(learning.superpixels), 1)
     corrections = np.full((60, 80), -1, np.int16)
     corrections[28:33, 58:63] = 0
     after = prior + learning.change(prior, corrections)
@@ -367,31 +367,31 @@ def test_the_kernel_is_exact_where_a_dab_is_however_low_its_rank():
 
 
 def test_a_stroke_thinner_than_a_working_pixel_speaks_by_the_part_it_covers():
-    """One of 64 pixels of a piece says as much as the whole piece with 64 times the variance."""
-    pieces = Superpixels.of(torch.zeros(3, 16, 16), 1000)
-    features = pieces.features([])
-    prior = torch.tensor([[0.4, 0.6]]).repeat(len(pieces), 1)
+    """One of 64 pixels counts as the whole superpixel with 64 times the variance."""
+    superpixels = Superpixels.of(torch.zeros(3, 16, 16), 1000)
+    features = superpixels.features([])
+    prior = torch.tensor([[0.4, 0.6]]).repeat(len(superpixels), 1)
     whole = np.full((16, 16), -1, np.int16)
     whole[5, 7] = 0
     thin = np.full((128, 128), -1, np.int16)
     thin[5 * 8 + 3, 7 * 8 + 4] = 0
-    expected = Learner(pieces, features, Learning(noise=64 * 0.05)).change(prior, whole)
+    expected = Learner(superpixels, features, Learning(noise=64 * 0.05)).change(prior, whole)
     assert expected.abs().max() > 0.01
-    torch.testing.assert_close(Learner(pieces, features).change(prior, thin), expected)
+    torch.testing.assert_close(Learner(superpixels, features).change(prior, thin), expected)
 
 
 def favoured(strokes, won=0.6):
-    """Share of free pieces that get label 1 by a margin, and the learner's bonus on 0."""
+    """Share of free superpixels that get label 1 by a margin, and the learner's bonus on 0."""
     learning = learner()
     corrections = np.full((60, 80), -1, np.int16)
     for rows, columns in strokes:
         corrections[rows, columns] = 1
-    count = len(learning.pieces)
+    count = len(learning.superpixels)
     first = torch.tensor([[0.9, 0.1]]).repeat(count, 1)
     after = torch.tensor([[1 - won, won]]).repeat(count, 1)
     held = learning.favour(after, first, corrections)
     free = torch.ones(count, dtype=torch.bool)
-    free[torch.from_numpy(learning.pieces.index[corrections >= 0])] = False
+    free[torch.from_numpy(learning.superpixels.index[corrections >= 0])] = False
     torch.testing.assert_close(held.sum(1), torch.ones(count))
     torch.testing.assert_close(held[~free], after[~free])
     return float(held[free, 1].mean())
@@ -419,11 +419,11 @@ def test_a_label_that_was_painted_on_other_things_wins_by_a_larger_margin():
     learning = learner()
     corrections = np.full((60, 80), -1, np.int16)
     corrections[EVEN] = 1
-    count = len(learning.pieces)
+    count = len(learning.superpixels)
     first = torch.tensor([[0.9, 0.1, 0.0]]).repeat(count, 1)
     after = torch.tensor([[0.4, 0.6, 0.0]]).repeat(count, 1)
     held = learning.favour(after, first, corrections)
-    left = learning.pieces.places[:, 1] < 0.5
+    left = learning.superpixels.places[:, 1] < 0.5
     assert (held[left, 1] > 0.5).all()
     assert (held[~left].argmax(1) == 0).all()
     # Nothing was painted with the third label.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_wildseg.engine.refine import refine
-from napari_wildseg.engine.refine.learning.observe import observe_pieces
+from napari_wildseg.engine.refine.learning.observe import observe_superpixels
 from napari_wildseg.engine.refine.seeds import spread_seeds, texture_of
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
@@ -91,21 +91,21 @@ def test_seeds_and_corrections_are_kept_and_corrections_win():
 def test_probabilities_sum_to_one_and_know_nothing_without_seeds():
     image, _ = discs()
     lab = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 2
-    pieces = Superpixels.of(lab, 300)
+    superpixels = Superpixels.of(lab, 300)
     seeds = np.full(SHAPE, -1, np.int16)
-    nothing = spread_seeds(seeds, 2, pieces, lab)
+    nothing = spread_seeds(seeds, 2, superpixels, lab)
     torch.testing.assert_close(nothing, torch.full_like(nothing, 1 / 3))
     seeds[22:27, 20:25] = 1
-    found = spread_seeds(seeds, 2, pieces, lab)
+    found = spread_seeds(seeds, 2, superpixels, lab)
     assert found.min() > 0
-    torch.testing.assert_close(found.sum(1), torch.ones(len(pieces)))
-    assert texture_of(lab, pieces, 7).shape == (len(pieces), 2)
+    torch.testing.assert_close(found.sum(1), torch.ones(len(superpixels)))
+    assert texture_of(lab, superpixels, 7).shape == (len(superpixels), 2)
 
 
-def test_pieces_count_their_labels():
+def test_superpixels_count_their_labels():
     index = np.repeat(np.arange(2), 8).reshape(2, 8)
     labels = np.full((4, 16), -1, np.int16)
     labels[0, :4], labels[1, :4] = 0, 1
-    shares, covered = observe_pieces(labels, index, np.array([8, 8], np.float32), 3)
+    shares, covered = observe_superpixels(labels, index, np.array([8, 8], np.float32), 3)
     torch.testing.assert_close(shares[0], torch.tensor([0.5, 0.5, 0.0]))
     torch.testing.assert_close(covered, torch.tensor([0.25, 0.0]))

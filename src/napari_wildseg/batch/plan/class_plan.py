@@ -1,7 +1,5 @@
 """The classes that each image of a batch is segmented into, with ids of the whole data set."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -65,11 +63,7 @@ class ClassPlan:
 
 
 def plan_classes(
-    labels: str,
-    items: Sequence[WorkItem],
-    *,
-    vocabulary: str = "coco",
-    if_present: bool = False,
+    labels: str, items: Sequence[WorkItem], *, vocabulary: str = "coco", if_present: bool = False
 ) -> ClassPlan:
     """Make a class plan from the argument ``--labels``.
 

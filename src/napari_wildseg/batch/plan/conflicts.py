@@ -1,7 +1,5 @@
 """What keeps a batch from being started or resumed: other settings, files of others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path

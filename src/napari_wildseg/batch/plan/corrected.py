@@ -1,7 +1,5 @@
 """Corrected labels for images of a batch (``--corrected``): kept, and propagated along stacks."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -111,5 +109,4 @@ def _as_corrections(
             )
         table[info.id] = -1 if number is None else number
     table[UNLABELLED] = -1
-    found: NDArray[np.int16] = table[labels.labels]
-    return found
+    return np.asarray(table[labels.labels])

@@ -1,7 +1,5 @@
 """The images of a batch and the names of their output files."""
 
-from __future__ import annotations
-
 import csv
 import glob
 import os

@@ -5,8 +5,6 @@ system early. As a side effect, glibc maps every array of more than 128 kB anew,
 fills its pages with zeros. The page faults halved the speed of a worker.
 """
 
-from __future__ import annotations
-
 import ctypes
 import sys
 

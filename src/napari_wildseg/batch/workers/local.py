@@ -4,21 +4,16 @@ Reading, encoding, refinement and writing of different images overlap. Results d
 number of lanes, because each lane computes with one thread.
 """
 
-from __future__ import annotations
-
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from napari_wildseg.batch.job import BatchJob, CancelledError, Control, ModelLoaded, start_segmenter
 from napari_wildseg.batch.journal import Record
 from napari_wildseg.batch.plan.units import Unit, run_unit
 from napari_wildseg.batch.workers.allocator import keep_freed_memory
-
-if TYPE_CHECKING:
-    from napari_wildseg.engine.models.clip_model import CLIPModel
+from napari_wildseg.engine.models.clip_model import CLIPModel
 
 _POLL = 0.2
 """Seconds between checks for cancellation."""
@@ -32,11 +27,7 @@ def default_workers() -> int:
 
 
 def run_local(
-    job: BatchJob,
-    todo: Sequence[Unit],
-    *,
-    workers: int,
-    begin: Callable[[str], None],
+    job: BatchJob, todo: Sequence[Unit], *, workers: int, begin: Callable[[str], None]
 ) -> Iterator[Record | ModelLoaded | None]:
     """Segment units on this machine; yield records, or None at each check for cancellation."""
     import torch

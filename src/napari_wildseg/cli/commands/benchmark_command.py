@@ -1,7 +1,5 @@
 """``wildseg benchmark``: measure the speed ratios of the method on this machine."""
 
-from __future__ import annotations
-
 import argparse
 
 from napari_wildseg.cli import arguments

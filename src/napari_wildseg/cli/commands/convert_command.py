@@ -1,7 +1,5 @@
 """``wildseg convert``: write a label file in another format."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

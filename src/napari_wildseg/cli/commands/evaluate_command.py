@@ -6,11 +6,80 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_wildseg.cli import arguments, series_output
+from napari_wildseg.cli import arguments
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.segmenter import Segmenter
     from napari_wildseg.evaluation import EvaluationSet
+
+_FOREST = "forest"
+
+
+def add_series_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a series."""
+    group = parser.add_argument_group("series")
+    group.add_argument(
+        "--series",
+        action="store_true",
+        help="images in seeded orders, each remembered before the next one: with the class memory "
+        "and without; --compare forest adds a pixel classifier as ilastik has it",
+    )
+    group.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --series: remember each image as its true mask, not as the annotator left it",
+    )
+    group.add_argument(
+        "--orders",
+        type=arguments.positive,
+        metavar="N",
+        help="with --series: in how many orders (default: 3)",
+    )
+
+
+def run_series(args: argparse.Namespace, segmenter: Segmenter, data: EvaluationSet) -> int:
+    """Evaluate a series and print it."""
+    from napari_wildseg.cli.console import format_figures, print_json, print_line, run_steps
+    from napari_wildseg.engine.memory import ClassMemory
+    from napari_wildseg.evaluation import series_steps
+
+    found = run_steps(
+        series_steps(
+            segmenter,
+            data,
+            ClassMemory,
+            clicks=args.clicks,
+            annotator=args.annotator,
+            orders=args.orders or 3,
+            finish=args.finish,
+            forest=args.compare is not None,
+            limit=args.limit,
+        )
+    )
+    if args.json:
+        print_json(found.to_json())
+    else:
+        print_line(format_figures({"": found.summary()}))
+    return 0
+
+
+def check_series_arguments(args: argparse.Namespace) -> None:
+    """Raise `InputError` for arguments that cannot be combined."""
+    from napari_wildseg.engine.errors import InputError
+
+    if not args.series:
+        if args.finish or args.orders is not None:
+            raise InputError("--finish and --orders belong to a series: add --series.")
+        if args.compare and _FOREST in args.compare.split(","):
+            raise InputError("The forest learns from earlier images: add --series to compare it.")
+        return
+    if args.labels == "auto":
+        raise InputError("A series needs known labels: leave out --labels auto.")
+    if args.compare not in (None, _FOREST):
+        raise InputError("A series can be compared with the forest alone: --compare forest.")
+    if args.plot:
+        raise InputError("--plot draws a comparison of refiners: leave out --series.")
+
 
 HELP = "measure the results on a set of images with masks: our own layout, PASCAL VOC's or COCO's"
 
@@ -60,7 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="measure objects on a set with instances/: of the true masks and end to end, or, "
         "with masks, of the true masks alone; --clicks then cuts and merges",
     )
-    series_output.add_series_arguments(parser)
+    add_series_arguments(parser)
     arguments.add(parser, "--memory", "--json")
 
 
@@ -72,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_wildseg.evaluation import compare_steps, evaluate_steps, open_set
     from napari_wildseg.io.atomic import atomic_write
 
-    series_output.check_series_arguments(args)
+    check_series_arguments(args)
     data = open_set(args.folder, args.split, value_255=args.value_255)
     if data.left_out:
         few = ", ".join(data.left_out[:5]) + (", ..." if len(data.left_out) > 5 else "")
@@ -95,19 +164,11 @@ def run(args: argparse.Namespace) -> int:
     if args.objects:
         return measure_objects(args, segmenter, data)
     if args.series:
-        return series_output.run_series(args, segmenter, data)
+        return run_series(args, segmenter, data)
+    how = {"clicks": args.clicks, "annotator": args.annotator, "limit": args.limit}
     if args.compare:
         names = [name.strip() for name in args.compare.split(",") if name.strip()]
-        figures = run_steps(
-            compare_steps(
-                segmenter,
-                data,
-                names,
-                clicks=args.clicks,
-                annotator=args.annotator,
-                limit=args.limit,
-            )
-        )
+        figures = run_steps(compare_steps(segmenter, data, names, **how))
         if args.plot:
             drawn = draw_comparison(figures, args.folder.resolve().name, args.plot.suffix)
             atomic_write(args.plot, drawn, overwrite=True)
@@ -115,16 +176,7 @@ def run(args: argparse.Namespace) -> int:
         columns = {one["refiner"]: {k: one[k] for k in one if k != "refiner"} for one in found}
         print_found(args, {"refiners": found}, **columns)
         return 0
-    measured = run_steps(
-        evaluate_steps(
-            segmenter,
-            data,
-            labels=args.labels,
-            clicks=args.clicks,
-            annotator=args.annotator,
-            limit=args.limit,
-        )
-    )
+    measured = run_steps(evaluate_steps(segmenter, data, labels=args.labels, **how))
     print_found(args, measured.to_json())
     return 0
 

@@ -1,7 +1,5 @@
 """``wildseg models``: list models, or download one."""
 
-from __future__ import annotations
-
 import argparse
 
 from napari_wildseg.cli import arguments

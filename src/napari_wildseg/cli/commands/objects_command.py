@@ -1,7 +1,5 @@
 """``wildseg objects``: the objects of a label image, with an id each, and their table."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``wildseg segment``: segment one image, large image or stack into named classes."""
 
-from __future__ import annotations
-
 import argparse
 from contextlib import ExitStack
 from pathlib import Path

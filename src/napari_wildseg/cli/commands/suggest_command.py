@@ -1,7 +1,5 @@
 """``wildseg suggest``: suggest class names for an image."""
 
-from __future__ import annotations
-
 import argparse
 import time
 

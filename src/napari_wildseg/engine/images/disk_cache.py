@@ -6,8 +6,6 @@ of it. Files are safetensors, which cannot contain code. They are written under 
 and renamed. The least recently used files are deleted when the folder is full.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

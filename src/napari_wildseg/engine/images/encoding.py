@@ -71,7 +71,7 @@ class ImageEncoding:
             return self._merged(model, text, background, self.view_groups()[0], cells)
         if not getattr(self.method, "multiply_scales", False):
             return self._merged(model, text, background, range(len(self.views)), cells)
-        groups = self._scale_groups()
+        groups = self._group_views(lambda view: ())  # by scale, ignoring flips and gamma
         scales = [self._merged(model, text, background, group, cells) for group in groups]
         resolutions = [self.views[group[0]].resolution for group in groups]
         return combine_scales(torch.stack(scales), resolutions)
@@ -118,17 +118,8 @@ class ImageEncoding:
         of them if not given.
         """
         views = self.views if chosen is None else [self.views[i] for i in chosen]
-        return self._merge(maps, views, grid or self.grid)
-
-    def _merge(
-        self, maps: Iterable[Tensor], views: Sequence[View], grid: tuple[int, int]
-    ) -> Tensor:
         offset = (self.geometry.offset, self.geometry.offset)
-        return merge_views(maps, views, self.shape, grid, offset=offset)
-
-    def _scale_groups(self) -> list[list[int]]:
-        """Group the view indices by scale, ignoring flips and gamma."""
-        return self._group_views(lambda view: ())
+        return merge_views(maps, views, self.shape, grid or self.grid, offset=offset)
 
     def view_groups(self) -> list[list[int]]:
         """Group the view indices by scale, flip and gamma; the plain view at scale 1 is first."""

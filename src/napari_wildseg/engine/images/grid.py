@@ -1,7 +1,5 @@
 """The coarse grid on which views are merged and features are compared."""
 
-from __future__ import annotations
-
 import math
 
 GRID_SIDE = 72

@@ -1,7 +1,5 @@
 """Conversion of pixels to Lab tensors, and resizing of maps."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Conversion of image arrays of any common type to RGB bytes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Input size and output alignment of image towers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

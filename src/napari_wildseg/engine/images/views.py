@@ -4,8 +4,6 @@ The paper (Zabari & Hoshen, arXiv 2112.03185) refines relevance maps by test-tim
 without naming the transforms. The presets here were chosen by measurement (docs/method.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Objects of the classes: every nucleus, every cat, with an id of its own."""
 
-from __future__ import annotations
-
 from napari_wildseg.engine.instances.object_strokes import CUT, ERASED, UNTOUCHED, drawn_as
 from napari_wildseg.engine.instances.objects import Objects, objects_of, thing_ids
 from napari_wildseg.engine.instances.recording import record

@@ -1,7 +1,5 @@
 """Ids of objects: kept from one run to the next, and along a stack, by overlap."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

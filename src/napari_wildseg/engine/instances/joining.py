@@ -10,8 +10,6 @@ for small and large objects and for dark and bright images:
 * the edge: how much stronger the image's gradient is on the border than in both middles.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Corrections of objects: strokes that merge, split, draw and erase objects."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Objects and their table, as `Result.objects` gives them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 

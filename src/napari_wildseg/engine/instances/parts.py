@@ -5,8 +5,6 @@ deepest places in its middle; where two objects touch, the depth falls towards t
 them. The ratio of the neck's depth to the smaller middle's depth does not depend on the size.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

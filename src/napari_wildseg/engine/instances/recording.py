@@ -1,7 +1,5 @@
 """What was painted over objects, as strokes that every later split obeys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is known of each object: class, area, centroid, box, perimeter."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`LargeResult`: labels and relevance of one large image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`LargeSegmenter`: segmentation by class names for images that do not fit into memory."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from napari_wildseg.engine.classes import ClassInfo, parse_classes
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.images.encoding import ImageEncoding
 from napari_wildseg.engine.large.large_result import LargeResult
 from napari_wildseg.engine.large.layout import Box, tiles
 from napari_wildseg.engine.large.priors import WindowPriors
@@ -20,19 +19,21 @@ from napari_wildseg.engine.large.sampling import sample_labels
 from napari_wildseg.engine.large.source import LargeImage, as_large_image, shrink
 from napari_wildseg.engine.large.suggest_names import suggest_large
 from napari_wildseg.engine.large.tile import refine_tile, sample_contrast, walk_domain
-from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
-from napari_wildseg.engine.large.tile_limits import TileLimits
+from napari_wildseg.engine.large.tile_corrections import (
+    LargeCorrections,
+    TileLimits,
+    changed_blocks,
+)
 from napari_wildseg.engine.large.windows import LargeEncoding, encode_large_steps
 from napari_wildseg.engine.limits import Limits
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA, Evidence, normalise
 from napari_wildseg.engine.maps.thresholds import checked_threshold, vocabulary_scores
-from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty, view_grid
+from napari_wildseg.engine.maps.uncertainty import Uncertainty, estimate_uncertainty
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.recall import Recaller
 from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.class_texts import BACKGROUND_WORDS, text_rows
 from napari_wildseg.engine.names.tagging import everyday_rivals
-from napari_wildseg.engine.names.tagging.name_maps import name_maps
 from napari_wildseg.engine.names.vocabularies import names_of
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.engine.refine.options import DefaultOptions
@@ -130,10 +131,9 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
             raise InputError(f"The detail is {detail}: give a whole number from 1.")
         if tile < 2 or tile % 2:
             raise InputError(f"The side of a tile is {tile}: give an even number of pixels.")
-        super().__init__(model, views, method, threshold, device, background)
+        super().__init__(model, views, method, threshold, device, background, memory)
         self.detail = detail
         self.tile = tile
-        self.memory = memory
         self.options = DefaultOptions()
         self._contrast = 0.0
         self.result: LargeResult | None = None
@@ -161,8 +161,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         yield Progress(0, 1, "Loading the model")
         model = self.model
         method = get_method(self.method, model)
-        if self.memory is not None:
-            self.memory.check(self._source(method.name))
+        self._memory_for(method.name)
         started = time.perf_counter()
         encoding = yield from encode_large_steps(large, model, method, self.views, self.detail)
         contrast = sample_contrast(large)
@@ -242,11 +241,9 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         text, background = text_rows(self.model, classes, self.background)
         maps = yield from encoding.relevance_steps(self.model, text, background)
         relevance = normalise(maps, places=_BEST_PLACES)
-        recaller = None
-        if self.memory is not None and len(self.memory):
-            self.memory.check(self._source(encoding.overview.method.name))
-            recaller = Recaller(self.memory, classes)
-        asked = recaller if recaller is not None and recaller.speaks else None
+        memory = self._memory_for(encoding.overview.method.name)
+        recaller = None if memory is None else Recaller(memory, classes)
+        asked = recaller if recaller is not None and recaller.active else None
         priors = WindowPriors(encoding, relevance, self.options, asked)
         yield from priors.spread_steps()
         yield from priors.recall_steps()
@@ -365,14 +362,6 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         _, encoding = self._require_image()
         return suggest_large(encoding, self.model, names, everyday_rivals(self.background))
 
-    def name_maps(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """Say where names have their evidence, by the view of the whole image.
-
-        See `napari_wildseg.Segmenter.name_maps`.
-        """
-        encoding = self._require_image()[1].overview
-        return name_maps(encoding, self.model, names, everyday_rivals(self.background))
-
     def uncertainty(self) -> Uncertainty:
         """Estimate the uncertainty of the last result, on the grid of its relevance maps.
 
@@ -384,10 +373,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
             If nothing was segmented before.
         """
         run = self._require_state()
-        overview = self._require_image()[1].overview
-        text, background = text_rows(self.model, run.classes, self.background)
-        grid = view_grid(overview.shape)
-        by_view = overview.relevance_by_view(self.model, text, background, grid)
+        by_view = self._by_view(run)
         relevance = (run.priors.relevance**GAMMA).numpy()
         shape = (relevance.shape[1], relevance.shape[2])
         pseudo = Evidence(relevance).pseudo_labels(run.threshold)
@@ -418,6 +404,9 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         return replace(described, shape=image.shape)
 
     # ------------------------------------------------------------------ inside
+
+    def _whole_encoding(self) -> ImageEncoding:
+        return self._require_image()[1].overview
 
     def _sure(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
         full = run.priors.relevance_of(box) ** GAMMA

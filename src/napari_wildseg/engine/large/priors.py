@@ -26,7 +26,7 @@ from napari_wildseg.engine.large.source import shrink
 from napari_wildseg.engine.large.tile_corrections import LargeCorrections, changed_blocks
 from napari_wildseg.engine.large.windows import LargeEncoding
 from napari_wildseg.engine.maps.pseudo_labels import GAMMA
-from napari_wildseg.engine.memory.recall import Look, Recaller
+from napari_wildseg.engine.memory.recall import ColourStatistics, Recaller
 from napari_wildseg.engine.memory.records import THRESHOLD
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.refine.options import DefaultOptions
@@ -36,7 +36,7 @@ from napari_wildseg.engine.refine.spreading import Spreading
 _KEPT_BYTES = 128 * 2**20
 """Memory limit, in bytes, for the results of recently used windows."""
 
-_LOOKED_AT = 16
+_SAMPLED_WINDOWS = 16
 """Number of windows from which an image's mean colour and its spread are estimated."""
 
 _SCENES = 4
@@ -78,7 +78,7 @@ class WindowPriors:
     """Prior probabilities of all cells for one list of classes.
 
     `relevance`: ``(K, gh, gw)`` float32 in [0, 1], cells tiling the image; `recaller`: a class
-    memory that speaks of the classes.
+    memory that is used for the classes.
     """
 
     def __init__(
@@ -92,11 +92,13 @@ class WindowPriors:
         self._recaller = recaller
         self.relevance = relevance
         # The total weight of a stroke's superpixels does not depend on their number.
-        reach_precision = options.learning.reach_precision * options.pieces / WINDOW_SUPERPIXELS
+        reach_precision = (
+            options.learning.reach_precision * options.superpixels / WINDOW_SUPERPIXELS
+        )
         self.options = replace(
             options,
             work_pixels=WORK_SIDE**2,
-            pieces=WINDOW_SUPERPIXELS,
+            superpixels=WINDOW_SUPERPIXELS,
             learning=replace(options.learning, reach_precision=reach_precision),
         )
         self.boxes = encoding.levels[-1].boxes
@@ -107,7 +109,7 @@ class WindowPriors:
         self._range = (torch.zeros(len(relevance), 1, 1), torch.ones(len(relevance), 1, 1))
         self._changes: OrderedDict[int, _Change | None] = OrderedDict()
         self._scenes: OrderedDict[int, Scene] = OrderedDict()
-        self._look: Look | None = None
+        self._statistics: ColourStatistics | None = None
         self._recalled: OrderedDict[int, Tensor] = OrderedDict()  # `_scores`
         self._made_with: tuple[float | None, LargeCorrections | None] = (None, None)
 
@@ -129,12 +131,12 @@ class WindowPriors:
         if self._recaller is None:
             return
         count = len(self.boxes)
-        sample = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int))
+        sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED_WINDOWS)).astype(int))
         scenes = []
         for place in sample.tolist():
             yield Progress(0, count, "Recalling earlier images")
             scenes.append(self._scene(place))
-        self._look = Look.of(scenes)
+        self._statistics = ColourStatistics.of(scenes)
         for index in range(count):
             yield Progress(index, count, "Recalling earlier images")
             self._scores(index)
@@ -241,7 +243,7 @@ class WindowPriors:
         assert self._recaller is not None
         if index not in self._recalled:
             prior = self._spread_prior(index, THRESHOLD)
-            found = self._recaller.probabilities(prior, self._scene(index), self._look)
+            found = self._recaller.probabilities(prior, self._scene(index), self._statistics)
             self._recalled[index] = self.options.scores_of(found, THRESHOLD).half()
             kept = sum(scores.nbytes for scores in self._recalled.values())
             if kept > _KEPT_BYTES and len(self._recalled) > 1:
@@ -277,8 +279,8 @@ class WindowPriors:
             # A label that leads everywhere also leads after the CRF.
             return None
         scene = self._scene(index)
-        before = scene.pieces.average(prior)
-        agreed = scene.crf(before)
+        before = scene.superpixels.average(prior)
+        agreed = scene.crf.first(before, recalled=self._recaller is not None)
         after = first = self._less_agreed(before, agreed)
         if fixed is not None:
             belief = 1.0 if self._recaller is None else self._recaller.belief
@@ -287,7 +289,7 @@ class WindowPriors:
                 before + change, scene.crf.change(before, before + change, agreed)
             )
             after = scene.learner.favour(after, first, fixed)
-        return _Change(scene.pieces.index.astype(np.uint16), after - before)
+        return _Change(scene.superpixels.index.astype(np.uint16), after - before)
 
     def _less_agreed(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
         """Undo a part of the agreement where a memory decided pixel by pixel."""

@@ -1,7 +1,5 @@
 """Subsampling of the labels of a large image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

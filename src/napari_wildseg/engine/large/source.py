@@ -1,7 +1,5 @@
 """A large image that is read box by box, so that it never is in memory as a whole."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """Suggested names for a large image, from the whole image and from its windows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from napari_wildseg.engine.images.encoding import ImageEncoding

@@ -1,7 +1,5 @@
 """Pseudo-labels from relevance maps: class, background, or 255 for undecided."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Thresholds: the cuts for suggested names, and a check of the callers' values."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from napari_wildseg.engine.errors import InputError

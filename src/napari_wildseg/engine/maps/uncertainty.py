@@ -5,8 +5,6 @@ The measures were chosen by their rank correlation with the IoU of annotated ima
 the most disputed class.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 

@@ -42,7 +42,7 @@ class ClassMemory:
     ----------
     alike : bool
         The annotator's word that the images are alike. Then one finished image is enough to
-        learn from; else the memory speaks from the second on, where it would have helped.
+        learn from; else the memory is used from the second on, where it would have helped.
 
     Examples
     --------

@@ -39,7 +39,7 @@ COUNT = 3000
 """Every finished image counts as so many observations."""
 
 
-LEARNED_PIECES = 12_000
+LEARNED_SUPERPIXELS = 12_000
 """Superpixels that are learned from, at most, over all images."""
 
 
@@ -85,7 +85,7 @@ def moments_by_group(
     records: Sequence[ImageRecord], groups: Sequence[int]
 ) -> dict[str, dict[int, Moments]]:
     """Return the moments of each class, by `name_key`, and of each group of records."""
-    most = max(1, LEARNED_PIECES // max(1, len(records)))
+    most = max(1, LEARNED_SUPERPIXELS // max(1, len(records)))
     found: dict[str, dict[int, Moments]] = {}
     for record, group in zip(records, groups, strict=True):
         rows = slice(None, None, -(-len(record.weights) // most))

@@ -17,21 +17,21 @@ FILTERS = 14 * len(SIGMAS)
 """Values a pixel."""
 
 
-def pixel_look(lab: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def pixel_statistics(lab: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     """Return the mean colour ``(3, 1, 1)`` of an image's pixels, and their variance about it."""
     mean = lab.mean((1, 2), keepdims=True)
     return mean, float(np.square(lab - mean).sum(0).mean())
 
 
 def filter_bank(
-    lab: NDArray[np.float32], look: tuple[NDArray[np.float32], float] | None = None
+    lab: NDArray[np.float32], statistics: tuple[NDArray[np.float32], float] | None = None
 ) -> NDArray[np.float32]:
     """Filter an image at all scales.
 
-    `lab`: ``(3, h, w)`` float32 CIE Lab divided by 100; `look`: `pixel_look` of the whole image,
-    if this is a part of one; returns ``(FILTERS, h, w)`` float32.
+    `lab`: ``(3, h, w)`` float32 CIE Lab divided by 100; `statistics`: `pixel_statistics` of the
+    whole image, if this is a part of one; returns ``(FILTERS, h, w)`` float32.
     """
-    mean, variance = pixel_look(lab) if look is None else look
+    mean, variance = pixel_statistics(lab) if statistics is None else statistics
     spread = np.float32(np.sqrt(np.float32(variance))) + np.float32(0.01)
     relative = (lab - mean) / spread
     squares = np.square(relative)

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_wildseg.engine.memory.records import ImageRecord, name_key
 
-MIXTURES = tuple((alpha, beta) for beta in (0.0, 0.25, 0.5, 0.75, 1.0) for alpha in (0.0, 0.5, 1.0))
-"""Shares tried: of the predicted error of the maps, and of the pixel classifier. The first is the
-maps alone."""
+ALPHAS, BETAS = (0.0, 0.5, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares tried: of the predicted error of the maps, and of the pixel classifier."""
+
+MIXTURES = tuple((alpha, beta) for beta in BETAS for alpha in ALPHAS)
+"""All pairs of shares. The first is the maps alone."""
 
 LEAST_SPREAD = 0.1
 """Gains are not taken to vary less than this from image to image."""
@@ -112,18 +115,18 @@ class Trial:
         familiar: NDArray[np.float32],
     ) -> Trial:
         """Begin with residuals ``(K, n)`` of superpixels and probabilities ``(K, m)`` of pixels."""
-        pieces = record.pixel_pieces[: classified.shape[1]]
+        superpixels = record.pixel_pieces[: classified.shape[1]]
         known = np.asarray(~np.isnan(classified).any(1))
         return cls(
             record.digest,
             tuple(map(name_key, record.classes)),
             known,
-            np.ascontiguousarray(record.prior[pieces].T, np.float32),
-            residual[:, pieces],
+            np.ascontiguousarray(record.prior[superpixels].T, np.float32),
+            residual[:, superpixels],
             np.where(known[:, None], classified, 0).astype(np.float32),
-            familiar[pieces],
-            record.pixel_labels[: len(pieces)].astype(np.int64),
-            record.pixel_weights[: len(pieces)].astype(np.float64),
+            familiar[superpixels],
+            record.pixel_labels[: len(superpixels)].astype(np.int64),
+            record.pixel_weights[: len(superpixels)].astype(np.float64),
         )
 
     @property
@@ -159,8 +162,9 @@ class MixtureChoice:
     def uniform(cls, keys: Sequence[str], trials: Sequence[Trial]) -> MixtureChoice:
         """Take the same mixture for all classes: the one with the best lower bound."""
         choices = [cls(trials, dict.fromkeys(keys, row)) for row in range(len(MIXTURES))]
-        base = choices[0].means()
-        return max(choices, key=lambda choice: lower_bound(choice.means() - base))
+        means = np.array([choice.means() for choice in choices])
+        bounds = [lower_bound(gains) for gains in smoothed(means - means[0])]
+        return choices[int(np.argmax(bounds))]
 
     def means(self) -> NDArray[np.float64]:
         """Mean IoU of each image, or of `JUDGED` of them."""
@@ -181,14 +185,17 @@ class MixtureChoice:
         mixtures = dict(self.mixtures)
         for key in list(mixtures) * ROUNDS:
             asked = _some([trial for trial in self.trials if key in trial.keys_known])
+            if len(asked) < 2:  # too few to judge
+                mixtures[key] = 0
+                continue
             sums = np.array(
                 [
                     [t.ious({**mixtures, key: row}).sum() for t in asked]
                     for row in range(len(MIXTURES))
                 ]
             )
-            scores = [0.0, *(lower_bound(row - sums[0]) for row in sums[1:])]
-            mixtures[key] = int(np.argmax(scores))
+            gains = smoothed(sums - sums[:1])
+            mixtures[key] = int(np.argmax([0.0, *map(lower_bound, gains[1:])]))
         return replace(self, mixtures=mixtures)
 
     def hindsight(self) -> dict[str, Hindsight]:
@@ -207,6 +214,22 @@ class MixtureChoice:
 def _some(trials: Sequence[Trial]) -> Sequence[Trial]:
     """Return `JUDGED` trials at most, evenly spread."""
     return trials[:: max(1, -(-len(trials) // JUDGED))]
+
+
+def smoothed(gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average the gain of each mixture with its neighbours', which count as much as one image each.
+
+    A mixture that is best by chance has bad neighbours: a little more of an expert, and the class
+    is lost. `gains`: ``(len(MIXTURES), n)``, one column an image; returns the same shape.
+    """
+    count = gains.shape[1]
+    grid = gains.reshape(len(BETAS), len(ALPHAS), count)
+    weights = np.array([[0, 1, 0], [1, count, 1], [0, 1, 0]], float)[..., None]
+    total, weight = (
+        ndimage.correlate(values, weights, mode="constant")
+        for values in (grid, np.ones(grid.shape))
+    )
+    return np.asarray((total / weight).reshape(gains.shape))
 
 
 def lower_bound(gains: NDArray[np.float64]) -> float:

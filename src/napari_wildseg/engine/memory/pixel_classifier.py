@@ -75,8 +75,8 @@ class PixelClassifier:
             inputs = (inputs - self._mean) * self._scale
             self._networks = [_fit(inputs, target, seed, epochs) for seed in range(networks)]
 
-    def knows(self, name: str) -> bool:
-        """Return whether any label speaks of a class."""
+    def covers(self, name: str) -> bool:
+        """Return whether any label is of a class."""
         return bool(self._networks) and name_key(name) in {own for own, _ in self.labels}
 
     def probabilities(
@@ -90,20 +90,20 @@ class PixelClassifier:
 
         `features`: ``(n, C)`` float32 of the superpixels; `filters`: ``(m, FILTERS)`` float32 of
         the pixels; `index`: ``(m,)`` the superpixel of each pixel; returns ``(m, K)`` float32;
-        NaN for a name that no label speaks of.
+        NaN for a name that no label is of.
         """
         found = np.full((len(filters), len(names)), np.nan, np.float32)
         if not self._networks:
             return found
         width = features.shape[1]
         mean, scale = self._mean.astype(np.float32), self._scale.astype(np.float32)
-        pieces, pixels = (features - mean[:width]) * scale[:width], (filters - mean[width:])
+        superpixels, pixels = (features - mean[:width]) * scale[:width], (filters - mean[width:])
         pixels *= scale[width:]
         total = np.zeros((len(filters), len(self.labels)), np.float32)
         for layers in self._networks:
             weights, bias = layers[0]
             # Pixels of a superpixel share its part of the first layer.
-            values = pixels @ weights[width:] + (pieces @ weights[:width] + bias)[index]
+            values = pixels @ weights[width:] + (superpixels @ weights[:width] + bias)[index]
             for weights, bias in layers[1:]:
                 values = np.maximum(values, 0, out=values) @ weights + bias
             values -= values.max(1, keepdims=True)
@@ -113,9 +113,9 @@ class PixelClassifier:
         for column, name in enumerate(names):
             key = name_key(name)
             columns = [i for i, (own, _) in enumerate(self.labels) if own == key]
-            speaking = [i for i, (own, none) in enumerate(self.labels) if own or key in none]
+            relevant = [i for i, (own, none) in enumerate(self.labels) if own or key in none]
             if columns:
-                part = total[:, speaking].sum(1)
+                part = total[:, relevant].sum(1)
                 found[:, column] = total[:, columns].sum(1) / np.maximum(part, 1e-6)
         return found
 

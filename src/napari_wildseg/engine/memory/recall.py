@@ -1,4 +1,4 @@
-"""What a memory says of one image: relevance maps corrected by what was learned."""
+"""The use of a memory on one image: relevance maps corrected by what was learned."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from napari_wildseg.engine.classes import ClassInfo
 from napari_wildseg.engine.images.pixels import resize
 from napari_wildseg.engine.memory.class_memory import ClassMemory
 from napari_wildseg.engine.memory.error_process import phases_of, prior_summary
-from napari_wildseg.engine.memory.filters import FILTERS, filter_bank, pixel_look
+from napari_wildseg.engine.memory.filters import FILTERS, filter_bank, pixel_statistics
 from napari_wildseg.engine.memory.mixtures import mix
 from napari_wildseg.engine.memory.records import (
     THRESHOLD,
     name_key,
-    piece_look,
     relative_colours,
+    superpixel_statistics,
 )
 from napari_wildseg.engine.memory.resemblance import points_of
 from napari_wildseg.engine.refine.default import DefaultRefinement
@@ -49,21 +49,21 @@ class Recalled:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What an image's colours are relative to, where only a part of it is at hand."""
+class ColourStatistics:
+    """Mean and variance of a whole image's colours, for a part of it."""
 
-    pieces: tuple[Tensor, Tensor]  # `piece_look` of its superpixels
-    pixels: tuple[NDArray[np.float32], float]  # `pixel_look`
+    superpixels: tuple[Tensor, Tensor]  # `superpixel_statistics` of its superpixels
+    pixels: tuple[NDArray[np.float32], float]  # `pixel_statistics`
 
     @classmethod
-    def of(cls, scenes: Iterable[Scene]) -> Look:
+    def of(cls, scenes: Iterable[Scene]) -> ColourStatistics:
         """Pool the parts of an image, all of the same size."""
-        pieces, pixels = [], []
+        superpixels, pixels = [], []
         for scene in scenes:
-            pieces.append(piece_look(scene.pieces))
-            pixels.append(pixel_look(scene.lab.numpy()))
-        means = torch.stack([mean for mean, _ in pieces])
-        within = torch.stack([variance for _, variance in pieces]).mean()
+            superpixels.append(superpixel_statistics(scene.superpixels))
+            pixels.append(pixel_statistics(scene.lab.numpy()))
+        means = torch.stack([mean for mean, _ in superpixels])
+        within = torch.stack([variance for _, variance in superpixels]).mean()
         mean = means.mean(0)
         every = np.stack([mean for mean, _ in pixels])
         middle = every.mean(0)
@@ -75,13 +75,13 @@ class Look:
 
 
 class Recaller:
-    """A memory, asked about the classes of an image or of its parts.
+    """A memory, applied to the classes of an image or of its parts.
 
     Attributes
     ----------
     notices, used, fine, belief
         As of `Recalled`.
-    speaks : bool
+    active : bool
         Whether the memory is used for any class.
     """
 
@@ -101,48 +101,52 @@ class Recaller:
             for name, found in zip(self._names, judged, strict=True)
             if found is not None
         }
-        self.speaks = bool(self._alpha.any() or self._beta.any())
+        self.active = bool(self._alpha.any() or self._beta.any())
         self.fine, self.belief = 0.0, 1.0
         classifier = self._learned.classifier
         if self._beta.any():
             assert classifier is not None
-            self._beta[[not classifier.knows(name) for name in self._names]] = 0
-        if self.speaks:
+            self._beta[[not classifier.covers(name) for name in self._names]] = 0
+        if self.active:
             self.fine = float(self._beta.max()) * self._learned.detail
             self.belief += BELIEF * float(np.mean([found.reached for found in judged if found]))
 
-    def probabilities(self, prior: Tensor, scene: Scene, look: Look | None = None) -> Tensor:
+    def probabilities(
+        self, prior: Tensor, scene: Scene, statistics: ColourStatistics | None = None
+    ) -> Tensor:
         """Return what the memory makes of the maps of an image or of a part of it.
 
         `prior`: ``(K + 1, gh, gw)`` float32 probabilities at `THRESHOLD` after spreading,
-        background first; `look`: of the whole image, if this is a part; returns
+        background first; `statistics`: of the whole image, if this is a part; returns
         ``(K + 1, h, w)`` float32 on the scene's work pixels.
         """
         learned = self._learned
         alpha, beta = self._alpha, self._beta
-        of_pieces = scene.pieces.average(prior)
+        of_superpixels = scene.superpixels.average(prior)
         residual = torch.zeros(len(self._names), *scene.work)
-        colours = relative_colours(scene.pieces, look.pieces if look else None)
+        colours = relative_colours(
+            scene.superpixels, statistics.superpixels if statistics else None
+        )
         phases = phases_of(scene.features, colours) if alpha.any() else None
         for place, name in enumerate(self._names, 1):
             if alpha[place - 1] and phases is not None:
                 process = learned.processes[name_key(name)]
-                found = process.residual(phases, prior_summary(of_pieces, place))
-                residual[place - 1] = scene.pieces.paint(found[:, None])[0]
+                found = process.residual(phases, prior_summary(of_superpixels, place))
+                residual[place - 1] = scene.superpixels.paint(found[:, None])[0]
         classified = np.zeros((len(self._names), *scene.work), np.float32)
         if beta.any():
             assert learned.classifier is not None
-            bank = filter_bank(scene.lab.numpy(), look.pixels if look else None)
+            bank = filter_bank(scene.lab.numpy(), statistics.pixels if statistics else None)
             values = learned.classifier.probabilities(
                 self._names,
                 scene.features.numpy(),
                 bank.reshape(FILTERS, -1).T,
-                scene.pieces.index.ravel(),
+                scene.superpixels.index.ravel(),
             )
             classified = np.nan_to_num(values).T.reshape(classified.shape)
         fine = resize(prior, scene.work).numpy()
         familiar = learned.resemblance.of(points_of(scene.features, colours))
-        trust = scene.pieces.paint(familiar[:, None])[0].numpy()
+        trust = scene.superpixels.paint(familiar[:, None])[0].numpy()
         return torch.from_numpy(mix(fine, residual.numpy(), classified, alpha, beta, trust))
 
 
@@ -151,7 +155,7 @@ def recall(
 ) -> Recalled:
     """Ask a memory about an image."""
     asked = Recaller(memory, classes)
-    if not asked.speaks:
+    if not asked.active:
         return Recalled(None, asked.notices, asked.used)
     mixed = asked.probabilities(refinement.spread(THRESHOLD), refinement.scene)
     scores = refinement.options.scores_of(mixed, THRESHOLD)

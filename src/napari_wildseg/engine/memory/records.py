@@ -14,11 +14,11 @@ from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.memory.filters import FILTERS, filter_bank
 from napari_wildseg.engine.refine.default import DefaultRefinement
-from napari_wildseg.engine.refine.learning.observe import count_in_pieces
+from napari_wildseg.engine.refine.learning.observe import count_in_superpixels
 from napari_wildseg.engine.refine.learning.reach import shrink_labels
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
-PIECES = 500
+SUPERPIXELS = 500
 """Superpixels kept of an image, at most."""
 
 PIXELS = 3000
@@ -131,21 +131,23 @@ def record_digest(image: NDArray[np.uint8]) -> str:
     return digest.hexdigest()
 
 
-def piece_look(pieces: Superpixels) -> tuple[Tensor, Tensor]:
+def superpixel_statistics(superpixels: Superpixels) -> tuple[Tensor, Tensor]:
     """Return the mean colour ``(3,)`` of superpixels, and their variance about it."""
-    sizes = torch.from_numpy(pieces.sizes)[:, None]
+    sizes = torch.from_numpy(superpixels.sizes)[:, None]
     share = sizes / sizes.sum()
-    mean = (pieces.colours * share).sum(0)
-    return mean, ((pieces.colours - mean).square() * share).sum()
+    mean = (superpixels.colours * share).sum(0)
+    return mean, ((superpixels.colours - mean).square() * share).sum()
 
 
-def relative_colours(pieces: Superpixels, look: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def relative_colours(
+    superpixels: Superpixels, statistics: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """``(n, 3)`` float32 colours in units of the image's spread, its mean subtracted.
 
-    `look`: `piece_look` of the whole image, if the superpixels are of a part of it.
+    `statistics`: `superpixel_statistics` of the whole image, if the superpixels are of a part.
     """
-    mean, variance = piece_look(pieces) if look is None else look
-    return (pieces.colours - mean) / variance.sqrt().clamp(min=1.0)
+    mean, variance = superpixel_statistics(superpixels) if statistics is None else statistics
+    return (superpixels.colours - mean) / variance.sqrt().clamp(min=1.0)
 
 
 def make_record(
@@ -165,7 +167,7 @@ def make_record(
     corrected.
     """
     scene, digest = reader.scene, record_digest(image)
-    pieces, n_labels = scene.pieces, len(classes) + 1
+    superpixels, n_labels = scene.superpixels, len(classes) + 1
     places = _on_work_pixels(labels.astype(np.int16), scene.work)
     places[places == UNLABELLED] = -1
     trust = np.full(places.shape, 1.0 if finished else GUESS)
@@ -176,15 +178,17 @@ def make_record(
     # The seed is the image's own, so that the order of annotation changes nothing.
     chance = np.random.default_rng(int(digest[:16], 16))
     wanted = _density(places, trust, n_labels)
-    kept, inclusion = _choose_pieces(wanted, pieces.index, chance)
+    kept, inclusion = _choose_superpixels(wanted, superpixels.index, chance)
     weighed = np.where(places >= 0, trust, 0.0)
-    shape = (len(pieces), n_labels)
-    counts = count_in_pieces(places, pieces.index, shape, weights=weighed)[0].numpy()[kept]
+    shape = (len(superpixels), n_labels)
+    counts = count_in_superpixels(places, superpixels.index, shape, weights=weighed)[0].numpy()[
+        kept
+    ]
     total = counts.sum(1)
     weights = total / inclusion
-    pixels = _choose_pixels(wanted, pieces.index, kept, inclusion, chance)
+    pixels = _choose_pixels(wanted, superpixels.index, kept, inclusion, chance)
     bank = filter_bank(scene.lab.numpy()).reshape(FILTERS, -1)
-    row = np.zeros(len(pieces), np.int64)
+    row = np.zeros(len(superpixels), np.int64)
     row[kept] = np.arange(len(kept))
     chances = weighed.ravel()[pixels] / wanted.ravel()[pixels]
     return ImageRecord(
@@ -193,12 +197,12 @@ def make_record(
         finished,
         classes,
         scene.features[kept].numpy().astype(np.float16),
-        relative_colours(pieces)[kept].numpy().astype(np.float16),
-        pieces.average(reader.spread(THRESHOLD))[kept].numpy().astype(np.float16),
+        relative_colours(superpixels)[kept].numpy().astype(np.float16),
+        superpixels.average(reader.spread(THRESHOLD))[kept].numpy().astype(np.float16),
         (counts / total[:, None]).astype(np.float16),
         (weights / weights.sum()).astype(np.float32),
         bank[:, pixels].T.astype(np.float16),
-        row[pieces.index.ravel()[pixels]].astype(np.uint16),
+        row[superpixels.index.ravel()[pixels]].astype(np.uint16),
         places.ravel()[pixels].astype(np.uint8),
         (chances / chances.sum()).astype(np.float32),
     )
@@ -223,18 +227,18 @@ def _density(
     return np.where(known, trust * each[np.maximum(places, 0)], 0.0)
 
 
-def _choose_pieces(
+def _choose_superpixels(
     wanted: NDArray[np.float64], index: NDArray[np.int64], chance: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Choose superpixels in ascending order, and say how likely each was to be chosen."""
     share = np.bincount(index.ravel(), weights=wanted.ravel())
     known = np.flatnonzero(share)
-    if len(known) <= PIECES:
+    if len(known) <= SUPERPIXELS:
         return known, np.ones(len(known))
     # Exponential clocks choose without replacement, in proportion to the shares.
     clocks = chance.exponential(size=len(known)) / share[known]
-    chosen = np.sort(known[np.argsort(clocks, kind="stable")[:PIECES]])
-    return chosen, np.minimum(1.0, PIECES * share[chosen])
+    chosen = np.sort(known[np.argsort(clocks, kind="stable")[:SUPERPIXELS]])
+    return chosen, np.minimum(1.0, SUPERPIXELS * share[chosen])
 
 
 def _choose_pixels(

@@ -1,7 +1,5 @@
 """Model architectures: open_clip configurations, support checks, identification of checkpoints."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

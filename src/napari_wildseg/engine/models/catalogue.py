@@ -1,7 +1,5 @@
 """Recommended models, with download size, licence and recommended use."""
 
-from __future__ import annotations
-
 import csv
 import os
 from dataclasses import dataclass

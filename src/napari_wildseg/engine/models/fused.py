@@ -10,8 +10,6 @@ CPUs with bfloat16 instructions multiply such numbers at twice the speed. `use_b
 them in chosen parts of a network; accumulation and the residual stream stay float32.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,6 +18,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from napari_wildseg.engine.errors import out_of_memory
 
 _ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
     nn.ReLU: ("relu", []),
@@ -71,7 +71,7 @@ class FusedConv(nn.Module):
             try:
                 return self._fused(x)
             except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
-                if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+                if out_of_memory(error):
                     raise
                 self._works = False
                 self._packed.clear()

@@ -8,8 +8,6 @@ the two functions that are needed and imports the real module for any other attr
 process, such as napari or a notebook, open_clip is imported unchanged.
 """
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator, Sequence

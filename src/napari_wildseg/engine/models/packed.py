@@ -7,8 +7,6 @@ compiler uses the same two operators. They are private: any error they raise, an
 or dtype, falls back to the plain product.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

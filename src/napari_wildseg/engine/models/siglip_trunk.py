@@ -1,7 +1,5 @@
 """SigLIP's image tower as a timm model, of any size."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

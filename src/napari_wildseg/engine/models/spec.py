@@ -1,7 +1,5 @@
 """Parsing of model strings."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from dataclasses import dataclass

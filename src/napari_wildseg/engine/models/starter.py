@@ -12,8 +12,6 @@ The configuration is registered with open_clip under the name `_ARCHITECTURE`, s
 ``open_clip.get_tokenizer`` and ``open_clip.create_model`` accept it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

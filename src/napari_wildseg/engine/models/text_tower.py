@@ -6,8 +6,6 @@ checkpoint's folder. Only settings of a fixed list are read: a configuration of 
 library can name code to run (``auto_map``, attention kernels of the Hub).
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import tempfile
@@ -20,31 +18,9 @@ from napari_wildseg.engine.errors import WildsegError
 
 INSTALL = '`pip install "napari-wildseg[transformers]"`'
 
-_ROBERTA = {"type_vocab_size": 1, "layer_norm_eps": 1e-5, "max_position_embeddings": 514}
-_MT5 = {"vocab_size": 250112, "feed_forward_proj": "gated-gelu"}
-_NLLB = {"vocab_size": 256206, "d_model": 1024, "encoder_attention_heads": 16}
-_KNOWN: dict[str, dict[str, Any]] = {
-    "roberta-base": {"model_type": "roberta", "vocab_size": 50265, **_ROBERTA},
-    "xlm-roberta-base": {"model_type": "xlm-roberta", "vocab_size": 250002, **_ROBERTA},
-    "xlm-roberta-large": {
-        "model_type": "xlm-roberta", "vocab_size": 250002, **_ROBERTA, "hidden_size": 1024,
-        "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
-    },
-    "google/mt5-base": {
-        "model_type": "mt5", **_MT5, "d_model": 768, "d_ff": 2048, "num_heads": 12,
-        "num_layers": 12,
-    },
-    "google/mt5-xl": {
-        "model_type": "mt5", **_MT5, "d_model": 2048, "d_ff": 5120, "num_heads": 32,
-        "num_layers": 24,
-    },
-    "facebook/nllb-200-distilled-600M": {
-        "model_type": "m2m_100", **_NLLB, "encoder_layers": 12, "encoder_ffn_dim": 4096,
-    },
-    "facebook/nllb-200-distilled-1.3B": {
-        "model_type": "m2m_100", **_NLLB, "encoder_layers": 24, "encoder_ffn_dim": 8192,
-    },
-}  # fmt: skip
+_KNOWN: dict[str, dict[str, Any]] = json.loads(
+    Path(__file__).with_name("text_towers.json").read_text(encoding="utf-8")
+)
 """Configurations by the names in open_clip's registry; other settings have their defaults."""
 
 _SETTINGS = frozenset(

@@ -1,7 +1,5 @@
 """Tokenizers: from sentences to token ids."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

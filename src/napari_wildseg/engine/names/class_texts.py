@@ -1,7 +1,5 @@
 """Text vectors of the classes and of the background words that compete with them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import torch

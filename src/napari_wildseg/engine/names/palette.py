@@ -4,8 +4,6 @@ The default palette was chosen by farthest-point sampling over normal and simula
 vision (``scripts/make_palette.py``); docs/labels.md lists its smallest colour differences.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The file name is a hash of the model's weights, its templates and the names. Fil
 under a temporary name and renamed, and read without pickle. Disk errors only cost time.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

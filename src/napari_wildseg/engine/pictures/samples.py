@@ -1,7 +1,5 @@
 """Sample photographs from scikit-image, which ships them: nothing is downloaded."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

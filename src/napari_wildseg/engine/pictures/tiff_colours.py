@@ -1,7 +1,5 @@
 """Conversion of TIFF colour models (photometric interpretation, extra samples) to RGB(A)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -103,8 +101,7 @@ def _max_value(dtype: np.dtype[Any]) -> float:
 
 def _cast(dtype: np.dtype[Any], floats: NDArray[Any]) -> NDArray[Any]:
     """Cast to a dtype, rounding for integer types."""
-    values: NDArray[Any] = (np.rint(floats) if dtype.kind in "ui" else floats).astype(dtype)
-    return values
+    return np.asarray((np.rint(floats) if dtype.kind in "ui" else floats).astype(dtype))
 
 
 def _scaled(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

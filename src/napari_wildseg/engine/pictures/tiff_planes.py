@@ -1,7 +1,5 @@
 """Planes, colour models and compressions of TIFF files, for full and for lazy reading."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

@@ -6,11 +6,12 @@ which they came: a rerun after a dab gives exactly what a refinement from scratc
 1. *Spread.* Relevance is averaged over places that the network and the colours find alike, which
    fills objects that the relevance map only touched (`spreading`). Where there are seeds alone,
    every label learns from its seeds what it looks like (`seeds`).
-2. *Learn.* The labels of the image's superpixels are a Gaussian process that has seen what step 1
-   says, as far as it is decided, and the corrections, firmly: a dab moves all that belongs to it
-   and was in doubt, and its influence fades with distance and dissimilarity (`learn`).
-3. *Agree.* Pieces that look alike and lie near each other settle on a label (`agreement`). A piece
-   gets another label than it has without corrections only by a clear margin (`Learner.favour`).
+2. *Learn.* The labels of the image's superpixels are a Gaussian process. Its observations are the
+   probabilities of step 1, with a precision that grows with their margin, and the corrections, with
+   a high precision. The effect of a dab falls with distance and dissimilarity (`learn`).
+3. *Agree.* A dense CRF over the superpixels gives one label to what looks alike and lies near
+   (`agreement`). A superpixel gets another label than without corrections only by a clear margin
+   (`Learner.favour`).
 4. *Walk.* A random walk with priors (`walk.random_walk`) on the pixels, with corrections as seeds,
    moves the boundaries to the image's edges; a joint bilateral step carries them to full
    resolution (Kopf et al., SIGGRAPH 2007).
@@ -107,8 +108,8 @@ class DefaultRefinement:
             raise ValueError("seeds are needed where there is no relevance")
         yield Progress(1, 4, "Learning from corrections")
         scene = self.scene
-        pieces = scene.pieces
-        before = after = pieces.average(prior)
+        superpixels = scene.superpixels
+        before = after = superpixels.average(prior)
         dabs = None
         if corrections is not None:
             dabs = scene.learner.find(corrections)
@@ -125,19 +126,15 @@ class DefaultRefinement:
                 after = scene.learner.favour(after, first, corrections)
         fine = resize(prior, scene.work)
         if after is not before:
-            fine = (fine + pieces.paint(after - before)).clamp_(1e-4)
+            fine = (fine + superpixels.paint(after - before)).clamp_(1e-4)
             fine /= fine.sum(0)
         yield Progress(3, 4, "Finding the edges")
         return keep_corrections(self._walk(fine, corrections, held, dabs), corrections)
 
     def _agreed(self, before: Tensor) -> Tensor:
-        """Agreement without corrections; kept from dab to dab.
-
-        What a class memory predicts is finer than the maps: the second kernel blurs it.
-        """
+        """Agreement without corrections; kept from dab to dab."""
         if self._first is None or not torch.equal(self._first[0], before):
-            crf = self.scene.crf
-            agreed = crf(before) if self.recalled is None else crf.near(before[None])[0]
+            agreed = self.scene.crf.first(before, recalled=self.recalled is not None)
             self._first = before, agreed
         return self._first[1]
 
@@ -171,9 +168,14 @@ class DefaultRefinement:
         scene = self.scene
         features = scene.features if scene.maps else None
         found = spread_seeds(
-            seeds, self.n_classes, scene.pieces, scene.lab * 100, features, self.options.seeding
+            seeds,
+            self.n_classes,
+            scene.superpixels,
+            scene.lab * 100,
+            features,
+            self.options.seeding,
         )
-        return scene.pieces.paint(found)
+        return scene.superpixels.paint(found)
 
     def _walk(
         self,

@@ -26,7 +26,7 @@ class DefaultOptions:
     trust: float = 0.004  # weight of the prior in step 4
     # How much that weight grows where a class memory decided pixel by pixel.
     fine_trust: float = 50.0
-    pieces: int = 2500  # number of superpixels in steps 2 and 3
+    superpixels: int = 2500  # number of superpixels in steps 2 and 3
     learning: Learning = field(default_factory=Learning)  # settings of step 2
     agreement: Agreement = field(default_factory=Agreement)  # settings of step 3
     # Settings of step 1 where there are seeds alone.

@@ -67,24 +67,24 @@ class Scene:
         return [torch.from_numpy(f) for f in self._features]
 
     @cached_property
-    def pieces(self) -> Superpixels:
+    def superpixels(self) -> Superpixels:
         """The image's superpixels."""
-        return Superpixels.of(self.lab * 100, self._options.pieces)
+        return Superpixels.of(self.lab * 100, self._options.superpixels)
 
     @cached_property
     def features(self) -> Tensor:
         """``(n, C)``, how they look to the network."""
-        return self.pieces.features(self.maps)
+        return self.superpixels.features(self.maps)
 
     @cached_property
     def learner(self) -> Learner:
         """What learns from corrections; needed once there are any."""
-        return Learner(self.pieces, self.features, self._options.learning)
+        return Learner(self.superpixels, self.features, self._options.learning)
 
     @cached_property
     def crf(self) -> DenseCRF:
         """What lets the superpixels agree."""
-        return DenseCRF(self.pieces, self.features, self._options.agreement)
+        return DenseCRF(self.superpixels, self.features, self._options.agreement)
 
     @cached_property
     def spreading(self) -> Spreading:

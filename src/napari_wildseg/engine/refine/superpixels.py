@@ -1,4 +1,4 @@
-"""Superpixels of one image: the small pieces, true to its edges, that labels are reasoned about."""
+"""Superpixels of one image: small regions, true to its edges, that labels are inferred for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import Tensor
 from napari_wildseg.engine.refine.affinity import unit_rows
 
 _COMPACTNESS = 20.0
-"""Lab difference that weighs as much as a piece's own width (SLIC's m)."""
+"""Lab difference that weighs as much as a superpixel's own width (SLIC's m)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Superpixels:
-    """Pieces of an image and how they look."""
+    """Superpixels of an image and how they look."""
 
-    index: NDArray[np.int64]  # ``(h, w)`` int64: the piece of every pixel, 0..n-1
+    index: NDArray[np.int64]  # ``(h, w)`` int64: the superpixel of every pixel, 0..n-1
     sizes: NDArray[np.float32]  # ``(n,)`` float32, in pixels
     colours: Tensor  # ``(n, 3)`` float32 mean CIE Lab
     places: Tensor  # ``(n, 2)`` float32 centres, in units of the image's longer side
@@ -61,7 +61,7 @@ class Superpixels:
         return len(self.sizes)
 
     def features(self, maps: Sequence[Tensor]) -> Tensor:
-        """Describe the pieces by a network's features.
+        """Describe the superpixels by a network's features.
 
         Returns ``(n, sum of C)`` float32; the dot product of two rows is their mean cosine.
         """
@@ -70,7 +70,7 @@ class Superpixels:
         return unit_rows([self.average(values) for values in maps])
 
     def points(self, features: Tensor, *, alike: float, colour: float, near: float) -> Tensor:
-        """Place the pieces where a distance says how unlike they are, in units of length scales.
+        """Return points whose distances are dissimilarities, in units of length scales.
 
         `features`: ``(n, C)`` float32 unit rows (`features`); returns ``(n, C + 5)`` float32.
         """
@@ -79,7 +79,7 @@ class Superpixels:
         return torch.cat([features / alike, colours / colour, self.places / near], dim=1)
 
     def average(self, maps: Tensor) -> Tensor:
-        """Average maps over each piece.
+        """Average maps over each superpixel.
 
         `maps`: ``(C, gh, gw)`` float32 on any grid that tiles the image; read bilinearly; returns
         ``(n, C)`` float32.
@@ -91,8 +91,8 @@ class Superpixels:
         return torch.from_numpy(pool @ np.ascontiguousarray(maps.flatten(1).T.numpy()))
 
     def _pooling(self, grid: tuple[int, int]) -> sparse.csr_matrix:
-        """``(n, gh * gw)``: the share of each cell in each piece."""
-        # A product of two matrices that need no sorting: pieces by pixels, pixels by cells.
+        """``(n, gh * gw)``: the share of each cell in each superpixel."""
+        # A product of two matrices that need no sorting: superpixels by pixels, pixels by cells.
         height, width = self.index.shape
         rows, share_y = _taps(height, grid[0])
         columns, share_x = _taps(width, grid[1])
@@ -109,7 +109,7 @@ class Superpixels:
         return mean.tocsr() @ read
 
     def paint(self, values: Tensor) -> Tensor:
-        """Give every pixel its piece's values: ``(n, C)`` -> ``(C, h, w)``."""
+        """Give every pixel its superpixel's values: ``(n, C)`` -> ``(C, h, w)``."""
         return values.T[:, self._flat].reshape(-1, *self.index.shape)
 
     @cached_property

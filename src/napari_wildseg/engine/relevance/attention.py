@@ -31,12 +31,12 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.tower import Block, Tower, attention
 from napari_wildseg.engine.relevance.vit import (
+    VitMethod,
     class_chunk,
     cosine_gradient,
     forward,
     require_tower,
     vector_jacobian,
-    vit_tower,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AttentionRelevance:
+class AttentionRelevance(VitMethod):
     """Relevance from gradients of attention weights."""
 
     # First layer that contributes, as a Python index: 0 the lowest, -1 (default) the last.
@@ -56,13 +56,6 @@ class AttentionRelevance:
     def name(self) -> str:
         """Name of the method, as users give it."""
         return "attention"
-
-    def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else the reason."""
-        tower = vit_tower(model)
-        if isinstance(tower, str):
-            return f'The relevance method "attention" does not work with "{model.name}": {tower}'
-        return None
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
@@ -97,17 +90,8 @@ class AttentionRelevance:
                 kept["end"] = end.last
         elif tower.pooling == "average":
             kept["end"] = end.last
-        return [
-            ViewEncoding(
-                tensors={
-                    **{name: tensor[b].clone() for name, tensor in kept.items()},
-                    "grid": torch.tensor(end.grid),
-                },
-                features=end.features(tower, b),
-                embedding=end.embedding[b].clone(),
-            )
-            for b in range(len(pixels))
-        ]
+        kept["grid"] = torch.tensor(end.grid).expand(len(pixels), -1)
+        return end.encodings(tower, kept)
 
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor

@@ -10,8 +10,6 @@ normalisation before the projection), the features are weighted by the spatial m
 of the cosine score. Only the head is differentiated, not the tower.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.tower import Block, Tower, attend, read_attention
-from napari_wildseg.engine.relevance.vit import cosine_gradient, forward, require_tower, vit_tower
+from napari_wildseg.engine.relevance.vit import VitMethod, cosine_gradient, forward, require_tower
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
@@ -49,7 +49,7 @@ _MAX_MEMO = 256
 
 
 @dataclass(frozen=True)
-class ClipESRelevance:
+class ClipESRelevance(VitMethod):
     """Softmax Grad-CAM with class-aware attention affinity."""
 
     layers: int = 8  # number of last layers whose attention makes up the affinity
@@ -60,13 +60,6 @@ class ClipESRelevance:
     def name(self) -> str:
         """Name of the method, as users give it."""
         return "clip-es"
-
-    def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else the reason."""
-        tower = vit_tower(model)
-        if isinstance(tower, str):
-            return f'The relevance method "clip-es" does not work with "{model.name}": {tower}'
-        return None
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
@@ -94,18 +87,9 @@ class ClipESRelevance:
 
         end = forward(model, tower, pixels, step, self.positions)
         affinity = _balanced_affinity(attentions[0])
-        return [
-            ViewEncoding(
-                tensors={
-                    "stream": streams[0][b].clone(),
-                    "affinity": affinity[b].clone(),
-                    "grid": torch.tensor(end.grid),
-                },
-                features=end.features(tower, b),
-                embedding=end.embedding[b].clone(),
-            )
-            for b in range(len(pixels))
-        ]
+        grid = torch.tensor(end.grid).expand(len(pixels), -1)
+        tensors = {"stream": streams[0], "affinity": affinity, "grid": grid}
+        return end.encodings(tower, tensors)
 
     def relevance(
         self, model: CLIPModel, encoding: ViewEncoding, text: Tensor, background: Tensor

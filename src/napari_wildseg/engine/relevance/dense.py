@@ -26,14 +26,14 @@ from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.tower import Block, attend, attention, fits
-from napari_wildseg.engine.relevance.vit import forward, require_tower, vit_tower
+from napari_wildseg.engine.relevance.vit import VitMethod, forward, require_tower
 
 if TYPE_CHECKING:
     from napari_wildseg.engine.models.clip_model import CLIPModel
 
 
 @dataclass(frozen=True)
-class DenseRelevance:
+class DenseRelevance(VitMethod):
     """Cosine, or probability among competing texts, of every patch embedding."""
 
     # Interpolation of the position embeddings; SCLIP and ClearCLIP use bicubic.
@@ -43,13 +43,6 @@ class DenseRelevance:
     def name(self) -> str:
         """Name of the method, as users give it."""
         return "dense"
-
-    def supports(self, model: CLIPModel) -> str | None:
-        """Return None for a vision transformer, else the reason."""
-        tower = vit_tower(model)
-        if isinstance(tower, str):
-            return f'The relevance method "dense" does not work with "{model.name}": {tower}'
-        return None
 
     @torch.no_grad()
     def encode(self, model: CLIPModel, pixels: Tensor) -> list[ViewEncoding]:
@@ -78,14 +71,7 @@ class DenseRelevance:
         end = forward(model, tower, pixels, step, self.positions)
         patches = F.normalize(tower.head_each(kept[0][:, tower.prefix :]).float(), dim=-1)
         pictures = patches.transpose(1, 2).reshape(len(patches), -1, *end.grid)
-        return [
-            ViewEncoding(
-                tensors={"patches": pictures[b].clone()},
-                features=end.features(tower, b),
-                embedding=end.embedding[b].clone(),
-            )
-            for b in range(len(pixels))
-        ]
+        return end.encodings(tower, {"patches": pictures})
 
     @torch.no_grad()
     def relevance(

@@ -9,8 +9,6 @@ text vector. The second term covers names between classes, such as "giraffe".
 A name stands for the classes whose rows are close to its text vector.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch

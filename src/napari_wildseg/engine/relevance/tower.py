@@ -5,8 +5,6 @@ residual stream. Tokens are ``(..., N, C)``; per-head tensors are ``(..., heads,
 is ``softmax(q @ k.T)`` with the scale included in ``q``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

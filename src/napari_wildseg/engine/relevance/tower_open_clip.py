@@ -1,7 +1,5 @@
 """Image towers of ``open_clip.transformer.VisionTransformer``, with both kinds of block."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

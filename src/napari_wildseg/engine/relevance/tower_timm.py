@@ -1,7 +1,5 @@
 """Image towers of timm: ``VisionTransformer`` (SigLIP and others) and ``Eva`` (EVA-02, PE)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.errors import InputError
+from napari_wildseg.engine.relevance import ViewEncoding
 from napari_wildseg.engine.relevance.tower import Block, Grid, Tower
 from napari_wildseg.engine.relevance.tower_open_clip import open_clip_tower
 from napari_wildseg.engine.relevance.tower_timm import timm_tower
@@ -44,6 +45,22 @@ def vit_tower(model: CLIPModel) -> Tower | str:
     return f"Its image tower ({kind}) {why}."
 
 
+class VitMethod:
+    """What the relevance methods of vision transformers share."""
+
+    @property
+    def name(self) -> str:
+        """Name of the method, as users give it."""
+        raise NotImplementedError
+
+    def supports(self, model: CLIPModel) -> str | None:
+        """Return None for a vision transformer, else the reason."""
+        tower = vit_tower(model)
+        if isinstance(tower, str):
+            return f'The relevance method "{self.name}" does not work with "{model.name}": {tower}'
+        return None
+
+
 def require_tower(model: CLIPModel) -> Tower:
     """Return `vit_tower`; raise `InputError` if the tower is not supported."""
     tower = vit_tower(model)
@@ -69,6 +86,17 @@ class Pass:
     # alone, if the method skips the rest.
     last: Tensor
     embedding: Tensor  # ``(B, D)`` unit rows
+
+    def encodings(self, tower: Tower, tensors: dict[str, Tensor]) -> list[ViewEncoding]:
+        """Return the encoding of each view; ``tensors`` have one row a view."""
+        return [
+            ViewEncoding(
+                tensors={name: tensor[b].clone() for name, tensor in tensors.items()},
+                features=self.features(tower, b),
+                embedding=row.clone(),
+            )
+            for b, row in enumerate(self.embedding)
+        ]
 
     def features(self, tower: Tower, b: int) -> list[Tensor]:
         """Return local features of view b, each ``(C, h, w)`` float32.

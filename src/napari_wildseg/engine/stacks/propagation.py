@@ -8,8 +8,6 @@ of the plane. The known planes are the corrected one, which is exact but may be 
 previous one, which is the most similar.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Segmentation of stacks and movies; labels of corrected planes are propagated to the others."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ They paint a dab, a stroke along the middle of the region, the whole region, or 
 errors of a person (`person`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -87,8 +85,7 @@ def _dab(
 ) -> NDArray[np.bool_]:
     """Paint a disc around the innermost point."""
     rows, columns = np.ogrid[: region.shape[0], : region.shape[1]]
-    disc: NDArray[np.bool_] = (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 <= radius**2
-    return disc
+    return np.asarray((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 <= radius**2)
 
 
 def _stroke(
@@ -100,8 +97,7 @@ def _stroke(
     line = np.zeros_like(region)
     for path in _middle_paths(region, depth, middle):
         line[tuple(path.T)] = True
-    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~line) <= radius
-    return near
+    return np.asarray(ndimage.distance_transform_edt(~line) <= radius)
 
 
 def _middle_paths(

@@ -3,8 +3,6 @@
 Deterministic: the random generator is seeded with the true mask and the number of the stroke.
 """
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np
@@ -97,8 +95,7 @@ def _wobbling(
     aside = np.clip(scale * gaussian_filter1d(noise, radius), -radius / 2, radius / 2)
     along = np.gradient(gaussian_filter1d(path, radius / 2, axis=0, mode="nearest"), axis=0)
     along /= np.maximum(np.hypot(*along.T), 1e-9)[:, None]
-    moved: NDArray[np.float64] = path + aside[:, None] * along[:, ::-1] * [1, -1]
-    return moved
+    return np.asarray(path + aside[:, None] * along[:, ::-1] * [1, -1])
 
 
 class _Brush:
@@ -161,8 +158,7 @@ def _direction(point: NDArray[np.float64], other: NDArray[np.bool_]) -> NDArray[
     """Return the unit vector from a point to the nearest pixel of a mask that is not empty."""
     away = np.argwhere(other) - point
     nearest = away[int(np.square(away).sum(1).argmin())]
-    unit: NDArray[np.float64] = nearest / max(float(np.hypot(*nearest)), 1e-9)
-    return unit
+    return np.asarray(nearest / max(float(np.hypot(*nearest)), 1e-9))
 
 
 def _nearest(pixels: NDArray[np.bool_], to: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:

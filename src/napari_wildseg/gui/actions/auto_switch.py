@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
-from napari_wildseg.gui.jobs.engine_jobs import suggest_steps
 
 if TYPE_CHECKING:
     from napari_wildseg.gui.actions.controller import Controller
@@ -28,20 +27,11 @@ class AutoNames:
 
     def start(self, then: Callable[[], None]) -> bool:
         """Look for names first, if the switch is on."""
-        controller = self._controller
-        session, image, plane = controller.session, controller.image, controller.plane
         self._added = {}
-        if not self.enabled or session is None or image is None or plane is None:
-            return False
-        request = controller.request(session, image, plane)
-        settings = controller.settings
-        steps = partial(suggest_steps, request, controller.vocabulary, settings.suggestions)
-        take = partial(self._take, session, plane, then)
-        controller.runner.run("Suggest", image, steps, take)
-        return True
+        return self.enabled and self._controller.look_for_names(partial(self._take, then))
 
     def _take(
-        self, session: ImageSession, plane: Plane, then: Callable[[], None], found: Suggested
+        self, then: Callable[[], None], session: ImageSession, plane: Plane, found: Suggested
     ) -> None:
         controller, names = self._controller, found.names
         controller.note_suggestions(session, plane, found)

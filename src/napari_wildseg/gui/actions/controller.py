@@ -1,10 +1,10 @@
 """Runs: Auto-segment, Refine, the threshold, suggestions; one job at a time."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari import Viewer
 from napari.layers import Image, Labels
 from psygnal import Signal
 
@@ -40,13 +40,7 @@ from napari_wildseg.gui.layers.label_pair import why_no_labels
 from napari_wildseg.gui.layers.screen_brush import ScreenBrush
 from napari_wildseg.gui.layers.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.model_list import download_button
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from napari import Viewer
-
-    from napari_wildseg.process.messages import Suggested
+from napari_wildseg.process.messages import Suggested
 
 BUNDLED_MODEL = "starter"
 _DONE = "Paint what is wrong, then press Refine."
@@ -138,11 +132,21 @@ class Controller(Workspace):
         if (ready := self.ready()) is None:
             return
         session, image, plane = ready
-        refine = self.refine_at_once
-        request = self.request(session, image, plane)
+        self._run_segment("Auto-segment", session, image, plane)
+
+    def _run_segment(
+        self,
+        title: str,
+        session: ImageSession,
+        image: Image,
+        plane: Plane,
+        then: Callable[[], object] | None = None,
+    ) -> None:
+        request, refine = self.request(session, image, plane), self.refine_at_once
         steps = partial(segment_steps, request, session.snapshots(plane), refine=refine)
-        take = partial(self.take_segmented, session, plane)
-        self.runner.run("Auto-segment", image, steps, take)
+        self.runner.run(
+            title, image, steps, partial(self.take_segmented, session, plane, then=then)
+        )
 
     def auto_segment_planes(self) -> None:
         """Find the classes in every plane of the stack, one after the other."""
@@ -159,13 +163,8 @@ class Controller(Workspace):
         plane = self._planes_left.pop(0)
         number = self._planes_total - len(self._planes_left)
         self.planes_done = number - 1
-        request = self.request(session, image, plane)
-        steps = partial(
-            segment_steps, request, session.snapshots(plane), refine=self.refine_at_once
-        )
-        done = partial(self._plane_done, session)
-        take = partial(self.take_segmented, session, plane, then=done)
-        self.runner.run(f"Plane {number} of {self._planes_total}", image, steps, take)
+        title = f"Plane {number} of {self._planes_total}"
+        self._run_segment(title, session, image, plane, partial(self._plane_done, session))
 
     def get_ready(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
@@ -221,17 +220,18 @@ class Controller(Workspace):
 
     def suggest(self) -> None:
         """Look for names that fit the image."""
-        if self._image is None:
+        if not self.look_for_names(self._take_suggestions):
             self.show_next_step()
-            return
-        plane = self.plane
-        session = self.session
-        assert session is not None
-        assert plane is not None
-        request = self.request(session, self._image, plane)
+
+    def look_for_names(self, take: Callable[[ImageSession, Plane, Suggested], None]) -> bool:
+        """Start a search for names that fit the image in view; whether there is an image."""
+        if (view := self.in_view()) is None:
+            return False
+        session, image, plane = view
+        request = self.request(session, image, plane)
         steps = partial(suggest_steps, request, self.vocabulary, self.settings.suggestions)
-        take = partial(self._take_suggestions, session, plane)
-        self.runner.run("Suggest", self._image, steps, take)
+        self.runner.run("Suggest", image, steps, partial(take, session, plane))
+        return True
 
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay."""
@@ -428,7 +428,7 @@ class Controller(Workspace):
         if layer is self.runner.image:
             self.cancel("The image was removed, so the run was cancelled.")
         owner = self.sessions.owner_of(layer) if isinstance(layer, Labels) else None
-        if owner is not None and self.keep_deleted(*owner) and owner[0] is self.session:
+        if owner is not None and self.left_over.keep_deleted(*owner) and owner[0] is self.session:
             self.classes_changed.emit()
             self.status.emit("The corrections of the deleted layer are kept: see Restore above.")
         elif isinstance(layer, Image) and (session := self.sessions.get(layer)) is not None:

@@ -221,14 +221,10 @@ class WindowMemory:
 
     def forget_image(self) -> None:
         """Forget the image in view."""
-        session, image, plane = (
-            self.controller.session,
-            self.controller.image,
-            self.controller.plane,
-        )
-        if session is None or image is None or plane is None:
+        if (view := self.controller.in_view()) is None:
             self.controller.show_next_step()
             return
+        session, image, plane = view
         source = self.controller.request(session, image, plane).source
         self._taught.get(session, {}).pop(plane, None)
 

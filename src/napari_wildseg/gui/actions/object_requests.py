@@ -1,23 +1,18 @@
 """What a worker needs to split a plane into objects: class labels, settings, ids and strokes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.decisions import label_values, only
+from napari_wildseg.gui.annotation.image_objects import ObjectPlane
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
 from napari_wildseg.gui.jobs.object_jobs import ObjectsRequest
 from napari_wildseg.gui.layers.display import Plane, capture
 from napari_wildseg.gui.layers.label_pair import read_plane
-
-if TYPE_CHECKING:
-    from napari.layers import Image, Labels
-    from numpy.typing import NDArray
-
-    from napari_wildseg.gui.annotation.image_objects import ObjectPlane
 
 
 def make_request(

@@ -46,9 +46,9 @@ class LiveThreshold:
     def move(self) -> None:
         """Look for the pseudo-labels at the controller's threshold."""
         controller = self._controller
-        session, plane, image = controller.session, controller.plane, controller.image
-        if session is None or image is None or plane is None or not session.classes:
+        if (view := controller.in_view()) is None or not view[0].classes:
             return
+        session, image, plane = view
         if not session.plane_state(plane).segmented or not controller.runner.is_free_for(THRESHOLD):
             return
         self._resting, self._waiting = False, None

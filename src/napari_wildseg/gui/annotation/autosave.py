@@ -1,37 +1,26 @@
 """Keeps the corrections of the open images safe on disk, and finds those that were left over."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
 import weakref
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_wildseg.engine.instances import UNTOUCHED
-from napari_wildseg.gui.annotation.decisions import merge, to_corrections
+from napari_wildseg.gui.annotation.decisions import PlaneSnapshots, merge, to_corrections
 from napari_wildseg.gui.annotation.image_identity import image_key, is_quick, old_key, source_of
-from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
-from napari_wildseg.gui.annotation.tracked_layer import changed_planes
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer, changed_planes
 from napari_wildseg.gui.layers.display import Plane, level_shape
-from napari_wildseg.gui.recovery import Claim, shared_store
+from napari_wildseg.gui.recovery import Claim, Find, shared_store
 from napari_wildseg.gui.recovery_record import Saved
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import numpy as np
-    from napari.layers import Image
-    from numpy.typing import NDArray
-
-    from napari_wildseg.gui.annotation.decisions import PlaneSnapshots
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-    from napari_wildseg.gui.recovery import Find
 
 _log = logging.getLogger(__name__)
 

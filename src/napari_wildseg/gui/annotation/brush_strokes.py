@@ -4,8 +4,6 @@ napari reports the pixels that a stroke changed. Painting over pixels that are r
 "this is right", but changes and reports nothing; so the path of the brush is followed as well.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@ leaves a `Step` that knows which pixels it changed; pixels that hold their value
 write say that it was undone.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

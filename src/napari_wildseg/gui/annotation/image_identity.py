@@ -1,19 +1,15 @@
 """What an image is, in a short text: the same pixels are known again under any layer name."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
 
 from napari_wildseg.gui.layers.display import level_array
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-    from numpy.typing import NDArray
 
 QUICK = 4_000_000
 """Bytes in memory that are hashed on the GUI thread, in a few milliseconds."""

@@ -1,7 +1,5 @@
 """What the widget knows of an image's objects: ids, strokes and what they were made from."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What the widget knows about each image: kept per layer object, never by name, never global."""
 
-from __future__ import annotations
-
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """A label layer of ours: what is written into it, and what the annotator decided in it."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

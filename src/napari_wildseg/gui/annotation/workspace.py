@@ -3,21 +3,21 @@
 A workspace knows layers but no widget and no model; the controller adds the runs.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.gui import notices, preferences
 from napari_wildseg.gui.annotation.autosave import Autosave
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, as_decided, label_values, merge
-from napari_wildseg.gui.annotation.regions import region_at
+from napari_wildseg.gui.annotation.confirmations import Confirmations
+from napari_wildseg.gui.annotation.decisions import label_values
+from napari_wildseg.gui.annotation.left_over import LeftOver
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
-from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layers import class_list as class_list
 from napari_wildseg.gui.layers.display import Plane, channels_of, current_plane
 from napari_wildseg.gui.layers.image_pixels import ImagePixels
@@ -25,12 +25,6 @@ from napari_wildseg.gui.layers.label_layers import LabelLayers
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.opened_labels import OpenedLabels
 from napari_wildseg.gui.layers.selecting import select
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from napari import Viewer
-
 
 NONE = -1
 """The selected class while none was picked; 0 is the background."""
@@ -70,6 +64,8 @@ class Workspace:
         self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
+        self.confirmations = Confirmations(self)
+        self.left_over = LeftOver(self)
         viewer.layers.events.inserted.connect(self._on_inserted)
         self._image: Image | None = None
         self._pending: tuple[Any, ...] = ()
@@ -98,6 +94,13 @@ class Workspace:
         """The class list of the chosen image; before there is one, the list typed so far."""
         session = self.session
         return self._pending if session is None else session.classes
+
+    def in_view(self) -> tuple[ImageSession, Image, Plane] | None:
+        """Return the chosen image with its session and the plane in view; None without one."""
+        session, image, plane = self.session, self._image, self.plane
+        if session is None or image is None or plane is None:
+            return None
+        return session, image, plane
 
     def choose_image(self, image: Image | None) -> None:
         """Work on another image."""
@@ -263,7 +266,7 @@ class Workspace:
         (changed.add if locked else changed.discard)(class_id)
         session.locked = frozenset(changed)
         self.classes_changed.emit()
-        name = self._name_of(class_id)
+        name = self.name_of(class_id)
         self.status.emit(
             f"{name} is locked: no run changes where it is; painting still does."
             if locked
@@ -280,126 +283,6 @@ class Workspace:
         select(self.viewer, layer)
         layer.selected_label = class_id
         layer.mode = "paint"
-
-    # ------------------------------------------------------------------ decisions
-
-    def confirm_class(self) -> int:
-        """Keep the pixels of the selected class as they are."""
-        found = self._paint_target()
-        if found is None:
-            return 0
-        _, tracked, layer, plane = found
-        label = int(layer.selected_label)
-        return self._confirm(tracked, layer, plane, read_plane(layer, plane) == label, label)
-
-    def confirm_at_cursor(self) -> int:
-        """Keep the connected region under the cursor; returns how many pixels that adds."""
-        found = self._paint_target()
-        if found is None:
-            return 0
-        _, tracked, layer, plane = found
-        position = layer.world_to_data(self.viewer.cursor.position)
-        spot = [round(float(p)) for p, i in zip(position, plane.index, strict=True) if i is None]
-        data = read_plane(layer, plane)
-        if not all(0 <= s < n for s, n in zip(spot, data.shape, strict=True)):
-            self.notify("Move the mouse over the region that is right, then press Alt+K.")
-            return 0
-        label = int(data[tuple(spot)])
-        return self._confirm(tracked, layer, plane, region_at(data, (spot[0], spot[1])), label)
-
-    def release_corrections(self) -> None:
-        """Let the next Refine decide everything in this plane again."""
-        session, plane = self.session, self.plane
-        if session is None or plane is None:
-            return
-        session.settle()
-        for tracked in session.tracked.values():
-            layer = tracked.layer
-            if layer is not None and plane in tracked.trackers:
-                tracked.trackers[plane].release(read_plane(layer, plane))
-                tracked.edits += 1
-        self.autosave.note(session, plane)
-        self.status.emit("Corrections released: the next Refine decides every pixel again.")
-
-    def _confirm(
-        self, tracked: TrackedLayer, layer: Labels, plane: Plane, region: Any, label: int
-    ) -> int:
-        name = self._name_of(label)
-        if label == 255:
-            self.notify("Grey pixels belong to no class yet: paint them first.")
-            return 0
-        if not 0 <= label < 255:
-            self.notify(f"{label} is no label of a class: repaint it with a label of the table.")
-            return 0
-        count = tracked.tracker(plane).confirm(region, read_plane(layer, plane))
-        tracked.edits += bool(count)
-        session = self.session
-        if session is not None:
-            self.autosave.note(session, plane)
-        if count:
-            told = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
-            told += "they are: Refine leaves them] alone."
-            self.status.emit(notices.by_number(count, told, name=name))
-        elif region.any():
-            self.status.emit(f"Every pixel of {name} stays as it is already.")
-        else:
-            self.status.emit(f"There is no {name} here to keep.")
-        self.areas_changed.emit()
-        return count
-
-    def restore_left_over(self) -> None:
-        """Paint the corrections that an earlier session left for the chosen image."""
-        session, image = self.session, self._image
-        if session is None or image is None:
-            return
-        restored: dict[Plane, Any] = {}
-        # The later ones win, and those of the labels over those of the pseudo-labels.
-        of_labels = [saved for saved in session.left_over if not saved.objects]
-        for saved in sorted(of_labels, key=lambda s: (not s.pseudo, s.saved_at)):
-            theirs = class_list.with_nameless(saved.classes, saved.corrections)
-            here, table = class_list.matched(session.classes, theirs, session.used_ids)
-            self.set_classes(here)
-            decided = as_decided(table[saved.corrections + 1])
-            restored[saved.plane] = merge(restored.get(saved.plane), decided)
-        count = 0
-        for plane, decided in restored.items():
-            tracked = self.layers.tracked(session, image, LABELS)
-            tracker = tracked.tracker(plane)
-            if (newer := tracked.decided(plane)) is not None:
-                decided[newer != UNLABELLED] = UNLABELLED
-            tracker.restore(decided)
-            tracked.write(plane, tracker.baseline)
-            count += int((decided != UNLABELLED).sum())
-        of_objects = [saved for saved in session.left_over if saved.objects]
-        for saved in sorted(of_objects, key=lambda s: -s.saved_at):  # the later ones win
-            strokes = saved.corrections.astype(np.int32)
-            session.objects.plane(saved.plane, strokes.shape).restore(strokes)
-        self.autosave.restored(session)
-        self.layers.activate(session, self.selected_class)
-        self.classes_changed.emit()
-        self.areas_changed.emit()
-        told = []
-        if count or not of_objects:
-            told += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
-        if of_objects:
-            told += ["Corrections of objects are restored."]
-        if self._segmented() and of_objects:
-            told += ["Press Split into objects to go on."]
-        else:
-            told += ["Press Auto-segment to go on."]
-        self.status.emit(" ".join(told))
-
-    def keep_deleted(self, session: ImageSession, tracked: TrackedLayer) -> bool:
-        """Keep the decisions of a label layer that was deleted, to be offered again."""
-        kind = next(kind for kind, each in session.tracked.items() if each is tracked)
-        return self.autosave.deleted(session, kind)
-
-    def discard_left_over(self) -> None:
-        """Throw away what an earlier session left for the chosen image."""
-        if (session := self.session) is not None:
-            self.autosave.discard(session)
-        self.classes_changed.emit()
-        self.show_next_step()
 
     # ------------------------------------------------------------------ read-outs
 
@@ -429,7 +312,7 @@ class Workspace:
             message = "Open an image first (File > Open), or the sample photograph above."
         elif not self.classes:
             message = "Type what is in the image, for example: cup of coffee, spoon, table."
-        elif not self._segmented():
+        elif not self.is_segmented():
             message = "Ready: press Auto-segment."
         elif added:
             message = "Added: press Auto-segment to look for it, or paint it and Refine."
@@ -439,7 +322,7 @@ class Workspace:
 
     def _to_refine(self) -> str:
         """Say which labels, if any, were opened and can be refined."""
-        layer = None if self._segmented() else self.opened.found()
+        layer = None if self.is_segmented() else self.opened.found()
         return "" if layer is None else f" Refine starts from the labels in {layer.name}."
 
     def _together(self) -> str:
@@ -458,22 +341,14 @@ class Workspace:
 
     # ------------------------------------------------------------------ inside
 
-    def _paint_target(self) -> tuple[ImageSession, TrackedLayer, Labels, Plane] | None:
-        session, plane = self.session, self.plane
-        layer = None if session is None else self.layers.to_paint(session)
-        owner = None if layer is None else self.sessions.owner_of(layer)
-        if owner is None or layer is None or plane is None:
-            self.notify("There is nothing to keep yet: press Auto-segment first.")
-            return None
-        owner[1].settle()
-        return (*owner, layer, plane)
-
-    def _name_of(self, label: int) -> str:
+    def name_of(self, label: int) -> str:
+        """Return what a label value is called."""
         if label == 0:
             return "background"
         return next((c.name for c in self.classes if c.id == label), f"label {label}")
 
-    def _segmented(self) -> bool:
+    def is_segmented(self) -> bool:
+        """Whether the plane in view has labels to refine."""
         session, plane = self.session, self.plane
         return bool(
             session

@@ -1,7 +1,5 @@
 """Names as an annotator would have to type them."""
 
-from __future__ import annotations
-
 
 def quoted(name: str) -> str:
     """Put a name into quotes where it would be read as something else.

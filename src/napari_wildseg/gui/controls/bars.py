@@ -1,10 +1,8 @@
 """Bars that come and go: suggested names, and corrections found from an earlier session."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QResizeEvent
@@ -14,12 +12,10 @@ from superqt import QFlowLayout
 from napari_wildseg.engine.classes import fold
 from napari_wildseg.engine.maps.thresholds import PERHAPS_SCORE, PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
-
-if TYPE_CHECKING:
-    from napari_wildseg.gui.recovery_record import Saved
-
+from napari_wildseg.gui.recovery_record import Saved
 
 _CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
 _LEFT = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
@@ -156,14 +152,15 @@ class NotKeptBar(QLabel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName("not_kept")
-        self.setAccessibleName("Corrections are not kept safe")
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setWordWrap(True)
-        self.setFrameShape(QFrame.Shape.Box)
-        self.setToolTip(
+        named(
+            self,
+            "not_kept",
             "If napari crashed now, what you painted last would be lost.\n"
-            "Export or Save project to be safe; it is tried again every few seconds."
+            "Export or Save project to be safe; it is tried again every few seconds.",
+            accessibleName="Corrections are not kept safe",
+            textFormat=Qt.TextFormat.PlainText,
+            wordWrap=True,
+            frameShape=QFrame.Shape.Box,
         )
         self.hide()
 
@@ -187,12 +184,10 @@ class LeftOverBar(QWidget):
         self._text = QLabel(self)
         self._text.setWordWrap(True)
         self._text.setTextFormat(Qt.TextFormat.PlainText)
-        self.restore = QPushButton("Restore", self)
-        self.restore.setObjectName("restore")
-        self.restore.setToolTip("Paint these corrections into the labels layer again.")
-        self.discard = QPushButton("Discard", self)
-        self.discard.setObjectName("discard")
-        self.discard.setToolTip("Throw these corrections away.")
+        about = "Paint these corrections into the labels layer again."
+        self.restore = named(QPushButton("Restore", self), "restore", about)
+        about = "Throw these corrections away."
+        self.discard = named(QPushButton("Discard", self), "discard", about)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)

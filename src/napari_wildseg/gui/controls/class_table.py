@@ -1,7 +1,5 @@
 """The class table: a Qt model over a class list, and the view that shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What to export, where to and how: the dialog behind Export."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wildseg.gui.controls.focus import FocusMark
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.export import (
     COCO,
     DATA_SETS,
@@ -66,9 +65,7 @@ class ExportDialog(QDialog):
         )
         self.format.setToolTip("What training code reads; the documentation compares them.")
         self.folder = self._line("export_folder", str(choice.folder), "Where the files go.")
-        browse = QToolButton(self)
-        browse.setText("...")
-        browse.setToolTip("Choose the folder.")
+        browse = named(QToolButton(self), "export_browse", "Choose the folder.", text="...")
         browse.clicked.connect(lambda: self._browse())
         self.pattern = self._line(
             "export_pattern",
@@ -88,18 +85,14 @@ class ExportDialog(QDialog):
         )
         self.instances = self._combo("export_instances", INSTANCES, choice.instances)
         self.instances.setToolTip("What one annotation of COCO is.")
-        self.min_size = QSpinBox(self)
-        self.min_size.setObjectName("export_min_size")
-        self.min_size.setRange(0, 1_000_000)
-        self.min_size.setSuffix(" pixels")
-        self.min_size.setValue(choice.min_size)
-        self.min_size.setToolTip(
+        about = (
             "Smaller regions are no instances of their own: they join the nearest of their class."
         )
+        self.min_size = named(QSpinBox(self), "export_min_size", about, suffix=" pixels")
+        self.min_size.setRange(0, 1_000_000)
+        self.min_size.setValue(choice.min_size)
         self.min_size.valueChanged.connect(lambda _: self._show())
-        self.about = QLabel(self)
-        self.about.setObjectName("export_about")
-        self.about.setWordWrap(True)
+        self.about = named(QLabel(self), "export_about", wordWrap=True)
         self.about.setTextFormat(Qt.TextFormat.PlainText)
         # No standard button: some desktops give those pictures that go with no theme of napari.
         self.buttons = QDialogButtonBox(self)
@@ -191,16 +184,12 @@ class ExportDialog(QDialog):
         return box
 
     def _line(self, name: str, text: str, tooltip: str) -> QLineEdit:
-        line = QLineEdit(text, self)
-        line.setObjectName(name)
-        line.setToolTip(tooltip)
+        line = named(QLineEdit(text, self), name, tooltip)
         line.textChanged.connect(lambda _: self._show())
         return line
 
     def _check(self, name: str, text: str, checked: bool, enabled: bool) -> QCheckBox:
-        box = QCheckBox(text, self)
-        box.setObjectName(name)
-        box.setEnabled(enabled)
-        box.setChecked(checked and enabled)
+        on = checked and enabled
+        box = named(QCheckBox(text, self), name, enabled=enabled, checked=on)
         box.toggled.connect(lambda _: self._show())
         return box

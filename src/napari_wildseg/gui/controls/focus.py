@@ -1,7 +1,5 @@
 """Where the keys go: a line around the control, which napari's themes do not show; and Tab."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 

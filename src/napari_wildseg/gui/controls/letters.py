@@ -1,7 +1,5 @@
 """The size of letters that is set in napari's preferences, for all controls of a widget."""
 
-from __future__ import annotations
-
 from napari.settings import get_settings
 from qtpy.QtWidgets import QWidget
 

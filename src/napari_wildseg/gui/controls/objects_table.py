@@ -1,7 +1,5 @@
 """The table of objects: id, class and area, specks first; quick with thousands of rows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Names and messages shown as they are, where Qt would take some of them for HTML."""
 
-from __future__ import annotations
-
 from qtpy.QtCore import Qt
 
 _BREAK = "\u200b"

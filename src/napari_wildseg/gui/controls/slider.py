@@ -4,8 +4,6 @@ superqt's sliders for fractions have no keys: Qt's own handling moves a whole nu
 not use.
 """
 
-from __future__ import annotations
-
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QSlider, QWidget

@@ -4,8 +4,6 @@ Nothing heavy runs in the window's process, and a batch may be stopped at any mo
 outlives being killed, and the next run goes on from there.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 All widgets share them. They end with the last widget, with napari, or when they are told to.
 """
 
-from __future__ import annotations
-
 import weakref
 
 from napari_wildseg.process.client import Engine

@@ -5,8 +5,6 @@ later one up. Therefore one thread serves every widget of the process, and jobs 
 between two steps the thread looks whether the job is still wanted.
 """
 
-from __future__ import annotations
-
 import atexit
 import queue
 import threading

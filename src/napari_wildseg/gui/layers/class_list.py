@@ -1,7 +1,5 @@
 """Changes of a class list; ids stay with their class, so that painted pixels keep their meaning."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 

@@ -155,8 +155,7 @@ class _Channel:
         level = np.clip(level, 0, 1)
         if self.gamma != 1:
             level **= self.gamma
-        shown: NDArray[np.uint8] = self.lut[np.rint(level * 255).astype(np.uint8)]
-        return shown
+        return np.asarray(self.lut[np.rint(level * 255).astype(np.uint8)])
 
     def light(self, part: tuple[slice, slice] | None = None) -> NDArray[np.float32]:
         """Return what it adds to a picture of several channels: ``(H, W, 3)``, 255 is bright."""

@@ -1,17 +1,17 @@
 """The two label layers of each image in a viewer: made, found, dressed, listened to."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from napari import Viewer
 from napari.layers import Image, Labels, Layer
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_wildseg.gui.annotation.brush_strokes import brushed
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, Plan, label_values, labels_in
 from napari_wildseg.gui.annotation.provenance import KEY, Provenance
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession, SessionStore
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
@@ -27,13 +27,6 @@ from napari_wildseg.gui.layers.label_pair import (
 )
 from napari_wildseg.gui.layers.layer_events import PLACE_EVENTS, Callbacks, forget, listen
 from napari_wildseg.gui.layers.selecting import add_beside, no_status, select
-
-if TYPE_CHECKING:
-    from napari import Viewer
-    from numpy.typing import NDArray
-
-    from napari_wildseg.gui.annotation.decisions import Plan
-
 
 SUFFIX = {LABELS: LABELS_SUFFIX, PSEUDO: PSEUDO_SUFFIX}
 FILL = {LABELS: 0, PSEUDO: 0}

@@ -1,7 +1,5 @@
 """The two label layers beside an image: made, dressed and written to with napari's public API."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

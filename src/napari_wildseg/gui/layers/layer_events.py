@@ -1,7 +1,5 @@
 """Connecting to the events of a layer, and letting go of them together."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

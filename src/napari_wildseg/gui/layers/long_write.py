@@ -7,8 +7,6 @@ something else changes the layer in between, such as an undo, the bands are take
 change of the other stays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any

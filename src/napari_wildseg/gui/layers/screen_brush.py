@@ -1,14 +1,9 @@
 """A brush that keeps its size on the screen: zooming in paints finer."""
 
-from __future__ import annotations
-
 import weakref
-from typing import TYPE_CHECKING
 
+from napari import Viewer
 from napari.layers import Labels
-
-if TYPE_CHECKING:
-    from napari import Viewer
 
 
 class ScreenBrush:

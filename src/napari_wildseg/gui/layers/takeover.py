@@ -5,14 +5,12 @@ from a note of how things stand (`decisions.py`). If the annotator painted in th
 note is stale and the work is done anew; nothing that was painted is ever written over.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_wildseg.engine.progress import Progress, Steps, drain
@@ -24,17 +22,11 @@ from napari_wildseg.gui.annotation.decisions import (
     labels_in,
     only,
 )
-from napari_wildseg.gui.annotation.session import LABELS, PSEUDO
-from napari_wildseg.gui.layers.label_layers import FILL
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.jobs.engine_jobs import Outcome
-    from napari_wildseg.gui.jobs.runner import Runner
-    from napari_wildseg.gui.layers.display import Plane
-    from napari_wildseg.gui.layers.label_layers import LabelLayers
+from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
+from napari_wildseg.gui.jobs.engine_jobs import Outcome
+from napari_wildseg.gui.jobs.runner import Runner
+from napari_wildseg.gui.layers.display import Plane
+from napari_wildseg.gui.layers.label_layers import FILL, LabelLayers
 
 MAX_REPLANS = 4
 """So many notes may turn out stale; after that the work is done on the GUI thread."""

@@ -5,8 +5,6 @@ signals say. It knows no other section. To add one, write a module here and name
 `EXTRA`: it appears below the main loop, folded, under its title.
 """
 
-from __future__ import annotations
-
 from napari_wildseg.gui.sections.batch_section import BatchSection
 from napari_wildseg.gui.sections.review_section import ReviewSection
 from napari_wildseg.gui.sections.section import Section

@@ -1,13 +1,12 @@
 """The same classes over many images: a batch beside the window."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar
 
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
 from napari_wildseg.gui.notices import by_number
@@ -94,9 +93,8 @@ class BatchSection(Section):
             self.process.stop,
             enabled=False,
         )
-        self.bar = QProgressBar(self)
-        self.bar.setObjectName("batch_progress")
-        self.bar.setToolTip("How many images of the batch are done.")
+        about = "How many images of the batch are done."
+        self.bar = named(QProgressBar(self), "batch_progress", about)
         self.bar.hide()
         self.advanced = AdvancedBatch(self.controller, self)
         self.column.addWidget(Folded(self.advanced, self))

@@ -1,7 +1,5 @@
 """What to do with corrections: refine with them, confirm what is right, release them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from qtpy.QtGui import QAction
@@ -44,9 +42,9 @@ class EditSection(Section):
             "Keep as it is",
             "Tell Refine that the selected class is right where it is, for example a cat whose\n"
             f"outline fits. {CONFIRM_KEY} does so for the region under the mouse cursor only.",
-            controller.confirm_class,
+            controller.confirmations.confirm_class,
         )
-        self.shortcut(CONFIRM_KEY, controller.confirm_at_cursor)
+        self.shortcut(CONFIRM_KEY, controller.confirmations.confirm_at_cursor)
 
         self.more, self.menu = self.menu_button(
             "more",
@@ -57,13 +55,13 @@ class EditSection(Section):
             "confirm_at_cursor",
             f"Keep the region under the cursor ({CONFIRM_KEY})",
             "Keep the connected region under the mouse cursor as it is.",
-            controller.confirm_at_cursor,
+            controller.confirmations.confirm_at_cursor,
         )
         self.menu_action(
             "release_corrections",
             "Release all corrections in view",
             "Let the next Refine decide every pixel again.",
-            controller.release_corrections,
+            controller.confirmations.release,
         )
         outlines = self.menu_action(
             "outlines",

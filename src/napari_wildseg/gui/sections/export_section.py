@@ -1,36 +1,29 @@
 """Labels out and back in: export, project files."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
 from napari_wildseg.engine.folders import no_folder
-from napari_wildseg.engine.progress import Progress
+from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui import export, notices, state
 from napari_wildseg.gui.actions.label_meanings import Meanings
 from napari_wildseg.gui.annotation.image_identity import source_of
+from napari_wildseg.gui.annotation.session import ImageSession
+from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.controls.plain_text import plain
+from napari_wildseg.gui.export import Choice, Item
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
-from napari_wildseg.gui.layers.display import planes_like
+from napari_wildseg.gui.layers.display import Plane, planes_like
 from napari_wildseg.gui.notices import by_number, listed
 from napari_wildseg.gui.sections.section import Section
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from napari_wildseg.engine.progress import Steps
-    from napari_wildseg.gui.annotation.session import ImageSession
-    from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
-    from napari_wildseg.gui.export import Choice, Item
-    from napari_wildseg.gui.layers.display import Plane
-    from napari_wildseg.io import Project
+from napari_wildseg.io import Project
 
 PROJECTS = "Project (*.wildseg)"
 DONE_KEY = "Alt+E"
@@ -108,8 +101,12 @@ class ExportSection(Section):
     def _ready(self, *, of_this_image: bool = False) -> bool:
         """Whether there is something to export; if not, the annotator is told why."""
         controller, session = self.controller, self.controller.session
-        sessions = [session] if of_this_image else list(controller.sessions)
-        if session is None or controller.plane is None or not any(map(_exportable, sessions)):
+        some = any(
+            export.has_labels(each)
+            for each in controller.sessions
+            if each is session or not of_this_image
+        )
+        if session is None or controller.plane is None or not some:
             controller.notify("There is nothing to export yet: press Auto-segment first.")
             return False
         return self._free()
@@ -301,7 +298,9 @@ class ExportSection(Section):
         )
         if not name:
             return
-        if export.has_labels(session) and not self._may_take_over(session):
+        of = session.image.name if session.image is not None else ""
+        question = f"Replace the labels of {of} by the file's?"
+        if export.has_labels(session) and not self._may("Open project or labels", question):
             return
         self._project_folder = Path(name).parent
         controller.runner.run(
@@ -337,20 +336,11 @@ class ExportSection(Section):
         return True
 
     def _may_replace(self, files: list[Path]) -> bool:
-        answer = QMessageBox.question(
-            self, "Export labels", plain(f"Replace {listed([p.name for p in files])}?")
-        )
+        return self._may("Export labels", f"Replace {listed([p.name for p in files])}?")
+
+    def _may(self, title: str, question: str) -> bool:
+        answer = QMessageBox.question(self, title, plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
-
-    def _may_take_over(self, session: ImageSession) -> bool:
-        name = session.image.name if session.image is not None else ""
-        question = f"Replace the labels of {name} by the file's?"
-        answer = QMessageBox.question(self, "Open project or labels", plain(question))
-        return bool(answer == QMessageBox.StandardButton.Yes)
-
-
-def _exportable(session: ImageSession | None) -> bool:
-    return session is not None and export.has_labels(session)
 
 
 def _save_steps(path: Path, project: Project, overwrite: bool) -> Steps[Path]:

@@ -1,7 +1,5 @@
 """Which image is worked on, by which model; and what an earlier session left for it."""
 
-from __future__ import annotations
-
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import QTimer
@@ -50,8 +48,8 @@ class ImageSection(Section):
         )
 
         self.left_over = LeftOverBar(self)
-        self.left_over.restore.clicked.connect(lambda: self.controller.restore_left_over())
-        self.left_over.discard.clicked.connect(lambda: self.controller.discard_left_over())
+        self.left_over.restore.clicked.connect(lambda: self.controller.left_over.restore())
+        self.left_over.discard.clicked.connect(lambda: self.controller.left_over.discard())
         self.controller.classes_changed.connect(self._offer_left_over)
         self.not_kept = NotKeptBar(self)
         self._watch = QTimer(self)

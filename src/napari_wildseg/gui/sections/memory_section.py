@@ -1,11 +1,9 @@
 """The line that says what was learned from earlier images, and what can be done about it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import ClassVar
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QMessageBox, QSizePolicy
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QSizePolicy
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain
@@ -29,13 +27,10 @@ class MemorySection(Section):
     def build(self) -> None:
         """Make the controls and connect them."""
         memory = self.controller.memory
-        self.switch = QCheckBox(self)
-        self.switch.setObjectName("memory")
-        self.switch.setChecked(memory.enabled)
+        self.switch = self.check_box("memory", "", "", memory.switch, on=memory.enabled)
         # In a narrow dock the end of the line is cut off, and nothing scrolls sideways.
         self.switch.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.switch.setMinimumWidth(150)
-        self.switch.toggled.connect(memory.switch)
         self.more, self.menu = self.menu_button(
             "memory_more", "Finish or forget images, forget classes, memory files."
         )

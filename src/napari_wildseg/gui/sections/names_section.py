@@ -1,7 +1,6 @@
 """The class names: typed, suggested, listed."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -9,10 +8,18 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog
 
 from napari_wildseg.engine.classes import ClassInfo
+from napari_wildseg.engine.names.familiarity import MODEL_WITH_TABLE, class_familiarity
 from napari_wildseg.gui.controls.bars import SuggestionBar
 from napari_wildseg.gui.controls.class_table import ClassTable
-from napari_wildseg.gui.controls.marks import unfamiliar
 from napari_wildseg.gui.sections.section import Section
+
+
+def unfamiliar(classes: Sequence[ClassInfo], model: str) -> dict[int, str]:
+    """Return a sentence for each class to mark, by its id."""
+    if model != MODEL_WITH_TABLE:
+        return {}
+    found = {info.id: class_familiarity(info).notice for info in classes}
+    return {number: notice for number, notice in found.items() if notice}
 
 
 class NamesSection(Section):

@@ -1,12 +1,11 @@
 """Objects of the classes: split, cut, and their table."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.objects_table import ObjectsTable
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import by_number
@@ -45,17 +44,18 @@ class ObjectsSection(Section):
         self.details = QWidget(self)
         line = QHBoxLayout(self.details)
         line.setContentsMargins(0, 0, 0, 0)
-        self.count = QLabel(self.details)
-        self.count.setObjectName("objects_count")
-        self.min_size = QSpinBox(self.details)
-        self.min_size.setObjectName("objects_min_size")
-        self.min_size.setAccessibleName("Smallest object")
+        self.count = named(QLabel(self.details), "objects_count")
+        self.min_size = named(
+            QSpinBox(self.details),
+            "objects_min_size",
+            "Objects of fewer pixels are left out, for example specks.",
+            accessibleName="Smallest object",
+            prefix="from ",
+            suffix=" pixels",
+            specialValueText="all sizes",  # of one pixel
+            keyboardTracking=False,
+        )
         self.min_size.setRange(1, 1_000_000)
-        self.min_size.setPrefix("from ")
-        self.min_size.setSuffix(" pixels")
-        self.min_size.setSpecialValueText("all sizes")  # of one pixel
-        self.min_size.setKeyboardTracking(False)
-        self.min_size.setToolTip("Objects of fewer pixels are left out, for example specks.")
         self.min_size.valueChanged.connect(controller.objects.set_min_size)
         line.addWidget(self.count, 1)
         line.addWidget(self.min_size)

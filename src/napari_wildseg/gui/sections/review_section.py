@@ -1,12 +1,11 @@
 """The second half of the day: the images of a batch, the most uncertain first."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel
 
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest
 from napari_wildseg.gui.review import Reviewer
@@ -30,10 +29,8 @@ class ReviewSection(Section):
         self.open = self.button(
             "review_open", "Open ...", "Choose the output folder of a finished batch.", self.ask
         )
-        self.where = QLabel(self)
-        self.where.setObjectName("review_where")
-        self.where.setWordWrap(True)
-        self.where.setTextFormat(Qt.TextFormat.PlainText)
+        plain_text = Qt.TextFormat.PlainText
+        self.where = named(QLabel(self), "review_where", wordWrap=True, textFormat=plain_text)
         self.previous = self.button(
             "review_previous",
             "Previous",

@@ -1,10 +1,9 @@
 """Auto-segment and how: cancel, the threshold, whether to refine at once."""
 
-from __future__ import annotations
-
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QWidget
 
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.slider import Slider
 from napari_wildseg.gui.sections.section import Section, timer
 
@@ -50,16 +49,16 @@ class RunSection(Section):
             controller.release_model,
         )
 
-        self.threshold = Slider(self)
-        self.threshold.setObjectName("threshold")
-        self.threshold.setRange(0.0, 1.0)
-        self.threshold.setSingleStep(0.01)  # type: ignore[arg-type]
-        self.threshold.setDecimals(2)
-        self.threshold.setValue(controller.threshold)
-        self.threshold.setToolTip(
+        self.threshold = named(
+            Slider(self),
+            "threshold",
             "How sure a pixel of the first guess must be. Lower labels more of the image,\n"
-            "for example when half of a cat is missing; higher leaves more of it open."
+            "for example when half of a cat is missing; higher leaves more of it open.",
+            decimals=2,
+            singleStep=0.01,
         )
+        self.threshold.setRange(0.0, 1.0)
+        self.threshold.setValue(controller.threshold)
         self.threshold.valueChanged.connect(self._on_threshold)
         self._settle = timer(self, 250, controller.live_threshold.rest)
 

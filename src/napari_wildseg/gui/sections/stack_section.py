@@ -1,7 +1,5 @@
 """Stacks and movies: labels of the plane in view, carried to its neighbours."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from napari_wildseg.gui.actions.propagate import Propagator

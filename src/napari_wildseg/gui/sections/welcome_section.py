@@ -1,7 +1,5 @@
 """What a new annotator sees first: three steps, and a photograph to try them on."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import ClassVar
 
@@ -10,6 +8,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_wildseg.engine.pictures.samples import SAMPLE_PICTURES
 from napari_wildseg.engine.progress import Progress, Steps
+from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.sample_data import LayerData, open_sample
 from napari_wildseg.gui.sections.section import Section
 
@@ -29,10 +28,8 @@ class WelcomeSection(Section):
 
     def build(self) -> None:
         """Make the controls and connect them."""
-        steps = QLabel(_STEPS, self)
-        steps.setObjectName("first_steps")
+        steps = named(QLabel(_STEPS, self), "first_steps", wordWrap=True)
         steps.setTextFormat(Qt.TextFormat.PlainText)
-        steps.setWordWrap(True)
         self.sample = self.button(
             "open_sample",
             "Try it on a sample photograph",

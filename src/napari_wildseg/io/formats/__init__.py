@@ -1,7 +1,5 @@
 """Registry of label file formats. A new format is one module and one line here."""
 
-from __future__ import annotations
-
 from napari_wildseg.io.formats import coco, npz, ome_zarr, png, project_format, tiff, yolo
 from napari_wildseg.io.formats.label_format import Format
 

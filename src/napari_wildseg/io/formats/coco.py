@@ -1,7 +1,5 @@
 """COCO JSON: instances as run-length masks or polygons; read by painting them in file order."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple

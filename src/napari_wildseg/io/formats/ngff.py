@@ -1,7 +1,5 @@
 """Reading of OME-NGFF metadata (0.4 and 0.5) from untrusted folders."""
 
-from __future__ import annotations
-
 from pathlib import Path, PurePosixPath
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Writing of OME-Zarr (NGFF 0.4): a label image with its pyramid and metadata, or a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """NPZ: label and correction arrays for `numpy.load` and a JSON description; no pickle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """OME-Zarr labels (NGFF 0.4), with the colours and properties of ``image-label``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

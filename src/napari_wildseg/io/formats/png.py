@@ -1,7 +1,5 @@
 """Indexed PNG as in PASCAL VOC, with a JSON sidecar for class names and all else."""
 
-from __future__ import annotations
-
 import io
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Project files as a label format: labels, classes and corrections."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from napari_wildseg.io.formats.label_format import Format

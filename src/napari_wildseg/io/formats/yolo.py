@@ -1,7 +1,5 @@
 """YOLO segmentation text: one line per polygon, with a JSON sidecar for all else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Class names and pictures of YOLO label files, in the places where other programs put them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """COCO segmentations of untrusted files to run lengths; sizes are checked before decoding."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

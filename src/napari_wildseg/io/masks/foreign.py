@@ -1,7 +1,5 @@
 """Label files of other programs: the meaning of 255, and rotation to upright."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any

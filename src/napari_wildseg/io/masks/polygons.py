@@ -1,7 +1,5 @@
 """Lossless conversion of regions to polygons along pixel edges, and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Correction arrays as text: run lengths of each value in row-major order."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Replacement of unlabelled pixels (255), for formats that have no such value."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Objects in files: ids, the class of each, and a table."""
 
-from __future__ import annotations
-
 from napari_wildseg.io.objects.object_files import OBJECT_FORMATS, read_objects, write_objects
 from napari_wildseg.io.objects.object_image import ObjectImage
 from napari_wildseg.io.objects.table_csv import table_csv

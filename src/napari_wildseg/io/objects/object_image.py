@@ -1,7 +1,5 @@
 """`ObjectImage`: ids of objects, and the labels they belong to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Objects as COCO annotations and as lines of YOLO, one each."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

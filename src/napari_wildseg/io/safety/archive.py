@@ -1,7 +1,5 @@
 """NPZ archives without pickle: arrays and a JSON description; every value is checked."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Libraries decompress a chunk completely before they check its length. A chunk of
 decompress to 1 GB (deflate) or 40 GB (zstd), whatever size the file declares.
 """
 
-from __future__ import annotations
-
 import zlib
 
 MAX_UNCHECKED_BYTES = 64_000_000

@@ -1,7 +1,5 @@
 """Checks of file names from untrusted files: none may lead out of its folder."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 
 _FORBIDDEN = frozenset('/\\\n\r\0:*?"<>|')

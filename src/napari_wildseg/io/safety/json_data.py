@@ -1,7 +1,5 @@
 """JSON: written deterministically, read from files that nobody vouches for."""
 
-from __future__ import annotations
-
 import codecs
 import json
 import math

@@ -1,7 +1,5 @@
 """File locks that the operating system releases when their process ends."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 These are input files, and the sidecars of other label files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Size limit of label stacks, checked before pixels are read."""
 
-from __future__ import annotations
-
 import math
 
 from napari_wildseg.engine.errors import InputError

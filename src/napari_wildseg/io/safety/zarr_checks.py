@@ -1,7 +1,5 @@
 """Checks of zarr metadata and chunks from untrusted files, before zarr opens them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

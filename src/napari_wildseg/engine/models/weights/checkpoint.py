@@ -1,7 +1,5 @@
 """Reading of checkpoints into a network, without executing anything in the file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import struct

@@ -5,8 +5,6 @@ SHA-256 are correct, so a file under its final name is always complete. Models i
 cache are found and used; nothing is written there.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

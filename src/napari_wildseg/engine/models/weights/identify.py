@@ -6,8 +6,6 @@ network still works, but less accurately. The activation is taken from the file,
 file name, else assumed. Unless the file states it, a notice reports the assumption.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit

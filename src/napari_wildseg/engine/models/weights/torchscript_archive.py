@@ -7,8 +7,6 @@ tensors, lists and modules, and replaces each module by a container of its attri
 is the same in archives of PyTorch 1.4 (2020) and of current versions.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

@@ -5,8 +5,6 @@ by renaming their tensors. The transformers library is not used. Only sizes and 
 activations are read from ``config.json``, so code in a folder (``auto_map``) is never executed.
 """
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path

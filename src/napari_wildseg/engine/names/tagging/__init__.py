@@ -5,8 +5,6 @@ name's region. `places` computes local embeddings, `scores` lets names compete, 
 scores regions again with the encodings of vision transformers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

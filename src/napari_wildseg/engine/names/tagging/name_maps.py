@@ -1,7 +1,5 @@
 """Where in the image a suggested name has its evidence."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,5 +24,4 @@ def name_maps(
     others = rivals_beside(names, rivals)
     text, against = (model.encode_text(words).cpu() for words in (names, others))
     shares = local_shares(places.flatten(1), text, against, model)
-    found: NDArray[np.float32] = shares.reshape(-1, *places.shape[1:]).numpy()
-    return found
+    return np.asarray(shares.reshape(-1, *places.shape[1:]).numpy())

@@ -12,8 +12,6 @@ A class score of the whole image misses small objects. Here each position is rea
 No forward pass is run: everything is computed from the encodings of the segmentation.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

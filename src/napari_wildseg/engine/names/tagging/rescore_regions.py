@@ -5,21 +5,15 @@ the last block attends only to the tokens of the region, in the existing encodin
 forward pass. Towers without a class token average the region's local embeddings.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_wildseg.engine.images.encoding import ImageEncoding
+from napari_wildseg.engine.images.views import View
+from napari_wildseg.engine.models.clip_model import CLIPModel
 from napari_wildseg.engine.names.tagging.scores import local_shares
-
-if TYPE_CHECKING:
-    from napari_wildseg.engine.images.encoding import ImageEncoding
-    from napari_wildseg.engine.images.views import View
-    from napari_wildseg.engine.models.clip_model import CLIPModel
-    from napari_wildseg.engine.relevance import ViewEncoding
+from napari_wildseg.engine.relevance import ViewEncoding
 
 _MAX_RESCORED = 12
 """Number of best names that are scored again."""

@@ -5,8 +5,6 @@ background words. Synonyms of the name are excluded from its rivals ("sofa" for 
 set is fixed, the share does not depend on the length of the vocabulary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ Names are lower case unless they are proper names, and no list contains a name t
 `VOCABULARIES` states source and licence of each list.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,8 @@
 A Gaussian process of mean zero over the superpixels models the error of the relevance maps, label
 by label (Rasmussen & Williams, *Gaussian Processes for Machine Learning*, 2006, ch. 2). Its kernel
 compares the network's features, colours, places and the maps' probabilities. It has two kinds of
-observations: the maps are right about every piece, with a precision that grows with their margin,
-and corrected pixels have the given label, with a high precision.
+observations: the maps are right about every superpixel, with a precision that grows with their
+margin, and corrected pixels have the given label, with a high precision.
 
 The precision of the maps is multiplied by a factor that the strokes decide: it falls with the
 maps' mean error under them, and with their number.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_wildseg.engine.refine.learning.kernels import gaussian, low_rank, refine_at
-from napari_wildseg.engine.refine.learning.observe import count_in_pieces, shares_of
+from napari_wildseg.engine.refine.learning.observe import count_in_superpixels, shares_of
 from napari_wildseg.engine.refine.learning.reach import (
     Dabs,
     find_dabs,
@@ -45,7 +45,7 @@ _MOST_FOLDS = 8
 """More strokes are left out several at a time."""
 
 _MOST_EXACT = 128
-"""Between so many corrected pieces the kernel is exact: those that are covered most."""
+"""Between so many corrected superpixels the kernel is exact: those that are covered most."""
 
 _LEAST_PRECISION = 1e-4
 """Lower precisions are set to 0."""
@@ -59,7 +59,7 @@ class Learning:
     colour: float = 18.0  # length scale in CIE Lab
     near: float = 2.0  # length scale over the image, in units of its longer side
     prior_scale: float = 1.0  # length scale over the maps' probabilities of the labels
-    prior_std: float = 6.0  # standard deviation of the maps' error on a piece with margin 1
+    prior_std: float = 6.0  # standard deviation of the maps' error on a superpixel with margin 1
     # Exponent of the margin between the two best labels, in the precision of the maps.
     decided: float = 4.0
     # Exponent with which the maps' total precision is made equal over the labels: a few dabs of
@@ -68,11 +68,11 @@ class Learning:
     # Exponent of the maps' mean error under the strokes, in the factor on their precision.
     surprise: float = 1.5
     stroke_exponent: float = 0.5  # exponent of the number of strokes, in the same factor
-    noise: float = 0.05  # variance of a correction that covers its piece
-    # Upper limit of a stroke's total weight, in pieces: its pixels are no independent observations.
+    noise: float = 0.05  # variance of a correction that covers its superpixel
+    # Upper limit of a stroke's total weight, in superpixels, as its pixels are not independent.
     max_stroke_weight: float = 1.0
-    # Size, in pieces, of the largest disc within a stroke from which on its weight falls, by the
-    # square: who fills all that is wrong says little about the rest.
+    # Size, in superpixels, of the largest disc within a stroke from which on its weight falls, by
+    # the square: a filled region says little about the rest.
     thick: float = 8.0
     # Exponent of a pixel's similarity to its stroke, in its weight (`strokes.consistency`).
     consistent: float = 1.0
@@ -81,12 +81,12 @@ class Learning:
     reach: float = 0.7
     reach_precision: float = 0.5  # precision of that effect at the stroke's centre
     farthest: float = 0.07  # upper limit of that distance, in units of the image's longer side
-    # Bonus on the probability of the label that a piece has without corrections, after one stroke
-    # over things that have nothing in common (`Learner.favour`).
+    # Bonus on the probability of the label that a superpixel has without corrections, after one
+    # stroke over things that have nothing in common (`Learner.favour`).
     favour: float = 3.5
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
-    # Penalty on the probability of a label that was painted on nothing like the piece.
+    # Penalty on the probability of a label that was painted on nothing like the superpixel.
     unlike: float = 0.25
     rank: int = 400  # of the kernel
 
@@ -98,11 +98,11 @@ class Learner:
     """
 
     def __init__(
-        self, pieces: Superpixels, features: Tensor, options: Learning | None = None
+        self, superpixels: Superpixels, features: Tensor, options: Learning | None = None
     ) -> None:
-        self.pieces = pieces
+        self.superpixels = superpixels
         self.options = options = options or Learning()
-        self._points = pieces.points(
+        self._points = superpixels.points(
             features, alike=options.alike, colour=options.colour, near=options.near
         )
         self._kernel: _Kernel | None = None
@@ -115,13 +115,13 @@ class Learner:
         dabs: Dabs | None = None,
         belief: float = 1.0,
     ) -> Tensor:
-        """Compute by how much corrections change the probabilities of every piece.
+        """Compute by how much corrections change the probabilities of every superpixel.
 
         `prior`: ``(n, K + 1)`` float32 probabilities without corrections; `corrections`: ``(H, W)``
         int16 over the image, -1 = not corrected, else 0..K; `agree`: maps ``(B, n, K + 1)`` float32
-        to the same shape; returns ``(n, K + 1)`` float32, of sum zero for each piece.
+        to the same shape; returns ``(n, K + 1)`` float32, of sum zero for each superpixel.
         """
-        index = self.pieces.index
+        index = self.superpixels.index
         dabs = self.find(corrections) if dabs is None else dabs
         folds = min(len(dabs), _MOST_FOLDS)
         fold = np.arange(len(dabs)) % max(folds, 1)
@@ -129,8 +129,8 @@ class Learner:
         groups = np.append(fold, folds)[dabs.index]
         shape = (prior.shape[0], prior.shape[1])
         weights = self._pixel_weights(dabs)
-        counts = count_in_pieces(corrections, index, shape, groups, folds + 1, weights)
-        sizes = self.pieces.sizes * np.float32(corrections.size / index.size)
+        counts = count_in_superpixels(corrections, index, shape, groups, folds + 1, weights)
+        sizes = self.superpixels.sizes * np.float32(corrections.size / index.size)
         counted = counts.sum(0)
         votes = self._votes(counted, sizes)
         evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
@@ -157,18 +157,19 @@ class Learner:
         return evidence.change(votes, self._belief(wrong))
 
     def favour(self, after: Tensor, first: Tensor, corrections: NDArray[np.int16]) -> Tensor:
-        """Favour the labels that pieces have without corrections.
+        """Favour the labels that superpixels have without corrections.
 
         Of the changes that win by a small margin, half are wrong. How much is held back depends on
         the strokes: more where they run over unlike things, since then it is less clear what is
         meant, and less the more strokes there are, since one may be a slip. A change to a label is
-        also held back the more, the less alike the piece is to what was painted with that label.
+        also held back the more, the less alike the superpixel is to what was painted with that
+        label.
 
-        `after`, `first`: ``(n, K + 1)`` float32 probabilities with and without corrections, once
-        the pieces have agreed; `corrections`: ``(H, W)`` int16 over the image, -1 = not corrected,
-        else 0..K; returns ``(n, K + 1)`` float32, rows sum to 1.
+        `after`, `first`: ``(n, K + 1)`` float32 probabilities with and without corrections, after
+        step 3; `corrections`: ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K;
+        returns ``(n, K + 1)`` float32, rows sum to 1.
         """
-        index, options = self.pieces.index, self.options
+        index, options = self.superpixels.index, self.options
         small = shrink_labels(corrections, index.shape)
         dabs = find_dabs(small)
         if not len(dabs):
@@ -184,25 +185,25 @@ class Learner:
         return favoured.div_(favoured.sum(1, keepdim=True))
 
     def _similarity(self, corrections: NDArray[np.int16], n_labels: int) -> Tensor:
-        """``(n, n_labels)`` in [0, 1]: the kernel to the most similar piece with that label.
+        """``(n, n_labels)`` in [0, 1]: the kernel to the most similar superpixel with that label.
 
-        `corrections`: ``(h, w)`` int16, as fine as the pieces.
+        `corrections`: ``(h, w)`` int16, as fine as the superpixels.
         """
         similarity = torch.zeros(len(self._points), n_labels)
         for label in np.unique(corrections[corrections >= 0]).tolist():
-            painted = torch.from_numpy(np.unique(self.pieces.index[corrections == label]))
+            painted = torch.from_numpy(np.unique(self.superpixels.index[corrections == label]))
             similarity[:, label] = gaussian(self._points, self._points[painted]).amax(1)
         return similarity
 
     def find(self, corrections: NDArray[np.int16]) -> Dabs:
-        """Find the strokes of corrections, ``(H, W)`` int16, as fine as the pieces."""
-        return find_dabs(shrink_labels(corrections, self.pieces.index.shape))
+        """Find the strokes of corrections, ``(H, W)`` int16, as fine as the superpixels."""
+        return find_dabs(shrink_labels(corrections, self.superpixels.index.shape))
 
     def pull(self, dabs: Dabs) -> Tensor:
         """Compute how strongly corrected pixels pull at their neighbours in the random walk.
 
-        Returns ``(h, w)`` float32 in (0, 1], as fine as the pieces: 1 for a dab and where nothing
-        is corrected.
+        Returns ``(h, w)`` float32 in (0, 1], as fine as the superpixels: 1 for a dab and where
+        nothing is corrected.
         """
         return torch.from_numpy(self._pixel_weights(dabs)).float()
 
@@ -211,10 +212,10 @@ class Learner:
         return np.minimum(1, self._stroke_weights(dabs)[dabs.index] * self._consistency(dabs))
 
     def _consistency(self, dabs: Dabs) -> NDArray[np.float64]:
-        return consistency(dabs, self.pieces.index, self._points, self.options.consistent)
+        return consistency(dabs, self.superpixels.index, self._points, self.options.consistent)
 
     def _features_for(self, prior: Tensor, votes: Tensor) -> Tensor:
-        """Features of all pieces, exact where corrections speak: ``votes`` as from `_votes`."""
+        """Features of all superpixels, exact for corrected ones; ``votes`` as from `_votes`."""
         kernel = self._kernel
         if kernel is None or not torch.equal(kernel.prior, prior):
             points = torch.cat([self._points, prior / self.options.prior_scale], dim=1)
@@ -226,18 +227,18 @@ class Learner:
         return refine_at(kernel.features, kernel.points, found[most])
 
     def _trust(self, prior: Tensor) -> Tensor:
-        """``(n,)`` precision of the maps about each piece, before the strokes' factor."""
+        """``(n,)`` precision of the maps about each superpixel, before the strokes' factor."""
         options = self.options
         top = prior.topk(2, dim=1)
         margin = (top.values[:, 0] - top.values[:, 1]).clamp(min=0.1)
-        # The total precision does not depend on the number of pieces.
-        trust = margin**options.decided / (options.prior_std**2 * len(self.pieces) / 1500)
+        # The total precision does not depend on the number of superpixels.
+        trust = margin**options.decided / (options.prior_std**2 * len(self.superpixels) / 1500)
         label = top.indices[:, 0]
         altogether = torch.zeros(prior.shape[1]).index_add_(0, label, trust).clamp_(min=1e-3)
         return trust * ((altogether.amax() / altogether) ** options.balance)[label]
 
     def _votes(self, counted: Tensor, sizes: NDArray[np.float32]) -> Tensor:
-        """``(n, K + 1)`` precision of corrected pixels for the labels of their pieces."""
+        """``(n, K + 1)`` precision of corrected pixels for the labels of their superpixels."""
         shares, covered = shares_of(counted, sizes)
         return shares * (covered / self.options.noise)[:, None]
 
@@ -255,12 +256,12 @@ class Learner:
 
     @property
     def _density(self) -> float:
-        """Pieces a pixel."""
-        return len(self.pieces) / self.pieces.index.size
+        """Superpixels a pixel."""
+        return len(self.superpixels) / self.superpixels.index.size
 
     def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
         """``(m,)`` by how much the maps were wrong under each dab."""
-        at = prior[self.pieces.index[tuple(dabs.centres.T)]]
+        at = prior[self.superpixels.index[tuple(dabs.centres.T)]]
         right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
         return at.amax(1) - right
 
@@ -273,14 +274,14 @@ class Learner:
         return float(1 / (surprise * number))
 
     def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
-        """``(n, n_labels)`` precision of strokes for the pieces around them."""
-        side = max(self.pieces.index.shape)
+        """``(n, n_labels)`` precision of strokes for the superpixels around them."""
+        side = max(self.superpixels.index.shape)
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()
         reach = torch.from_numpy(radii / side).float() * self.options.reach
-        away = torch.cdist(self.pieces.places, centres) / reach.clamp(min=1e-6)
+        away = torch.cdist(self.superpixels.places, centres) / reach.clamp(min=1e-6)
         precision = self.options.reach_precision * torch.exp(-away.square())
         precision[precision < _LEAST_PRECISION] = 0
-        votes = torch.zeros(len(self.pieces), n_labels)
+        votes = torch.zeros(len(self.superpixels), n_labels)
         return votes.index_add_(1, torch.from_numpy(dabs.labels), precision)
 
 
@@ -288,16 +289,16 @@ class Learner:
 class _Kernel:
     """The kernel of one list of classes."""
 
-    prior: Tensor  # ``(n, K + 1)`` float32, what the maps say of each piece
+    prior: Tensor  # ``(n, K + 1)`` float32, what the maps say of each superpixel
     points: Tensor  # ``(n, C + 6 + K)`` float32, which the kernel compares
     features: Tensor  # ``(n, r)`` float32 (`kernels.low_rank`)
 
 
 class _Evidence:
-    """What the maps say, as a regression on the features of a kernel; asked what votes change.
+    """A regression on the features of a kernel, which has the maps as observations.
 
-    `prior`: ``(n, K + 1)`` float32, what the maps say of each piece; `trust`: ``(n,)`` float32,
-    with what precision; `features`: ``(n, r)`` float32 (`kernels.low_rank`).
+    `prior`: ``(n, K + 1)`` float32, the maps' probabilities of each superpixel; `trust`: ``(n,)``
+    float32, their precision; `features`: ``(n, r)`` float32 (`kernels.low_rank`).
     """
 
     def __init__(self, prior: Tensor, trust: Tensor, features: Tensor) -> None:
@@ -313,7 +314,7 @@ class _Evidence:
         """
         at = torch.nonzero(votes.sum(1))[:, 0]
         features = self._features[at]
-        # What the features miss of a piece is its own affair, a noise to the others (FITC:
+        # What the features miss of a superpixel is its own affair, a noise to the others (FITC:
         # Snelson & Ghahramani, NIPS 2005).
         missed = (1 - features.square().sum(1)).clamp(min=0)
         votes = votes[at] / (1 + votes[at].sum(1) * missed)[:, None]

@@ -1,4 +1,4 @@
-"""Corrections and seeds as observations, on a grid or on pieces."""
+"""Corrections and seeds as observations, on a grid or on superpixels."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ def observe(corrections: NDArray[np.int16], grid: tuple[int, int], n_classes: in
     return Observations(total > 0, counts / total.clamp(min=1))
 
 
-def observe_pieces(
+def observe_superpixels(
     labels: NDArray[np.int16],
     index: NDArray[np.int64],
     sizes: NDArray[np.float32],
     n_labels: int,
 ) -> tuple[Tensor, Tensor]:
-    """See what labelled pixels say of pieces.
+    """Return the shares of labels in superpixels.
 
     `labels`: ``(H, W)`` int16, -1 = no label, else below ``n_labels``; `index`: ``(h, w)`` int64:
-    the piece of every pixel, at any resolution that tiles the image; `sizes`: ``(n,)`` float32, in
-    pixels of ``index``; returns ``(n, n_labels)`` float32: share of each label among the piece's
-    labelled pixels; returns ``(n,)`` float32: how much of the piece they cover.
+    the superpixel of every pixel, at any resolution that tiles the image; `sizes`: ``(n,)``
+    float32, in pixels of ``index``; returns ``(n, n_labels)`` float32: share of each label among
+    the superpixel's labelled pixels; and ``(n,)`` float32: how much of the superpixel they cover.
     """
-    counts = count_in_pieces(labels, index, (len(sizes), n_labels))[0]
+    counts = count_in_superpixels(labels, index, (len(sizes), n_labels))[0]
     return shares_of(counts, sizes * (labels.size / index.size))
 
 
-def count_in_pieces(
+def count_in_superpixels(
     labels: NDArray[np.int16],
     index: NDArray[np.int64],
     shape: tuple[int, int],
@@ -70,7 +70,7 @@ def count_in_pieces(
     n_groups: int = 1,
     weights: NDArray[np.float64] | None = None,
 ) -> Tensor:
-    """Count labelled pixels by group, piece and label.
+    """Count labelled pixels by group, superpixel and label.
 
     `groups`: ``(h, w)`` int64 in 0..n_groups-1, beside ``index``; all in one group if not given;
     `weights`: ``(h, w)`` float64, beside ``index``: what a labelled pixel counts; 1 if not given;
@@ -88,7 +88,7 @@ def count_in_pieces(
 
 
 def shares_of(counts: Tensor, sizes: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
-    """Turn counts of one group into what `observe_pieces` returns; sizes in the same pixels."""
+    """Turn counts of one group into the result of `observe_superpixels`."""
     total = counts.sum(1)
     shares = counts / total.clamp(min=1e-6)[:, None]
     return shares, (total / torch.from_numpy(sizes)).clamp(max=1)

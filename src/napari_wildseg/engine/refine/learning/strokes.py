@@ -20,25 +20,26 @@ from napari_wildseg.engine.refine.learning.reach import Dabs
 
 
 def consistency(
-    dabs: Dabs, pieces: NDArray[np.int64], points: Tensor, exponent: float
+    dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor, exponent: float
 ) -> NDArray[np.float64]:
     """Weigh the pixels of strokes by how well they agree with their stroke.
 
-    `pieces`: ``(h, w)`` int64, beside ``dabs.index``: the piece of every pixel; `points`: ``(n,
-    d)`` float32, what the Gaussian kernel compares of the pieces, in units of its length scale;
-    returns ``(h, w)`` float64 above 0, of mean 1 over each stroke; 1 outside strokes.
+    `superpixels`: ``(h, w)`` int64, beside ``dabs.index``: the superpixel of every pixel;
+    `points`: ``(n, d)`` float32, what the Gaussian kernel compares of the superpixels, in units of
+    its length scale; returns ``(h, w)`` float64 above 0, of mean 1 over each stroke; 1 outside
+    strokes.
     """
     weights = np.ones(dabs.index.shape)
     inside = dabs.index >= 0
     found = np.ones(int(inside.sum()))
-    for pixels, piece, counts, alike in _strokes(dabs, pieces, points):
+    for pixels, superpixel, counts, alike in _strokes(dabs, superpixels, points):
         shares = (alike / alike.max()) ** exponent
-        found[pixels] = (shares / np.average(shares, weights=counts))[piece]
+        found[pixels] = (shares / np.average(shares, weights=counts))[superpixel]
     weights[inside] = found
     return weights
 
 
-def uniformity(dabs: Dabs, pieces: NDArray[np.int64], points: Tensor) -> NDArray[np.float64]:
+def uniformity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> NDArray[np.float64]:
     """``(m,)`` in (0, 1]: mean kernel between the pixels of each stroke, 1 on one even thing.
 
     Parameters as for `consistency`.
@@ -46,24 +47,27 @@ def uniformity(dabs: Dabs, pieces: NDArray[np.int64], points: Tensor) -> NDArray
     return np.array(
         [
             float(counts @ alike) / float(counts.sum()) ** 2
-            for _, _, counts, alike in _strokes(dabs, pieces, points)
+            for _, _, counts, alike in _strokes(dabs, superpixels, points)
         ]
     )
 
 
 def _strokes(
-    dabs: Dabs, pieces: NDArray[np.int64], points: Tensor
+    dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
     """Compare the pixels of each stroke with each other, by the superpixels that they lie on.
 
-    Yields, stroke by stroke: which of the painted pixels are its own, which of the pieces under it
-    each lies on, the number of its pixels on each piece, and each piece's summed similarity.
+    Yields for each stroke: which of the painted pixels are its own, which of the superpixels under
+    it each lies on, the number of its pixels on each superpixel, and each superpixel's summed
+    similarity.
     """
     inside = dabs.index >= 0
-    stroke, piece = dabs.index[inside], pieces[inside]
+    stroke, superpixel = dabs.index[inside], superpixels[inside]
     for dab in range(len(dabs)):
         pixels = stroke == dab
-        covered, inverse, counts = np.unique(piece[pixels], return_inverse=True, return_counts=True)
+        covered, inverse, counts = np.unique(
+            superpixel[pixels], return_inverse=True, return_counts=True
+        )
         own = points[torch.from_numpy(covered)]
         alike = (gaussian(own, own).double() @ torch.from_numpy(counts).double()).numpy()
         yield pixels, inverse, counts, alike
