@@ -26,8 +26,8 @@ from .conftest import contents, done_by_journal, write_pictures
 
 @pytest.fixture
 def batch(tmp_path, settings):
-    """Forty pictures, five of them broken."""
-    write_pictures(tmp_path / "pictures", 40, broken=5)
+    """Twenty-four pictures, three of them broken."""
+    write_pictures(tmp_path / "pictures", 24, broken=3)
     return Batch(
         str(tmp_path / "pictures"), "cat, dog", tmp_path / "out", settings=settings, workers=2
     )
@@ -43,9 +43,9 @@ def small(batch, count=4):
 def test_every_image_is_done_or_reported(batch):
     seen = []
     report = drain(batch_steps(batch), seen.append)
-    assert (len(report.done), len(report.failed)) == (35, 5)
+    assert (len(report.done), len(report.failed)) == (21, 3)
     assert all("not a picture" in record.failure for record in report.failed)
-    assert [(p.done, p.total, p.failed) for p in seen][-1] == (40, 40, 5)
+    assert [(p.done, p.total, p.failed) for p in seen][-1] == (24, 24, 3)
     for record in report.done:
         labels = read_labels(batch.folder / record.files[0])
         assert labels.labels.shape == record.size
@@ -54,10 +54,10 @@ def test_every_image_is_done_or_reported(batch):
     on_disk = read_report(batch.folder)
     assert on_disk.review == report.review
     assert {r.name for r in on_disk.failed} == {r.name for r in report.failed}
-    scores = [record.uncertainty["score"] for record in on_disk.records[:35]]
+    scores = [record.uncertainty["score"] for record in on_disk.records[:21]]
     assert scores == sorted(scores, reverse=True)
     table = (batch.folder / "report.csv").read_text("utf-8").splitlines()
-    assert len(table) == 41
+    assert len(table) == 25
 
 
 def test_the_number_of_workers_changes_no_byte(batch):
@@ -100,7 +100,7 @@ drain(batch_steps(batch))
 """
 
 
-WITHIN, BETWEEN = ("within", 12), ("between", 9)
+WITHIN, BETWEEN = ("within", 8), ("between", 6)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_killed_and_resumed_gives_the_same_bytes(batch, kills):
     (batch.folder / "train" / ".wildseg-0123456789ab.png").write_text("half")
     seen = []
     report = drain(batch_steps(replace(batch, format="coco", resume=True)), seen.append)
-    assert seen[0].resumed == len(done) < 40
-    assert len(report.failed) == 5
+    assert seen[0].resumed == len(done) < 24
+    assert len(report.failed) == 3
     assert contents(batch.folder) == contents(whole.folder)
 
 
@@ -190,7 +190,7 @@ def test_cancelling_stops_at_once_and_resume_goes_on(batch):
     seen = []
     report = drain(batch_steps(replace(batch, resume=True)), seen.append)
     assert seen[0].resumed == len(done)
-    assert len(report.done) == 35
+    assert len(report.done) == 21
 
 
 def test_a_batch_is_not_begun_twice_nor_by_two(batch):

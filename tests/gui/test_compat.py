@@ -36,7 +36,6 @@ QApplication.processEvents()
 viewer.layers.clear()
 QApplication.processEvents()
 viewer.screenshot(canvas_only=False, flash=False)
-viewer.close()
 """
 
 PROGRAMS = """
@@ -54,7 +53,6 @@ for layer in layers:
     QApplication.processEvents()
 viewer.add_image(rng.random((40, 60)))
 viewer.screenshot(canvas_only=False, flash=False)
-viewer.close()
 """
 
 TRITON = """
@@ -65,18 +63,17 @@ viewer.add_image(np.zeros((64, 64)))
 viewer.screenshot(flash=False)
 from napari_wildseg.engine.models.light_import import import_open_clip
 import_open_clip()
-viewer.close()
 """
 
 
 def run(script: str, how: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HEAD + script, how]
+    command = [sys.executable, "-c", HEAD + script + "viewer.close()", how]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_the_guards_keep_the_process_alive():
     """For triton see ``test_first_run.py``."""
-    guarded = run(BRUSH + HEAD + PROGRAMS, "guarded")
+    guarded = run(BRUSH + PROGRAMS, "guarded")
     assert guarded.returncode == 0, guarded.stderr[-3000:]
 
 
