@@ -44,8 +44,8 @@ def make(small_model):
 
 
 @pytest.fixture(scope="module")
-def opened(small_model):
-    """A segmenter that holds the picture; tests begin with `segment`, which forgets corrections."""
+def opened_once(small_model):
+    """A segmenter that holds the picture."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     options = {"views": "fast", "background": ("sky",), "tile": 128}
@@ -53,6 +53,13 @@ def opened(small_model):
     segmenter.set_image(picture())
     torch.set_num_threads(threads)
     return segmenter
+
+
+@pytest.fixture
+def opened(opened_once):
+    """The same with its first threshold; tests begin with `segment`, which forgets corrections."""
+    opened_once.threshold = 0.5
+    return opened_once
 
 
 def corrections_of(*dabs, shape=SHAPE):
