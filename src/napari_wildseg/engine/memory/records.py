@@ -181,9 +181,8 @@ def make_record(
     kept, inclusion = _choose_superpixels(wanted, superpixels.index, chance)
     weighed = np.where(places >= 0, trust, 0.0)
     shape = (len(superpixels), n_labels)
-    counts = count_in_superpixels(places, superpixels.index, shape, weights=weighed)[0].numpy()[
-        kept
-    ]
+    counted = count_in_superpixels(places, superpixels.index, shape, weights=weighed)[0]
+    counts = counted.numpy()[kept]
     total = counts.sum(1)
     weights = total / inclusion
     pixels = _choose_pixels(wanted, superpixels.index, kept, inclusion, chance)
