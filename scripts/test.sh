@@ -15,10 +15,5 @@ install_package "$environment" all,test
 # Two test processes with one thread each are quicker here than one with two.
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 workers="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)"  # nproc would heed OMP_NUM_THREADS
-pytest=("$PY" -m pytest -n "$((workers < 4 ? workers : 4))" --dist worksteal "$@")
-if [ "$(uname -s)" = Linux ] && command -v xvfb-run >/dev/null; then
-    say "Running the tests on a virtual screen"
-    exec xvfb-run --auto-servernum --server-args="-screen 0 1600x1000x24 +extension GLX" "${pytest[@]}"
-fi
-say "Running the tests on this screen (xvfb-run was not found)"
-exec "${pytest[@]}"
+say "Running the tests, on virtual screens where Xvfb is installed"
+exec "$PY" -m pytest -n "$((workers < 4 ? workers : 4))" --dist worksteal "$@"

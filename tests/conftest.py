@@ -48,8 +48,8 @@ _NOT_OURS = (
 os.environ.pop("HF_HUB_OFFLINE", None)  # read when huggingface_hub is imported
 
 NO_SCREEN = (
-    "Some of these tests open a window, and there is no screen: run them with "
-    "xvfb-run -a python -m pytest ..., or leave out tests/gui."
+    "Some of these tests open a window, and there is no screen: install Xvfb, "
+    "or leave out tests/gui."
 )
 
 WITHOUT = Path(__file__).parent / "data" / "without"
