@@ -82,15 +82,15 @@ def test_a_stroke_that_runs_over_takes_little_of_what_it_runs_over(cameraman):
 
 def test_a_wholly_wrong_stroke_does_not_take_the_whole_object(cameraman):
     wrong = (GRASS, line((240, 190), (300, 190)))
-    assert kept(cameraman, [*TWO, wrong], cameraman[0] == MAN) > 0.845  # (0.836)
+    assert kept(cameraman, [*TWO, wrong], cameraman[0] == MAN) > 0.9  # (0.836)
 
 
 def test_dabs_on_others_leave_a_class_that_nobody_touched(cameraman):
-    assert kept(cameraman, TWO, camera_itself(cameraman[0])) > 0.83  # (0.838)
+    assert kept(cameraman, TWO, camera_itself(cameraman[0])) > 0.92  # (0.838)
 
 
-def test_seven_strokes_on_others_leave_half_of_a_class_that_nobody_touched(cameraman):
-    assert kept(cameraman, SEVEN, camera_itself(cameraman[0])) > 0.54  # (0.526)
+def test_seven_strokes_on_others_leave_most_of_a_class_that_nobody_touched(cameraman):
+    assert kept(cameraman, SEVEN, camera_itself(cameraman[0])) > 0.7  # (0.526)
 
 
 def test_near_strokes_and_a_lock_leave_all_of_it(cameraman):

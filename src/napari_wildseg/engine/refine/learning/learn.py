@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_wildseg.engine.refine.learning.kernels import gaussian, low_rank, refine_at
+from napari_wildseg.engine.refine.learning.kernels import low_rank, refine_at
 from napari_wildseg.engine.refine.learning.observe import count_in_superpixels, shares_of
 from napari_wildseg.engine.refine.learning.reach import (
     Dabs,
@@ -32,7 +32,7 @@ from napari_wildseg.engine.refine.learning.reach import (
     keep_apart,
     shrink_labels,
 )
-from napari_wildseg.engine.refine.learning.strokes import consistency, uniformity
+from napari_wildseg.engine.refine.learning.strokes import consistency, similarity, uniformity
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 _LEAST_SURPRISE = 0.3
@@ -83,11 +83,13 @@ class Learning:
     farthest: float = 0.07  # upper limit of that distance, in units of the image's longer side
     # Bonus on the probability of the label that a superpixel has without corrections, after one
     # stroke over things that have nothing in common (`Learner.favour`).
-    favour: float = 3.5
+    favour: float = 2.75
     # Exponent of the number of strokes: how fast that bonus falls with it.
     favour_exponent: float = 0.75
-    # Penalty on the probability of a label that was painted on nothing like the superpixel.
-    unlike: float = 0.25
+    # Penalty on the probability of a label that was painted on nothing like the superpixel, and
+    # the exponent with which it grows with the difference.
+    unlike: float = 2.0
+    unlike_exponent: float = 3.0
     rank: int = 400  # of the kernel
 
 
@@ -162,8 +164,7 @@ class Learner:
         Of the changes that win by a small margin, half are wrong. How much is held back depends on
         the strokes: more where they run over unlike things, since then it is less clear what is
         meant, and less the more strokes there are, since one may be a slip. A change to a label is
-        also held back the more, the less alike the superpixel is to what was painted with that
-        label.
+        also held back the more, the less the superpixel is like the strokes of that label.
 
         `after`, `first`: ``(n, K + 1)`` float32 probabilities with and without corrections, after
         step 3; `corrections`: ``(H, W)`` int16 over the image, -1 = not corrected, else 0..K;
@@ -174,26 +175,22 @@ class Learner:
         dabs = find_dabs(small)
         if not len(dabs):
             return after
-        unlike = 1 - float(uniformity(dabs, index, self._points).mean())
+        uneven = 1 - float(uniformity(dabs, index, self._points).mean())
         strokes = min(len(dabs), _MOST_STROKES)
-        held = options.favour * unlike / strokes**options.favour_exponent
-        held += options.unlike * (1 - self._similarity(small, after.shape[1]))
-        held.scatter_(1, first.argmax(1, keepdim=True), 0)
+        similar = torch.zeros_like(after)
+        for stroke, label in zip(similarity(dabs, index, self._points), dabs.labels, strict=True):
+            similar[:, label] = torch.maximum(similar[:, label], stroke)
+        held = options.favour * uneven / strokes**options.favour_exponent
+        held = held + options.unlike * (1 - similar) ** options.unlike_exponent
+        label = first.argmax(1, keepdim=True)
+        held.scatter_(1, label, 0)
         held[torch.from_numpy(index[small >= 0])] = 0
-        # Taken from the others rather than given to the first: all are raised to stay above 0.
-        favoured: Tensor = after - held + held.amax(1, keepdim=True)
+        # What is held back from the strongest other label is a bonus on the first one. More would
+        # make all labels alike where many were painted on other things.
+        others = (after - held).scatter_(1, label, -torch.inf)
+        bonus = held.gather(1, others.argmax(1, keepdim=True))
+        favoured: Tensor = (after - held + bonus).clamp_(min=0)
         return favoured.div_(favoured.sum(1, keepdim=True))
-
-    def _similarity(self, corrections: NDArray[np.int16], n_labels: int) -> Tensor:
-        """``(n, n_labels)`` in [0, 1]: the kernel to the most similar superpixel with that label.
-
-        `corrections`: ``(h, w)`` int16, as fine as the superpixels.
-        """
-        similarity = torch.zeros(len(self._points), n_labels)
-        for label in np.unique(corrections[corrections >= 0]).tolist():
-            painted = torch.from_numpy(np.unique(self.superpixels.index[corrections == label]))
-            similarity[:, label] = gaussian(self._points, self._points[painted]).amax(1)
-        return similarity
 
     def find(self, corrections: NDArray[np.int16]) -> Dabs:
         """Find the strokes of corrections, ``(H, W)`` int16, as fine as the superpixels."""

@@ -52,6 +52,22 @@ def uniformity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> ND
     )
 
 
+def similarity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> Tensor:
+    """Compare all superpixels with each stroke as a whole.
+
+    Parameters as for `consistency`; returns ``(m, n)`` float32 in [0, 1]: the mean kernel to the
+    pixels of each stroke, relative to its most typical pixel. So what is like the few pixels that
+    run over an edge is not like the stroke.
+    """
+    inside = dabs.index >= 0
+    found = torch.zeros(len(dabs), len(points))
+    for dab, (pixels, _, counts, alike) in enumerate(_strokes(dabs, superpixels, points)):
+        covered = torch.from_numpy(np.unique(superpixels[inside][pixels]))
+        summed = gaussian(points, points[covered]) @ torch.from_numpy(counts).float()
+        found[dab] = (summed / float(alike.max())).clamp_(max=1)
+    return found
+
+
 def _strokes(
     dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
