@@ -1,7 +1,4 @@
-"""Crashes with software OpenGL: with the guard napari lives, without it the process ends.
-
-That it lives with the guards that the widget installs, `test_first_run.py` tests.
-"""
+"""Crashes with software OpenGL: with the guard napari lives, without it the process ends."""
 
 from __future__ import annotations
 
@@ -72,6 +69,12 @@ import_open_clip()
 def run(script: str, how: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", HEAD + script + "viewer.close()", how]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_the_guards_keep_the_process_alive():
+    """For triton see ``test_first_run.py``."""
+    guarded = run(BRUSH + PROGRAMS, "guarded")
+    assert guarded.returncode == 0, guarded.stderr[-3000:]
 
 
 @pytest.mark.nightly
