@@ -34,7 +34,7 @@ def test_help_opens_the_page_of_the_section_or_message(desk, monkeypatch):
     f1.activated.emit()
     assert "docs/widget" in opened[-1]
     assert "widget.html#the-loop" in d.status
-    d.controller.alarmed.emit("The engine stopped: labels are as they were.")
+    d.controller.warned.emit("The engine stopped: labels are as they were.")
     assert d.control("help").text() == "Help: the engine process"
     d.click("help")
     assert "widget.html#the-engine-process" in d.status

@@ -9,7 +9,7 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QMessageBox
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.actions.label_meanings import Meanings
+from napari_wildseg.gui.actions.label_meanings import LabelMeanings
 from napari_wildseg.gui.actions.next_image import pictures_after, read_next
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.export import BESIDE, PATTERN, Choice, suited_pattern
@@ -76,7 +76,7 @@ def test_files_that_disagree_are_told(tmp_path):
     def labels(names, image):
         return LabelImage.from_array(np.zeros((2, 2), np.uint8), parse_classes(names), image=image)
 
-    meanings = Meanings()
+    meanings = LabelMeanings()
     assert meanings.note(tmp_path, labels("cat, dog", "one")) == ""
     assert meanings.note(tmp_path, labels("cat, dog, cow", "two")) == ""
     assert meanings.note(tmp_path / "else", labels("dog", "three")) == ""

@@ -108,7 +108,7 @@ def test_confirming_what_is_confirmed_or_not_there(desk, photo):
 def test_another_model_counts_from_the_next_run(desk, photo):
     d = desk(photo, NAMES)
     d.widget.image.model.setCurrentText("ViT-B-16/openai")
-    d.widget.image.take_model()
+    d.widget.image.apply_model()
     assert d.status == "The next Auto-segment uses ViT-B-16/openai."
     assert d.controller.model == "ViT-B-16/openai"
 

@@ -169,9 +169,9 @@ class RecoveryStore:
             return
         for act in then:
             act()
-        self._see_whether_over()
+        self._clear_trouble()
 
-    def _see_whether_over(self) -> None:
+    def _clear_trouble(self) -> None:
         """Forget the trouble once there is nothing left that could not be written."""
         with self._lock:
             if not self._failed and not self._waiting:
@@ -181,7 +181,7 @@ class RecoveryStore:
         """Remove a record unless a window holds it; on the writing thread."""
         with self._lock:
             self._failed.pop(path, None)
-        self._see_whether_over()
+        self._clear_trouble()
         if not is_held(lock_of(path)):
             path.unlink(missing_ok=True)
 
@@ -249,7 +249,7 @@ class Claim:
         """
         old, self._token = self._token, secrets.token_hex(4)
         if keep_objects:
-            self.store.later(partial(self._take_along, old, self._token))
+            self.store.later(partial(self._move_objects, old, self._token))
         self.store.later(partial(self._release, old))
 
     def rename(self, key: str) -> None:
@@ -304,7 +304,7 @@ class Claim:
             file.close()
             time.sleep(0.01)
 
-    def _take_along(self, old: str, new: str) -> None:
+    def _move_objects(self, old: str, new: str) -> None:
         for path in self.store.folder.glob(f"{self.key}-*-objects-{old}.npz"):
             self._hold(new)
             target = path.with_name(f"{path.name.removesuffix(f'{old}.npz')}{new}.npz")

@@ -70,7 +70,7 @@ class WildsegWidget(QWidget):
         # is used.
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         for other in list(_WIDGETS):
-            other.give_way(viewer)
+            other.release_viewer(viewer)
         _WIDGETS.add(self)
         compat.install(viewer)
         self.controller = controller = Controller(viewer)
@@ -93,10 +93,10 @@ class WildsegWidget(QWidget):
 
         self.run.auto_segment_asked.connect(self._auto_segment)
         self._count = timer(self, 60, self._settled)
-        controller.areas_changed.connect(self._count_soon)
-        controller.classes_changed.connect(self._count_soon)
+        controller.areas_changed.connect(self._schedule_count)
+        controller.classes_changed.connect(self._schedule_count)
         controller.status.connect(self._show_status)
-        controller.alarmed.connect(self._show_alarm)
+        controller.warned.connect(self._show_warning)
         # napari connects `reset_choices` for widgets it docks; this one may also be made from a
         # script, so it connects itself.
         events = viewer.layers.events
@@ -114,9 +114,9 @@ class WildsegWidget(QWidget):
         """Start the engine process, so that the first run finds it ready."""
         super().showEvent(event)
         if self.controller.settings.prepare and not self.controller.closed:
-            self.controller.get_ready()
+            self.controller.start_engine()
 
-    def give_way(self, viewer: Viewer) -> None:
+    def release_viewer(self, viewer: Viewer) -> None:
         """Let go of the viewer if the dock was closed: another widget goes on.
 
         napari keeps a widget whose dock was closed as long as anybody refers to it.
@@ -129,7 +129,7 @@ class WildsegWidget(QWidget):
         """List the images there are now; napari calls this when layers come and go."""
         self.image.reset_choices()
         if getattr(event, "type", "") == "inserted":
-            self.image.consider(event.value)
+            self.image.on_image_inserted(event.value)
 
     def _state_line(self) -> QLabel:
         status = named(
@@ -213,7 +213,7 @@ class WildsegWidget(QWidget):
             else f"Open the page that explains this message: {about.title}."
         )
 
-    def _count_soon(self) -> None:
+    def _schedule_count(self) -> None:
         if not self._count.isActive():
             self._count.start()
 
@@ -236,7 +236,7 @@ class WildsegWidget(QWidget):
         if self.status.styleSheet():
             self.status.setStyleSheet("")
 
-    def _show_alarm(self, message: str) -> None:
+    def _show_warning(self, message: str) -> None:
         self.status.setText(message)
         self._offer_help(message)
         self.status.setStyleSheet(WARNING_COLOURS)

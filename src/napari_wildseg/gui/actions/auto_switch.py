@@ -28,13 +28,13 @@ class AutoNames:
     def start(self, then: Callable[[], None]) -> bool:
         """Look for names first, if the switch is on."""
         self._added = {}
-        return self.enabled and self._controller.look_for_names(partial(self._take, then))
+        return self.enabled and self._controller.find_names(partial(self._take, then))
 
     def _take(
         self, then: Callable[[], None], session: ImageSession, plane: Plane, found: Suggested
     ) -> None:
         controller, names = self._controller, found.names
-        controller.note_suggestions(session, plane, found)
+        controller.set_suggestions(session, plane, found)
         if controller.session is not session:
             return
         known = {fold(info.name) for info in controller.classes}

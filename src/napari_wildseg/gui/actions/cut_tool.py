@@ -33,7 +33,7 @@ class CutTool:
         """Whether the tool is taken up."""
         return self._layer is not None
 
-    def take_up(self, layer: Labels | None) -> None:
+    def activate(self, layer: Labels | None) -> None:
         """Take up the tool in a layer of objects, if there is one."""
         if layer is not None and self._layer is None:
             select(self._controller.viewer, layer)
@@ -43,7 +43,7 @@ class CutTool:
             self._controller.status.emit("Draw across an object, from edge to edge, to divide it.")
         self.changed.emit(self.active)
 
-    def put_down(self) -> None:
+    def deactivate(self) -> None:
         """Put down the tool; the layer gets its mode and brush back."""
         layer = None if self._layer is None else self._layer()
         self._layer = None
@@ -53,12 +53,12 @@ class CutTool:
                 layer.mode = self._mode if self._mode != "erase" else "pan_zoom"
         self.changed.emit(False)
 
-    def keep_to(self, layer: Labels | None) -> None:
+    def on_layer_changed(self, layer: Labels | None) -> None:
         """Put down the tool if another layer than this one is being cut."""
         if self._layer is not None and self._layer() is not layer:
-            self.put_down()
+            self.deactivate()
 
-    def mode_is(self, mode: str) -> None:
+    def on_mode_changed(self, mode: str) -> None:
         """Put down the tool if the annotator chose another; moving the canvas is none."""
         if self._layer is not None and mode not in ("erase", "pan_zoom"):
-            self.put_down()
+            self.deactivate()

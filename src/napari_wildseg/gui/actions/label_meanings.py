@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_wildseg.io import LabelImage
 
 
-class Meanings:
+class LabelMeanings:
     """What label values mean in the files of a session, folder by folder."""
 
     def __init__(self) -> None:

@@ -116,7 +116,7 @@ class WindowMemory:
         if session is None or not self.enabled:
             return
         wanted = planes or tuple(p for p, state in session.planes.items() if state.segmented)
-        for plane in _few(wanted):
+        for plane in _sample_planes(wanted):
             self._teach(session, plane, finished=True)
 
     def leave(self, session: ImageSession | None) -> None:
@@ -124,7 +124,7 @@ class WindowMemory:
         if session is None or session.image is None or not self.enabled:
             return
         painted = {p for tracked in session.tracked.values() for p in tracked.trackers}
-        for plane in _few(tuple(p for p in painted if session.decided_pixels(p))):
+        for plane in _sample_planes(tuple(p for p in painted if session.decided_pixels(p))):
             self._teach(session, plane, finished=False)
 
     def _teach(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
@@ -186,7 +186,7 @@ class WindowMemory:
     def _add(self, key: int, plane: Plane, found: Recorded) -> Steps[None]:
         """Learn a record; on the thread that learns."""
         planes = {**self._planes[key], plane: found.digest}
-        few = set(_few(tuple(planes)))
+        few = set(_sample_planes(tuple(planes)))
         kept = {each: digest for each, digest in planes.items() if each in few}
         gone = set(planes.values()) - set(kept.values())
         yield from self._change(record=found.record, forget=sorted(gone))
@@ -239,7 +239,7 @@ class WindowMemory:
         self._taught.clear()
         self._learn(steps, "Everything that earlier images taught is forgotten.")
 
-    def say_alike(self, alike: bool) -> None:
+    def set_alike(self, alike: bool) -> None:
         """Take the annotator's word that the images are alike: one is enough to learn from."""
         self.known = replace(self.known, alike=alike)
 
@@ -295,7 +295,7 @@ class WindowMemory:
             self.controller.notify(notices.sentence(error, "Learning"))
 
 
-def _few(planes: tuple[Plane, ...]) -> list[Plane]:
+def _sample_planes(planes: tuple[Plane, ...]) -> list[Plane]:
     """Choose the planes of a stack that are remembered, since all of them are nearly one image."""
     ordered = sorted(planes, key=lambda plane: [i for i in plane.index if i is not None])
     return [ordered[i] for i in spread_planes(range(len(ordered)))]

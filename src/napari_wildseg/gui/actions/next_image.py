@@ -44,7 +44,7 @@ class NextImage:
         self.count = 0
         """How many pictures were finished."""
 
-    def go(self, image: Image, written: str) -> None:
+    def open_next(self, image: Image, written: str) -> None:
         """Leave a picture whose labels are in a file for the next one."""
         controller = self._controller
         if image not in self._done:
@@ -64,9 +64,9 @@ class NextImage:
             take = partial(self._take, image, written)
             controller.runner.run("Next image", None, steps, take, quiet=True)
         else:
-            self._was_last(written)
+            self._report_last(written)
 
-    def show_again(self, image: Image) -> None:
+    def show_finished(self, image: Image) -> None:
         """Show a finished picture that was chosen once more, and its labels."""
         if image in self._done and not image.visible:
             for channel in self._done[image]:
@@ -80,9 +80,9 @@ class NextImage:
         layers = list(self._controller.viewer.layers)
         place = layers.index(image) if image in layers else 0
         around = [*reversed(layers[:place]), *reversed(layers[place:])]
-        return next((layer for layer in around if self._is_left(layer)), None)
+        return next((layer for layer in around if self._is_unfinished(layer)), None)
 
-    def _is_left(self, layer: Layer) -> bool:
+    def _is_unfinished(self, layer: Layer) -> bool:
         return (
             isinstance(layer, Image)
             and layer.metadata.get("wildseg") != RELEVANCE
@@ -93,7 +93,7 @@ class NextImage:
         self, before: Image, written: str, found: tuple[Path, list[Any], list[str]] | None
     ) -> None:
         if found is None:
-            self._was_last(written)
+            self._report_last(written)
             return
         path, layers, left_out = found
         viewer = self._controller.viewer
@@ -108,7 +108,7 @@ class NextImage:
                 self._opened.add(each)
                 new = new or each
         if new is None:
-            self._was_last(written)
+            self._report_last(written)
             return
         told = f"{written} Left out, since it cannot be read: {', '.join(left_out)}."
         self._show(new, before, told if left_out else written)
@@ -120,7 +120,7 @@ class NextImage:
         session = controller.sessions.get(before)
         away = [*self._done.get(before, ()), *(session.all_layers() if session else ())]
         place = viewer.layers.index(image)
-        covering = [layer for layer in viewer.layers[place + 1 :] if self._is_left(layer)]
+        covering = [layer for layer in viewer.layers[place + 1 :] if self._is_unfinished(layer)]
         together = channels_of(image, viewer.layers)
         for layer in [*away, *(layer for layer in covering if layer not in together)]:
             set_visible(layer, False)
@@ -156,7 +156,7 @@ class NextImage:
             with suppress(ValueError):
                 layers.remove(layer)
 
-    def _was_last(self, written: str) -> None:
+    def _report_last(self, written: str) -> None:
         told = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
         self._controller.status.emit(f"{written} {told}")
 

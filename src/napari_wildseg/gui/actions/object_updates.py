@@ -70,19 +70,19 @@ class ObjectUpdates:
     def layer(self, session: ImageSession | None) -> Labels | None:
         """Return the layer of objects of an image, None if it has none in the viewer."""
         layer = None if session is None else session.objects.layer
-        return layer if self._controller.layers.there(layer) else None
+        return layer if self._controller.layers.is_in_viewer(layer) else None
 
     @property
     def busy(self) -> bool:
         """Whether objects are being brought up to date."""
         return self._job is not None or self.writing or self._timer.isActive()
 
-    def update_soon(self, session: ImageSession, plane: Plane, milliseconds: int = 0) -> None:
+    def schedule_update(self, session: ImageSession, plane: Plane, milliseconds: int = 0) -> None:
         """Update a plane, by default in the next turn of the event loop."""
         self._due[weakref.ref(session), plane] = None
         self._timer.start(milliseconds)
 
-    def compare_soon(self, _event: Any = None) -> None:
+    def schedule_compare(self, _event: Any = None) -> None:
         """Have the objects in view compared with the class labels, once those rest."""
         session, plane = self._controller.session, self._controller.plane
         if session is None or plane is None or self.layer(session) is None:
@@ -97,7 +97,7 @@ class ObjectUpdates:
         controller = self._controller
         if controller.closed or self._job is not None or self.writing or self.in_stroke:
             return
-        if controller.takeover.writing or controller.runner.is_running(SPLIT_OBJECTS):
+        if controller.result_writer.writing or controller.runner.is_running(SPLIT_OBJECTS):
             self._timer.start(PAUSE)
             return
         while self._due:
@@ -142,7 +142,7 @@ class ObjectUpdates:
             self._next()
             return
         if self.in_stroke or not self.fits(update):
-            self.update_soon(session, plane, PAUSE if self.in_stroke else 0)
+            self.schedule_update(session, plane, PAUSE if self.in_stroke else 0)
             return
         self.write(update, result)
 
@@ -193,7 +193,7 @@ class ObjectUpdates:
         """Note what the objects are fitted to, and their classes and areas."""
         session, plane, request = update
         state = session.objects.planes[plane]
-        state.fitted(request.labels, (request.things, request.min_size))
+        state.note_fit(request.labels, (request.things, request.min_size))
         state.image, state.measured = result.image, state.tracker.baseline
         state.class_of, state.area = result.class_of, result.area
         layer = session.objects.layer

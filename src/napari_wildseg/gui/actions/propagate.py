@@ -99,10 +99,10 @@ class Propagator:
         controller.runner.run(title, image, steps, partial(self._take, walk))
 
     def _take(self, walk: _Walk, outcome: Outcome) -> None:
-        after = partial(self._after, walk)
-        self._controller.take_segmented(walk.session, walk.todo[0], outcome, after)
+        after = partial(self._next_step, walk)
+        self._controller.show_segmented(walk.session, walk.todo[0], outcome, after)
 
-    def _after(self, walk: _Walk) -> None:
+    def _next_step(self, walk: _Walk) -> None:
         """Go on to the next plane."""
         controller, image = self._controller, walk.session.image
         if image is None or image not in controller.viewer.layers:

@@ -24,7 +24,7 @@ from napari_wildseg.gui.recovery_record import Saved
 
 _log = logging.getLogger(__name__)
 
-AGAIN = 5.0
+RETRY_SECONDS = 5.0
 """Seconds after which what could not be written is tried again."""
 
 
@@ -39,7 +39,7 @@ class Autosave:
     def __init__(self, *, enabled: bool = True) -> None:
         self.store = shared_store() if enabled else None
         self._unsaved: set[tuple[ImageSession, Plane]] = set()
-        self._to_look: list[Callable[[], object]] = []
+        self._searches: list[Callable[[], object]] = []
         self._arrived: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._tried = 0.0
@@ -116,8 +116,8 @@ class Autosave:
 
     def write(self) -> None:
         """Write what was noted, in the background."""
-        self._take_arrived()
-        to_look, self._to_look = self._to_look, []
+        self._handle_arrived()
+        to_look, self._searches = self._searches, []
         for look in to_look:
             look()
         unsaved, self._unsaved = self._unsaved, set()
@@ -128,14 +128,16 @@ class Autosave:
         if unsaved:
             self.began.emit()
 
-    def look_for_planes(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
+    def find_painted_planes(
+        self, session: ImageSession, tracked: TrackedLayer, plane: Plane
+    ) -> None:
         """Find planes that were painted and are not followed, in the background."""
         layer = tracked.layer
         if self.store is None or layer is None:
             return
         # napari tells of a stroke before the pixels change: they are read from the next turn on.
-        self._to_look.append(
-            partial(self._look_through, weakref.ref(session), weakref.ref(tracked), plane)
+        self._searches.append(
+            partial(self._search_planes, weakref.ref(session), weakref.ref(tracked), plane)
         )
         self.began.emit()
 
@@ -186,9 +188,9 @@ class Autosave:
         store = self.store
         if store is None:
             return False
-        if self._to_look or not self._arrived.empty():
+        if self._searches or not self._arrived.empty():
             self.write()
-        if store.trouble and store.idle and time.monotonic() - self._tried > AGAIN:
+        if store.trouble and store.idle and time.monotonic() - self._tried > RETRY_SECONDS:
             self._tried = time.monotonic()
             store.retry()
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -224,7 +226,7 @@ class Autosave:
             find = partial(_strokes, strokes)
             session.claim.save(plane, find, session.classes, objects=True, instead_of=objects)
 
-    def _take_arrived(self) -> None:
+    def _handle_arrived(self) -> None:
         while not self._arrived.empty():
             self._arrived.get()()
 
@@ -252,7 +254,7 @@ class Autosave:
         if len(here.left_over) > before:
             self.found.emit(here)
 
-    def _look_through(
+    def _search_planes(
         self, session: weakref.ref[ImageSession], tracked: weakref.ref[TrackedLayer], plane: Plane
     ) -> None:
         there = tracked()

@@ -39,7 +39,7 @@ _PROBES = 64
 """Pixels that are looked at first, where most answers are no."""
 
 
-def _nowhere() -> NDArray[np.integer]:
+def _no_pixels() -> NDArray[np.integer]:
     return np.zeros(0, np.uint32)
 
 
@@ -109,7 +109,7 @@ class Step:
     pixels: Patch
     baseline: Patch
     kept: Patch
-    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    confirmed: NDArray[np.integer] = field(default_factory=_no_pixels)
     """What was confirmed since the result before, as in `PlaneSnapshot`."""
 
 
@@ -126,7 +126,7 @@ class PlaneSnapshot:
     leaves_step: bool = True
     there: bool = True  # whether there is such a layer yet
     # Flat indices of the pixels that were confirmed since the last automatic result.
-    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    confirmed: NDArray[np.integer] = field(default_factory=_no_pixels)
 
     @classmethod
     def blank(cls, shape: tuple[int, int], fill: int) -> PlaneSnapshot:
@@ -153,7 +153,7 @@ class PlaneSnapshot:
 
     def stray(self) -> int | None:
         """Return a value that no label has, such as 300 or -5; None if there is none."""
-        outside = beyond(self.data)
+        outside = outside_range(self.data)
         return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
@@ -175,7 +175,7 @@ class PlaneSnapshot:
             if self.there:
                 return Plan(self, result, kept, None, changes)
             return Plan(self, result, kept, None, changes, result.copy())
-        outside = beyond(self.data)
+        outside = outside_range(self.data)
         # What is no label is told at the next run, and stays until the annotator repaints it.
         wanted = result if outside is None else np.where(outside, self.data, result)
         pixels = Patch.between(self.data, wanted)
@@ -251,7 +251,7 @@ class PlaneSnapshots:
         return to_corrections(decided)
 
 
-def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+def outside_range(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
     """Return where a layer holds what is no label value, such as 300 or -5; None if nowhere."""
     if data.dtype == np.uint8 or not data.size:
         return None
@@ -265,7 +265,7 @@ def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
     if data.dtype == np.uint8:
         return data  # type: ignore[return-value]
     values = data.astype(np.uint8)
-    if (outside := beyond(data)) is not None:
+    if (outside := outside_range(data)) is not None:
         values[outside] = UNLABELLED
     return values
 
@@ -322,6 +322,6 @@ def to_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | Non
     return corrections
 
 
-def as_decided(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
+def from_corrections(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Turn the engine's corrections into decisions: uint8, 255 where nothing was decided."""
     return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)

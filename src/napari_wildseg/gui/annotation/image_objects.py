@@ -58,7 +58,7 @@ class ObjectPlane:
             before = before[:-1]  # no step was added
         self._labels = [*before, labels][-(self.tracker.position + 1) :]
 
-    def fitted(self, labels: NDArray[np.uint8], settings: tuple[Any, ...]) -> None:
+    def note_fit(self, labels: NDArray[np.uint8], settings: tuple[Any, ...]) -> None:
         """Take note that the ids in effect are those of class labels and settings."""
         self.seen, self.settings = labels, settings
         self._labels[self.tracker.position] = labels
@@ -68,15 +68,15 @@ class ObjectPlane:
         kept = self.tracker.kept
         here = (kept == UNTOUCHED) & (strokes != UNTOUCHED)
         self.tracker.kept = np.where(here, strokes, kept).astype(np.int32)
-        self.ask_anew()
+        self.invalidate()
         return int(np.count_nonzero(here))
 
     def release(self) -> None:
         """Drop every correction."""
         self.tracker.kept = np.broadcast_to(np.int32(UNTOUCHED), self.tracker.kept.shape)
-        self.ask_anew()
+        self.invalidate()
 
-    def ask_anew(self) -> None:
+    def invalidate(self) -> None:
         """Have the whole plane split again at the next occasion."""
         self.seen = None
         self._labels = [None] * len(self._labels)
@@ -98,7 +98,7 @@ class ImageObjects:
         """The layer of ids, None while there is none."""
         return self.find_layer()
 
-    def show_in(self, layer: Labels | None) -> None:
+    def set_layer(self, layer: Labels | None) -> None:
         """Note the layer of ids; the ids shown so far went with the one before."""
         self.find_layer = weakref.ref(layer) if layer is not None else lambda: None
         for plane, state in list(self.planes.items()):

@@ -81,7 +81,7 @@ class ImageSession:
         """The label values of the classes in the table."""
         return frozenset(info.id for info in self.classes)
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Belong to no image any more; the label layers are left as they are."""
         self.settle()
         self._image = _no_image
@@ -170,7 +170,7 @@ class ImageSession:
         """Return the decisions as the engine takes them: int16, -1 where there are none."""
         return to_corrections(self.decided(plane))
 
-    def offer_again(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
+    def keep_for_restore(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
         """Keep decisions whose layer is gone, to be offered again; return how many pixels."""
         now, claim = time.time(), self.claim
         found = {plane: to_corrections(merge(values)) for plane, values in decided.items()}
@@ -197,7 +197,9 @@ class ImageSession:
         return 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
 
 
-_LEFT_BEHIND: weakref.WeakKeyDictionary[Image, ImageSession] = weakref.WeakKeyDictionary()
+_CLOSED_WIDGET_SESSIONS: weakref.WeakKeyDictionary[Image, ImageSession] = (
+    weakref.WeakKeyDictionary()
+)
 """Sessions of widgets that were closed, for the next widget in the same viewer."""
 
 
@@ -222,25 +224,25 @@ class SessionStore:
             session = self._sessions[image] = ImageSession(image, classes)
         return session
 
-    def leave_behind(self) -> None:
+    def keep_for_next_widget(self) -> None:
         """Leave every session to the next widget: this one is being closed."""
-        _LEFT_BEHIND.update(self._sessions)
+        _CLOSED_WIDGET_SESSIONS.update(self._sessions)
 
-    def take_up(self, image: Image) -> ImageSession | None:
+    def reclaim(self, image: Image) -> ImageSession | None:
         """Return the session that a closed widget left for an image, None if there is none."""
-        session = _LEFT_BEHIND.pop(image, None)
+        session = _CLOSED_WIDGET_SESSIONS.pop(image, None)
         if session is None or session.shape != level_shape(image):
             return None
         self._sessions[image] = session
         return session
 
-    def start_anew(self, image: Image) -> ImageSession:
+    def replace_session(self, image: Image) -> ImageSession:
         """Give an image whose shape changed a session without labels; the class list stays."""
         before = self._sessions[image]
         new = self._sessions[image] = ImageSession(image, before.classes)
         new.hidden, new.offered, new.followed = before.hidden, before.offered, before.followed
         new.suggestions = before.suggestions
-        before.let_go()
+        before.detach()
         return new
 
     def __iter__(self) -> Iterator[ImageSession]:

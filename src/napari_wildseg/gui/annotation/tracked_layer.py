@@ -11,7 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.correction_history import Tracker
-from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, beyond, label_values
+from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, label_values, outside_range
 from napari_wildseg.gui.layers.display import Plane, planes_of
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.long_write import LongWrite
@@ -68,7 +68,9 @@ class TrackedLayer:
         if layer is None:
             return None
         data = read_plane(layer, plane)
-        if plane not in self.trackers and (self.blank is None or not holds_other(data, self.blank)):
+        if plane not in self.trackers and (
+            self.blank is None or not has_other_value(data, self.blank)
+        ):
             return None
         return self.tracker(plane).decided(data)
 
@@ -103,9 +105,9 @@ class TrackedLayer:
         layer = self.layer
         if plane in self.trackers or self.blank is None or layer is None:
             return True
-        if not plane.lies_like(next(iter(self.trackers), plane)):
+        if not plane.is_parallel(next(iter(self.trackers), plane)):
             return False
-        if holds_other(read_plane(layer, plane), self.blank):
+        if has_other_value(read_plane(layer, plane), self.blank):
             self.tracker(plane)
         return True
 
@@ -167,7 +169,7 @@ class TrackedLayer:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
             if not held:
                 data = read_plane(layer, plane)
-                outside = beyond(data)
+                outside = outside_range(data)
                 kept = plan.baseline if outside is None else np.where(outside, data, plan.baseline)
                 layer.data[plane.slices] = kept
             if then is not None:
@@ -254,7 +256,7 @@ class TrackedLayer:
         self.painted.update(found)
         return found
 
-    def view_is(self, view: tuple[Any, ...]) -> bool:
+    def is_same_view(self, view: tuple[Any, ...]) -> bool:
         """Note what the viewer shows of the layer; return whether that is as it was before."""
         before, self._view = self._view, view
         return before == view
@@ -272,7 +274,7 @@ class TrackedLayer:
         return moved, "" if not moved else "undo" if steps[moved[0]] < 0 else "redo"
 
 
-def holds_other(data: NDArray[np.integer], fill: int) -> bool:
+def has_other_value(data: NDArray[np.integer], fill: int) -> bool:
     """Whether an array holds anything but one value; without memory for the answers."""
     return bool(data.size) and not (data.max() == fill and data.min() == fill)
 
@@ -284,4 +286,4 @@ def changed_planes(
     if fill is None:
         return []
     planes = (plane for plane in planes_of(data.shape, like) if plane not in followed)
-    return [plane for plane in planes if holds_other(np.asarray(data[plane.slices]), fill)]
+    return [plane for plane in planes if has_other_value(np.asarray(data[plane.slices]), fill)]

@@ -35,7 +35,7 @@ class Workspace:
 
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
-    alarmed = Signal(str)
+    warned = Signal(str)
     """A sentence that deserves warning colours; the state line shows it in place of the last."""
     classes_changed = Signal()
     areas_changed = Signal()
@@ -56,11 +56,11 @@ class Workspace:
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
         self.layers.label_selected.connect(self._on_label_selected)
-        self.layers.travelled.connect(self._on_travelled)
-        self.layers.told.connect(self.notify)
-        self.layers.brought_back.connect(self._on_brought_back)
+        self.layers.history_moved.connect(self._on_history_moved)
+        self.layers.message.connect(self.notify)
+        self.layers.labels_restored.connect(self._on_labels_restored)
         self.autosave = Autosave(enabled=bool(self.settings.keep_corrections))
-        self.layers.spread.connect(self.autosave.look_for_planes)
+        self.layers.spread.connect(self.autosave.find_painted_planes)
         self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
@@ -71,7 +71,7 @@ class Workspace:
         self._pending: tuple[Any, ...] = ()
         self._closed = False
         for image in [layer for layer in viewer.layers if isinstance(layer, Image)]:
-            if (session := self.sessions.take_up(image)) is not None:
+            if (session := self.sessions.reclaim(image)) is not None:
                 if not self.layers.resume(session) and session.claim is not None:
                     session.claim.renew()  # the records of a layer that is gone are offered
                 self.pixels.watch(image)
@@ -116,7 +116,7 @@ class Workspace:
             self._start_session(self.sessions.open(image, before), image)
         elif self.same_classes:
             self._share_classes(session, before)
-        self.opened.note()
+        self.opened.track()
         self.classes_changed.emit()
         self.areas_changed.emit()
         self.show_next_step()
@@ -137,7 +137,7 @@ class Workspace:
         own = session.classes if session.tracked else ()
         session.classes, other = class_list.shared(classes, own)
         session.used_ids.update(c.id for c in session.classes)
-        self.layers.dress(session)
+        self.layers.apply_style(session)
         if other and session.image is not None:
             self.notify(
                 f"{session.image.name} was labelled with other numbers for "
@@ -146,7 +146,7 @@ class Workspace:
 
     def _on_inserted(self, event: Any) -> None:
         if isinstance(event.value, Labels):
-            self.opened.note()
+            self.opened.track()
             if self.opened.found() is event.value:
                 self.show_next_step()
 
@@ -163,7 +163,7 @@ class Workspace:
         self.pixels.watch(image)
 
     def set_classes(self, classes: Iterable[Any]) -> None:
-        """Replace the class list of the chosen image and dress its layers accordingly."""
+        """Replace the class list of the chosen image and apply_style its layers accordingly."""
         session = self.session
         if session is None:
             self._pending = tuple(classes)
@@ -174,7 +174,7 @@ class Workspace:
             kept = {number: at for number, at in session.removed.items() if number not in ids}
             session.classes, session.removed = rows, kept | gone
             session.used_ids.update(c.id for c in session.classes)
-            self.layers.dress(session)
+            self.layers.apply_style(session)
         self.classes_changed.emit()
         self.areas_changed.emit()
 
@@ -197,7 +197,7 @@ class Workspace:
         if self.same_classes:
             used = used.union(*(each.used_ids for each in self.sessions))
         try:
-            new, known = class_list.told_apart(self.classes, text)
+            new, known = class_list.split_known(self.classes, text)
             if new:
                 self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
@@ -254,7 +254,7 @@ class Workspace:
             hidden = set(session.hidden)
             (hidden.discard if visible else hidden.add)(class_id)
             session.hidden = frozenset(hidden)
-            self.layers.dress(session)
+            self.layers.apply_style(session)
 
     def lock_class(self, class_id: int, locked: bool) -> None:
         """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
@@ -371,7 +371,7 @@ class Workspace:
             self.selected_class = label
             self.class_picked.emit(label)
 
-    def _on_travelled(self, session: ImageSession, direction: str) -> None:
+    def _on_history_moved(self, session: ImageSession, direction: str) -> None:
         if session is not self.session:
             return
         if direction == "undo":
@@ -383,7 +383,7 @@ class Workspace:
             message = "Redone: the result is back. Paint what is wrong, then press Refine."
         self.status.emit(message)
 
-    def _on_brought_back(self, session: ImageSession, labels: Iterable[int]) -> None:
+    def _on_labels_restored(self, session: ImageSession, labels: Iterable[int]) -> None:
         """Give removed classes their rows again, since an undo brought their pixels back."""
         found = sorted(session.removed.pop(label) for label in labels)
         rows = list(session.classes)
@@ -411,4 +411,4 @@ class Workspace:
         self.layers.close()
         for session in self.sessions:
             self.autosave.close(session)
-        self.sessions.leave_behind()
+        self.sessions.keep_for_next_widget()

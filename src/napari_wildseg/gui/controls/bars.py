@@ -35,7 +35,7 @@ Names: TypeAlias = Sequence[tuple[str, float | None]]
 """Suggested names with their scores; none for those that came with the image."""
 
 
-def by_sureness(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]]:
+def group_by_score(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]]:
     """Return the names under what can be said of them; groups without a name are left out."""
     groups: dict[str, list[tuple[str, float | None]]] = {}
     for name, score in names:
@@ -86,7 +86,7 @@ class SuggestionBar(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        for said, group in by_sureness(names):
+        for said, group in group_by_score(names):
             heading = QLabel(f"{said}:", self)
             self._headings.append(heading)
             self._flow.addWidget(heading)

@@ -25,7 +25,7 @@ BECAME_BACKGROUND = UNLABELLED
 """Value of the overlay where a pixel became background; drawn in grey."""
 
 
-def refined_sentence(
+def describe_refinement(
     difference: Difference | None, classes: Sequence[ClassInfo]
 ) -> tuple[str, bool]:
     """Say what a refinement changed."""
@@ -46,7 +46,7 @@ class ShownChanges:
         self._layer: weakref.ref[Labels] | None = None
         self._adding = False
         controller.layers.edited.connect(lambda *_: self.hide())
-        controller.layers.travelled.connect(lambda *_: self.forget())
+        controller.layers.history_moved.connect(lambda *_: self.forget())
         controller.runner.busy.connect(lambda busy: self.hide() if busy else None)
         controller.classes_changed.connect(self.hide)
         controller.viewer.dims.events.current_step.connect(self.hide)

@@ -92,7 +92,7 @@ def align(layer: Labels, image: Image) -> None:
         setattr(layer, name, value)
 
 
-def dress(
+def apply_style(
     layer: Labels, classes: Sequence[ClassInfo], hidden: frozenset[int] = frozenset()
 ) -> None:
     """Give a label layer the names and colours of the classes."""

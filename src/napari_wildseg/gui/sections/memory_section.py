@@ -46,7 +46,7 @@ class MemorySection(Section):
             "memory_alike",
             "The images are alike",
             "One finished image is then enough to learn from; else two are needed.",
-            lambda: memory.say_alike(self.alike.isChecked()),
+            lambda: memory.set_alike(self.alike.isChecked()),
             self.menu,
         )
         self.alike.setCheckable(True)

@@ -32,7 +32,7 @@ class ObjectsSection(Section):
             "Cut",
             "Draw a line across an object, from edge to edge, to divide it in two.\n"
             "To merge, pick an id and paint across to its neighbour; M takes a new id.",
-            self._take_up_cut,
+            self._toggle_cut,
         )
         self.cut.setCheckable(True)
         controller.objects.cut.changed.connect(lambda on: self.cut.setChecked(on))
@@ -77,12 +77,12 @@ class ObjectsSection(Section):
         """Show the section once there are labels to split."""
         self.setVisible(labelled)
 
-    def _take_up_cut(self) -> None:
+    def _toggle_cut(self) -> None:
         objects = self.controller.objects
         if self.cut.isChecked():
-            objects.cut.take_up(objects.layer(self.controller.session))
+            objects.cut.activate(objects.layer(self.controller.session))
         else:
-            objects.cut.put_down()
+            objects.cut.deactivate()
 
     def _fill_menu(self) -> None:
         self.menu.clear()

@@ -35,21 +35,21 @@ class ReviewSection(Section):
             "review_previous",
             "Previous",
             "Write what was changed into the data set and go back to the image before.",
-            lambda: self.reviewer.go(-1),
+            lambda: self.reviewer.step(-1),
             enabled=False,
         )
         self.save = self.button(
             "review_save",
             "Save",
             "Write what was changed into the data set and stay.",
-            lambda: self.reviewer.go(0),
+            lambda: self.reviewer.step(0),
             enabled=False,
         )
         self.next = self.button(
             "review_next",
             "Next",
             "Take this image as reviewed, what was changed is written, and go to the next.",
-            lambda: self.reviewer.go(1),
+            lambda: self.reviewer.step(1),
             enabled=False,
         )
         self.process = BatchProcess(self)

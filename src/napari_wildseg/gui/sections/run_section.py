@@ -60,7 +60,7 @@ class RunSection(Section):
         self.threshold.setRange(0.0, 1.0)
         self.threshold.setValue(controller.threshold)
         self.threshold.valueChanged.connect(self._on_threshold)
-        self._settle = timer(self, 250, controller.live_threshold.rest)
+        self._settle = timer(self, 250, controller.live_threshold.on_released)
 
         self.refine_at_once = self.check_box(
             "refine_at_once",
