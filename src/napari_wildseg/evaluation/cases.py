@@ -143,5 +143,5 @@ def suggested(suggestions: _Suggestions, item: EvaluationItem) -> tuple[ClassInf
 
 def _with_image_progress(steps: Steps[Any], done: int, total: int) -> Steps[Any]:
     """Yield the steps of a job as progress of image ``done`` of ``total``."""
-    told = f"Image {done + 1} of {total}"
-    return restated(steps, lambda step: Progress(done, total, f"{told}: {step.stage}"))
+    stage = f"Image {done + 1} of {total}"
+    return restated(steps, lambda step: Progress(done, total, f"{stage}: {step.stage}"))

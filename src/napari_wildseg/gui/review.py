@@ -111,11 +111,11 @@ class Reviewer:
         self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        told, failed = WHAT_TO_DO, len(self.queue.report.failed)
+        message, failed = WHAT_TO_DO, len(self.queue.report.failed)
         if failed:
             report = by_number(failed, "{n} [image|images] failed: see report.csv.")
-            told = f"{report} {told}"
-        self._moved(told, opened)
+            message = f"{report} {message}"
+        self._moved(message, opened)
 
     def _on_saved(
         self,

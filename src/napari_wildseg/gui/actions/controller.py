@@ -241,8 +241,8 @@ class Controller(Workspace):
         if not self.runner.cancel() and not in_between:
             return
         if done:
-            told = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
-            self.status.emit(why or notices.by_number(done, f"{told}others are as before."))
+            text = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
+            self.status.emit(why or notices.by_number(done, f"{text}others are as before."))
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
@@ -305,8 +305,8 @@ class Controller(Workspace):
                 self._report(outcome, f"{first} {_DONE}")  # there is nothing to go back to
             elif summary.changed:
                 self.shown_changes.note(session, plane, outcome.difference)
-                told, alarm = describe_refinement(outcome.difference, session.classes)
-                self._report(outcome, f"{first} {told}", alarm=alarm)
+                changes, alarm = describe_refinement(outcome.difference, session.classes)
+                self._report(outcome, f"{first} {changes}", alarm=alarm)
             elif near is not None and outcome.snapshots and outcome.snapshots.painted() is None:
                 self._report(outcome, f"Nothing was painted since the last run. {_DONE}")
             else:
@@ -324,14 +324,14 @@ class Controller(Workspace):
 
     def _on_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
         self.set_suggestions(session, plane, found)
-        told = [
+        groups = [
             f"{said}: {notices.listed([name for name, _ in group])}."
             for said, group in group_by_score(session.suggestions)
             if said != "Or pick"
         ]
-        if told:
+        if groups:
             self.status.emit(
-                " ".join([*told, "Point at a name to see where it is, click it to add it."])
+                " ".join([*groups, "Point at a name to see where it is, click it to add it."])
             )
         else:
             self.status.emit(_NOTHING_SUGGESTED)

@@ -179,7 +179,7 @@ class WindowMemory:
 
             self._learn(steps)
 
-        # A failed record is told in the state line; the annotator's labels are not touched by it.
+        # The state line reports a failed record; labels stay as they are.
         start = partial(record_steps, request, labels, name, finished, encode=False)
         self._submit(shared_worker(), Job(start, on_result=ready))
 
@@ -195,16 +195,16 @@ class WindowMemory:
     def _change(self, **change: Any) -> Steps[None]:
         """Have the engine process change the memory and learn, then use what it returns."""
         memory = self._memory
-        told = yield from engines.learning().call(
+        found = yield from engines.learning().call(
             "learn",
             memory=None if memory is None else memory.data,
             alike=self.known.alike,
             **change,
         )
-        self._memory = Memory(next(_MEMORIES), told["memory"])
-        self._images = told["images"]
-        classes = tuple((name, images, used) for name, images, used in told["classes"])
-        self._learned = Known(told["images"], classes, told["alike"])
+        self._memory = Memory(next(_MEMORIES), found["memory"])
+        self._images = found["images"]
+        classes = tuple((name, images, used) for name, images, used in found["classes"])
+        self._learned = Known(found["images"], classes, found["alike"])
 
     # ------------------------------------------------------------------ asked by the annotator
 
@@ -268,7 +268,7 @@ class WindowMemory:
     # ------------------------------------------------------------------ inside
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
-        def told() -> Steps[Known]:
+        def steps() -> Steps[Known]:
             yield from start()
             return self._learned
 
@@ -277,7 +277,7 @@ class WindowMemory:
             if message and not self.closed:
                 self.controller.status.emit(message)
 
-        self._submit(learning_worker(), Job(told, on_result=done))
+        self._submit(learning_worker(), Job(steps, on_result=done))
 
     def _submit(self, worker: Worker, job: Job) -> None:
         job.on_error, job.on_end = self._failed, partial(self._end, job)
@@ -305,10 +305,10 @@ def described(known: Known) -> str:
     """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:
-        told = "{name}: {n} [image|images]"
+        text = "{name}: {n} [image|images]"
         if not used and images == 1 and not known.alike:
-            told += ", used from the second on"
+            text += ", used from the second on"
         elif not used:
-            told += ", not used: [it|they] would not have helped"
-        lines.append(notices.by_number(images, told, name=name))
+            text += ", not used: [it|they] would not have helped"
+        lines.append(notices.by_number(images, text, name=name))
     return "\n".join(lines)

@@ -110,8 +110,8 @@ class NextImage:
         if new is None:
             self._report_last(written)
             return
-        told = f"{written} Left out, since it cannot be read: {', '.join(left_out)}."
-        self._show(new, before, told if left_out else written)
+        text = f"{written} Left out, since it cannot be read: {', '.join(left_out)}."
+        self._show(new, before, text if left_out else written)
 
     def _show(self, image: Image, before: Image, written: str) -> None:
         controller = self._controller
@@ -157,8 +157,8 @@ class NextImage:
                 layers.remove(layer)
 
     def _report_last(self, written: str) -> None:
-        told = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
-        self._controller.status.emit(f"{written} {told}")
+        text = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
+        self._controller.status.emit(f"{written} {text}")
 
 
 def pictures_after(path: Path, done: Collection[Path] = ()) -> list[Path]:

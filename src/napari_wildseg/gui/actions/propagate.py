@@ -114,8 +114,8 @@ class Propagator:
             self._next(walk, image)
             return
         controller.planes_done = 0
-        told = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
-        controller.status.emit(notices.by_number(walk.total, told))
+        message = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
+        controller.status.emit(notices.by_number(walk.total, message))
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

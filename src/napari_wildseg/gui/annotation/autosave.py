@@ -57,7 +57,7 @@ class Autosave:
         """Claim the records of an image, and look for those that were left over.
 
         The pixels of large and lazy images are sampled on a thread of its own; what is found
-        then is told by `found`.
+        then is sent as `found`.
         """
         if self.store is None:
             session.claim = None

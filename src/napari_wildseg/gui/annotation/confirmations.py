@@ -82,9 +82,9 @@ class Confirmations:
         if session is not None:
             workspace.autosave.note(session, plane)
         if count:
-            told = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
-            told += "they are: Refine leaves them] alone."
-            workspace.status.emit(notices.by_number(count, told, name=name))
+            text = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
+            text += "they are: Refine leaves them] alone."
+            workspace.status.emit(notices.by_number(count, text, name=name))
         elif region.any():
             workspace.status.emit(f"Every pixel of {name} stays as it is already.")
         else:

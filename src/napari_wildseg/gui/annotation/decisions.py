@@ -176,7 +176,7 @@ class PlaneSnapshot:
                 return Plan(self, result, kept, None, changes)
             return Plan(self, result, kept, None, changes, result.copy())
         outside = outside_range(self.data)
-        # What is no label is told at the next run, and stays until the annotator repaints it.
+        # Values that are no label stay; the next run reports them.
         wanted = result if outside is None else np.where(outside, self.data, result)
         pixels = Patch.between(self.data, wanted)
         step = Step(

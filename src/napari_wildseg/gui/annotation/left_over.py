@@ -55,16 +55,16 @@ class LeftOver:
         workspace.layers.activate(session, workspace.selected_class)
         workspace.classes_changed.emit()
         workspace.areas_changed.emit()
-        told = []
+        sentences = []
         if count or not of_objects:
-            told += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
+            sentences += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
         if of_objects:
-            told += ["Corrections of objects are restored."]
+            sentences += ["Corrections of objects are restored."]
         if workspace.is_segmented() and of_objects:
-            told += ["Press Split into objects to go on."]
+            sentences += ["Press Split into objects to go on."]
         else:
-            told += ["Press Auto-segment to go on."]
-        workspace.status.emit(" ".join(told))
+            sentences += ["Press Auto-segment to go on."]
+        workspace.status.emit(" ".join(sentences))
 
     def discard(self) -> None:
         """Throw away what an earlier session left for the chosen image."""

@@ -206,8 +206,8 @@ class Workspace:
         if known:
             there = notices.listed(known)
             names = notices.listed([info.name for info in new])
-            told = f"Added: {names}. In the table already: {there}."
-            self.status.emit(told if new else f"In the table already: {there}.")
+            message = f"Added: {names}. In the table already: {there}."
+            self.status.emit(message if new else f"In the table already: {there}.")
         else:
             self.show_next_step(added=True)
         return True
@@ -393,8 +393,8 @@ class Workspace:
         if session is self.session:
             self.set_classes(rows)
         names = notices.listed([info.name for _, info in found])
-        told = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
-        self.status.emit(notices.by_number(len(found), told, names=names))
+        message = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
+        self.status.emit(notices.by_number(len(found), message, names=names))
 
     def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -20,7 +20,7 @@ from napari_wildseg.gui.recovery_record import Saved
 _CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
 _LEFT = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
 _REST = 150
-"""Milliseconds that the pointer rests on a name before it is told."""
+"""Milliseconds that the pointer rests on a name before it is shown."""
 
 
 class _Flow(QFlowLayout):
@@ -202,10 +202,10 @@ class LeftOverBar(QWidget):
             pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
             day = f"{when:%d %B, %H:%M}"
-            told = f"Corrections of objects of this image were left on {day}."
+            text = f"Corrections of objects of this image were left on {day}."
             if pixels:
-                told = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
-                told = by_number(pixels, told, day=day)
-                told += " Its objects were corrected too." if any(s.objects for s in found) else ""
-            self._text.setText(told)
+                text = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
+                text = by_number(pixels, text, day=day)
+                text += " Its objects were corrected too." if any(s.objects for s in found) else ""
+            self._text.setText(text)
         self.setVisible(bool(found))

@@ -173,8 +173,8 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return "locked" if locked else "not locked"
         if role == Qt.ItemDataRole.ToolTipRole:
-            told = f"{info.name} is locked: no run takes pixels from it or gives it any."
-            return told if locked else f"Click to lock {info.name}."
+            text = f"{info.name} is locked: no run takes pixels from it or gives it any."
+            return text if locked else f"Click to lock {info.name}."
         return None
 
     def _area_data(self, info: ClassInfo | None, role: int) -> Any:

@@ -185,7 +185,7 @@ class Runner:
         self._latest = progress
 
     def _show_latest(self, job: Job) -> None:
-        """Say where the job is now; what it passed since the last sentence is not told."""
+        """Show the latest progress; what was reported between two sentences is skipped."""
         if self._job is not job or self._latest is None or self._activity is None:
             return
         progress, self._latest = self._latest, None

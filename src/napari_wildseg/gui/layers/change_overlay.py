@@ -32,9 +32,9 @@ def describe_refinement(
     if difference is None:
         return "Ctrl+Z undoes.", False
     names = {info.id: info.name for info in classes}
-    told = describe(difference.changes, names, difference.painted)
+    changes = describe(difference.changes, names, difference.painted)
     alarm = bool(alarming(difference.changes, difference.painted))
-    return f"{told or 'No class changed by 1 %'}: Ctrl+Z undoes.", alarm
+    return f"{changes or 'No class changed by 1 %'}: Ctrl+Z undoes.", alarm
 
 
 class ShownChanges:

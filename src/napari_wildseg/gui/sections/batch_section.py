@@ -156,8 +156,8 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            told = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
-            failed = told if self._failed else ""
+            text = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
+            failed = text if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."

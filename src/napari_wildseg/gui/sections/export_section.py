@@ -99,7 +99,7 @@ class ExportSection(Section):
             self._write(replace(choice, all_images=False, all_planes=True), self._open_next)
 
     def _can_export(self, *, of_this_image: bool = False) -> bool:
-        """Whether there is something to export; if not, the annotator is told why."""
+        """Whether there is something to export; if not, say why."""
         controller, session = self.controller, self.controller.session
         some = any(
             export.has_labels(each)
@@ -208,10 +208,10 @@ class ExportSection(Section):
             controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
         names = listed([p.name for p in files], 2)
-        told = f"Exported {names} to {choice.folder}."
-        controller.status.emit(told)
+        message = f"Exported {names} to {choice.folder}."
+        controller.status.emit(message)
         if then is not None:
-            then(items, told)
+            then(items, message)
         # Data sets give each name one value.
         if choice.format not in export.DATA_SETS and choice.format not in export.OBJECTS:
             warnings = [self._meanings.note(choice.folder, item.labels) for item in items]
@@ -219,15 +219,15 @@ class ExportSection(Section):
                 controller.warned.emit(warning)
                 notices.warn(warning)
 
-    def _open_next(self, items: list[Item], told: str) -> None:
+    def _open_next(self, items: list[Item], message: str) -> None:
         """Go on to the next image, unless it was painted while the labels were written."""
         session = items[0].session
         if session.image is None:
             return
         if session.unsaved:
-            self.controller.status.emit(f"{told} Strokes came in meanwhile: press it again.")
+            self.controller.status.emit(f"{message} Strokes came in meanwhile: press it again.")
         else:
-            self.controller.next_image.open_next(session.image, told)
+            self.controller.next_image.open_next(session.image, message)
 
     # ------------------------------------------------------------------ projects
 

@@ -85,8 +85,8 @@ class ImageSection(Section):
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
             names = listed([f'"{channel.name}"' for channel in together])
-            told = "To work on {names}, choose [it|one of them] under Image."
-            controller.status.emit(by_number(len(together), told, names=names))
+            message = "To work on {names}, choose [it|one of them] under Image."
+            controller.status.emit(by_number(len(together), message, names=names))
         else:
             self._switch_to(layer)
 

@@ -168,11 +168,11 @@ def _read_yolo(path: Path) -> ObjectImage:
                 raise InputError(f"{sidecar.name}: the size of the picture is not told.")
             ids, found = yolo_ids(text, shape, path.name)  # type: ignore[arg-type]
             objects = about.get("objects")
-            told = sorted(int(n) for n in objects if n.isdigit()) if objects else []
-            if len(told) == len(found):
-                ids = np.array([0, *told], np.int32)[ids]
+            numbers = sorted(int(n) for n in objects if n.isdigit()) if objects else []
+            if len(numbers) == len(found):
+                ids = np.array([0, *numbers], np.int32)[ids]
                 return described_objects(ids, about, sidecar.name)
-            raise InputError(f"{sidecar.name} describes {len(told)} objects, not {len(found)}.")
+            raise InputError(f"{sidecar.name} describes {len(numbers)} objects, not {len(found)}.")
         ids, found = yolo_ids(text, size_of_picture(path), path.name)
         seen = {number: found[number] for number in np.unique(ids[ids > 0]).tolist()}
         plain = np.array([0, *found.values()], np.uint8)[ids]

@@ -47,9 +47,11 @@ def _owner(path: Path, labels: Path | None) -> str | None:
             "move it, or choose another name."
         )
     others = [path.with_suffix(ending) for ending in _WITH_SIDECAR]
-    told = content.get(_OWNER)
-    if isinstance(told, str) and any(told == other.name and other.is_file() for other in others):
-        return None if labels is not None and told == labels.name else told
+    recorded = content.get(_OWNER)
+    if isinstance(recorded, str) and any(
+        recorded == other.name and other.is_file() for other in others
+    ):
+        return None if labels is not None and recorded == labels.name else recorded
     if labels is not None and labels.is_file():
         return None  # version 0.1 did not write the owner
     return next((other.name for other in others if other.is_file()), None)
