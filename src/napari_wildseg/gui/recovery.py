@@ -283,7 +283,7 @@ class Claim:
             return None
         known = pixels + repr(classes).encode()
         self._begun[path] = known
-        self._hold(token)
+        self._lock_records(token)
         if self._written.get(path) == known and path.exists():
             return b""
         return encode(plane, corrections, classes, self.source, pseudo, objects)
@@ -291,7 +291,7 @@ class Claim:
     def _note_written(self, path: Path) -> None:
         self._written[path] = self._begun[path]
 
-    def _hold(self, token: str) -> None:
+    def _lock_records(self, token: str) -> None:
         if token in self._locks or token != self._token:
             return
         path = self.store.folder / f"{token}.lock"
@@ -306,7 +306,7 @@ class Claim:
 
     def _move_objects(self, old: str, new: str) -> None:
         for path in self.store.folder.glob(f"{self.key}-*-objects-{old}.npz"):
-            self._hold(new)
+            self._lock_records(new)
             target = path.with_name(f"{path.name.removesuffix(f'{old}.npz')}{new}.npz")
             path.replace(target)
             self._written[target] = self._written.pop(path, b"")

@@ -13,7 +13,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
 from napari_wildseg.gui.annotation.decisions import from_corrections
 from napari_wildseg.gui.annotation.session import LABELS
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ class Reviewer:
         self.controller.model = str(settings.get("model", self.controller.model))
         message, failed = WHAT_TO_DO, len(self.queue.report.failed)
         if failed:
-            report = by_number(failed, "{n} [image|images] failed: see report.csv.")
+            report = pluralise(failed, "{n} [image|images] failed: see report.csv.")
             message = f"{report} {message}"
         self._moved(message, opened)
 

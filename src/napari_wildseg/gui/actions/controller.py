@@ -242,7 +242,7 @@ class Controller(Workspace):
             return
         if done:
             text = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
-            self.status.emit(why or notices.by_number(done, f"{text}others are as before."))
+            self.status.emit(why or notices.pluralise(done, f"{text}others are as before."))
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
@@ -280,7 +280,7 @@ class Controller(Workspace):
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            done = notices.by_number(self._planes_total, "{n} [plane|planes] done.")
+            done = notices.pluralise(self._planes_total, "{n} [plane|planes] done.")
             self.status.emit(f"{done} {_DONE}")
             self._end_sequence()
 
@@ -300,7 +300,7 @@ class Controller(Workspace):
         def shown(summary: WriteSummary) -> None:
             self.apply_visibility()
             kept = "Refined: {n} corrected [pixel|pixels] kept."
-            first = notices.by_number(summary.kept, kept) if summary.kept else "Refined."
+            first = notices.pluralise(summary.kept, kept) if summary.kept else "Refined."
             if anew:
                 self._report(outcome, f"{first} {_DONE}")  # there is nothing to go back to
             elif summary.changed:
@@ -325,7 +325,7 @@ class Controller(Workspace):
     def _on_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
         self.set_suggestions(session, plane, found)
         groups = [
-            f"{said}: {notices.listed([name for name, _ in group])}."
+            f"{said}: {notices.join_names([name for name, _ in group])}."
             for said, group in group_by_score(session.suggestions)
             if said != "Or pick"
         ]

@@ -310,5 +310,5 @@ def described(known: Known) -> str:
             text += ", used from the second on"
         elif not used:
             text += ", not used: [it|they] would not have helped"
-        lines.append(notices.by_number(images, text, name=name))
+        lines.append(notices.pluralise(images, text, name=name))
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui.annotation.image_identity import source_of
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
 from napari_wildseg.gui.layers.label_pair import set_visible
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -157,7 +157,7 @@ class NextImage:
                 layers.remove(layer)
 
     def _report_last(self, written: str) -> None:
-        text = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
+        text = pluralise(self.count, "That was the last image: {n} [image is|images are] done.")
         self._controller.status.emit(f"{written} {text}")
 
 

@@ -206,7 +206,7 @@ class ObjectUpdates:
 
     def tell(self, update: Update, result: ObjectsResult) -> None:
         """Say how many objects there are, and what can be done."""
-        count = notices.by_number(len(result.area), "{n} [object|objects].")
+        count = notices.pluralise(len(result.area), "{n} [object|objects].")
         controller = self._controller
         if result.painted and result.plan is None:
             controller.status.emit(

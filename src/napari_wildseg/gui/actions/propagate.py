@@ -115,7 +115,7 @@ class Propagator:
             return
         controller.planes_done = 0
         message = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
-        controller.status.emit(notices.by_number(walk.total, message))
+        controller.status.emit(notices.pluralise(walk.total, message))
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

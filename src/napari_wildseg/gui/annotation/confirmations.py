@@ -84,7 +84,7 @@ class Confirmations:
         if count:
             text = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
             text += "they are: Refine leaves them] alone."
-            workspace.status.emit(notices.by_number(count, text, name=name))
+            workspace.status.emit(notices.pluralise(count, text, name=name))
         elif region.any():
             workspace.status.emit(f"Every pixel of {name} stays as it is already.")
         else:

@@ -57,7 +57,7 @@ class LeftOver:
         workspace.areas_changed.emit()
         sentences = []
         if count or not of_objects:
-            sentences += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
+            sentences += [notices.pluralise(count, "{n} [pixel is|pixels are] restored.")]
         if of_objects:
             sentences += ["Corrections of objects are restored."]
         if workspace.is_segmented() and of_objects:

@@ -141,7 +141,7 @@ class Workspace:
         if other and session.image is not None:
             self.notify(
                 f"{session.image.name} was labelled with other numbers for "
-                f"{notices.listed(list(other))}: it keeps them."
+                f"{notices.join_names(list(other))}: it keeps them."
             )
 
     def _on_inserted(self, event: Any) -> None:
@@ -163,7 +163,7 @@ class Workspace:
         self.pixels.watch(image)
 
     def set_classes(self, classes: Iterable[Any]) -> None:
-        """Replace the class list of the chosen image and apply_style its layers accordingly."""
+        """Replace the class list of the chosen image and style its layers."""
         session = self.session
         if session is None:
             self._pending = tuple(classes)
@@ -204,8 +204,8 @@ class Workspace:
             self.notify(str(error))
             return False
         if known:
-            there = notices.listed(known)
-            names = notices.listed([info.name for info in new])
+            there = notices.join_names(known)
+            names = notices.join_names([info.name for info in new])
             message = f"Added: {names}. In the table already: {there}."
             self.status.emit(message if new else f"In the table already: {there}.")
         else:
@@ -331,7 +331,7 @@ class Workspace:
         channels = [] if image is None else channels_of(image, self.viewer.layers)
         if len(channels) < 2:
             return ""
-        names = notices.listed([channel.name for channel in channels])
+        names = notices.join_names([channel.name for channel in channels])
         return f" Channels {names} are taken together."
 
     def apply_visibility(self) -> None:
@@ -392,9 +392,9 @@ class Workspace:
         session.classes = tuple(rows)
         if session is self.session:
             self.set_classes(rows)
-        names = notices.listed([info.name for _, info in found])
+        names = notices.join_names([info.name for _, info in found])
         message = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
-        self.status.emit(notices.by_number(len(found), message, names=names))
+        self.status.emit(notices.pluralise(len(found), message, names=names))
 
     def notify(self, message: str) -> None:
         """Say a sentence in the state line and as a napari notification."""

@@ -14,7 +14,7 @@ from napari_wildseg.engine.maps.thresholds import PERHAPS_SCORE, PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.recovery_record import Saved
 
 _CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
@@ -205,7 +205,7 @@ class LeftOverBar(QWidget):
             text = f"Corrections of objects of this image were left on {day}."
             if pixels:
                 text = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
-                text = by_number(pixels, text, day=day)
+                text = pluralise(pixels, text, day=day)
                 text += " Its objects were corrected too." if any(s.objects for s in found) else ""
             self._text.setText(text)
         self.setVisible(bool(found))

@@ -25,7 +25,7 @@ from napari_wildseg.gui.annotation.decisions import (
     label_values,
     only,
 )
-from napari_wildseg.process.messages import Found, Suggested
+from napari_wildseg.process.messages import EngineResult, Suggested
 from napari_wildseg.process.remote import Memory, RemoteSegmenter
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
     if memory is not None:
         request.slot.asked = None  # the engine segments into the memory's classes
     found: Suggested = yield from segmenter.call(
-        "suggest", vocabulary=vocabulary, top=top, memory=segmenter.held(memory)
+        "suggest", vocabulary=vocabulary, top=top, memory=segmenter.send_memory(memory)
     )
     return found
 
@@ -255,11 +255,11 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
     return segmenter
 
 
-def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[Found]:
+def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[EngineResult]:
     request.slot.asked = None
     how = {"threshold": request.threshold, "refine": refine}
-    memory = segmenter.held(request.memory)
-    found: Found = yield from segmenter.call(
+    memory = segmenter.send_memory(request.memory)
+    found: EngineResult = yield from segmenter.call(
         "segment", classes=request.classes, memory=memory, **how
     )
     request.slot.asked = _asked(request.classes)
@@ -271,9 +271,9 @@ def _refine(
     segmenter: RemoteSegmenter,
     corrections: NDArray[np.int16] | None,
     prior: NDArray[np.uint8] | None,
-) -> Steps[Found]:
+) -> Steps[EngineResult]:
     how = {"threshold": request.threshold, "pseudo_labels": prior}
-    found: Found = yield from segmenter.call("refine", corrections=corrections, **how)
+    found: EngineResult = yield from segmenter.call("refine", corrections=corrections, **how)
     return found
 
 
@@ -281,7 +281,9 @@ def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Found, *, refined: bool, snapshots: PlaneSnapshots, limits: Limits) -> Outcome:
+def _outcome(
+    result: EngineResult, *, refined: bool, snapshots: PlaneSnapshots, limits: Limits
+) -> Outcome:
     labels, difference = result.labels if refined else None, None
     if labels is not None and (before := snapshots.refined) is not None:
         present = label_values(before.data)

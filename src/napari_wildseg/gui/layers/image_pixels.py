@@ -171,5 +171,5 @@ class ImagePixels:
         workspace.areas_changed.emit()
         workspace.notify(
             f"{image.name} is {now} now, not {before}: its labels do not fit any more and are left "
-            f"as they are in {notices.listed(names)}. Press Auto-segment to start anew.{offer}"
+            f"as they are in {notices.join_names(names)}. Press Auto-segment to start anew.{offer}"
         )

@@ -45,7 +45,7 @@ class WriteSummary:
 class PendingResult:
     """A result on its way into the label layers."""
 
-    # Of the run that made it; the result_writer is its last part, and can be cancelled with it.
+    # Of the run that made it; the result writer is its last part, and can be cancelled with it.
     title: str
     session: ImageSession  # the image's session
     plane: Plane  # which plane

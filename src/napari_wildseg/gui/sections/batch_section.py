@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Folded, Section
 
 SAME = "all classes above"
@@ -156,7 +156,7 @@ class BatchSection(Section):
         self._running(False)
         if well:
             self.bar.hide()
-            text = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
+            text = pluralise(self._failed, " {n} [image|images] failed: see report.csv.")
             failed = text if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "

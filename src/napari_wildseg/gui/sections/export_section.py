@@ -9,7 +9,7 @@ from typing import ClassVar
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui import export, notices, state
 from napari_wildseg.gui.actions.label_meanings import LabelMeanings
@@ -21,7 +21,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.export import Choice, Item
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.layers.display import Plane, planes_like
-from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.notices import join_names, pluralise
 from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.io import Project
 
@@ -176,7 +176,7 @@ class ExportSection(Section):
         if choice.folder == Path():
             return "Choose the folder.", False
         if session is None or not choice.folder.is_dir():
-            return f"{no_folder(choice.folder)}.", False
+            return f"{folder_error(choice.folder)}.", False
         if choice.format == "yolo" and choice.unlabelled == "keep":
             return "YOLO has no unlabelled pixels: choose what becomes of them, if any.", True
         try:
@@ -186,7 +186,7 @@ class ExportSection(Section):
         if choice.format in export.DATA_SETS:
             return f"Adds {name} to the data set in this folder, or starts one.", True
         path = choice.folder / (name + export.ending_of(choice.format))
-        files = listed([file.name for file in export.files_of(choice.format, path)])
+        files = join_names([file.name for file in export.files_of(choice.format, path)])
         many = choice.all_images or choice.all_planes
         return (f"Writes {files}, for example." if many else f"Writes {files}."), True
 
@@ -207,7 +207,7 @@ class ExportSection(Section):
         for item in (i for i in items if i.objects is None):
             controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
-        names = listed([p.name for p in files], 2)
+        names = join_names([p.name for p in files], 2)
         message = f"Exported {names} to {choice.folder}."
         controller.status.emit(message)
         if then is not None:
@@ -321,8 +321,8 @@ class ExportSection(Section):
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        classes = by_number(len(session.classes), "{n} [class|classes]")
-        pixels = by_number(kept, "{n} corrected [pixel|pixels]")
+        classes = pluralise(len(session.classes), "{n} [class|classes]")
+        pixels = pluralise(kept, "{n} corrected [pixel|pixels]")
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
@@ -335,7 +335,7 @@ class ExportSection(Section):
         return True
 
     def _confirm_replace(self, files: list[Path]) -> bool:
-        return self._confirm("Export labels", f"Replace {listed([p.name for p in files])}?")
+        return self._confirm("Export labels", f"Replace {join_names([p.name for p in files])}?")
 
     def _confirm(self, title: str, question: str) -> bool:
         answer = QMessageBox.question(self, title, plain(question))

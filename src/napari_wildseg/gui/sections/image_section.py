@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from napari_wildseg.gui import model_list
 from napari_wildseg.gui.controls.bars import LeftOverBar, NotKeptBar
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
-from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.notices import join_names, pluralise
 from napari_wildseg.gui.sections.section import Section, narrow
 
 
@@ -84,9 +84,9 @@ class ImageSection(Section):
         if before in together:
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
-            names = listed([f'"{channel.name}"' for channel in together])
+            names = join_names([f'"{channel.name}"' for channel in together])
             message = "To work on {names}, choose [it|one of them] under Image."
-            controller.status.emit(by_number(len(together), message, names=names))
+            controller.status.emit(pluralise(len(together), message, names=names))
         else:
             self._switch_to(layer)
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QSizePolicy
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 
 FILE_FILTER = "Class memories (*.wildmemory)"
@@ -93,7 +93,7 @@ class MemorySection(Section):
     def _show(self) -> None:
         memory = self.controller.memory
         known = memory.known
-        text = by_number(known.images, "Learned from {n} [image|images]")
+        text = pluralise(known.images, "Learned from {n} [image|images]")
         text = text if known.images else "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
@@ -124,7 +124,7 @@ class MemorySection(Section):
 
     def _forget_all(self) -> None:
         images = self.controller.memory.known.images
-        question = by_number(images, "Forget what {n} [image|images] taught? The labels stay.")
+        question = pluralise(images, "Forget what {n} [image|images] taught? The labels stay.")
         answer = QMessageBox.question(self, "Class memory", question)
         if answer == QMessageBox.StandardButton.Yes:
             self.controller.memory.forget_all()

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.objects_table import ObjectsTable
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 
 
@@ -112,7 +112,7 @@ class ObjectsSection(Section):
         class_of = {} if state is None else state.class_of
         area = {} if state is None else state.area
         ids = list(class_of)
-        self.count.setText(by_number(len(ids), "{n} [object|objects]"))
+        self.count.setText(pluralise(len(ids), "{n} [object|objects]"))
         self.table.show_objects(
             ids, [names.get(class_of[n], "") for n in ids], [area.get(n, 0) for n in ids]
         )

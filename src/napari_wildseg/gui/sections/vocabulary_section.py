@@ -12,7 +12,7 @@ from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 from napari_wildseg.gui.layers.class_list import matched
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
 
@@ -25,7 +25,7 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
         controller.notify(str(error))
         return None
     number, name = len(controller.classes), written.name
-    controller.status.emit(by_number(number, "Kept {n} [class|classes] in {name}.", name=name))
+    controller.status.emit(pluralise(number, "Kept {n} [class|classes] in {name}.", name=name))
     return written
 
 
@@ -48,7 +48,7 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
     ]
     note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
     number, name = len(classes) - len(before), Path(path).name
-    added = by_number(number, "Added {n} [class|classes] of {name}.", name=name)
+    added = pluralise(number, "Added {n} [class|classes] of {name}.", name=name)
     controller.status.emit(added + note)
     return True
 

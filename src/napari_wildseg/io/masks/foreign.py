@@ -13,7 +13,7 @@ from napari_wildseg.engine.pictures.picture_files import upright
 from napari_wildseg.io.label_image import LabelImage
 
 _VALUE_255 = ("unlabelled", "class")
-"""LabelMeanings of 255 in a file of another program."""
+"""Meanings of 255 in a file of another program."""
 
 
 def foreign_labels(

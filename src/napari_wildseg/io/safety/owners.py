@@ -62,7 +62,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path], what_to
     read = [Path(name) for name in inputs]
     for output in outputs:
         for file in read:
-            if _same(output, file) or (output.is_dir() and _within(file, output)):
+            if _same(output, file) or (output.is_dir() and _is_inside(file, output)):
                 raise InputError(f"{output} would be replaced while it is read: {what_to_do}.")
 
 
@@ -73,7 +73,7 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def _within(file: Path, folder: Path) -> bool:
+def _is_inside(file: Path, folder: Path) -> bool:
     try:
         return folder.resolve() in file.resolve().parents
     except (OSError, ValueError, RuntimeError):

@@ -85,7 +85,7 @@ def find_reach(
     return min(farthest, float(away.min()))
 
 
-def keep_apart(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+def limit_radii(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
     """Limit each radius to half the distance to the nearest dab of another label."""
     between = cdist(dabs.centres, dabs.centres)
     between[dabs.labels[:, None] == dabs.labels] = np.inf
