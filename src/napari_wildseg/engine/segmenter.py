@@ -490,7 +490,7 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
             state.reader = reader
         return state.reader
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _whole_encoding(self) -> ImageEncoding:
         return self._require_image()[1]

@@ -1,4 +1,4 @@
-"""Shows the images of a finished batch one after the other, and takes the corrections back."""
+"""Shows the images of a finished batch one after the other, and writes the corrections."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Reviewer:
             self.controller.runner.run("Review", None, steps, self._reopened)
 
     def step(self, by: int) -> None:
-        """Leave the image for another."""
+        """Save the image and go to another."""
         queue, item = self.queue, self.item
         if queue is None or item is None:
             return
@@ -101,7 +101,7 @@ class Reviewer:
         take = partial(self._on_saved, by, edits, changed or item.labels, message)
         self.controller.runner.run("Review", None, steps, take)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _reopened(self, found: tuple[ReviewQueue, tuple[int, ReviewItem, str]]) -> None:
         self.item = None  # its labels may be other ones now

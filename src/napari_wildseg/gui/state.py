@@ -53,7 +53,7 @@ def whole(session: ImageSession) -> LabelImage:
 
 
 def to_project(controller: Controller, session: ImageSession) -> Project:
-    """Return everything that is needed to go on another day; a copy, safe to write on a thread."""
+    """Return the work on an image as a project; a copy, safe to write on a thread."""
     from dataclasses import replace
 
     from napari_wildseg.io import Project
@@ -132,7 +132,7 @@ def is_of_another_image(project: Project, image: Image) -> bool:
 
 
 def restore_project(controller: Controller, session: ImageSession, project: Project) -> None:
-    """Bring a project back into the viewer; what was there can be had again by undo."""
+    """Restore a project in the viewer; an undo restores the previous labels."""
     image = session.image
     assert image is not None
     saved, state = project.labels, project.state

@@ -117,9 +117,9 @@ class WildsegWidget(QWidget):
             self.controller.start_engine()
 
     def release_viewer(self, viewer: Viewer) -> None:
-        """Let go of the viewer if the dock was closed: another widget goes on.
+        """Disconnect from the viewer if the dock was closed, since another widget takes over.
 
-        napari keeps a widget whose dock was closed as long as anybody refers to it.
+        napari keeps a widget of a closed dock while it is referenced.
         """
         with suppress(RuntimeError):  # Qt has deleted it
             if self.parent() is None and not self.isVisible() and self.controller.viewer is viewer:
@@ -191,7 +191,7 @@ class WildsegWidget(QWidget):
         self.run.run_row.addWidget(self.edit.more)
 
     def _auto_segment(self) -> None:
-        # A name that was typed but not entered is meant.
+        # Names that were typed but not entered are added first.
         if self.names.enter():
             if not self.controller.classes and self.controller.image is not None:
                 self.names.new_class.setFocus()

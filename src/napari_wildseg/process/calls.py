@@ -74,7 +74,7 @@ class Calls:
         self._segmenters[plane] = kind(self._models[model], threshold=threshold, **options)
 
     def drop(self, read: Reader, *, planes: list[int]) -> Steps[None]:
-        """Give up segmenters and what they hold; other planes stay."""
+        """Drop segmenters and what they hold; other planes stay."""
         yield Progress(0, 1, "Freeing memory")
         for plane in planes:
             self._segmenters.pop(plane, None)
@@ -248,7 +248,7 @@ class Calls:
         }
 
     def save_memory(self, read: Reader, *, memory: bytes, path: str) -> Steps[None]:
-        """Write a class memory to a file, over one that is there: the dialog has asked."""
+        """Write a class memory to a file; the dialog asked before replacing one."""
         yield Progress(0, 1, f"Writing {Path(path).name}")
         _unpickled(memory).save(Path(path), overwrite=True)
 
@@ -258,7 +258,7 @@ class Calls:
         """Fetch a model."""
         yield from download_steps(model)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     @staticmethod
     def _load(model: str) -> CLIPModel:

@@ -403,7 +403,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         described = plane_features_of(self.overview(1024), encoding.overview.features())
         return replace(described, shape=image.shape)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _whole_encoding(self) -> ImageEncoding:
         return self._require_image()[1].overview

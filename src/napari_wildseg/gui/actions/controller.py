@@ -52,7 +52,7 @@ _NOTHING_SUGGESTED = (
 
 
 class Controller(Workspace):
-    """Carries out what the annotator asks for."""
+    """Starts runs and shows their results."""
 
     suggested = Signal(object)
     batch_done = Signal(str)
@@ -111,15 +111,15 @@ class Controller(Workspace):
         super().choose_image(image)
         if image is not None:
             self.next_image.show_finished(image)
-        if stopped:  # after what is said of the new image: nobody has asked for this
+        if stopped:  # last, so that this message stays in the state line
             self.status.emit("The image was changed, so the run was cancelled.")
 
     def show_next_step(self, *, added: bool = False) -> None:
-        """Say what the annotator can do now, unless a run is saying what it does."""
+        """Show the next step in the state line, unless a run reports progress."""
         if not self.runner.running:
             super().show_next_step(added=added)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     def auto_segment(self) -> None:
         """Find the classes in the plane shown; corrections made before are kept."""
@@ -175,13 +175,13 @@ class Controller(Workspace):
             engine.start()
 
     def download_model(self, model: str) -> None:
-        """Fetch a model, then go on with Auto-segment."""
+        """Download a model, then run Auto-segment."""
         self.runner.run(
             "Download", None, partial(download_job, self.pool.engine, model), self._on_downloaded
         )
 
     def release_model(self) -> None:
-        """Give the memory of the model and of what it saw back; labels and corrections stay."""
+        """Free the memory of the model and its encodings; labels and corrections stay."""
         if not self.runner.is_free_for("Release"):
             self.notify("The model is at work: wait for it, or cancel the run first.")
             return
@@ -214,12 +214,12 @@ class Controller(Workspace):
         self.runner.run("Refine", image, steps, take)
 
     def set_threshold(self, value: float) -> None:
-        """Move the line between sure and not sure; the pseudo-labels follow."""
+        """Set the threshold of the pseudo-labels."""
         self.threshold = float(value)
         self.live_threshold.move()
 
     def suggest(self) -> None:
-        """Look for names that fit the image."""
+        """Suggest names that fit the image."""
         if not self.find_names(self._on_suggestions):
             self.show_next_step()
 
@@ -246,7 +246,7 @@ class Controller(Workspace):
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
-    # ------------------------------------------------------------------ taking
+    # ------------------------------------------------------------------ results
 
     def show_segmented(
         self,
@@ -302,7 +302,7 @@ class Controller(Workspace):
             kept = "Refined: {n} corrected [pixel|pixels] kept."
             first = notices.pluralise(summary.kept, kept) if summary.kept else "Refined."
             if anew:
-                self._report(outcome, f"{first} {_DONE}")  # there is nothing to go back to
+                self._report(outcome, f"{first} {_DONE}")  # no labels before, so nothing to undo
             elif summary.changed:
                 self.shown_changes.note(session, plane, outcome.difference)
                 changes, alarm = describe_refinement(outcome.difference, session.classes)
@@ -341,7 +341,7 @@ class Controller(Workspace):
         tell = self.warned if alarm else self.status
         tell.emit(" ".join([*outcome.notices, message]))
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _confirm_replace(self, planes: Iterable[Plane | None], again: Callable[[], None]) -> bool:
         """Offer to replace labels that Auto-segment did not make; whether there are any."""
@@ -372,9 +372,9 @@ class Controller(Workspace):
         return True
 
     def ready(self) -> tuple[ImageSession, Image, Plane] | None:
-        """Return what a run needs, or say what is missing and return None.
+        """Return what a run needs, or report what is missing and return None.
 
-        Whatever it is for, planes that were left to an earlier run are no longer wanted.
+        Planes that an earlier run still had to label are dropped.
         """
         self._end_sequence()
         session, plane = self.session, self.plane
@@ -392,7 +392,7 @@ class Controller(Workspace):
     def request(
         self, session: ImageSession, image: Image, plane: Plane, *, near: float | None = None
     ) -> Request:
-        """Note what a job needs to know about a plane."""
+        """Return the request of a job on a plane."""
         return Request(
             pool=self.pool,
             slot=session.plane_state(plane).slot,
@@ -440,7 +440,7 @@ class Controller(Workspace):
         self.areas_changed.emit()
 
     def shut_down(self) -> None:
-        """Cancel what runs and let go of the viewer; more than once is harmless."""
+        """Cancel the run and disconnect from the viewer; may be called again."""
         if self._closed:
             return
         self.runner.cancel()

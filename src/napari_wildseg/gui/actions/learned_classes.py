@@ -1,9 +1,8 @@
-"""What finished and corrected images taught the classes, learned beside everything else.
+"""The class memory of a widget: records of finished images, learned in the background.
 
-Records and learning are jobs of a thread and an engine process of their own, so that no run waits
-for them. The window keeps the memory as bytes that only these processes read, so that it outlives
-them. A new one takes the place of the old when all is learned: a run that begins meanwhile uses
-what was learned before.
+Records and learning are jobs of their own thread and engine process, so runs do not wait for them.
+The window keeps the memory as bytes that only these processes read. A new memory replaces the old
+one when learning is done; a run that starts meanwhile uses the old one.
 """
 
 from __future__ import annotations
@@ -44,22 +43,22 @@ _MEMORIES = count(1)
 
 @dataclass(frozen=True)
 class Known:
-    """What a memory holds, for the window."""
+    """Summary of a memory, for the window."""
 
     images: int = 0  # how many
     # Name, images, and whether what was learned is used.
     classes: tuple[tuple[str, int, bool], ...] = ()
-    alike: bool = False  # the annotator's word that the images are alike
+    alike: bool = False  # whether the annotator said that the images are alike
 
 
 class WindowMemory:
     """The class memory of one widget."""
 
     changed = Signal()
-    """There is more or less in it, or it began or ended to learn."""
+    """The memory changed, or learning began or ended."""
 
     def __init__(self, controller: Controller) -> None:
-        # Weakly: what is being learned must not keep the viewer of a closed widget.
+        # Weak: a learning job must not keep the viewer of a closed widget alive.
         self._controller = weakref.ref(controller)
         self.enabled = True
         self.known = Known()
@@ -76,7 +75,7 @@ class WindowMemory:
 
     @property
     def controller(self) -> Controller:
-        """What the memory belongs to."""
+        """The controller of the widget."""
         controller = self._controller()
         assert controller is not None
         return controller
@@ -99,13 +98,13 @@ class WindowMemory:
         return bool(self._jobs)
 
     def close(self) -> None:
-        """Learn nothing more; the widget is gone."""
+        """Cancel all learning jobs."""
         self.enabled = False
         for job in self._jobs:
             job.cancel()
 
     def switch(self, enabled: bool) -> None:
-        """Use the memory and add to it, or leave it alone."""
+        """Enable or disable the memory."""
         self.enabled = enabled
         self.changed.emit()
 
@@ -162,7 +161,7 @@ class WindowMemory:
         finished: bool,
         add: Callable[[Recorded], Steps[None]],
     ) -> None:
-        """Make a record where the image is encoded, else beside the other runs; then learn it."""
+        """Make a record with the encodings there are, or in the learning process; then learn it."""
 
         def ready(found: Recorded | None) -> None:
             if found is not None:
@@ -206,7 +205,7 @@ class WindowMemory:
         classes = tuple((name, images, used) for name, images, used in found["classes"])
         self._learned = Known(found["images"], classes, found["alike"])
 
-    # ------------------------------------------------------------------ asked by the annotator
+    # ------------------------------------------------------------------ requests
 
     def forget_image(self) -> None:
         """Forget the image in view."""
@@ -240,7 +239,7 @@ class WindowMemory:
         self._learn(steps, "Everything that earlier images taught is forgotten.")
 
     def set_alike(self, alike: bool) -> None:
-        """Take the annotator's word that the images are alike: one is enough to learn from."""
+        """Set whether the images are alike: then one image is enough to learn from."""
         self.known = replace(self.known, alike=alike)
 
         def steps() -> Steps[None]:
@@ -255,7 +254,7 @@ class WindowMemory:
         self._learn(partial(self._change, path=str(path)), f"{path.name} is read.")
 
     def save(self, path: Path) -> None:
-        """Write the memory to a file, over one that is there: the dialog has asked."""
+        """Write the memory to a file; the dialog asked before replacing one."""
 
         def steps() -> Steps[None]:
             if self._memory is None:
@@ -265,7 +264,7 @@ class WindowMemory:
 
         self._learn(steps, f"{path.name} is written.")
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
         def steps() -> Steps[Known]:

@@ -1,4 +1,4 @@
-"""From one picture to the next: of the layer list, else of the folder the picture came from."""
+"""The next picture: of the layer list, else of the picture's folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LABELS_MARK = ".labels"
 
 
 class NextImage:
-    """Puts a finished picture away and shows the next one.
+    """Hides a finished picture and shows the next one.
 
     Finished pictures are hidden. Those that were opened here are removed from the layer list once
     another one is finished, so that one can go back by one picture and layers do not pile up.
@@ -45,7 +45,7 @@ class NextImage:
         """How many pictures were finished."""
 
     def open_next(self, image: Image, written: str) -> None:
-        """Leave a picture whose labels are in a file for the next one."""
+        """Show the next picture after one was exported."""
         controller = self._controller
         if image not in self._done:
             self.count += 1
@@ -73,7 +73,7 @@ class NextImage:
                 set_visible(channel, True)
             self._controller.apply_visibility()
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _in_list(self, image: Image) -> Image | None:
         """Return the next unfinished picture further down the layer list, or else from its top."""
@@ -139,7 +139,7 @@ class NextImage:
         controller.status.emit(f"{written} Now {image.name}: {what}")
 
     def _remove(self, image: Image) -> None:
-        """Take a finished picture out of the layer list, unless it was changed since."""
+        """Remove a finished picture from the layer list, unless it was changed since."""
         controller = self._controller
         layers = controller.viewer.layers
         session: ImageSession | None = controller.sessions.get(image)

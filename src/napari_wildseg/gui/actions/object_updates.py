@@ -1,4 +1,4 @@
-"""Objects kept in step with the class labels: worked out on a worker, written as one undo step."""
+"""Updates of the objects after changes: computed on a worker, written as one undo step."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 SPLIT_OBJECTS = "Split into objects"
 
 PAUSE = 150
-"""Milliseconds that the class labels rest before the objects follow them."""
+"""Milliseconds without a change of the class labels before objects are updated."""
 
 
 class Update(NamedTuple):
-    """What an update of a plane starts from."""
+    """The state that an update of a plane starts from."""
 
     session: ImageSession
     plane: Plane
@@ -47,10 +47,10 @@ class Update(NamedTuple):
 
 
 class ObjectUpdates:
-    """Brings the objects of one window up to date, one plane after the other."""
+    """Updates the objects of one window, plane by plane."""
 
     changed = Signal()
-    """Objects of the plane in view, or whether there are any, are others now."""
+    """The objects of the plane in view changed."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -63,7 +63,7 @@ class ObjectUpdates:
         self.in_stroke = False
         """Whether the annotator is painting: nothing is written in the middle of a stroke."""
         self.strokes = 0
-        """Strokes of the annotator whose consequences have still to join their undo step."""
+        """Strokes of the annotator that do not yet share an undo step with their update."""
         self.cut_stroke = False
         """Whether the last stroke was made with the tool *Cut*."""
 
@@ -74,7 +74,7 @@ class ObjectUpdates:
 
     @property
     def busy(self) -> bool:
-        """Whether objects are being brought up to date."""
+        """Whether objects are being updated."""
         return self._job is not None or self.writing or self._timer.isActive()
 
     def schedule_update(self, session: ImageSession, plane: Plane, milliseconds: int = 0) -> None:
@@ -83,7 +83,7 @@ class ObjectUpdates:
         self._timer.start(milliseconds)
 
     def schedule_compare(self, _event: Any = None) -> None:
-        """Have the objects in view compared with the class labels, once those rest."""
+        """Compare the objects in view with the class labels after a pause."""
         session, plane = self._controller.session, self._controller.plane
         if session is None or plane is None or self.layer(session) is None:
             return
@@ -130,7 +130,7 @@ class ObjectUpdates:
         )
 
     def update_of(self, session: ImageSession, image: Image, plane: Plane) -> Update:
-        """Note what an update of a plane starts from."""
+        """Return the state that an update of a plane starts from."""
         layers, layer = self._controller.viewer.layers, self.layer(session)
         request = make_request(session, image, plane, layer, layers, cut=self.cut_stroke)
         return Update(session, plane, request)
@@ -205,7 +205,7 @@ class ObjectUpdates:
         self.changed.emit()
 
     def tell(self, update: Update, result: ObjectsResult) -> None:
-        """Say how many objects there are, and what can be done."""
+        """Report the number of objects and the next step."""
         count = notices.pluralise(len(result.area), "{n} [object|objects].")
         controller = self._controller
         if result.painted and result.plan is None:
@@ -224,7 +224,7 @@ class ObjectUpdates:
         self._controller.notify(notices.sentence(error, SPLIT_OBJECTS))
 
     def name_ids(self, session: ImageSession, layer: Labels) -> None:
-        """Have the status bar say class and area of the object under the pointer."""
+        """Show class and area of the object under the pointer in the status bar."""
         was, self.writing = self.writing, True
         try:
             name_objects(layer, session.objects, session.classes)
@@ -232,7 +232,7 @@ class ObjectUpdates:
             self.writing = was
 
     def shut_down(self) -> None:
-        """Bring nothing up to date any more."""
+        """Stop all updates."""
         self._timer.stop()
         if self._job is not None:
             self._job.cancel()

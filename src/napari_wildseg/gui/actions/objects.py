@@ -38,7 +38,7 @@ class WindowObjects:
     """The objects of the images of one window."""
 
     changed = Signal()
-    """Objects of the plane in view, or whether there are any, are others now."""
+    """The objects of the plane in view changed."""
     picked = Signal(int)
     """The annotator chose an object in the layer."""
 
@@ -58,7 +58,7 @@ class WindowObjects:
                 else:
                     session.objects.set_layer(None)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     def layer(self, session: ImageSession | None) -> Labels | None:
         """Return the layer of objects of an image, None if it has none in the viewer."""
@@ -66,7 +66,7 @@ class WindowObjects:
 
     @property
     def busy(self) -> bool:
-        """Whether objects are being brought up to date."""
+        """Whether objects are being updated."""
         return self._updates.busy
 
     def state(self) -> ObjectPlane | None:
@@ -120,7 +120,7 @@ class WindowObjects:
             session.objects.set_layer(layer)
             state = session.objects.plane(plane, strokes.shape)
             if result.plan is not None:
-                # Before napari draws it: there is nothing to go back to.
+                # Before napari draws it, so that no undo step is needed.
                 layer.data[plane.slices] = result.plan.baseline
                 state.tracker.baseline = result.plan.baseline
             self._updates.note(update, result)
@@ -186,7 +186,7 @@ class WindowObjects:
         ids: NDArray[np.int32] | None,
         strokes: NDArray[np.int32] | None,
     ) -> None:
-        """Bring back the objects and corrections of a project."""
+        """Restore the objects and corrections of a project."""
         image, labels = session.image, class_layer(session)
         session.objects.planes.clear()
         if (layer := self.layer(session)) is not None:
@@ -269,7 +269,7 @@ class WindowObjects:
         for plane in touched:
             if plane is not None:
                 session.objects.planes[plane].tracker.painted()
-                # In the next turn: napari tells of a stroke before the pixels change.
+                # In the next turn: napari reports a stroke before the pixels change.
                 self._updates.schedule_update(session, plane)
 
     def _on_refresh(self, event: Any) -> None:
@@ -281,7 +281,7 @@ class WindowObjects:
         for plane, state in session.objects.planes.items():
             data = read_plane(layer, plane)
             if self._updates.strokes and np.array_equal(data, state.tracker.baseline):
-                self._updates.strokes = 0  # they were undone before they were worked out
+                self._updates.strokes = 0  # undone before the update
             if state.tracker.follow_history(data):
                 self._controller.autosave.note(session, plane)
                 self._updates.schedule_update(session, plane)
@@ -322,7 +322,7 @@ class WindowObjects:
         self.changed.emit()
 
     def shut_down(self) -> None:
-        """Let go of the layers."""
+        """Disconnect from the layers."""
         self._updates.shut_down()
         self._controller.viewer.layers.events.removed.disconnect(self._on_removed)
         self._controller.viewer.dims.events.current_step.disconnect(self._updates.schedule_compare)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Walk:
-    """A walk that is under way."""
+    """A propagation in progress."""
 
     session: ImageSession
     axis: int

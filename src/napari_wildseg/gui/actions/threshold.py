@@ -1,10 +1,8 @@
-"""The threshold slider: pseudo-labels that follow while it is dragged, one undo step a drag.
+"""The threshold slider: pseudo-labels follow while it is dragged, one undo step a drag.
 
-While another run is under way, the slider changes nothing but the threshold of what that run asks
-for next; the plane in view follows when the run is over.
-
-Of a large plane too many pixels change to be written at each move: there the state line follows,
-and the pseudo-labels once the slider rests.
+During another run the slider only sets the threshold of the next request; the plane in view is
+updated when the run ends. On a large plane a move updates the state line only; the pseudo-labels
+are written when the slider is released.
 """
 
 from __future__ import annotations
@@ -26,15 +24,15 @@ if TYPE_CHECKING:
     from napari_wildseg.gui.layers.display import Plane
 
 LIVE = 4_000_000
-"""Most pixels of a plane whose pseudo-labels follow at every move."""
+"""Largest plane, in pixels, whose pseudo-labels are written at every move."""
 
 THRESHOLD = "Threshold"
 REFINE = "Refine"
-"""Title of the run that a slider at rest asks for; an earlier one need not be waited for."""
+"""Title of the run that a released slider starts; it replaces an earlier one."""
 
 
 class LiveThreshold:
-    """Carries out what the slider asks for."""
+    """Applies the threshold of the slider."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -44,7 +42,7 @@ class LiveThreshold:
         controller.runner.busy.connect(self._on_busy)
 
     def move(self) -> None:
-        """Look for the pseudo-labels at the controller's threshold."""
+        """Compute the pseudo-labels at the controller's threshold."""
         controller = self._controller
         if (view := controller.in_view()) is None or not view[0].classes:
             return
@@ -57,7 +55,7 @@ class LiveThreshold:
         controller.runner.run(THRESHOLD, image, steps, take, quiet=True)
 
     def on_released(self) -> None:
-        """Refine, or show what was not shown yet, once the slider has come to rest."""
+        """Refine, or write the pending pseudo-labels, once the slider is released."""
         controller = self._controller
         session, plane = controller.session, controller.plane
         if session is None or plane is None or not session.plane_state(plane).segmented:
@@ -79,12 +77,12 @@ class LiveThreshold:
             self._show()
 
     def cancel(self) -> None:
-        """Leave the labels as they are when the run under way was cancelled."""
+        """Drop the pending update after a run was cancelled."""
         self._due = False
 
     def _on_busy(self, busy: bool) -> None:
         if self._due and not busy:
-            # What comes next of the same run is asked for in this turn of the event loop.
+            # The next part of the same run starts in this turn of the event loop.
             QTimer.singleShot(0, self._resume)
 
     def _resume(self) -> None:

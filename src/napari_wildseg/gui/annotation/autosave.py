@@ -1,4 +1,4 @@
-"""Keeps the corrections of the open images safe on disk, and finds those that were left over."""
+"""Saves the corrections of open images to disk, and finds those of earlier sessions."""
 
 import logging
 import threading
@@ -25,14 +25,14 @@ from napari_wildseg.gui.recovery_record import Saved
 _log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
-"""Seconds after which what could not be written is tried again."""
+"""Seconds until a failed write is tried again."""
 
 
 class Autosave:
     """Writes what was painted since the last time. Used on the GUI thread."""
 
     began = Signal()
-    """Something is under way: `step` is to be called every now and then until it is over."""
+    """Work is pending: call `step` regularly until it returns False."""
     found = Signal(object)
     """Records of an image were found some time after it was opened; its session."""
 
@@ -64,7 +64,7 @@ class Autosave:
             return
         quick, key = is_quick(image), old_key(image)
         if session.claim is not None and session.claim.store is self.store:
-            # It was open before: its records are its own again once they are written.
+            # Reopened: its records are written again.
             for tracked in session.tracked.values():
                 self._unsaved.update((session, plane) for plane in tracked.trackers)
             self._unsaved.update((session, plane) for plane in session.objects.planes)
@@ -80,7 +80,7 @@ class Autosave:
             self.began.emit()
 
     def close(self, session: ImageSession) -> None:
-        """Write what is left to write of an image, and let go of its records."""
+        """Write the pending corrections of an image and release its records."""
         for tracked in session.tracked.values():
             followed = set(tracked.trackers)
             self._unsaved.update((session, p) for p in tracked.touched() if p not in followed)
@@ -89,7 +89,7 @@ class Autosave:
             session.claim.release()
 
     def set_aside(self, session: ImageSession) -> None:
-        """Leave the records as they are: other work on the image replaces what they hold."""
+        """Keep the present records; later corrections get new ones."""
         self.write()
         if session.claim is not None:
             session.claim.renew(keep_objects=False)
@@ -111,7 +111,7 @@ class Autosave:
     # ------------------------------------------------------------------ corrections
 
     def note(self, session: ImageSession, plane: Plane) -> None:
-        """Take note that corrections may have changed."""
+        """Mark corrections as changed."""
         self._unsaved.add((session, plane))
 
     def write(self) -> None:
@@ -135,7 +135,7 @@ class Autosave:
         layer = tracked.layer
         if self.store is None or layer is None:
             return
-        # napari tells of a stroke before the pixels change: they are read from the next turn on.
+        # napari reports a stroke before the pixels change: they are read from the next turn on.
         self._searches.append(
             partial(self._search_planes, weakref.ref(session), weakref.ref(tracked), plane)
         )
@@ -144,7 +144,7 @@ class Autosave:
     def exported(
         self, session: ImageSession, plane: Plane, find: Find, *, objects: bool = False
     ) -> None:
-        """Take note that corrections, of labels or objects, are in a file of the annotator's.
+        """Note that corrections of labels or objects were exported.
 
         Their record is removed, unless the annotator has painted since.
         """
@@ -153,9 +153,9 @@ class Autosave:
             self.note(session, plane)
 
     def deleted(self, session: ImageSession, kind: str) -> bool:
-        """Keep what was decided in a label layer that is being deleted, to be offered again.
+        """Keep the decisions of a label layer that is being deleted, to offer them again.
 
-        The records of before stay; what is decided from now on gets records of its own.
+        Its records stay; later decisions get new ones.
         """
         claim, tracked = session.claim, session.tracked[kind]
         planes = tracked.touched()
@@ -184,7 +184,7 @@ class Autosave:
         return bool(kept)
 
     def step(self) -> bool:
-        """Go on with what is under way; return whether anything still is."""
+        """Continue the pending work; return whether some is left."""
         store = self.store
         if store is None:
             return False
@@ -196,7 +196,7 @@ class Autosave:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return bool(store.trouble or self._threads or not store.idle or not self._arrived.empty())
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _look(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
         """Add records that were left over for an image to what is offered."""
@@ -231,7 +231,7 @@ class Autosave:
             self._arrived.get()()
 
     def _sample(self, session: weakref.ref[ImageSession], image: weakref.ref[Image]) -> None:
-        """Find out what an image is; on a thread of its own, reading may take long."""
+        """Compute the key of an image on a thread, since reading may take long."""
         there = image()
         if there is None:
             return

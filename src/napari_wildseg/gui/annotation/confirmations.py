@@ -1,4 +1,4 @@
-"""What the annotator keeps as it is, and lets go again."""
+"""Confirming labels, and releasing corrections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Confirmations:
-    """Marks pixels in view as decided, or takes all decisions in view back."""
+    """Marks pixels in view as decided, or releases all decisions in view."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

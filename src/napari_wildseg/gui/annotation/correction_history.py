@@ -4,7 +4,7 @@ napari keeps the undo history of a label layer, and this module follows it: when
 undoes an automatic result, the layer holds older pixels again, and those must be compared with
 the older result, not with the undone one. No private history is read. Each automatic write
 leaves a `Step` that knows which pixels it changed; pixels that hold their values from before the
-write say that it was undone.
+write show that it was undone.
 """
 
 from typing import Any
@@ -29,8 +29,7 @@ class Tracker:
     """
 
     def __init__(self, automatic: NDArray[Any], kept: NDArray[Any] | None = None) -> None:
-        # Both are replaced, never written to: a worker may be looking at them. So neither has to
-        # be an array of its own.
+        # Both are replaced, never modified: a worker may read them.
         self.baseline: NDArray[Any] = automatic
         self.kept: NDArray[Any] = (
             np.broadcast_to(np.uint8(UNLABELLED), automatic.shape) if kept is None else kept
@@ -47,14 +46,14 @@ class Tracker:
         return self._position
 
     def snapshot(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> PlaneSnapshot:
-        """Note how things stand.
+        """Return a snapshot.
 
-        `data`: ``(H, W)``, what the layer holds now; a copy, if the note is to be used later.
+        `data`: ``(H, W)``, what the layer holds now; a copy if the snapshot is used later.
         """
         return PlaneSnapshot(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
     def is_current(self, snapshot: PlaneSnapshot, data: NDArray[np.integer]) -> bool:
-        """Whether things still stand as they did."""
+        """Whether nothing changed since a snapshot."""
         return (
             self.baseline is snapshot.baseline
             and self.kept is snapshot.kept
@@ -62,7 +61,7 @@ class Tracker:
         )
 
     def has_decisions(self, data: NDArray[np.integer]) -> bool:
-        """Whether the annotator decided anything; much quicker than asking what."""
+        """Whether the annotator decided anything; faster than `decided`."""
         return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -86,7 +85,7 @@ class Tracker:
         return count
 
     def restore(self, decided: NDArray[np.uint8]) -> None:
-        """Take decisions from elsewhere, for example from a recovery file."""
+        """Add decisions, for example from a recovery file."""
         self.kept = np.where(decided != UNLABELLED, decided, self.kept).astype(np.uint8)
         self._note_confirmed(decided != UNLABELLED)
 
@@ -97,7 +96,7 @@ class Tracker:
         self._confirmed = np.concatenate([self._confirmed, found])
 
     def follow_history(self, data: NDArray[np.integer]) -> int:
-        """Notice that automatic writes were undone or redone.
+        """Detect automatic writes that were undone or redone.
 
         `data`: ``(H, W)``, what the layer holds now.
         """
@@ -125,7 +124,7 @@ class Tracker:
         return self._position - start
 
     def painted(self) -> None:
-        """Note a stroke of the annotator; napari may tell before the pixels have changed.
+        """Note a stroke of the annotator; napari may report it before the pixels change.
 
         A stroke that happens to bring back the pixels from before an automatic write is a
         decision against that write, not its undoing.
@@ -133,7 +132,7 @@ class Tracker:
         self._stroke = True
 
     def accept(self, plan: Plan) -> None:
-        """Take note that a plan is carried out, and of the undo step it leaves, if any."""
+        """Record that a plan is written, and its undo step, if any."""
         del self._steps[self._position :]
         if plan.step is None:
             self._steps.clear()
@@ -147,7 +146,7 @@ class Tracker:
         self.baseline, self.kept = plan.baseline, plan.kept
 
     def reject(self, plan: Plan) -> None:
-        """Take back `accept`: the plan could not be carried out."""
+        """Undo `accept`: the plan could not be written."""
         if plan.step is not None and plan.changes:
             self._steps.pop()
         self._position = len(self._steps)
@@ -166,7 +165,7 @@ class Tracker:
         return snapshot.plan_change(result, kept)
 
     def release(self, data: NDArray[np.integer]) -> None:
-        """Take every decision back; the pixels stay as they are."""
+        """Drop every decision; the pixels stay as they are."""
         self.kept = np.full(data.shape, UNLABELLED, np.uint8)
         self.baseline = np.array(label_values(data))
         self._confirmed = self._confirmed[:0]

@@ -1,8 +1,7 @@
 """What the annotator decided in a plane, worked out on any thread.
 
-Looking through a plane takes as long as there are pixels, so nothing here is done on the GUI
-thread: that only notes how things stand (`PlaneSnapshot`), the worker makes a `Plan` of it, and the
-GUI thread carries the plan out if things still stand as they did.
+The time grows with the pixels of a plane, so the GUI thread only takes a `PlaneSnapshot`. The
+worker makes a `Plan` of it, which the GUI thread writes if nothing changed meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def region_at(labels: NDArray[np.integer], spot: tuple[int, int]) -> NDArray[np.
 
 
 _PROBES = 64
-"""Pixels that are looked at first, where most answers are no."""
+"""Pixels that are compared first, since most comparisons fail."""
 
 
 def _no_pixels() -> NDArray[np.integer]:
@@ -89,7 +88,7 @@ class Patch:
         return out
 
     def _holds(self, array: NDArray[np.integer], values: NDArray[np.integer]) -> bool:
-        # Asked after every change of a layer, and the answer is nearly always no: one pixel tells.
+        # Called after every change of a layer and nearly always False: one pixel is enough.
         if self.where.size:
             row, column = divmod(int(self.where[0]), array.shape[1])
             if array[row, column] != values[0]:
@@ -115,14 +114,14 @@ class Step:
 
 @dataclass(frozen=True)
 class PlaneSnapshot:
-    """How a plane of a label layer stands at one moment. Nothing in it is ever written to."""
+    """State of a plane of a label layer at one moment; never modified."""
 
     # ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
     data: NDArray[np.integer]
     baseline: NDArray[Any]  # ``(H, W)`` uint8: the last automatic result, decisions in place
-    # ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
+    # ``(H, W)`` uint8: decisions that `data` does not show, 255 where there are none.
     kept: NDArray[Any]
-    # Whether writing a result is an undo step; not in a layer that nobody has seen.
+    # Whether writing a result is an undo step; not in a layer that was never visible.
     leaves_step: bool = True
     there: bool = True  # whether there is such a layer yet
     # Flat indices of the pixels that were confirmed since the last automatic result.
@@ -130,7 +129,7 @@ class PlaneSnapshot:
 
     @classmethod
     def blank(cls, shape: tuple[int, int], fill: int) -> PlaneSnapshot:
-        """Return how a layer that is not there yet will stand."""
+        """Return the snapshot of a layer that does not exist yet."""
         empty = np.broadcast_to(np.uint8(fill), shape)
         return cls(empty, empty, np.broadcast_to(np.uint8(UNLABELLED), shape), False, False)
 
@@ -157,7 +156,7 @@ class PlaneSnapshot:
         return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
-        """Work out how to show a new automatic result.
+        """Plan how to show a new automatic result.
 
         `automatic`: ``(H, W)`` uint8, the result.
         """
@@ -168,9 +167,9 @@ class PlaneSnapshot:
         return self.plan_change(result, kept)
 
     def plan_change(self, result: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Plan:
-        """Work out how to come to a baseline and decisions."""
+        """Plan the change to a baseline and decisions."""
         if not self.leaves_step:
-            # Which pixels differ is what takes time and memory; without a step nobody asks.
+            # Without an undo step the changed pixels are not needed; finding them is slow.
             changes = not np.array_equal(self.data, result)
             if self.there:
                 return Plan(self, result, kept, None, changes)
@@ -201,13 +200,12 @@ class Plan:
     changes: bool
     """Whether a pixel of the layer changes."""
     fresh: NDArray[np.uint8] | None = None
-    """The baseline once more, for a layer that is not there yet to hold: of a large plane a copy
-    takes long, and here it is made on the worker."""
+    """A copy of the baseline for a layer that does not exist yet; made on the worker."""
 
 
 @dataclass(frozen=True)
 class PlaneSnapshots:
-    """How a plane stands in each label layer of an image, the one that wins last."""
+    """Snapshots of a plane in each label layer of an image; the last one wins."""
 
     layers: Mapping[str, PlaneSnapshot] = field(default_factory=dict)
 
@@ -217,7 +215,7 @@ class PlaneSnapshots:
 
     @property
     def refined(self) -> PlaneSnapshot | None:
-        """How the refined labels stand; None if there are none yet."""
+        """Snapshot of the refined labels; None if there are none yet."""
         found = self.layers.get(LABELS)
         return found if found is not None and found.there else None
 
@@ -227,7 +225,7 @@ class PlaneSnapshots:
         found = None if refined is None else refined.painted()
         if (pseudo := self.layers.get(PSEUDO)) is not None:
             painted = pseudo.painted()
-            if refined is not None:  # what an earlier refinement knew already is nothing new
+            if refined is not None:  # corrections that an earlier refinement used are not new
                 painted &= pseudo.decided() != refined.baseline
             found = painted if found is None else found | painted
         return found if found is not None and found.any() else None

@@ -1,4 +1,4 @@
-"""What a label layer of ours carries along, so that saving it keeps more than its pixels."""
+"""Metadata of our label layers, so that saving keeps more than the pixels."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class ImageSession:
         self.locked: frozenset[int] = frozenset()
         self.used_ids: set[int] = {c.id for c in classes}
         self.removed: dict[int, tuple[int, ClassInfo]] = {}
-        """Rows that were taken out of the table, and where they were; an undo brings them back."""
+        """Removed rows of the table and their positions; an undo restores them."""
         self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
@@ -64,7 +64,7 @@ class ImageSession:
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
         self.array: Any = level_array(image)
-        """What `image` holds; when it is replaced, the old pixels tell what still fits."""
+        """The image's array; after a replacement the old one shows which corrections still fit."""
         self.shape = level_shape(image)
         self.may_replace = False
         """Whether the annotator said that labels of others may be replaced."""
@@ -82,13 +82,13 @@ class ImageSession:
         return frozenset(info.id for info in self.classes)
 
     def detach(self) -> None:
-        """Belong to no image any more; the label layers are left as they are."""
+        """Detach from the image; the label layers stay as they are."""
         self.settle()
         self._image = _no_image
         self.array = None
 
     def forget_encodings(self) -> None:
-        """Have the image looked at anew by the next run; labels and corrections stay."""
+        """Drop the encodings, so that the next run encodes again; labels and corrections stay."""
         for state in self.planes.values():
             state.slot = EngineSlot()
 
@@ -107,7 +107,7 @@ class ImageSession:
         return None if tracked is None else tracked.layer
 
     def label_layers(self) -> Iterator[Labels]:
-        """Go through the label layers that are there."""
+        """Yield the existing label layers."""
         for tracked in self.tracked.values():
             if (layer := tracked.layer) is not None:
                 yield layer
@@ -127,7 +127,7 @@ class ImageSession:
         return {tracked: tracked.edits for tracked in self.tracked.values()}
 
     def note_saved(self, edits: Mapping[TrackedLayer, int] | None = None) -> None:
-        """Take note that the labels are in a file of the annotator's, as they were then."""
+        """Note that the labels were exported as they were then."""
         for tracked, number in (self.edits() if edits is None else edits).items():
             tracked.exported = number
 
@@ -137,12 +137,12 @@ class ImageSession:
         return list(dict.fromkeys(planes))
 
     def settle(self) -> None:
-        """Finish what is being written into the label layers."""
+        """Finish pending writes into the label layers."""
         for tracked in self.tracked.values():
             tracked.settle()
 
     def snapshots(self, plane: Plane, *, decided: bool = False) -> PlaneSnapshots:
-        """Note how a plane stands in the label layers, for a worker to look at."""
+        """Return snapshots of a plane in the label layers, for a worker."""
         return PlaneSnapshots(
             {
                 kind: self.tracked[kind].snapshot(plane)
@@ -225,7 +225,7 @@ class SessionStore:
         return session
 
     def keep_for_next_widget(self) -> None:
-        """Leave every session to the next widget: this one is being closed."""
+        """Keep every session for the next widget when this one closes."""
         _CLOSED_WIDGET_SESSIONS.update(self._sessions)
 
     def reclaim(self, image: Image) -> ImageSession | None:
@@ -237,7 +237,7 @@ class SessionStore:
         return session
 
     def replace_session(self, image: Image) -> ImageSession:
-        """Give an image whose shape changed a session without labels; the class list stays."""
+        """Start a session without labels for an image whose shape changed; the class list stays."""
         before = self._sessions[image]
         new = self._sessions[image] = ImageSession(image, before.classes)
         new.hidden, new.offered, new.followed = before.hidden, before.offered, before.followed

@@ -44,7 +44,7 @@ class TrackedLayer:
 
     @property
     def adopted(self) -> bool:
-        """Whether the layer was there before us, so that what it holds is somebody's labels."""
+        """Whether the layer existed before, so that its labels are not ours."""
         return self.blank is None
 
     @property
@@ -54,7 +54,7 @@ class TrackedLayer:
 
     @contextmanager
     def ours(self) -> Iterator[None]:
-        """Take changes and refreshes of the layer for no doing of the annotator's."""
+        """Mark changes and refreshes of the layer as ours, not the annotator's."""
         self.writing = True
         try:
             yield
@@ -75,7 +75,7 @@ class TrackedLayer:
         return self.tracker(plane).decided(data)
 
     def has_decisions(self, plane: Plane) -> bool:
-        """Whether there are decisions in a plane; much quicker than asking which."""
+        """Whether there are decisions in a plane; faster than `decided`."""
         self.settle()
         layer, tracker = self.layer, self.trackers.get(plane)
         if layer is None or tracker is None:
@@ -88,7 +88,7 @@ class TrackedLayer:
             layer = self.layer
             assert layer is not None
             data = read_plane(layer, plane)
-            # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
+            # A broadcast array takes no memory.
             blank = np.broadcast_to(np.uint8(self.blank or 0), data.shape)
             self.trackers[plane] = Tracker(
                 np.array(label_values(data)) if self.blank is None else blank
@@ -130,18 +130,18 @@ class TrackedLayer:
         return True
 
     def snapshot(self, plane: Plane) -> PlaneSnapshot:
-        """Note how a plane stands, for a worker to look at."""
+        """Return a snapshot of a plane for a worker."""
         self.settle()
         layer = self.layer
         assert layer is not None
-        # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
+        # A layer that was never visible or painted has no undo steps and does not change.
         seen = layer.visible or self._has_history
         data = read_plane(layer, plane)
         noted = np.array(data) if seen else data
         return self.tracker(plane).snapshot(noted, leaves_step=seen)
 
     def is_current(self, plane: Plane, snapshot: PlaneSnapshot) -> bool:
-        """Whether a plane still stands as noted."""
+        """Whether a plane is unchanged since a snapshot."""
         layer = self.layer
         seen = layer is not None and (layer.visible or self._has_history)
         if layer is None or seen != snapshot.leaves_step:
@@ -157,7 +157,7 @@ class TrackedLayer:
         *,
         held: bool = False,
     ) -> None:
-        """Write what was planned, one undo step at most."""
+        """Write a plan as at most one undo step."""
         self.settle()
         layer, tracker = self.layer, self.tracker(plane)
         if layer is None:
@@ -191,7 +191,7 @@ class TrackedLayer:
         self._long.start(at_once=self.in_stroke)
 
     def settle(self) -> None:
-        """Finish a long write that is under way."""
+        """Finish a long write that is in progress."""
         if self._long is not None:
             self._long.finish()
 
@@ -232,7 +232,7 @@ class TrackedLayer:
         self.settle()
 
     def fill(self, plane: Plane, automatic: NDArray[np.uint8]) -> None:
-        """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
+        """Write a result without an undo step into a layer that was never visible or painted."""
         if self.layer is not None:
             snapshot = replace(self.snapshot(plane), leaves_step=False)
             self.carry_out(plane, snapshot.plan(automatic))
@@ -242,7 +242,7 @@ class TrackedLayer:
         self._previewed = None
 
     def note_paint(self) -> None:
-        """Take note of a stroke of the annotator."""
+        """Record a stroke of the annotator."""
         self._previewed = None
         self.edits += 1
         if not self.writing:
@@ -257,12 +257,12 @@ class TrackedLayer:
         return found
 
     def is_same_view(self, view: tuple[Any, ...]) -> bool:
-        """Note what the viewer shows of the layer; return whether that is as it was before."""
+        """Store the present view; return whether it is the same as before."""
         before, self._view = self._view, view
         return before == view
 
     def note_refresh(self, *, edited: bool = False) -> tuple[list[Plane], str]:
-        """Take note of a refresh of the layer: perhaps an undo or a redo."""
+        """Handle a refresh of the layer, perhaps an undo or a redo."""
         layer = self.layer
         if layer is None or self.writing:
             return [], ""
@@ -275,7 +275,7 @@ class TrackedLayer:
 
 
 def has_other_value(data: NDArray[np.integer], fill: int) -> bool:
-    """Whether an array holds anything but one value; without memory for the answers."""
+    """Whether an array holds any other value; takes no extra memory."""
     return bool(data.size) and not (data.max() == fill and data.min() == fill)
 
 

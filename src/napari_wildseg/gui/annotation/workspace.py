@@ -1,4 +1,4 @@
-"""The annotator's place of work: the chosen image, its class list, its label layers, what is kept.
+"""The chosen image, its class list, its label layers and its corrections.
 
 A workspace knows layers but no widget and no model; the controller adds the runs.
 """
@@ -36,7 +36,7 @@ class Workspace:
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
     warned = Signal(str)
-    """A sentence that deserves warning colours; the state line shows it in place of the last."""
+    """A sentence for the state line, in warning colours."""
     classes_changed = Signal()
     areas_changed = Signal()
     class_picked = Signal(int)
@@ -108,7 +108,7 @@ class Workspace:
             return
         before = self.classes
         if self.selected_class == 0:
-            self.selected_class = NONE  # nobody begins the next image with erasing
+            self.selected_class = NONE  # the next image must not start with the eraser
         self._image = image
         if image is None:
             self._pending = before
@@ -151,7 +151,7 @@ class Workspace:
                 self.show_next_step()
 
     def _start_session(self, session: ImageSession, image: Image) -> None:
-        """Look what is known of an image that is new here."""
+        """Load what is known about a new image."""
         about = image.metadata.get("wildseg")
         if isinstance(about, dict) and not session.classes:
             try:
@@ -179,7 +179,7 @@ class Workspace:
         self.areas_changed.emit()
 
     def adopt(self, session: ImageSession, values: Iterable[int]) -> list[int]:
-        """Take up classes of the image's data set that were painted by number."""
+        """Add classes of the image's data set that were painted by number."""
         wanted = set(values)
         names = {info.name for info in session.classes}
         found = [c for c in session.offered if c.id in wanted and c.name not in names]
@@ -307,7 +307,7 @@ class Workspace:
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
     def show_next_step(self, *, added: bool = False) -> None:
-        """Say what the annotator can do now, perhaps having added a class."""
+        """Show the next step in the state line."""
         if self._image is None:
             message = "Open an image first (File > Open), or the sample photograph above."
         elif not self.classes:
@@ -339,7 +339,7 @@ class Workspace:
         if (session := self.session) is not None:
             self.layers.apply_visibility(session, refined=self.refine_at_once)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def name_of(self, label: int) -> str:
         """Return what a label value is called."""
@@ -384,7 +384,7 @@ class Workspace:
         self.status.emit(message)
 
     def _on_labels_restored(self, session: ImageSession, labels: Iterable[int]) -> None:
-        """Give removed classes their rows again, since an undo brought their pixels back."""
+        """Restore the rows of removed classes after an undo restored their pixels."""
         found = sorted(session.removed.pop(label) for label in labels)
         rows = list(session.classes)
         for row, info in found:
@@ -397,12 +397,12 @@ class Workspace:
         self.status.emit(notices.pluralise(len(found), message, names=names))
 
     def notify(self, message: str) -> None:
-        """Say a sentence in the state line and as a napari notification."""
+        """Show a sentence in the state line and as a napari notification."""
         self.status.emit(message)
         notices.warn(message)
 
     def shut_down(self) -> None:
-        """Let go of the viewer's layers; more than once is harmless."""
+        """Disconnect from the viewer's layers; may be called again."""
         self._closed = True
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         for session in self.sessions:

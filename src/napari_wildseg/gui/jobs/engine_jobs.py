@@ -43,7 +43,7 @@ class EngineSlot:
     asked: tuple[tuple[object, ...], ...] | None = None
 
     def empty(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self.segmenter is not None and self.segmenter.alive:
             self.segmenter.engine.drop([self.segmenter.number])
         self.segmenter = None
@@ -67,7 +67,7 @@ class EnginePool:
             self._slots.popitem(last=False)[1].empty()
 
     def clear(self) -> None:
-        """Give up every encoding."""
+        """Drop every encoding."""
         while self._slots:
             self._slots.popitem()[1].empty()
 
@@ -87,7 +87,7 @@ class Request:
     """Labels to refine instead of the model's pseudo-labels."""
     limits: Limits = field(default_factory=Limits)
     memory: Memory | None = None
-    """What earlier images taught; asked when classes are looked for."""
+    """The class memory to use."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job brings back."""
+    """The result of a job."""
 
     pseudo_labels: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
@@ -110,7 +110,7 @@ class Outcome:
     settings: dict[str, Any]
     model: str
     snapshots: PlaneSnapshots | None = None
-    """What the job started from: how the plane still stands, unless somebody painted since."""
+    """The snapshots that the job started from."""
     difference: Difference | None = None
     """From the labels that were there; None where there were none."""
 
@@ -127,7 +127,7 @@ def segment_steps(request: Request, snapshots: PlaneSnapshots, *, refine: bool) 
 
 
 def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
-    """Refine with corrections; a changed class list or a lost encoding is made good first."""
+    """Refine with corrections; encodes and segments again first where needed."""
     corrections = snapshots.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
@@ -161,7 +161,7 @@ def carry_steps(
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
-    """Apply a threshold to the relevance maps; nothing is encoded again if it can be helped."""
+    """Apply a threshold to the relevance maps; encodes again only if needed."""
     segmenter = yield from _prepare(request, fresh=False)
     if request.slot.asked != _asked(request.classes):
         yield from _segment(request, segmenter, refine=False)
@@ -229,7 +229,7 @@ def download_job(engine: Engine, model: str) -> Steps[str]:
 
 
 def release_steps(pool: EnginePool, *, end: bool) -> Steps[None]:
-    """Give up the encodings, and with ``end`` the process that holds the model."""
+    """Drop the encodings, and with ``end`` stop the process that holds the model."""
     yield Progress(0, 1, "Freeing memory")
     pool.clear()
     if end:

@@ -171,7 +171,7 @@ class Runner:
         return True
 
     def fail(self, title: str, error: Exception) -> None:
-        """Say that something went wrong after a job's end."""
+        """Report an error after the end of a job."""
         self.failed.emit(notices.sentence(error, title), error)
 
     def _on_progress(self, job: Job, progress: Progress) -> None:

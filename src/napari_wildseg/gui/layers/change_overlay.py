@@ -28,7 +28,7 @@ BECAME_BACKGROUND = UNLABELLED
 def describe_refinement(
     difference: Difference | None, classes: Sequence[ClassInfo]
 ) -> tuple[str, bool]:
-    """Say what a refinement changed."""
+    """Describe what a refinement changed."""
     if difference is None:
         return "Ctrl+Z undoes.", False
     names = {info.id: info.name for info in classes}
@@ -62,12 +62,12 @@ class ShownChanges:
         self._last = None if difference is None else (weakref.ref(session), plane, difference)
 
     def forget(self) -> None:
-        """The labels are no longer those that were compared."""
+        """Drop the change: the labels are no longer those compared."""
         self.hide()
         self._last = None
 
     def toggle(self) -> None:
-        """Put the changed pixels over the image, or take them away."""
+        """Show or hide the changed pixels."""
         if self.layer is not None:
             self.hide()
             return
@@ -80,7 +80,7 @@ class ShownChanges:
         self._show(session, last[1], last[2])
 
     def hide(self, _event: object = None) -> None:
-        """Take the overlay away."""
+        """Remove the overlay."""
         layer = self.layer
         self._layer = None
         if layer is not None and not self._adding:

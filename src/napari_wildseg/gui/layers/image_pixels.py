@@ -1,4 +1,4 @@
-"""What is done when the pixels of an image are replaced, for example cropped, by a script."""
+"""Reaction to a script that replaces the pixels of an image, for example by a crop."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ImagePixels:
         self._workspace = workspace
 
     def watch(self, image: Image) -> None:
-        """Take note of what becomes of an image's array."""
+        """Follow changes of an image's array."""
         image.events.data.connect(self._on_data)
 
     def close(self) -> None:

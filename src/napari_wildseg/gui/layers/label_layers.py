@@ -1,4 +1,4 @@
-"""The two label layers of each image in a viewer: made, found, dressed, listened to."""
+"""The two label layers of each image in a viewer: created, found, styled and observed."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -97,14 +97,14 @@ class LabelLayers:
     ) -> None:
         """Add one of the two layers of an image that is not there yet."""
         tracked = self._track(session, kind, layer)
-        # Before napari draws it: there is nothing to go back to, and no history to pay for.
+        # Before napari draws it, so that no undo step is needed.
         tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
         self._prepare(layer, visible=visible)
         add_beside(self._viewer, layer)
         self._listen(tracked, layer)
 
     def apply_style(self, session: ImageSession) -> None:
-        """Give the layers of an image the names and colours of its classes."""
+        """Apply names and colours of the classes to the layers of an image."""
         for tracked in session.tracked.values():
             if tracked.layer is not None:
                 with tracked.ours():  # setting colours refreshes the layer; that is no undo
@@ -146,7 +146,7 @@ class LabelLayers:
         )
 
     def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:
-        """Take a layer that is in the viewer as the labels of an image, in its place."""
+        """Use an existing layer as the labels of an image."""
         session.tracked[LABELS] = tracked
         self._follow(session)
         provenance = layer.metadata[KEY] = Provenance(session, tracked)
@@ -214,13 +214,13 @@ class LabelLayers:
             assert tracked.layer is not None
             self._follow(session)
             self._listen(tracked, tracked.layer)
-            # Nobody listened meanwhile.
+            # Planes may have been painted meanwhile.
             for plane in [p for p in self._in_view(session) if tracked.layer.ndim > 2]:
                 self._spread(session, tracked, [plane])
         return len(left) == len(session.tracked)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Disconnect from the layers."""
         for session in self._sessions:
             if session.image is not None and session.followed:
                 session.followed = False
@@ -236,7 +236,7 @@ class LabelLayers:
                     align(tracked.layer, event.source)
 
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Follow the brush: what it passed over and is right already is confirmed."""
+        """Record the brush path and confirm the pixels under it that are right already."""
         owner = self._sessions.owner_of(layer)
         if owner is not None:
             owner[1].settle()
@@ -278,7 +278,7 @@ class LabelLayers:
         covered: NDArray[np.bool_],
         label: int,
     ) -> list[Plane]:
-        """Keep what the brush covered and holds its label; return the planes where that is."""
+        """Confirm covered pixels that hold the label; return their planes."""
         layer = tracked.layer
         if layer is None or not covered.size:
             return []
@@ -361,7 +361,7 @@ class LabelLayers:
     def _set_aside(
         self, session: ImageSession, tracked: TrackedLayer, layer: Labels, old: Any
     ) -> None:
-        """Let go of a label layer that does not fit its image any more; decisions are offered."""
+        """Release a label layer that no longer fits its image; its decisions are offered."""
         decided = {p: t.decided(np.asarray(old[p.slices])) for p, t in tracked.trackers.items()}
         session.tracked = {k: t for k, t in session.tracked.items() if t is not tracked}
         kept = session.keep_for_restore(decided)

@@ -3,8 +3,8 @@
 napari takes about 20 ns to write a pixel and to note it in its history: a third of a second for
 a plane of 4096 x 4096 pixels. So the pixels are written in bands, and between two bands the
 window answers. Strokes and readers of the labels have the rest written first (`finish`). If
-something else changes the layer in between, such as an undo, the bands are taken back and the
-change of the other stays.
+something else changes the layer in between, such as an undo, the bands are reverted and that
+change stays.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class LongWrite:
             self._end(None)
             return
         self._open.enter_context(self._layer.block_history())
-        # A hidden layer must be shown while it is written to, and nobody is to see that.
+        # A hidden layer is made visible while written; no frame may be drawn meanwhile.
         if at_once or not self._layer.visible or self._patch.where.size <= BAND:
             self.finish()
             return
@@ -68,14 +68,14 @@ class LongWrite:
             QTimer.singleShot(1, self._turn)
 
     def _on_change(self, event: Any) -> None:
-        """Note that the layer was refreshed by somebody else, perhaps with other pixels."""
+        """Note a refresh of the layer from another source, perhaps with other pixels."""
         self._foreign = self._foreign or not self._writing
 
     def _write_band(self) -> None:
         layer, patch = self._layer, self._patch
         if layer.data is not self._array:
             if not np.array_equal(layer.data, self._array):
-                self._end(None)  # somebody gave the layer other pixels: not ours to write to
+                self._end(None)  # the layer got other pixels: do not write
                 return
             self._array = layer.data  # converted to another type
         band = slice(self._next, self._next + BAND)
@@ -113,7 +113,7 @@ class LongWrite:
         )
 
     def _take_back(self, written: int) -> None:
-        """Write the pixels from before, but for those that somebody else changed since."""
+        """Restore the previous pixels, except those that another source changed."""
         # Through the history as well, so that neither undo nor redo writes half a result.
         for start in range(0, written, BAND):
             done = slice(start, min(start + BAND, written))

@@ -38,7 +38,7 @@ class OpenedLabels:
         self._noted: weakref.WeakKeyDictionary[Labels, TrackedLayer] = weakref.WeakKeyDictionary()
 
     def track(self) -> None:
-        """Note what such layers hold in view: what is painted later is a correction."""
+        """Track such layers in view, so that later strokes count as corrections."""
         workspace = self._workspace
         session, plane = workspace.session, workspace.plane
         if session is None or plane is None:
@@ -70,7 +70,7 @@ class OpenedLabels:
         return tracked is not None and plane is not None and tracked.has_decisions(plane)
 
     def set_prior(self) -> None:
-        """Have the labels of the plane in view be what Refine starts from, if nothing else is."""
+        """Let Refine start from the opened labels of the plane in view, unless it has a prior."""
         workspace = self._workspace
         session, plane = workspace.session, workspace.plane
         if session is None or plane is None:

@@ -1,8 +1,8 @@
-"""Taking a result over into the label layers, with the window answering meanwhile.
+"""Writes results into the label layers without blocking the window.
 
-Which pixels change, and what of the annotator's work has to stay, is worked out on the worker
-from a note of how things stand (`decisions.py`). If the annotator painted in the meantime, the
-note is stale and the work is done anew; nothing that was painted is ever written over.
+The worker computes from a snapshot which pixels change and which corrections stay (`decisions.py`).
+If the annotator painted meanwhile, the snapshot is stale and the plan is made again, so painted
+pixels are never overwritten.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.gui.layers.label_layers import FILL, LabelLayers
 
 MAX_REPLANS = 4
-"""So many notes may turn out stale; after that the work is done on the GUI thread."""
+"""Number of stale snapshots after which the plan is made on the GUI thread."""
 
 
 @dataclass(frozen=True)
 class WriteSummary:
-    """What a result came to."""
+    """What writing a result changed."""
 
     changed: bool  # whether a pixel of the labels changed
     kept: int  # how many pixels stayed because the annotator decided them
@@ -43,7 +43,7 @@ class WriteSummary:
 
 @dataclass(frozen=True)
 class PendingResult:
-    """A result on its way into the label layers."""
+    """A result to be written into the label layers."""
 
     # Of the run that made it; the result writer is its last part, and can be cancelled with it.
     title: str
@@ -63,11 +63,11 @@ class _Planned:
     summary: WriteSummary
     pseudo_labels: NDArray[np.uint8]
     ids: frozenset[int]
-    """The classes there were when this was worked out."""
+    """The classes at the time of planning."""
 
 
 class ResultWriter:
-    """Puts results into label layers."""
+    """Writes results into label layers."""
 
     def __init__(self, runner: Runner, layers: LabelLayers) -> None:
         self._runner = runner
@@ -76,13 +76,13 @@ class ResultWriter:
         """Whether a result is being written, over several turns of the event loop."""
 
     def start(self, pending: PendingResult, replans: int = MAX_REPLANS) -> None:
-        """Take a result over, unless its image is gone."""
+        """Write a result, unless its image was removed."""
         image, session = pending.session.image, pending.session
         if not self._layers.is_in_viewer(image):
             return
         there = session.layer(PSEUDO) is not None
         before = session.plane_state(pending.plane).pseudo_labels if not pending.pseudo else None
-        # The run's own note first: of a large plane, a new one is a copy of a hundred megabytes.
+        # The run's own snapshot first; a new one copies the plane.
         noted = pending.outcome.snapshots if replans == MAX_REPLANS else None
         steps = partial(
             _plan_steps,
@@ -105,7 +105,7 @@ class ResultWriter:
             self.start(pending, replans - 1)
 
     def _is_current(self, pending: PendingResult, planned: _Planned, kind: str) -> bool:
-        """Whether nothing that a plan rests on has changed since it was made."""
+        """Whether the snapshot of a plan is still current."""
         tracked, snapshot = pending.session.tracked.get(kind), planned.plans[kind].snapshot
         there = tracked is not None and self._layers.is_in_viewer(tracked.layer)
         if there != snapshot.there or not planned.ids <= pending.session.ids:
@@ -150,11 +150,11 @@ class ResultWriter:
             layer = self._layers.make(session, image, kind, plan)
             visible = pending.shown or kind == LABELS
             self._layers.add(session, image, kind, layer, plane, plan, visible=visible)
-            # napari takes a while for a new layer: the window answers before what comes next.
+            # Adding a layer takes long: process events before the next one.
             QTimer.singleShot(1, partial(self._next, pending, planned, rest))
 
     def _restart(self, pending: PendingResult) -> None:
-        """Start anew: somebody painted, or removed a class, while a layer was written."""
+        """Start again: a stroke or a class change came while a layer was written."""
         self._end()
         self.start(pending, MAX_REPLANS - 1)
 

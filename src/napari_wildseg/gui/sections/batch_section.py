@@ -20,7 +20,7 @@ BATCH_FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
 
 
 class AdvancedBatch(Section):
-    """What few batches need."""
+    """Settings that few batches need."""
 
     title: ClassVar[str] = "Advanced"
     about: ClassVar[str] = "Labels that are right already, and other machines to work on."
@@ -44,7 +44,7 @@ class AdvancedBatch(Section):
 
 
 class BatchSection(Section):
-    """What to run over, where to, and how far it is."""
+    """Source, output and progress of a batch."""
 
     title: ClassVar[str] = "Batch"
     about: ClassVar[str] = "Segment a folder of images into a data set."
@@ -129,7 +129,7 @@ class BatchSection(Section):
         )
         self._failed = 0
         self._running(True)
-        self.unfold_asked.emit()  # the bar has come, and is to be seen
+        self.unfold_asked.emit()  # so that the bar is visible
         self.bar.setRange(0, 0)
         self.bar.setFormat("Starting ...")
         self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")

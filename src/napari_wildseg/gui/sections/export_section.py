@@ -326,7 +326,7 @@ class ExportSection(Section):
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     def _is_idle(self) -> bool:
         if self.controller.runner.running:

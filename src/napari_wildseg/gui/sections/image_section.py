@@ -74,7 +74,7 @@ class ImageSection(Section):
         self.controller.choose_image(chosen)
 
     def on_image_inserted(self, layer: object) -> None:
-        """Go on to an image that was just opened, unless there is work left on the one before."""
+        """Switch to an image that was just opened, unless the present one has unsaved work."""
         controller, before = self.controller, self.controller.image
         if before is None or layer is before or not self._is_offered(layer):
             return
@@ -124,7 +124,7 @@ class ImageSection(Section):
             self._watch.start()
 
     def _step(self) -> None:
-        """Go on with keeping corrections; say so where they cannot be kept."""
+        """Continue the autosave; report when corrections cannot be saved."""
         autosave = self.controller.autosave
         if not autosave.step():
             self._watch.stop()

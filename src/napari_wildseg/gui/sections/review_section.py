@@ -1,4 +1,4 @@
-"""The second half of the day: the images of a batch, the most uncertain first."""
+"""Review of a batch: its images, the most uncertain first."""
 
 from typing import Any, ClassVar
 
@@ -77,7 +77,7 @@ class ReviewSection(Section):
             self.reviewer.open(folder)
 
     def _update(self) -> None:
-        """Redo what was not reviewed, in a process beside the window; or stop that."""
+        """Redo the unreviewed images in a process of its own, or stop it."""
         if self.process.running:
             self.process.stop()
             return
@@ -112,14 +112,14 @@ class ReviewSection(Section):
             self.reviewer.reopen()
 
     def _begin(self, folder: str) -> None:
-        """Open a batch that was just done; "Next" is where it is looked for."""
+        """Open a batch that was just finished, and unfold the section."""
         self._begun = True
         self.reviewer.open(folder)
         self.unfold_asked.emit()
 
     def _moved(self) -> None:
         self.where.setText(self.reviewer.about)
-        # What is wrapped asks for no height of its own, and two lines got room for one.
+        # A wrapped label requests no height, and two lines got room for one.
         lines = self.reviewer.about.count("\n") + 1
         self.where.setMinimumHeight(lines * self.where.fontMetrics().lineSpacing() + 2)
         if self._begun:  # now the section has its full height
