@@ -118,7 +118,7 @@ def test_near_strokes_changes_nothing_far_from_them(refined):
 def test_no_run_changes_a_locked_class_and_projects_keep_the_lock(refined):
     d = refined
     labels = d.layer()
-    d.widget.names.table.classes.lock_asked.emit(3, True)
+    d.widget.names.table.classes.lock_requested.emit(3, True)
     assert "table is locked" in d.status
     before = labels.data == 3
     dab = paint(labels, wrong_spot(labels, 1), 1, size=25)

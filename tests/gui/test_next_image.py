@@ -128,7 +128,7 @@ def test_a_folder_is_done_picture_after_picture(desk, folder, asked, tmp_path):
     assert names[6:] == ["e", "e pseudo-labels", "e labels"]
     assert not any(layer.visible for layer in list(d.viewer.layers)[:3])
     d.qtbot.waitUntil(lambda: not d.controller.memory.learning)
-    assert d.controller.memory.known.images == 4
+    assert d.controller.memory.summary.images == 4
     d.controller.choose_image(first)
     assert first.visible
     assert d.viewer.layers["a labels"].visible

@@ -28,9 +28,9 @@ class AutoNames:
     def start(self, then: Callable[[], None]) -> bool:
         """Suggest names first if the switch is on."""
         self._added = {}
-        return self.enabled and self._controller.find_names(partial(self._take, then))
+        return self.enabled and self._controller.find_names(partial(self._on_suggested, then))
 
-    def _take(
+    def _on_suggested(
         self, then: Callable[[], None], session: ImageSession, plane: Plane, found: Suggested
     ) -> None:
         controller, names = self._controller, found.names

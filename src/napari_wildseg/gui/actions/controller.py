@@ -13,7 +13,7 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
-from napari_wildseg.gui.actions.name_spots import NameSpots
+from napari_wildseg.gui.actions.name_highlight import NameHighlight
 from napari_wildseg.gui.actions.next_image import NextImage
 from napari_wildseg.gui.actions.objects import WindowObjects
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
@@ -64,7 +64,7 @@ class Controller(Workspace):
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
         self.memory = WindowMemory(self)
-        self.automatic = AutoNames(self)
+        self.auto_names = AutoNames(self)
         self.pool = EnginePool(engines.runs())
         engines.join(self)
         self._planes_left: list[Plane] = []
@@ -75,7 +75,7 @@ class Controller(Workspace):
         self.result_writer = ResultWriter(self.runner, self.layers)
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
-        self.name_spots = NameSpots(self)
+        self.name_highlight = NameHighlight(self)
         self.shown_changes = ShownChanges(self)
         self.next_image = NextImage(self)
         self.screen_brush = ScreenBrush(viewer)
@@ -125,7 +125,7 @@ class Controller(Workspace):
         """Find the classes in the plane shown; corrections made before are kept."""
         if self._confirm_replace([self.plane], self.auto_segment):
             return
-        if not self.automatic.start(self._segment_shown):
+        if not self.auto_names.start(self._segment_shown):
             self._segment_shown()
 
     def _segment_shown(self) -> None:
@@ -264,7 +264,7 @@ class Controller(Workspace):
             state.prior = None
             self.apply_visibility()
             self.layers.activate(session, self.selected_class)
-            dropped = self.automatic.finish(summary.present, session)
+            dropped = self.auto_names.finish(summary.present, session)
             seconds = sum(outcome.seconds.values())
             done = f"Done in {seconds:.1f} s. {_DONE if hide else _ROUGH}"
             self._report(outcome, f"{dropped} {done}".strip())

@@ -42,7 +42,7 @@ _MEMORIES = count(1)
 
 
 @dataclass(frozen=True)
-class Known:
+class MemorySummary:
     """Summary of a memory, for the window."""
 
     images: int = 0  # how many
@@ -61,15 +61,15 @@ class WindowMemory:
         # Weak: a learning job must not keep the viewer of a closed widget alive.
         self._controller = weakref.ref(controller)
         self.enabled = True
-        self.known = Known()
+        self.summary = MemorySummary()
         self._memory: Memory | None = None
         self._images = 0
-        self._learned = Known()
+        self._learned = MemorySummary()
         self._jobs: list[Job] = []
         self._planes: dict[int, dict[Plane, str]] = defaultdict(dict)
         self._keys: weakref.WeakKeyDictionary[ImageSession, int] = weakref.WeakKeyDictionary()
         self._numbers = count()
-        self._taught: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
+        self._remembered: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -116,7 +116,7 @@ class WindowMemory:
             return
         wanted = planes or tuple(p for p, state in session.planes.items() if state.segmented)
         for plane in _sample_planes(wanted):
-            self._teach(session, plane, finished=True)
+            self._remember_plane(session, plane, finished=True)
 
     def leave(self, session: ImageSession | None) -> None:
         """Remember what was corrected in an image that is left for another."""
@@ -124,9 +124,9 @@ class WindowMemory:
             return
         painted = {p for tracked in session.tracked.values() for p in tracked.trackers}
         for plane in _sample_planes(tuple(p for p in painted if session.decided_pixels(p))):
-            self._teach(session, plane, finished=False)
+            self._remember_plane(session, plane, finished=False)
 
-    def _teach(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
+    def _remember_plane(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
         image = session.image
         if image is None or not session.classes or image not in self.controller.viewer.layers:
             return
@@ -138,7 +138,7 @@ class WindowMemory:
         sign = zlib.crc32(shown.labels.tobytes())
         if corrections is not None:
             sign = zlib.crc32(corrections.tobytes(), sign)
-        taught = self._taught.setdefault(session, {})
+        taught = self._remembered.setdefault(session, {})
         before = taught.get(plane)
         finished = finished or (before is not None and before[1])
         if before == (sign, finished):
@@ -197,13 +197,13 @@ class WindowMemory:
         found = yield from engines.learning().call(
             "learn",
             memory=None if memory is None else memory.data,
-            alike=self.known.alike,
+            alike=self.summary.alike,
             **change,
         )
         self._memory = Memory(next(_MEMORIES), found["memory"])
         self._images = found["images"]
         classes = tuple((name, images, used) for name, images, used in found["classes"])
-        self._learned = Known(found["images"], classes, found["alike"])
+        self._learned = MemorySummary(found["images"], classes, found["alike"])
 
     # ------------------------------------------------------------------ requests
 
@@ -214,7 +214,7 @@ class WindowMemory:
             return
         session, image, plane = view
         source = self.controller.request(session, image, plane).source
-        self._taught.get(session, {}).pop(plane, None)
+        self._remembered.get(session, {}).pop(plane, None)
 
         def steps() -> Steps[None]:
             yield Progress(0, 1, "Forgetting the image")
@@ -231,16 +231,16 @@ class WindowMemory:
 
         def steps() -> Steps[None]:
             self._memory, self._images = None, 0
-            self._learned = Known(alike=self.known.alike)
+            self._learned = MemorySummary(alike=self.summary.alike)
             self._planes.clear()
             yield Progress(1, 1, "Forgetting")
 
-        self._taught.clear()
+        self._remembered.clear()
         self._learn(steps, "Everything that earlier images taught is forgotten.")
 
     def set_alike(self, alike: bool) -> None:
         """Set whether the images are alike: then one image is enough to learn from."""
-        self.known = replace(self.known, alike=alike)
+        self.summary = replace(self.summary, alike=alike)
 
         def steps() -> Steps[None]:
             self._learned = replace(self._learned, alike=alike)
@@ -267,12 +267,12 @@ class WindowMemory:
     # ------------------------------------------------------------------ internal
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
-        def steps() -> Steps[Known]:
+        def steps() -> Steps[MemorySummary]:
             yield from start()
             return self._learned
 
-        def done(known: Known) -> None:
-            self.known = known
+        def done(known: MemorySummary) -> None:
+            self.summary = known
             if message and not self.closed:
                 self.controller.status.emit(message)
 
@@ -300,7 +300,7 @@ def _sample_planes(planes: tuple[Plane, ...]) -> list[Plane]:
     return [ordered[i] for i in spread_planes(range(len(ordered)))]
 
 
-def described(known: Known) -> str:
+def described(known: MemorySummary) -> str:
     """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:

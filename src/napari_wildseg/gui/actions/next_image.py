@@ -61,7 +61,7 @@ class NextImage:
         elif path:
             done = frozenset(self._paths)
             steps = partial(read_next, Path(path), done)
-            take = partial(self._take, image, written)
+            take = partial(self._on_read, image, written)
             controller.runner.run("Next image", None, steps, take, quiet=True)
         else:
             self._report_last(written)
@@ -89,7 +89,7 @@ class NextImage:
             and layer not in self._done
         )
 
-    def _take(
+    def _on_read(
         self, before: Image, written: str, found: tuple[Path, list[Any], list[str]] | None
     ) -> None:
         if found is None:

@@ -112,7 +112,7 @@ class ObjectUpdates:
                 continue
             update = self.update_of(session, image, plane)
             self._job = Job(partial(objects_steps, update.request))
-            self._job.on_result = partial(self._take, update)
+            self._job.on_result = partial(self._on_updated, update)
             self._job.on_error = self._failed
             objects_worker().submit(self._job)
             return
@@ -135,7 +135,7 @@ class ObjectUpdates:
         request = make_request(session, image, plane, layer, layers, cut=self.cut_stroke)
         return Update(session, plane, request)
 
-    def _take(self, update: Update, result: ObjectsResult) -> None:
+    def _on_updated(self, update: Update, result: ObjectsResult) -> None:
         session, plane, _ = update
         self._job = None
         if self.layer(session) is None or plane not in session.objects.planes:
@@ -185,7 +185,7 @@ class ObjectUpdates:
             self._failed(error)
             return
         self.note(update, result)
-        self.tell(update, result)
+        self.report(update, result)
         self.cut_stroke = False
         self._next()
 
@@ -204,7 +204,7 @@ class ObjectUpdates:
             self._controller.autosave.write()
         self.changed.emit()
 
-    def tell(self, update: Update, result: ObjectsResult) -> None:
+    def report(self, update: Update, result: ObjectsResult) -> None:
         """Report the number of objects and the next step."""
         count = notices.pluralise(len(result.area), "{n} [object|objects].")
         controller = self._controller

@@ -105,9 +105,9 @@ class WindowObjects:
         session.objects.plane(plane, read_plane(labels, plane).shape).invalidate()
         update = self._updates.update_of(session, image, plane)
         steps = partial(objects_steps, update.request)
-        controller.runner.run(SPLIT_OBJECTS, image, steps, partial(self._take_split, update))
+        controller.runner.run(SPLIT_OBJECTS, image, steps, partial(self._on_split, update))
 
-    def _take_split(self, update: Update, result: ObjectsResult) -> None:
+    def _on_split(self, update: Update, result: ObjectsResult) -> None:
         """Show the first split of a plane, making the layer if there is none."""
         session, plane, _ = update
         image = session.image
@@ -135,7 +135,7 @@ class WindowObjects:
         else:
             self._updates.note(update, result)
         self.changed.emit()
-        self._updates.tell(update, result)
+        self._updates.report(update, result)
 
     def set_whole(self, class_id: int, whole: bool) -> None:
         """Choose whether a class is one object, such as sky, or is split."""

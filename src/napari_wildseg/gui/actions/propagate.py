@@ -96,9 +96,9 @@ class Propagator:
         request = controller.request(session, image, plane)
         title = f"Plane {number + 1} of {walk.total}" if walk.total > 1 else "Carry to the plane"
         steps = partial(carry_steps, tuple(walk.known), request, session.snapshots(plane))
-        controller.runner.run(title, image, steps, partial(self._take, walk))
+        controller.runner.run(title, image, steps, partial(self._on_carried, walk))
 
-    def _take(self, walk: _Walk, outcome: Outcome) -> None:
+    def _on_carried(self, walk: _Walk, outcome: Outcome) -> None:
         after = partial(self._next_step, walk)
         self._controller.show_segmented(walk.session, walk.todo[0], outcome, after)
 

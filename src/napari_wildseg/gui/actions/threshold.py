@@ -51,7 +51,7 @@ class LiveThreshold:
             return
         self._released, self._waiting = False, None
         steps = partial(threshold_steps, controller.request(session, image, plane))
-        take = partial(self._take, session, plane)
+        take = partial(self._on_pseudo_labels, session, plane)
         controller.runner.run(THRESHOLD, image, steps, take, quiet=True)
 
     def on_released(self) -> None:
@@ -93,7 +93,7 @@ class LiveThreshold:
             self.move()
         self.on_released()
 
-    def _take(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
+    def _on_pseudo_labels(self, session: ImageSession, plane: Plane, outcome: Outcome) -> None:
         controller = self._controller
         seeds = only(outcome.pseudo_labels, session.ids, UNLABELLED)
         pseudo = session.tracked.get(PSEUDO)

@@ -68,10 +68,10 @@ class Autosave:
             for tracked in session.tracked.values():
                 self._unsaved.update((session, plane) for plane in tracked.trackers)
             self._unsaved.update((session, plane) for plane in session.objects.planes)
-            self._look(session, image, {session.claim.key, key})
+            self._add_left_over(session, image, {session.claim.key, key})
             return
         session.claim = Claim(self.store, image_key(image) if quick else key, source_of(image))
-        self._look(session, image, {session.claim.key, key})
+        self._add_left_over(session, image, {session.claim.key, key})
         if not quick:
             sample = partial(self._sample, weakref.ref(session), weakref.ref(image))
             thread = threading.Thread(target=sample, name="wildseg-sample", daemon=True)
@@ -198,7 +198,7 @@ class Autosave:
 
     # ------------------------------------------------------------------ internal
 
-    def _look(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
+    def _add_left_over(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
         """Add records that were left over for an image to what is offered."""
         if self.store is None:
             return
@@ -240,9 +240,9 @@ class Autosave:
         except Exception:  # whatever a lazy array raises; its first key stays
             _log.info("%s could not be sampled", there.name, exc_info=True)
             return
-        self._arrived.put(partial(self._known, session, image, key))
+        self._arrived.put(partial(self._on_key_known, session, image, key))
 
-    def _known(
+    def _on_key_known(
         self, session: weakref.ref[ImageSession], image: weakref.ref[Image], key: str
     ) -> None:
         here, there = session(), image()
@@ -250,7 +250,7 @@ class Autosave:
             return
         here.claim.rename(key)
         before = len(here.left_over)
-        self._look(here, there, {key})
+        self._add_left_over(here, there, {key})
         if len(here.left_over) > before:
             self.found.emit(here)
 

@@ -318,14 +318,14 @@ class Workspace:
             message = "Added: press Auto-segment to look for it, or paint it and Refine."
         else:
             message = "Pick a class and paint what is wrong, then press Refine."
-        self.status.emit(message + self._together() + self._to_refine())
+        self.status.emit(message + self._channel_sentence() + self._prior_sentence())
 
-    def _to_refine(self) -> str:
+    def _prior_sentence(self) -> str:
         """Say which labels, if any, were opened and can be refined."""
         layer = None if self.is_segmented() else self.opened.found()
         return "" if layer is None else f" Refine starts from the labels in {layer.name}."
 
-    def _together(self) -> str:
+    def _channel_sentence(self) -> str:
         """Say which channels are looked at as one picture, if the image is one of several."""
         image = self._image
         channels = [] if image is None else channels_of(image, self.viewer.layers)

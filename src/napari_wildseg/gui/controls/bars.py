@@ -17,9 +17,9 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.recovery_record import Saved
 
-_CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
-_LEFT = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
-_REST = 150
+_ENTER_EVENTS = (QEvent.Type.Enter, QEvent.Type.FocusIn)
+_LEAVE_EVENTS = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
+_HOVER_MILLISECONDS = 150
 """Milliseconds that the pointer rests on a name before it is shown."""
 
 
@@ -51,7 +51,7 @@ class SuggestionBar(QWidget):
     """Suggested names, grouped by how sure they are; hidden while there is none."""
 
     chosen = Signal(str)
-    pointed = Signal(str)
+    hovered = Signal(str)
     """The name that the pointer, or else the focus of the keys, rests on; empty for none."""
     changed = Signal()
     """There are other names now."""
@@ -64,11 +64,11 @@ class SuggestionBar(QWidget):
         self._buttons: dict[str, QPushButton] = {}
         self._headings: list[QLabel] = []
         self._taken: frozenset[str] = frozenset()
-        self._pointed = ""
-        self._rest = QTimer(self)  # a pointer that passes over the names shows none of them
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(lambda: self.pointed.emit(self._pointed))
+        self._hovered = ""
+        self._hover_timer = QTimer(self)  # a pointer that passes over the names shows none of them
+        self._hover_timer.setSingleShot(True)
+        self._hover_timer.setInterval(_HOVER_MILLISECONDS)
+        self._hover_timer.timeout.connect(lambda: self.hovered.emit(self._hovered))
         self._flow = _Flow(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -131,9 +131,9 @@ class SuggestionBar(QWidget):
         kind = None if event is None else event.type()
         # A name that is clicked gives the focus away; the pointer counts then.
         focus = kind in (QEvent.Type.FocusIn, QEvent.Type.FocusOut) and self.underMouse()
-        if kind in (*_CAME, *_LEFT) and not focus and isinstance(watched, QWidget):
-            self._pointed = watched.property("suggested") if kind in _CAME else ""
-            self._rest.start()
+        if kind in (*_ENTER_EVENTS, *_LEAVE_EVENTS) and not focus and isinstance(watched, QWidget):
+            self._hovered = watched.property("suggested") if kind in _ENTER_EVENTS else ""
+            self._hover_timer.start()
         return False
 
     def _fit(self) -> None:

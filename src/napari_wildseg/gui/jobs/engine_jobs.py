@@ -38,17 +38,17 @@ class EngineSlot:
     """What the engine process holds for one plane. Only the worker thread looks inside."""
 
     segmenter: RemoteSegmenter | None = None
-    made_for: tuple[object, ...] = ()
+    settings_key: tuple[object, ...] = ()
     image: tuple[object, ...] | None = None
-    asked: tuple[tuple[object, ...], ...] | None = None
+    segmented_classes: tuple[tuple[object, ...], ...] | None = None
 
     def empty(self) -> None:
         """Free the memory."""
         if self.segmenter is not None and self.segmenter.alive:
             self.segmenter.engine.drop([self.segmenter.number])
         self.segmenter = None
-        self.made_for = ()
-        self.image = self.asked = None
+        self.settings_key = ()
+        self.image = self.segmented_classes = None
 
 
 class EnginePool:
@@ -130,7 +130,7 @@ def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
     """Refine with corrections; encodes and segments again first where needed."""
     corrections = snapshots.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     prior = request.prior
     if prior is not None and request.source.is_windowed:
@@ -163,7 +163,7 @@ def carry_steps(
 def threshold_steps(request: Request) -> Steps[Outcome]:
     """Apply a threshold to the relevance maps; encodes again only if needed."""
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     seeds = yield from segmenter.call("pseudo_labels", threshold=request.threshold)
     return Outcome(seeds, None, (), {}, {}, request.model)
@@ -175,7 +175,7 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
     # A large plane is not segmented before names are looked for.
     memory = None if request.source.is_windowed else request.memory
     if memory is not None:
-        request.slot.asked = None  # the engine segments into the memory's classes
+        request.slot.segmented_classes = None  # the engine segments into the memory's classes
     found: Suggested = yield from segmenter.call(
         "suggest", vocabulary=vocabulary, top=top, memory=segmenter.send_memory(memory)
     )
@@ -185,7 +185,7 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
     """Return the relevance map of one class; of a large plane on a coarser grid that tiles it."""
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     place = [info.id for info in request.classes].index(class_id)
     relevance: NDArray[np.float32] = yield from segmenter.call("relevance", place=place)
@@ -211,10 +211,10 @@ def record_steps(
     slot = request.slot
     segmenter = slot.segmenter
     held = segmenter is not None and segmenter.alive and slot.image == request.source.key
-    if not encode and not (held and slot.asked == _asked(request.classes)):
+    if not encode and not (held and slot.segmented_classes == _class_key(request.classes)):
         return None
     segmenter = yield from _prepare(request, fresh=True)
-    if slot.asked != _asked(request.classes):
+    if slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
     labels = np.where(known, labels, 255).astype(np.uint8)
@@ -240,15 +240,15 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
     """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
     slot, source = request.slot, request.source
     request.pool.use(slot)
-    made_for = (request.model, source.is_windowed, tuple(sorted(request.options.items())))
+    settings_key = (request.model, source.is_windowed, tuple(sorted(request.options.items())))
     segmenter = slot.segmenter
-    if segmenter is None or not segmenter.alive or slot.made_for != made_for:
+    if segmenter is None or not segmenter.alive or slot.settings_key != settings_key:
         slot.empty()
         segmenter = RemoteSegmenter(request.pool.engine, windowed=source.is_windowed)
         yield from segmenter.open_steps(request.model, request.threshold, request.options)
-        slot.segmenter, slot.made_for = segmenter, made_for
+        slot.segmenter, slot.settings_key = segmenter, settings_key
     if slot.image is None or (fresh and slot.image != source.key):
-        slot.image = slot.asked = None
+        slot.image = slot.segmented_classes = None
         yield Progress(0, 0, "Reading the image")
         yield from segmenter.set_image_steps(source)
         slot.image = source.key
@@ -256,13 +256,13 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
 
 
 def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[EngineResult]:
-    request.slot.asked = None
+    request.slot.segmented_classes = None
     how = {"threshold": request.threshold, "refine": refine}
     memory = segmenter.send_memory(request.memory)
     found: EngineResult = yield from segmenter.call(
         "segment", classes=request.classes, memory=memory, **how
     )
-    request.slot.asked = _asked(request.classes)
+    request.slot.segmented_classes = _class_key(request.classes)
     return found
 
 
@@ -277,7 +277,7 @@ def _refine(
     return found
 
 
-def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
+def _class_key(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 

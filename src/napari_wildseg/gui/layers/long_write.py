@@ -54,18 +54,18 @@ class LongWrite:
         for event in (self._layer.events.set_data, self._layer.events.labels_update):
             event.connect(self._on_change)
             self._open.callback(event.disconnect, self._on_change)
-        self._turn()
+        self._write_next()
 
     def finish(self) -> None:
         """Write the rest now."""
         while not self._ended:
             self._write_band()
 
-    def _turn(self) -> None:
+    def _write_next(self) -> None:
         if not self._ended:
             self._write_band()
         if not self._ended:
-            QTimer.singleShot(1, self._turn)
+            QTimer.singleShot(1, self._write_next)
 
     def _on_change(self, event: Any) -> None:
         """Note a refresh of the layer from another source, perhaps with other pixels."""
@@ -87,15 +87,15 @@ class LongWrite:
         self._writing = True
         set_visible(layer, True)
         try:
-            if self._foreign and not self._is_as_left(band.start):
-                self._take_back(band.start)
+            if self._foreign and not self._is_unchanged(band.start):
+                self._revert(band.start)
                 self._end(WildsegError(CHANGED))
                 return
             self._foreign = False
             values = patch.after[band].astype(layer.data.dtype)
             layer.data_setitem(self._where(band), values, refresh=last)
         except Exception as error:  # too little memory, most likely
-            self._take_back(self._next)
+            self._revert(self._next)
             self._end(error)
             return
         finally:
@@ -104,7 +104,7 @@ class LongWrite:
         if last:
             self._end(None)
 
-    def _is_as_left(self, written: int) -> bool:
+    def _is_unchanged(self, written: int) -> bool:
         """Whether the first pixels of the patch hold the result, and the others what was there."""
         now = np.asarray(self._array[self._plane.slices]).ravel()[self._patch.where]
         after, before = self._patch.after, self._patch.before
@@ -112,7 +112,7 @@ class LongWrite:
             now[written:], before[written:]
         )
 
-    def _take_back(self, written: int) -> None:
+    def _revert(self, written: int) -> None:
         """Restore the previous pixels, except those that another source changed."""
         # Through the history as well, so that neither undo nor redo writes half a result.
         for start in range(0, written, BAND):

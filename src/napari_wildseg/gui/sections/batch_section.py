@@ -10,7 +10,7 @@ from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
 from napari_wildseg.gui.notices import pluralise
-from napari_wildseg.gui.sections.section import Folded, Section
+from napari_wildseg.gui.sections.section import CollapsibleSection, Section
 
 SAME = "all classes above"
 PRESENT = "classes above, if present"
@@ -54,7 +54,7 @@ class BatchSection(Section):
         """Make the controls and connect them."""
         self.process = BatchProcess(self)
         self.process.progressed.connect(self._show)
-        self.process.finished.connect(self._ended)
+        self.process.finished.connect(self._on_finished)
         self.source = self.line(
             "batch_source", "A folder of images, or a pattern such as photos/*.jpg."
         )
@@ -97,7 +97,7 @@ class BatchSection(Section):
         self.bar = named(QProgressBar(self), "batch_progress", about)
         self.bar.hide()
         self.advanced = AdvancedBatch(self.controller, self)
-        self.column.addWidget(Folded(self.advanced, self))
+        self.column.addWidget(CollapsibleSection(self.advanced, self))
         self.row(self.start, self.stop)
         self.column.addWidget(self.bar)
         self.destroyed.connect(self.process.stop)
@@ -129,7 +129,7 @@ class BatchSection(Section):
         )
         self._failed = 0
         self._running(True)
-        self.unfold_asked.emit()  # so that the bar is visible
+        self.expand_requested.emit()  # so that the bar is visible
         self.bar.setRange(0, 0)
         self.bar.setFormat("Starting ...")
         self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")
@@ -152,7 +152,7 @@ class BatchSection(Section):
         self.bar.setFormat(text)
         self.bar.setToolTip(plain(text))
 
-    def _ended(self, well: bool, reason: str) -> None:
+    def _on_finished(self, well: bool, reason: str) -> None:
         self._running(False)
         if well:
             self.bar.hide()

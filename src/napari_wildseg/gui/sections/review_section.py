@@ -25,7 +25,7 @@ class ReviewSection(Section):
         """Make the controls and connect them."""
         self._begun = False
         self.reviewer = Reviewer(self.controller)
-        self.reviewer.moved.connect(self._moved)
+        self.reviewer.moved.connect(self._show_position)
         self.open = self.button(
             "review_open", "Open ...", "Choose the output folder of a finished batch.", self.ask
         )
@@ -67,7 +67,7 @@ class ReviewSection(Section):
         self.row(self.open, self.update_rest)
         self.column.addWidget(self.where)
         self.row(self.previous, self.save, self.next)
-        self.controller.batch_done.connect(self._begin)
+        self.controller.batch_done.connect(self._open_finished)
         self.controller.runner.busy.connect(self._busy)
 
     def ask(self) -> None:
@@ -111,20 +111,20 @@ class ReviewSection(Section):
         if queue is not None:
             self.reviewer.reopen()
 
-    def _begin(self, folder: str) -> None:
+    def _open_finished(self, folder: str) -> None:
         """Open a batch that was just finished, and unfold the section."""
         self._begun = True
         self.reviewer.open(folder)
-        self.unfold_asked.emit()
+        self.expand_requested.emit()
 
-    def _moved(self) -> None:
+    def _show_position(self) -> None:
         self.where.setText(self.reviewer.about)
         # A wrapped label requests no height, and two lines got room for one.
         lines = self.reviewer.about.count("\n") + 1
         self.where.setMinimumHeight(lines * self.where.fontMetrics().lineSpacing() + 2)
         if self._begun:  # now the section has its full height
             self._begun = False
-            self.unfold_asked.emit()
+            self.expand_requested.emit()
         item = self.reviewer.item
         self.where.setToolTip("" if item is None else plain(item.record.image))
         self._busy(False)

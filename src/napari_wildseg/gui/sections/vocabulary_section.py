@@ -158,14 +158,14 @@ class VocabularySection(Section):
 
             # The longest list takes seconds to read the first time: not on this thread.
             shared_worker().submit(
-                Job(start, on_result=self._take_names, on_error=self._on_unreadable)
+                Job(start, on_result=self._on_names, on_error=self._on_unreadable)
             )
         if self._names:
-            self._offer(text)
+            self._show_matches(text)
 
-    def _take_names(self, names: tuple[str, ...]) -> None:
+    def _on_names(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._offer(self.search.text())
+        self._show_matches(self.search.text())
         if self.search.hasFocus():
             self._completer.complete()
 
@@ -173,7 +173,7 @@ class VocabularySection(Section):
         self._held = ""
         self.controller.notify(str(error))
 
-    def _offer(self, text: str) -> None:
+    def _show_matches(self, text: str) -> None:
         found = search_names(self._names, text) if text.strip() else []
         self._found.setStringList(found)
 
@@ -184,7 +184,7 @@ class VocabularySection(Section):
             self.search.clear()
 
     def _on_auto(self, checked: bool) -> None:
-        self.controller.automatic.enabled = checked
+        self.controller.auto_names.enabled = checked
 
     # -- class sets
 

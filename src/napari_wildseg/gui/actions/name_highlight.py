@@ -22,7 +22,7 @@ _DARK, _CLEAR = 0.3, 0.9
 """Shares of the highest value up to which the image is dark, and from which it is clear."""
 
 
-class NameSpots:
+class NameHighlight:
     """Darkens the image except where a name is; the maps came with the suggestions."""
 
     def __init__(self, controller: Controller) -> None:
