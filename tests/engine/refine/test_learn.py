@@ -207,7 +207,9 @@ def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
         prior[:, 0] = 1 - prior[:, 1]
         corrections = np.full((60, 80), -1, np.int16)
         corrections[28:33, 18:23] = 0
-        moved.append(learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections))))
+        moved.append(
+            learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections)))
+        )
     assert moved[0] > 5 * moved[1]
 
 
@@ -218,7 +220,9 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
     corrections = np.full((60, 80), -1, np.int16)
     for column in (5, 25, 45, 65):
         corrections[28:33, column : column + 5] = 0
-        beliefs.append(learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections))))
+        beliefs.append(
+            learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections)))
+        )
     assert beliefs == sorted(set(beliefs), reverse=True)
 
 

@@ -30,10 +30,7 @@ _FORMAT = "3"
 def encoding_key(
     image: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: object
 ) -> str:
-    """Return the hash of everything that an encoding depends on.
-
-    `image`: ``(H, W, 3)`` uint8.
-    """
+    """Return the hash of everything that an encoding depends on. `image`: ``(H, W, 3)`` uint8."""
     digest = hashlib.sha256()
     scaling = (model.mean, model.std, model.device.type)
     parts = (_FORMAT, image.shape, model.fingerprint, scaling, repr(method), repr(views))

@@ -91,10 +91,7 @@ _PATCHES, _PATCH = 8, 128
 
 
 def walk_domain(tile: Box, shape: tuple[int, int]) -> Box:
-    """Return the box on which a tile's labels depend.
-
-    `shape`: ``(H, W)`` of the image.
-    """
+    """Return the box on which a tile's labels depend. `shape`: ``(H, W)`` of the image."""
     grown = tile.grown(HALO, shape)
     # The checkerboard colours must not depend on the tile.
     pair = 2 * WALK_STEP

@@ -122,10 +122,7 @@ def name_key(name: str) -> str:
 
 
 def record_digest(image: NDArray[np.uint8]) -> str:
-    """Return a signature of an image, 64 hexadecimal digits.
-
-    `image`: ``(H, W, 3)`` uint8.
-    """
+    """Return a signature of an image, 64 hexadecimal digits. `image`: ``(H, W, 3)`` uint8."""
     digest = hashlib.sha256(f"{image.shape}\n".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

@@ -25,7 +25,8 @@ class Tracker:
     """The annotator's decisions in one plane of one label layer.
 
     `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied; `kept`:
-    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both.
+    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both. `data` in the methods:
+    ``(H, W)``, what the layer holds now.
     """
 
     def __init__(self, automatic: NDArray[Any], kept: NDArray[Any] | None = None) -> None:
@@ -46,10 +47,7 @@ class Tracker:
         return self._position
 
     def snapshot(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> PlaneSnapshot:
-        """Return a snapshot.
-
-        `data`: ``(H, W)``, what the layer holds now; a copy if the snapshot is used later.
-        """
+        """Return a snapshot; `data` is to be a copy if it is used later."""
         return PlaneSnapshot(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
     def is_current(self, snapshot: PlaneSnapshot, data: NDArray[np.integer]) -> bool:
@@ -65,17 +63,11 @@ class Tracker:
         return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Return what the annotator decided so far, see `PlaneSnapshot.decided`.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Return what the annotator decided so far, see `PlaneSnapshot.decided`."""
         return self.snapshot(data).decided()
 
     def confirm(self, region: NDArray[np.bool_], data: NDArray[np.integer]) -> int:
-        """Keep pixels as they are from now on.
-
-        `region`: ``(H, W)`` bool; `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Keep pixels as they are from now on. `region`: ``(H, W)`` bool."""
         values = label_values(data)
         keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
         count = int(np.count_nonzero(keep))
@@ -96,10 +88,7 @@ class Tracker:
         self._confirmed = np.concatenate([self._confirmed, found])
 
     def follow_history(self, data: NDArray[np.integer]) -> int:
-        """Detect automatic writes that were undone or redone.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Detect automatic writes that were undone or redone."""
         start = self._position
         if self._stroke:
             # The stroke is the latest step of the history, so this is no undo of a result.
@@ -154,10 +143,7 @@ class Tracker:
         self._confirmed = plan.snapshot.confirmed
 
     def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
-        """Plan to replace a label that is no longer a class, and to drop the decisions for it.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Plan to replace a label that is no longer a class, and to drop the decisions for it."""
         snapshot = self.snapshot(data)
         kept = snapshot.decided()
         kept[kept == label] = UNLABELLED

@@ -156,10 +156,7 @@ class PlaneSnapshot:
         return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
-        """Plan how to show a new automatic result.
-
-        `automatic`: ``(H, W)`` uint8, the result.
-        """
+        """Plan how to show a new automatic result. `automatic`: ``(H, W)`` uint8, the result."""
         kept = self.decided()
         result = np.array(automatic, np.uint8)
         shown = kept if decided is None else decided

@@ -16,10 +16,7 @@ from napari_wildseg.gui.layers.display import Plane
 
 
 class ObjectPlane:
-    """The objects of one plane.
-
-    `shape`: ``(H, W)``.
-    """
+    """The objects of one plane. `shape`: ``(H, W)``."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.tracker = Tracker(

@@ -32,10 +32,7 @@ class Dabs:
 
 
 def find_dabs(corrections: NDArray[np.int16]) -> Dabs:
-    """Find the strokes of a correction map.
-
-    `corrections`: ``(h, w)`` int16, -1 = not corrected.
-    """
+    """Find the strokes of a correction map. `corrections`: ``(h, w)`` int16, -1 = not corrected."""
     index = np.full(corrections.shape, -1, np.int64)
     found: list[tuple[int, int, tuple[slice, ...]]] = []
     for value in np.unique(corrections[corrections >= 0]).tolist():
