@@ -25,8 +25,8 @@ class Tracker:
     """The annotator's decisions in one plane of one label layer.
 
     `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied; `kept`:
-    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both. `data` in the methods:
-    ``(H, W)``, what the layer holds now.
+    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both. `data`
+    of the methods: ``(H, W)``, what the layer holds now.
     """
 
     def __init__(self, automatic: NDArray[Any], kept: NDArray[Any] | None = None) -> None:
