@@ -223,7 +223,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
             if refine:
                 made = yield from self._tile_steps(run, tile, None, now)
             else:
-                made = self._tile_pseudo_labels(run, tile)
+                made = self._tile_seeds(run, tile)
             run.labels[tile.slices] = made
             run.counts[tile] = np.bincount(made.ravel(), minlength=256)
         self._seconds["refine"] = time.perf_counter() - started
@@ -348,7 +348,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         ndarray
             uint8 of the box's shape: 0 background, class ids, 255 undecided.
         """
-        return self._tile_pseudo_labels(self._require_state(), box, threshold)
+        return self._tile_seeds(self._require_state(), box, threshold)
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
@@ -408,9 +408,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
     def _whole_encoding(self) -> ImageEncoding:
         return self._require_image()[1].overview
 
-    def _tile_pseudo_labels(
-        self, run: _Run, box: Box, threshold: float | None = None
-    ) -> NDArray[np.uint8]:
+    def _tile_seeds(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
         full = run.priors.relevance_of(box) ** GAMMA
         used = run.threshold if threshold is None else checked_threshold(threshold)
         return run.ids[Evidence(full.numpy()).pseudo_labels(used)]

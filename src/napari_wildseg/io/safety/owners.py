@@ -47,11 +47,9 @@ def _owner(path: Path, labels: Path | None) -> str | None:
             "move it, or choose another name."
         )
     others = [path.with_suffix(ending) for ending in _WITH_SIDECAR]
-    recorded = content.get(_OWNER)
-    if isinstance(recorded, str) and any(
-        recorded == other.name and other.is_file() for other in others
-    ):
-        return None if labels is not None and recorded == labels.name else recorded
+    owner = content.get(_OWNER)
+    if isinstance(owner, str) and any(owner == other.name and other.is_file() for other in others):
+        return None if labels is not None and owner == labels.name else owner
     if labels is not None and labels.is_file():
         return None  # version 0.1 did not write the owner
     return next((other.name for other in others if other.is_file()), None)
