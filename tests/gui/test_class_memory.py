@@ -102,7 +102,7 @@ def test_finished_images_teach_the_next_and_are_forgotten(desk, monkeypatch, tmp
     assert learned(desk) == "Learned from no image"
     trigger(desk, "memory_alike")
     learned(desk)
-    assert desk.controller.memory.known.alike
+    assert desk.controller.memory.summary.alike
 
 
 def test_few_planes_of_a_stack_are_remembered_and_a_cold_image_is_encoded_again(desk):
