@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import ClassInfo, class_colour
 from napari_wildseg.engine.maps import thresholds
-from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, with_odds
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, scale_odds
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
@@ -45,7 +45,7 @@ class Case:
     def names(self, usual: float, cut: float) -> list[str]:
         """The names at or above a cut, for a usual length of vocabularies."""
         odds = prior_odds(self.length) * usual / thresholds._USUAL_LENGTH
-        return [name for name, share in self.found if with_odds(share, odds) >= cut]
+        return [name for name, share in self.found if scale_odds(share, odds) >= cut]
 
     def chosen(self, usual: float) -> int:
         """How many of the names are segmented."""

@@ -229,7 +229,7 @@ def main() -> None:
         controller.session.plane_state(controller.plane).slot.empty()
         run("auto-segment again", controller.auto_segment)
         run("threshold", lambda: controller.set_threshold(0.4))
-        run("threshold settled", controller.live_threshold.rest)
+        run("threshold settled", controller.live_threshold.on_released)
     run("undo", labels.undo)
     run("refine after undo", controller.refine)
     run("relevance map", lambda: controller.relevance_maps.show(1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_wildseg import addresses
-from napari_wildseg.gui.help import EXPLAINED, LOOP
+from napari_wildseg.gui.help import HELP_TOPICS, LOOP
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.export_section import ExportSection
 from napari_wildseg.gui.sections.memory_section import MemorySection
@@ -23,7 +23,7 @@ SECTIONS = (*EXTRA, ExportSection, MemorySection, NamesSection, ToolGroup, Welco
 
 
 @pytest.mark.parametrize(
-    "page", sorted({LOOP, *(s.page for s in SECTIONS), *(one.page for one in EXPLAINED)})
+    "page", sorted({LOOP, *(s.page for s in SECTIONS), *(one.page for one in HELP_TOPICS)})
 )
 def test_help_opens_pages_and_headings_that_exist(page):
     name, _, anchor = page.partition("#")
@@ -33,7 +33,7 @@ def test_help_opens_pages_and_headings_that_exist(page):
     assert name in (ROOT / "mkdocs.yml").read_text("utf-8")
 
 
-@pytest.mark.parametrize("one", EXPLAINED, ids=lambda one: one.words)
+@pytest.mark.parametrize("one", HELP_TOPICS, ids=lambda one: one.words)
 def test_messages_that_are_explained_exist(one):
     source = "\n".join(p.read_text("utf-8") for p in (ROOT / "src").rglob("*.py"))
     parts = re.sub(r'"\s*\n\s*f?"', "", source)  # literals that go over several lines

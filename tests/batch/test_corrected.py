@@ -19,13 +19,14 @@ from napari_wildseg.io import LabelImage, read_labels, write_labels
 from .conftest import contents
 
 PLANES = 6
+SHAPE = (24, 36)
 
 
 def movie() -> np.ndarray:
     """A bright square that moves to the right on a dark ground."""
-    planes = np.full((PLANES, 40, 60), 30, np.uint8)
+    planes = np.full((PLANES, *SHAPE), 30, np.uint8)
     for number in range(PLANES):
-        planes[number, 12:28, 6 + 5 * number : 22 + 5 * number] = 220
+        planes[number, 7:17, 4 + 3 * number : 14 + 3 * number] = 220
     return planes
 
 
@@ -41,7 +42,7 @@ def batch(tmp_path, settings):
     classes = parse_classes("square")
     truth = (movie()[2] > 100).astype(np.uint8)
     write_labels(known / "movie_0002.png", LabelImage(truth, classes))
-    part = np.full((40, 60), 255, np.uint8)
+    part = np.full(SHAPE, 255, np.uint8)
     part[:5] = 1
     write_labels(known / "single.png", LabelImage(part, classes))
     return Batch(str(folder), "other, square", tmp_path / "out", settings=settings, corrected=known)
@@ -77,7 +78,7 @@ def test_a_stack_that_was_interrupted_ends_the_same(batch):
     assert batch.corrected is not None
     os.utime(batch.corrected / "single.png")
     drain(batch_steps(replace(batch, resume=True)))
-    write_labels(batch.corrected / "movie_0004.png", LabelImage(np.zeros((40, 60), np.uint8), ()))
+    write_labels(batch.corrected / "movie_0004.png", LabelImage(np.zeros(SHAPE, np.uint8), ()))
     with pytest.raises(InputError, match="other corrected labels"):
         drain(batch_steps(replace(batch, resume=True)))
 
@@ -112,7 +113,7 @@ def test_labels_that_cannot_be_used_are_told(batch, tmp_path):
     assert batch.corrected is not None
     write_labels(
         batch.corrected / "movie_0005.png",
-        LabelImage(np.ones((40, 60), np.uint8), parse_classes("cow")),
+        LabelImage(np.ones(SHAPE, np.uint8), parse_classes("cow")),
     )
     (batch.corrected / "single.png").write_bytes(b"no picture")
     report = drain(batch_steps(batch))

@@ -41,6 +41,6 @@ def test_fastest_of_runs_in_turn(monkeypatch):
     clock = iter([0, 5, 5, 6, 10, 13, 13, 20])  # 5, 1, 3, 7
     order = []
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
-    times = benchmark._in_turn(lambda: order.append("a"), lambda: order.append("b"), 2)
+    times = benchmark._time_alternately(lambda: order.append("a"), lambda: order.append("b"), 2)
     assert times == (3, 1)
     assert order == ["a", "b", "a", "b"]

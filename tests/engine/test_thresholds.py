@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, with_odds
+from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE, prior_odds, scale_odds
 
 
 def test_a_name_of_a_long_vocabulary_needs_more_evidence():
-    scores = [with_odds(0.6, prior_odds(length)) for length in (1, 10, 20, 37, 80, 200, 20_000)]
+    scores = [scale_odds(0.6, prior_odds(length)) for length in (1, 10, 20, 37, 80, 200, 20_000)]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == scores[1] > 0.8
     assert scores[3] == pytest.approx(0.6)
@@ -17,7 +17,7 @@ def test_a_name_of_a_long_vocabulary_needs_more_evidence():
 
 @pytest.mark.parametrize("odds", [0.1, 1.0, 6.7])
 def test_odds_keep_the_order_and_the_ends(odds):
-    values = [with_odds(p / 10, odds) for p in range(11)]
+    values = [scale_odds(p / 10, odds) for p in range(11)]
     assert values == sorted(values)
     assert (values[0], values[-1]) == pytest.approx((0, 1))
-    assert with_odds(with_odds(0.3, odds), 1 / odds) == pytest.approx(0.3)
+    assert scale_odds(scale_odds(0.3, odds), 1 / odds) == pytest.approx(0.3)

@@ -13,7 +13,7 @@ from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.gui.annotation.correction_history import Tracker
 from napari_wildseg.gui.annotation.decisions import LABELS, PSEUDO, Patch, PlaneSnapshots
 from napari_wildseg.gui.jobs.engine_jobs import Difference
-from napari_wildseg.gui.layers.change_overlay import refined_sentence
+from napari_wildseg.gui.layers.change_overlay import describe_refinement
 from napari_wildseg.gui.widget import WARNING_COLOURS
 
 from .annotator import NAMES, paint, wrong_spot
@@ -32,10 +32,13 @@ def test_the_sentence_names_changes_and_warns():
     after = before.copy()
     after[10:18] = 1
     found = difference(before, after, [1])
-    assert refined_sentence(found, CLASSES) == ("elephant -80 %, sky +80 %: Ctrl+Z undoes.", True)
-    assert refined_sentence(replace(found, painted=frozenset([1, 2])), CLASSES)[1] is False
-    assert refined_sentence(None, CLASSES) == ("Ctrl+Z undoes.", False)
-    assert refined_sentence(difference(before, before, []), CLASSES) == (
+    assert describe_refinement(found, CLASSES) == (
+        "elephant -80 %, sky +80 %: Ctrl+Z undoes.",
+        True,
+    )
+    assert describe_refinement(replace(found, painted=frozenset([1, 2])), CLASSES)[1] is False
+    assert describe_refinement(None, CLASSES) == ("Ctrl+Z undoes.", False)
+    assert describe_refinement(difference(before, before, []), CLASSES) == (
         "No class changed by 1 %: Ctrl+Z undoes.",
         False,
     )
@@ -115,7 +118,7 @@ def test_near_strokes_changes_nothing_far_from_them(refined):
 def test_no_run_changes_a_locked_class_and_projects_keep_the_lock(refined):
     d = refined
     labels = d.layer()
-    d.widget.names.table.classes.lock_asked.emit(3, True)
+    d.widget.names.table.classes.lock_requested.emit(3, True)
     assert "table is locked" in d.status
     before = labels.data == 3
     dab = paint(labels, wrong_spot(labels, 1), 1, size=25)
@@ -123,9 +126,9 @@ def test_no_run_changes_a_locked_class_and_projects_keep_the_lock(refined):
         d.run(name)
         np.testing.assert_array_equal((labels.data == 3)[~dab], before[~dab])
     assert (labels.data[dab] == 1).all()
-    from napari_wildseg.gui.state import take_down
+    from napari_wildseg.gui.state import to_project
 
-    project = take_down(d.controller, d.controller.session)
+    project = to_project(d.controller, d.controller.session)
     assert project.state["locked"] == [3]
     d.controller.remove_class(3)
     assert not d.controller.session.locked

@@ -14,11 +14,11 @@ from .annotator import paint, wrong_spot
 
 
 def picture(seed):
-    """A bright square on a dark, noisy ground."""
+    """A bright square on a dark, noisy ground, small enough to be quick."""
     random = np.random.default_rng(seed)
-    image = random.integers(0, 60, (96, 96, 3)).astype(np.uint8)
-    top, left = random.integers(10, 50, 2)
-    image[top : top + 30, left : left + 30] += 160
+    image = random.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+    top, left = random.integers(4, 22, 2)
+    image[top : top + 14, left : left + 14] += 160
     return image
 
 
@@ -102,7 +102,7 @@ def test_finished_images_teach_the_next_and_are_forgotten(desk, monkeypatch, tmp
     assert learned(desk) == "Learned from no image"
     trigger(desk, "memory_alike")
     learned(desk)
-    assert desk.controller.memory.known.alike
+    assert desk.controller.memory.summary.alike
 
 
 def test_few_planes_of_a_stack_are_remembered_and_a_cold_image_is_encoded_again(desk):

@@ -46,13 +46,13 @@ def test_areas_are_blank_before_there_are_labels(table):
 
 def test_renaming_and_hiding_are_asked_for(table, qtbot):
     model = table.model()
-    with qtbot.waitSignal(model.rename_asked) as asked:
+    with qtbot.waitSignal(model.rename_requested) as asked:
         model.setData(model.index(0, NAME), "lynx")
     assert asked.args == [1, "lynx"]
-    with qtbot.waitSignal(model.visibility_asked) as asked:
+    with qtbot.waitSignal(model.visibility_requested) as asked:
         model.setData(model.index(1, NAME), Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
     assert asked.args == [2, False]
-    with qtbot.assertNotEmitted(model.rename_asked):
+    with qtbot.assertNotEmitted(model.rename_requested):
         model.setData(model.index(1, NAME), "cup of coffee=cup|mug")
 
 
@@ -60,28 +60,28 @@ def test_the_padlock_and_its_key_ask_for_locking(table, qtbot):
     model = table.model()
     role = Qt.ItemDataRole.AccessibleTextRole
     assert cell(table, 0, LOCK, role) == "not locked"
-    with qtbot.waitSignal(model.lock_asked) as asked, qtbot.assertNotEmitted(table.picked):
+    with qtbot.waitSignal(model.lock_requested) as asked, qtbot.assertNotEmitted(table.picked):
         table.clicked.emit(model.index(1, LOCK))
     assert asked.args == [2, True]
     table.classes.show(CLASSES, frozenset(), None, frozenset({2}))
     assert cell(table, 1, LOCK, role) == "locked"
     assert "no run takes pixels" in cell(table, 1, LOCK, Qt.ItemDataRole.ToolTipRole)
     table.select_class(2)
-    with qtbot.waitSignal(model.lock_asked) as asked:
+    with qtbot.waitSignal(model.lock_requested) as asked:
         qtbot.keyClick(table, Qt.Key.Key_L)
     assert asked.args == [2, False]
 
 
 def test_delete_key_asks_for_removal_and_return_picks(table, qtbot):
     table.select_class(2)
-    with qtbot.waitSignal(table.removal_asked) as asked:
+    with qtbot.waitSignal(table.removal_requested) as asked:
         qtbot.keyClick(table, Qt.Key.Key_Delete)
     assert asked.args == [2]
     with qtbot.waitSignal(table.picked) as picked:
         qtbot.keyClick(table, Qt.Key.Key_Return)
     assert picked.args == [2]
     table.select_class(0)
-    with qtbot.waitSignal(table.picked) as picked, qtbot.assertNotEmitted(table.removal_asked):
+    with qtbot.waitSignal(table.picked) as picked, qtbot.assertNotEmitted(table.removal_requested):
         qtbot.keyClick(table, Qt.Key.Key_Delete)
         qtbot.keyClick(table, Qt.Key.Key_Return)
     assert picked.args == [0]

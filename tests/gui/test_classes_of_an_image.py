@@ -215,13 +215,13 @@ def test_suggested_names_that_are_typed_are_not_offered(desk, photo):
 
 
 def test_suggestions_are_said_in_words():
-    from napari_wildseg.gui.controls.bars import by_sureness
+    from napari_wildseg.gui.controls.bars import group_by_score
 
     names = [("cup", 0.9), ("spoon", 0.5), ("bowl", 0.49), ("fork", 0.29), ("cat", 0.1)]
-    assert by_sureness(names) == [
+    assert group_by_score(names) == [
         ("In the image", names[:2]),
         ("Perhaps", names[2:3]),
         ("Or pick", names[3:]),
     ]
-    assert by_sureness([("cat", None)]) == [("In the image", [("cat", None)])]
-    assert by_sureness([]) == []
+    assert group_by_score([("cat", None)]) == [("In the image", [("cat", None)])]
+    assert group_by_score([]) == []

@@ -14,7 +14,7 @@ from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
     Patch,
     PlaneSnapshots,
-    as_decided,
+    from_corrections,
     merge,
     to_corrections,
 )
@@ -129,7 +129,7 @@ def test_merge_lets_the_refined_labels_win():
     assert merged.tolist() == [[1, 2, 255]]
     assert to_corrections(merged).tolist() == [[1, 2, -1]]
     assert to_corrections(None) is None
-    assert as_decided(to_corrections(merged)).tolist() == merged.tolist()
+    assert from_corrections(to_corrections(merged)).tolist() == merged.tolist()
 
 
 def test_patch_round_trip():

@@ -6,7 +6,7 @@ import pytest
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QShortcut
 
-from napari_wildseg.gui.help import EXPLAINED, explanation, page_for
+from napari_wildseg.gui.help import HELP_TOPICS, find_topic, page_for
 
 
 def test_a_sample_photograph_ends_the_first_steps(desk):
@@ -34,14 +34,14 @@ def test_help_opens_the_page_of_the_section_or_message(desk, monkeypatch):
     f1.activated.emit()
     assert "docs/widget" in opened[-1]
     assert "widget.html#the-loop" in d.status
-    d.controller.alarmed.emit("The engine stopped: labels are as they were.")
+    d.controller.warned.emit("The engine stopped: labels are as they were.")
     assert d.control("help").text() == "Help: the engine process"
     d.click("help")
     assert "widget.html#the-engine-process" in d.status
     assert d.control("help").text() == "Help (F1)"
 
 
-@pytest.mark.parametrize("one", EXPLAINED, ids=lambda one: one.words)
+@pytest.mark.parametrize("one", HELP_TOPICS, ids=lambda one: one.words)
 def test_each_message_has_its_page(one):
-    assert explanation(f"Before {one.words} after").page == one.page
-    assert explanation("Ready: press Auto-segment.") is None
+    assert find_topic(f"Before {one.words} after").page == one.page
+    assert find_topic("Ready: press Auto-segment.") is None

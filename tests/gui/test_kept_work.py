@@ -132,7 +132,7 @@ def test_what_is_painted_while_a_file_is_written_is_kept(desk, tmp_path, what):
             done(drain(export.write_steps(choice, items, overwrite=True)))
         else:
             edits, planes = session.edits(), session.touched()
-            project = state.take_down(controller, session)
+            project = state.to_project(controller, session)
             meanwhile()
             section._note_in_file(session, planes, edits, project, tmp_path / "a.wildseg")
 
@@ -187,7 +187,7 @@ def test_a_plane_is_followed_from_the_first_pixel(desk, tool):
     found = RecoveryStore(d.controller.autosave.store.folder).find(key, STACK.shape)
     kept = {saved.plane.index[0]: int((saved.corrections == 2).sum()) for saved in found}
     assert kept == painted
-    corrections = state.take_down(d.controller, d.controller.session).labels.corrections
+    corrections = state.to_project(d.controller, d.controller.session).labels.corrections
     assert ((corrections == 2) == (layer.data == 2)).all()
     d.viewer.layers.remove(layer)
     assert sorted(offered(d)) == sorted(painted.values())
@@ -233,7 +233,7 @@ def test_a_dock_that_is_opened_again_goes_on(desk, new_viewer):
 
 
 def test_the_window_says_that_corrections_cannot_be_kept(desk, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_wildseg.gui.annotation.autosave.AGAIN", 0.0)
+    monkeypatch.setattr("napari_wildseg.gui.annotation.autosave.RETRY_SECONDS", 0.0)
     (tmp_path / "file").write_text("in the way")
     d = desk()
     d.controller.autosave.store = RecoveryStore(tmp_path / "file" / "records")

@@ -24,7 +24,7 @@ def test_a_model_that_is_not_here_is_offered(desk, photo, monkeypatch):
     monkeypatch.setattr(controller, "download_job", download_job)
     d = desk(photo, NAMES)
     d.control("model").setCurrentText("ViT-B-16/openai")
-    d.widget.image.take_model()
+    d.widget.image.apply_model()
     d.run("auto_segment")
     assert "not on this machine" in d.status
     note = notification_manager.records[-1]
@@ -48,7 +48,7 @@ def test_a_model_that_would_not_work_is_not_offered(desk, photo, tmp_path):
     weights = tmp_path / "x.safetensors"
     save_file({"logit_scale": np.zeros((), np.float32)}, weights)
     d.control("model").setCurrentText(f"swin_base_patch4_window7_224:{weights}")
-    d.widget.image.take_model()
+    d.widget.image.apply_model()
     d.run("auto_segment")
     assert "not supported" in d.status
     assert not notification_manager.records[-1].actions, "a download would be for nothing"

@@ -26,7 +26,7 @@ def test_a_name_that_is_pointed_at_is_shown_in_the_image(desk, photo, monkeypatc
     d = desk(photo, scale=(0.5, 0.25))
     image = d.controller.image
     d.run("suggest")
-    spots = d.controller.name_spots
+    spots = d.controller.name_highlight
     monkeypatch.setattr(Engine, "call", lambda *a, **k: pytest.fail("it is known already"))
     first, second = name_buttons(d)[:2]
     if by == "pointer":
@@ -67,7 +67,7 @@ def test_only_the_plane_that_was_looked_at_has_a_map(desk, photo):
     d = desk(np.stack([photo, photo[::-1]]))
     d.run("suggest")
     name = d.controller.session.suggestions[0][0]
-    spots = d.controller.name_spots
+    spots = d.controller.name_highlight
     spots.show(name)
     assert spots.layer is not None
     d.viewer.dims.set_current_step(0, 1 - d.viewer.dims.current_step[0])

@@ -9,7 +9,7 @@ from PIL import Image as Picture
 from qtpy.QtWidgets import QMessageBox
 
 from napari_wildseg.engine.classes import parse_classes
-from napari_wildseg.gui.actions.label_meanings import Meanings
+from napari_wildseg.gui.actions.label_meanings import LabelMeanings
 from napari_wildseg.gui.actions.next_image import pictures_after, read_next
 from napari_wildseg.gui.controls.export_dialog import ExportDialog
 from napari_wildseg.gui.export import BESIDE, PATTERN, Choice, suited_pattern
@@ -76,7 +76,7 @@ def test_files_that_disagree_are_told(tmp_path):
     def labels(names, image):
         return LabelImage.from_array(np.zeros((2, 2), np.uint8), parse_classes(names), image=image)
 
-    meanings = Meanings()
+    meanings = LabelMeanings()
     assert meanings.note(tmp_path, labels("cat, dog", "one")) == ""
     assert meanings.note(tmp_path, labels("cat, dog, cow", "two")) == ""
     assert meanings.note(tmp_path / "else", labels("dog", "three")) == ""
@@ -128,7 +128,7 @@ def test_a_folder_is_done_picture_after_picture(desk, folder, asked, tmp_path):
     assert names[6:] == ["e", "e pseudo-labels", "e labels"]
     assert not any(layer.visible for layer in list(d.viewer.layers)[:3])
     d.qtbot.waitUntil(lambda: not d.controller.memory.learning)
-    assert d.controller.memory.known.images == 4
+    assert d.controller.memory.summary.images == 4
     d.controller.choose_image(first)
     assert first.visible
     assert d.viewer.layers["a labels"].visible

@@ -277,11 +277,11 @@ def test_a_project_brings_objects_and_corrections_back(split, tmp_path):
     d.controller.objects.set_min_size(5)
     settled(d)
     file = tmp_path / "cells.wildseg"
-    save_project(file, state.take_down(d.controller, d.controller.session))
+    save_project(file, state.to_project(d.controller, d.controller.session))
     shown = layer.data.copy()
     d.viewer.layers.clear()
     d.viewer.add_image(PHOTO.copy(), name="again")
-    state.put_back(d.controller, d.controller.session, load_project(file))
+    state.restore_project(d.controller, d.controller.session, load_project(file))
     settled(d)
     layer = d.layer(" objects")
     assert np.array_equal(layer.data, shown)

@@ -9,7 +9,7 @@ from napari.layers import Layer
 from napari_wildseg.engine.classes import parse_classes
 from napari_wildseg.gui.layer_files import read_labels_layer
 from napari_wildseg.gui.layers.opened_labels import _rows
-from napari_wildseg.gui.state import put_back
+from napari_wildseg.gui.state import restore_project
 from napari_wildseg.io import LabelImage, Project, write_labels
 
 from .annotator import NAMES, paint
@@ -76,7 +76,7 @@ def test_the_mask_of_yesterday_keeps_names_and_corrections(desk, small, tmp_path
     # The same by "Open project or labels", which writes into a layer of ours.
     other = desk(small, viewer=None)
     c = other.controller
-    put_back(c, c.session, Project(yesterday))
+    restore_project(c, c.session, Project(yesterday))
     other.run("refine")
     assert (other.layer().data == DISC).mean() > 0.98
     c.auto_segment()

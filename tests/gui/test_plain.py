@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.controls.plain_text import plain, raw
 from napari_wildseg.gui.layers.label_pair import (
+    apply_style,
     class_names,
     colours_and_features,
-    dress,
     make_labels,
 )
 
@@ -45,7 +45,7 @@ def test_messages_and_label_layers_show_names_as_they_are(monkeypatch, qapp):
     classes = parse_classes([f'"{EVIL}"'.replace(EVIL, "<b>cell</b>")])
     image = Image(np.zeros((20, 30)))
     layer = make_labels(image, "labels", classes)
-    dress(layer, classes)
+    apply_style(layer, classes)
     assert not any(map(Qt.mightBeRichText, layer.features["class"]))
     assert class_names(layer)[1] == classes[0].name
     assert colours_and_features(classes)[1]["class"][0] == "background"

@@ -5,25 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.notices import join_names, pluralise
 from napari_wildseg.gui.sections.vocabulary_section import load_classes, save_classes
 
 NAMES = "cup of coffee, table"
 
 
 def test_numbers_of_things():
-    assert by_number(0, "{n} [class|classes]") == "0 classes"
-    assert by_number(1, "{n} [class|classes]") == "1 class"
-    assert by_number(2000, "{n} [class|classes]") == "2,000 classes"
+    assert pluralise(0, "{n} [class|classes]") == "0 classes"
+    assert pluralise(1, "{n} [class|classes]") == "1 class"
+    assert pluralise(2000, "{n} [class|classes]") == "2,000 classes"
 
 
 def test_names_of_things():
-    assert listed([]) == ""
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b"]) == "a and b"
-    assert listed("abc") == "a, b and c"
-    assert listed("abcdefg") == "a, b, c, d, e and 2 more"
-    assert listed("abc", 2) == "a, b and 1 more"
+    assert join_names([]) == ""
+    assert join_names(["a"]) == "a"
+    assert join_names(["a", "b"]) == "a and b"
+    assert join_names("abc") == "a, b and c"
+    assert join_names("abcdefg") == "a, b, c, d, e and 2 more"
+    assert join_names("abc", 2) == "a, b and 1 more"
 
 
 def test_channels_are_named_that_are_looked_at_as_one_picture(desk, photo):
@@ -108,7 +108,7 @@ def test_confirming_what_is_confirmed_or_not_there(desk, photo):
 def test_another_model_counts_from_the_next_run(desk, photo):
     d = desk(photo, NAMES)
     d.widget.image.model.setCurrentText("ViT-B-16/openai")
-    d.widget.image.take_model()
+    d.widget.image.apply_model()
     assert d.status == "The next Auto-segment uses ViT-B-16/openai."
     assert d.controller.model == "ViT-B-16/openai"
 

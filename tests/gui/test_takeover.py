@@ -14,7 +14,7 @@ from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.jobs.engine_jobs import Outcome
 from napari_wildseg.gui.layers import long_write
 from napari_wildseg.gui.layers.display import Plane
-from napari_wildseg.gui.layers.takeover import Arrival
+from napari_wildseg.gui.layers.result_writer import PendingResult
 
 from .test_responsive import Watchdog
 
@@ -143,7 +143,7 @@ def test_a_large_result_leaves_the_window_free(desk, qtbot, record_property, sid
         labels = np.kron(tiles, np.ones((side // 64, side // 64), np.uint8))
         outcome = Outcome(labels, labels, (), {}, {}, "starter")
         done.clear()
-        controller.takeover.start(Arrival("Test", session, plane, outcome, done.append))
+        controller.result_writer.start(PendingResult("Test", session, plane, outcome, done.append))
         qtbot.waitUntil(lambda: bool(done))
 
     take(0)

@@ -112,7 +112,7 @@ def test_a_slider_at_rest_changes_nothing_after_a_cancel(desk, photo):
     before = d.layer().data.copy()
     d.click("auto_segment")
     d.control("threshold").setValue(0.9)
-    d.controller.live_threshold.rest()
+    d.controller.live_threshold.on_released()
     d.widget.run._settle.stop()
     d.click("cancel")
     d.finish()

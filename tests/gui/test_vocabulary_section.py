@@ -93,7 +93,7 @@ def test_the_auto_switch_names_and_segments(desk, photo):
 
 def test_names_of_the_auto_switch_without_pixels_go_again(desk):
     d = desk(BLANK, "dog")
-    automatic = d.controller.automatic
+    automatic = d.controller.auto_names
     d.controller.add_classes("kite")
     automatic._added = {2: "kite"}
     said = automatic.finish({0, 1}, d.controller.session)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QApplication, QLabel, QScrollArea, QWidget
 
-from napari_wildseg.gui.controls.focus import _stops
+from napari_wildseg.gui.controls.focus import _tab_stops
 
 from .annotator import NAMES
 
@@ -35,7 +35,7 @@ def test_every_control_can_be_reached_and_has_a_name_and_a_tooltip(desk, photo):
     d.controller.classes_changed.emit()
     for name in CONTROLS:
         assert d.control(name).toolTip(), name
-    stops = list(_stops(d.widget))
+    stops = list(_tab_stops(d.widget))
     ids = {id(control) for control in stops}
     assert {"screen_brush", "vocabulary", "batch_start", "review_next", "help", "open_sample"} <= {
         control.objectName() for control in stops

@@ -74,7 +74,7 @@ class Control:
     # `InputError` if they may not be.
     begin: Callable[[str], None] | None = None
 
-    def until_done(self, steps: Steps[_T]) -> _T:
+    def run_or_cancel(self, steps: Steps[_T]) -> _T:
         """Run steps to their end; raise `CancelledError` if the batch is cancelled."""
         try:
             return drain(steps, lambda _: self.check())

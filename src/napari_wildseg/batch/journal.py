@@ -137,8 +137,8 @@ class Journal:
 
         With ``anew``, all earlier lines are removed.
         """
-        told = {**header, "format": _FORMAT, "version": _VERSION}
-        self.header = {key: told[key] for key in sorted(told)}  # in a fixed order
+        header = {**header, "format": _FORMAT, "version": _VERSION}
+        self.header = {key: header[key] for key in sorted(header)}  # in a fixed order
         if anew:
             self.records.clear()
             self.begun.clear()

@@ -77,13 +77,13 @@ def run_large(
         memory=None if job.memory is None else job.memory.load(),
     )
     about: dict[str, Any] = {"scale": picture.scale, "units": picture.units, "image": item.name}
-    with _one_at_a_time(control):
+    with _lock_large_images(control):
         doubt = CERTAIN
         notices: tuple[str, ...] = ()
         classes = job.plan.of(item.name)
         if classes != ():
             image = LargeImage(picture.levels, channel_axis=picture.channel_axis)
-            control.until_done(segmenter.set_image_steps(image))
+            control.run_or_cancel(segmenter.set_image_steps(image))
         if classes is None:
             classes, doubt = choose_classes(segmenter, job.plan)
             notices = () if classes else (NONE_FOUND,)
@@ -95,7 +95,7 @@ def run_large(
             ):
                 counts = _segment(job, segmenter, classes, written.array, control)
                 if segmenter.result is not None:
-                    written.made_by(segmenter.result)
+                    written.set_origin(segmenter.result)
         else:
             values = np.zeros(picture.size, np.uint8)
             counts = _segment(job, segmenter, classes, values, control)
@@ -123,11 +123,11 @@ def _segment(
         counts[0] = out.shape[0] * out.shape[1]
         return counts
     steps = segmenter.segment_steps(classes, out=out, refine=job.settings.refine)
-    return control.until_done(steps).counts
+    return control.run_or_cancel(steps).counts
 
 
 @contextmanager
-def _one_at_a_time(control: Control) -> Iterator[None]:
+def _lock_large_images(control: Control) -> Iterator[None]:
     while not _lock.acquire(timeout=_POLL):
         control.check()
     try:
@@ -162,7 +162,7 @@ def _run(
     notices: tuple[str, ...] = ()
     labels = LabelImage(np.zeros(rgb.shape[:2], np.uint8), (), image=item.name)
     if classes != ():  # an empty list means that no class is present
-        control.until_done(segmenter.set_image_steps(rgb))
+        control.run_or_cancel(segmenter.set_image_steps(rgb))
     if classes is None:
         classes, doubt = choose_classes(segmenter, job.plan)
         notices = () if classes else (NONE_FOUND,)
@@ -170,7 +170,7 @@ def _run(
         steps = segmenter.segment_steps(
             classes, threshold=job.settings.threshold, refine=job.settings.refine
         )
-        result = control.until_done(steps)
+        result = control.run_or_cancel(steps)
         doubt = segmenter.uncertainty()
         notices = result.notices
         labels = LabelImage.from_result(result, image=item.name)

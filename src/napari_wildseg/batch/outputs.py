@@ -54,10 +54,7 @@ class Output(Protocol):
     def write(
         self, name: str, rgb: NDArray[np.uint8], labels: LabelImage, classes: Sequence[ClassInfo]
     ) -> None:
-        """Write the files of one image, replacing existing ones.
-
-        `rgb`: ``(H, W, 3)`` uint8.
-        """
+        """Write the files of one image, replacing existing ones. `rgb`: ``(H, W, 3)`` uint8."""
 
     def read(self, record: Record, classes: Sequence[ClassInfo]) -> LabelImage:
         """Read the labels of one image; raise `InputError` if a file is missing or damaged."""

@@ -136,8 +136,8 @@ def remember_steps(segmenter: Segmenter, sources: Iterable[ExampleFile]) -> Step
     segmenter.memory = None
     try:
         for number, source in enumerate(sources):
-            told = f"Remembering image {number + 1} of {len(sources)}"
-            yield Progress(number, len(sources), told)
+            stage = f"Remembering image {number + 1} of {len(sources)}"
+            yield Progress(number, len(sources), stage)
             try:
                 example = source.read()
             except WildsegError as error:
@@ -147,9 +147,9 @@ def remember_steps(segmenter: Segmenter, sources: Iterable[ExampleFile]) -> Step
                 left_out[source.name] = "none of the classes covers 1 % of it."
                 continue
             for _ in segmenter.set_image_steps(example.rgb):
-                yield Progress(number, len(sources), told)
+                yield Progress(number, len(sources), stage)
             for _ in segmenter.segment_steps(example.classes, refine=False):
-                yield Progress(number, len(sources), told)
+                yield Progress(number, len(sources), stage)
             record = segmenter.record(labels=example.labels, name=source.name)
             memory.add(record, segmenter.source)
     finally:

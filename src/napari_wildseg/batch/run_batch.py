@@ -24,7 +24,7 @@ from napari_wildseg.batch.review_queue import forget_reviews, reviewed_in
 from napari_wildseg.batch.workers.local import default_workers, run_local
 from napari_wildseg.engine.errors import InputError, WildsegError
 from napari_wildseg.engine.folders import check_cache_folder
-from napari_wildseg.engine.progress import Progress, Steps, restated
+from napari_wildseg.engine.progress import Progress, Steps, map_progress
 from napari_wildseg.io.atomic import refuse_existing, remove_leftovers
 from napari_wildseg.io.label_image import classes_from_json, classes_to_json
 
@@ -188,7 +188,7 @@ def batch_steps(batch: Batch) -> Steps[Report]:
             header["made_by"] = [origin.to_json() for origin in origins_of(journal.header)]
             if batch.update:
                 steps = updated_memory_steps(batch.folder, batch.settings, given, cache)
-                memory, header["not_remembered"] = yield from restated(
+                memory, header["not_remembered"] = yield from map_progress(
                     steps, lambda step: BatchProgress(0, len(items), step.stage)
                 )
             else:

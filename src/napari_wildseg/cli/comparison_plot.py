@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 
 if TYPE_CHECKING:
     from napari_wildseg.evaluation import RefinerFigures
@@ -24,7 +24,9 @@ def check_plot(path: Path) -> None:
             f"{path.name} is no plot's name: end it with one of {', '.join(_ENDINGS)}."
         )
     if not path.absolute().parent.is_dir():
-        raise InputError(f"{no_folder(path.absolute().parent)}: choose another place for the plot.")
+        raise InputError(
+            f"{folder_error(path.absolute().parent)}: choose another place for the plot."
+        )
     try:
         import matplotlib  # noqa: F401
     except ImportError:

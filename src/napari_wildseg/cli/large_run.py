@@ -86,7 +86,7 @@ def segment_large(
             opened as written,
         ):
             result = run(written.array)
-            written.made_by(result)
+            written.set_origin(result)
             overlay = _overlay(segmenter.overview(_OVERLAY), written.array, classes)
             temporary.write_bytes(overlay)
     for notice in result.notices:

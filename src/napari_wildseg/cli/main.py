@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from napari_wildseg.cli.console import flush
 
     allow()
-    _hold_closed()
+    _open_closed_streams()
     try:
         parsed = build_parser().parse_args(arguments)
         _check_folder()  # PyTorch aborts the process if it is missing
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _hold_closed() -> None:
+def _open_closed_streams() -> None:
     """Open closed standard streams, so that no file gets their descriptors."""
     for number in range(3):
         try:

@@ -44,10 +44,7 @@ def check_outputs(paths: dict[str, Path], inputs: Sequence[str | Path], *, overw
 def write_results(
     paths: dict[str, Path], rgb: NDArray[np.uint8], labels: LabelImage, *, overwrite: bool
 ) -> None:
-    """Write labels, sidecar and overlay.
-
-    `rgb`: ``(H, W, 3)`` uint8.
-    """
+    """Write labels, sidecar and overlay. `rgb`: ``(H, W, 3)`` uint8."""
     from napari_wildseg.io import write_labels
     from napari_wildseg.io.atomic import atomic_path
     from napari_wildseg.io.overlay import overlay_png

@@ -78,7 +78,7 @@ def segment_stack(
         def write(number: int, result: Result) -> None:
             labels = result.pseudo_labels if args.no_refine else result.labels
             written.array[np.unravel_index(number, shape[:-2])] = labels
-            written.made_by(result)
+            written.set_origin(result)
             counts[number] = np.bincount(labels.ravel(), minlength=256)
 
         run_steps(

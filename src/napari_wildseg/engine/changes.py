@@ -43,10 +43,7 @@ class Change:
 def changes_between(
     before: NDArray[np.integer[Any]], after: NDArray[np.integer[Any]]
 ) -> list[Change]:
-    """Count changed pixels class by class.
-
-    `before`, `after`: ``(H, W)`` labels from 0 to 255.
-    """
+    """Count changed pixels class by class. `before`, `after`: ``(H, W)`` labels from 0 to 255."""
     changed = before != after
     counts = np.bincount(before.ravel(), minlength=256)
     lost = np.bincount(before[changed], minlength=256)

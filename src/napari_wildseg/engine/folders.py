@@ -6,7 +6,7 @@ from pathlib import Path
 from napari_wildseg.engine.errors import InputError
 
 
-def no_folder(folder: Path, kind: str = "") -> str:
+def folder_error(folder: Path, kind: str = "") -> str:
     """Return why a path is not a folder, as the start of an error message."""
     return file_instead(folder) or f"There is no folder {folder}{kind}"
 

@@ -28,7 +28,7 @@ Steps = Generator[Progress, None, T]
 """A job that yields `Progress` and returns a `T`; ``close()`` stops it at the next step."""
 
 
-def restated(steps: Steps[T], restate: Callable[[Progress], Progress]) -> Steps[T]:
+def map_progress(steps: Steps[T], restate: Callable[[Progress], Progress]) -> Steps[T]:
     """Go through a job with other progress; what it returns stays."""
     try:
         while True:

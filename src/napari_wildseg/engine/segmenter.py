@@ -40,7 +40,7 @@ from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import Result, notices_of
 from napari_wildseg.engine.segmenter_base import SegmenterBase
 from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
-from napari_wildseg.engine.turns import one_thread
+from napari_wildseg.engine.thread_tracker import one_thread
 
 _NO_LIMITS = Limits()
 
@@ -490,7 +490,7 @@ class Segmenter(SegmenterBase[NDArray[np.uint8], ImageEncoding, Segmentation]):
             state.reader = reader
         return state.reader
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _whole_encoding(self) -> ImageEncoding:
         return self._require_image()[1]

@@ -21,7 +21,7 @@ from napari_wildseg.engine.names.class_texts import checked_background, text_row
 from napari_wildseg.engine.names.tagging import everyday_rivals
 from napari_wildseg.engine.names.tagging.name_maps import name_maps
 from napari_wildseg.engine.relevance import get_method
-from napari_wildseg.engine.turns import Turns
+from napari_wildseg.engine.thread_tracker import ThreadTracker
 
 
 class _Image(Protocol):
@@ -66,7 +66,7 @@ class SegmenterBase(Generic[ImageT, EncodedT, StateT]):
         self._encoding: EncodedT | None = None
         self._state: StateT | None = None
         self._seconds: dict[str, float] = {}
-        self._turns = Turns()
+        self._turns = ThreadTracker()
 
     @property
     def model(self) -> CLIPModel:

@@ -135,12 +135,12 @@ def benchmark_steps(*, repeats: int = 3) -> Steps[dict[str, Any]]:
     plain = plain_attention_relevance(vit, pixels, text)
     ours = _relevance(method, vit, pixels, text)
     error = (ours - plain).abs().amax((1, 2)) / plain.abs().amax((1, 2))
-    fast, slow = _in_turn(
+    fast, slow = _time_alternately(
         lambda: _relevance(method, vit, pixels, text),
         lambda: plain_attention_relevance(vit, pixels, text),
         repeats,
     )
-    bare, _ = _in_turn(lambda: _bare_forward(vit, pixels), lambda: None, repeats)
+    bare, _ = _time_alternately(lambda: _bare_forward(vit, pixels), lambda: None, repeats)
     seconds |= {"vit_relevance": fast, "vit_plain_formula": slow, "vit_forward": bare}
 
     yield Progress(1, _STAGES, "Cost of a class, ViT-B-16")
@@ -218,7 +218,7 @@ def _class_cost(
 ) -> float:
     """Return the time of the relevance of all classes / of one, encoding included."""
     _relevance(method, model, pixels, text)
-    many, one = _in_turn(
+    many, one = _time_alternately(
         lambda: _relevance(method, model, pixels, text),
         lambda: _relevance(method, model, pixels, text[:1]),
         2 * repeats,
@@ -252,7 +252,7 @@ def _segmentation(model: CLIPModel, repeats: int, seconds: dict[str, float]) -> 
 
     segment()
     forward()
-    whole, bare = _in_turn(segment, forward, repeats)
+    whole, bare = _time_alternately(segment, forward, repeats)
     assert segmenter.result is not None
     seconds |= {"segment": whole, "forward": bare, **segmenter.result.seconds}
     corrections = np.full(image.shape[:2], -1, np.int16)
@@ -298,7 +298,7 @@ def _time(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _in_turn(
+def _time_alternately(
     one: Callable[[], object], other: Callable[[], object], repeats: int
 ) -> tuple[float, float]:
     """Return the fastest times of two functions that are run alternately."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
-from napari_wildseg.engine.progress import Progress, Steps, restated
+from napari_wildseg.engine.progress import Progress, Steps, map_progress
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 
 
-class Segmenting(Protocol):
+class SegmenterLike(Protocol):
     """The part of the interface of `napari_wildseg.Segmenter` that evaluation uses."""
 
     refiner: str
@@ -58,7 +58,7 @@ class _Suggestions:
     plain: list[tuple[str, float]]  # the whole image's scores
 
     @classmethod
-    def of(cls, segmenter: Segmenting, vocabulary: tuple[str, ...]) -> _Suggestions:
+    def of(cls, segmenter: SegmenterLike, vocabulary: tuple[str, ...]) -> _Suggestions:
         """Ask a segmenter about the image it holds."""
         count = len(vocabulary)
         return cls(
@@ -77,7 +77,7 @@ class Case:
     known: tuple[ClassInfo, ...]  # classes that cover at least 1 % of the mask; ids are mask values
     # Classes the segmenter was given; ids are mask values, or values the mask does not use.
     asked: tuple[ClassInfo, ...]
-    segmenter: Segmenting  # it holds this image until the next case is made
+    segmenter: SegmenterLike  # it holds this image until the next case is made
     stages: dict[str, NDArray[np.uint8]]  # ``(H, W)`` uint8 after each stage
     seconds: dict[str, float]  # of the segmenter's steps
     suggestions: _Suggestions | None = None  # with automatic labels, what was suggested
@@ -100,7 +100,7 @@ class Case:
 
 
 def case_steps(
-    segmenter: Segmenting,
+    segmenter: SegmenterLike,
     data: EvaluationSet,
     item: EvaluationItem,
     *,
@@ -143,5 +143,5 @@ def suggested(suggestions: _Suggestions, item: EvaluationItem) -> tuple[ClassInf
 
 def _with_image_progress(steps: Steps[Any], done: int, total: int) -> Steps[Any]:
     """Yield the steps of a job as progress of image ``done`` of ``total``."""
-    told = f"Image {done + 1} of {total}"
-    return restated(steps, lambda step: Progress(done, total, f"{told}: {step.stage}"))
+    stage = f"Image {done + 1} of {total}"
+    return map_progress(steps, lambda step: Progress(done, total, f"{stage}: {step.stage}"))

@@ -11,7 +11,7 @@ import numpy as np
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator
-from napari_wildseg.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.evaluation.cases import SegmenterLike, case_steps
 from napari_wildseg.evaluation.evaluate import DabCurves, Tally, spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationSet
 from napari_wildseg.evaluation.metrics import boundary_f
@@ -37,14 +37,14 @@ class RefinerFigures:
 
 
 def compare(
-    segmenter: Segmenting, data: EvaluationSet, refiners: Sequence[str], **options: Any
+    segmenter: SegmenterLike, data: EvaluationSet, refiners: Sequence[str], **options: Any
 ) -> list[RefinerFigures]:
     """Run `compare_steps` to its end."""
     return drain(compare_steps(segmenter, data, refiners, **options))
 
 
 def compare_steps(
-    segmenter: Segmenting,
+    segmenter: SegmenterLike,
     data: EvaluationSet,
     refiners: Sequence[str],
     *,

@@ -13,7 +13,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.maps.thresholds import PRESENT_SCORE
 from napari_wildseg.engine.progress import Progress, Steps, drain
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
-from napari_wildseg.evaluation.cases import Case, Segmenting, case_steps
+from napari_wildseg.evaluation.cases import Case, SegmenterLike, case_steps
 from napari_wildseg.evaluation.drops import Drops
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import Confusion, boundary_f, image_ious, mean_iou
@@ -180,7 +180,7 @@ class DabCurves:
         return found
 
 
-def evaluate(segmenter: Segmenting, data: EvaluationSet, **options: Any) -> Evaluation:
+def evaluate(segmenter: SegmenterLike, data: EvaluationSet, **options: Any) -> Evaluation:
     """Run `evaluate_steps` to its end.
 
     Parameters
@@ -192,7 +192,7 @@ def evaluate(segmenter: Segmenting, data: EvaluationSet, **options: Any) -> Eval
 
 
 def evaluate_steps(
-    segmenter: Segmenting,
+    segmenter: SegmenterLike,
     data: EvaluationSet,
     *,
     labels: str = "known",

@@ -9,7 +9,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.instances import CUT, classes_of, split, update
 from napari_wildseg.engine.pictures.picture_files import open_picture
 from napari_wildseg.engine.progress import Progress, Steps
-from napari_wildseg.evaluation.cases import Segmenting, case_steps
+from napari_wildseg.evaluation.cases import SegmenterLike, case_steps
 from napari_wildseg.evaluation.evaluate import spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
 from napari_wildseg.evaluation.metrics import boundary
@@ -154,7 +154,11 @@ def mean_scores(scores: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def evaluate_objects_steps(
-    segmenter: Segmenting | None, data: EvaluationSet, *, clicks: int = 0, limit: int | None = None
+    segmenter: SegmenterLike | None,
+    data: EvaluationSet,
+    *,
+    clicks: int = 0,
+    limit: int | None = None,
 ) -> Steps[dict[str, Any]]:
     """Measure objects: those of the true class masks, and of the segmenter's labels."""
     items = [item for item in spread_evenly(data.items, limit) if _path(item).is_file()]

@@ -19,7 +19,7 @@ from napari_wildseg.engine.classes import (
     class_colour,
 )
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.images.rgb import as_rgb
 from napari_wildseg.engine.pictures.picture_files import (
     PICTURE_SUFFIXES,
@@ -150,7 +150,7 @@ class EvaluationSet:
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise InputError(f"{no_folder(folder)}: check the name.")
+            raise InputError(f"{folder_error(folder)}: check the name.")
         for part in ("images", "masks"):
             if not (folder / part).is_dir():
                 raise InputError(

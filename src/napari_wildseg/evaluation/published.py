@@ -63,16 +63,16 @@ def _voc(base: Path, split: str, value_255: str | None) -> EvaluationSet:
             continue
         if Path(stem).name != stem:
             raise InputError(f"{listing} names {stem!r}, which is no image of this set.")
-        image = _beside(base / "JPEGImages", stem, (".jpg", ".jpeg"))
-        mask = _beside(base / "SegmentationClass", stem, (".png",))
+        image = _find_file(base / "JPEGImages", stem, (".jpg", ".jpeg"))
+        mask = _find_file(base / "SegmentationClass", stem, (".png",))
         for path in (image, mask):
             if not path.is_file():
                 raise InputError(f"{listing.name} lists {stem}, but there is no {path}.")
         items.append(EvaluationItem(stem, image, mask, names, value_255=value_255))
-    return _some(items, listing)
+    return _sample_evenly(items, listing)
 
 
-def _beside(folder: Path, stem: str, endings: tuple[str, ...]) -> Path:
+def _find_file(folder: Path, stem: str, endings: tuple[str, ...]) -> Path:
     """Return a file by its stem and any of the endings, in lower or upper case."""
     for ending in endings:
         for path in (folder / f"{stem}{ending}", folder / f"{stem}{ending.upper()}"):
@@ -172,10 +172,10 @@ def _coco(folder: Path, split: str) -> EvaluationSet:
         raise InputError(f"{listing} is not COCO's instance annotations ({error!r}).") from error
     if len(classes) > MAX_CLASSES:
         raise InputError(f"{listing} has {len(classes)} classes; at most {MAX_CLASSES} fit.")
-    return _some(items, listing)
+    return _sample_evenly(items, listing)
 
 
-def _some(items: Iterable[EvaluationItem], listing: Path) -> EvaluationSet:
+def _sample_evenly(items: Iterable[EvaluationItem], listing: Path) -> EvaluationSet:
     held = tuple(items)
     if not held:
         raise InputError(f"{listing} lists no image that could be measured.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.evaluation.annotators.annotator import check_annotator, dabs_to, simulate
-from napari_wildseg.evaluation.cases import Case, Segmenting, case_steps
+from napari_wildseg.evaluation.cases import Case, SegmenterLike, case_steps
 from napari_wildseg.evaluation.drops import Drops
 from napari_wildseg.evaluation.evaluate import spread_evenly
 from napari_wildseg.evaluation.evaluation_set import EvaluationItem, EvaluationSet
@@ -23,7 +23,7 @@ WORSE = 0.05
 """Loss of mean IoU, before any dab, above which an image counts as worse with the memory."""
 
 
-class Remembering(Segmenting, Protocol):
+class MemorySegmenterLike(SegmenterLike, Protocol):
     """The part of the interface of `napari_wildseg.Segmenter` that a series uses."""
 
     memory: Any
@@ -119,7 +119,7 @@ class Series:
 
 
 def series_steps(
-    segmenter: Remembering,
+    segmenter: MemorySegmenterLike,
     data: EvaluationSet,
     new_memory: Callable[[], Any],
     *,
@@ -177,7 +177,7 @@ _Curves = tuple[list[float], list[float]]
 class _Runner:
     """The steps that are the same with and without a memory."""
 
-    segmenter: Remembering
+    segmenter: MemorySegmenterLike
     data: EvaluationSet
     clicks: int
     annotator: str

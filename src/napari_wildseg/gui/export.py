@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui.annotation.decisions import UNLABELLED, label_values, labels_in
 from napari_wildseg.gui.annotation.session import LABELS, PSEUDO, ImageSession
@@ -287,7 +287,7 @@ def write_steps(choice: Choice, items: list[Item], *, overwrite: bool) -> Steps[
     from napari_wildseg.io.masks.unlabelled import fill_unlabelled
 
     if not choice.folder.is_dir():
-        raise InputError(f"{no_folder(choice.folder)}: choose another.")
+        raise InputError(f"{folder_error(choice.folder)}: choose another.")
     written: list[Path] = []
     data_set: VOCDataSet | COCODataSet | None = None
     how: dict[str, Any] = {}

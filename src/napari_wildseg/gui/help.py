@@ -15,7 +15,7 @@ HELP_KEY = "F1"
 LOOP = "widget.md#the-loop"
 
 
-class Explained(NamedTuple):
+class HelpTopic(NamedTuple):
     """A kind of message and the page on it."""
 
     words: str  # part of the message
@@ -23,29 +23,29 @@ class Explained(NamedTuple):
     title: str
 
 
-EXPLAINED = (
-    Explained("not on this machine", "models.md#without-a-network", "models without a network"),
-    Explained("was left out: ", "labels.md#typing-names", "names that are found"),
-    Explained("got no pixels", "labels.md#typing-names", "names that are found"),
-    Explained("No name of the list fits", "labels.md#suggestions", "suggestions"),
-    Explained("The engine stopped", "widget.md#the-engine-process", "the engine process"),
-    Explained("needs more memory than", "widget.md#the-engine-process", "the engine process"),
-    Explained("up to 4 million pixels", "large_images.md", "large images"),
-    Explained("cannot be kept safe", "widget.md#what-is-kept-safe", "what is kept safe"),
-    Explained(" left on ", "widget.md#what-is-kept-safe", "what is kept safe"),
-    Explained(": Ctrl+Z undoes", LOOP, "refining"),
-    Explained("labels mean the same in every file", "labels.md#class-sets", "class sets"),
-    Explained("would not have helped", "memory.md", "class memory"),
-    Explained("earlier images", "memory.md", "class memory"),
-    Explained("are taken together", LOOP, "channels"),
-    Explained("no label of a class", "formats.md#label-values", "label values"),
+HELP_TOPICS = (
+    HelpTopic("not on this machine", "models.md#without-a-network", "models without a network"),
+    HelpTopic("was left out: ", "labels.md#typing-names", "names that are found"),
+    HelpTopic("got no pixels", "labels.md#typing-names", "names that are found"),
+    HelpTopic("No name of the list fits", "labels.md#suggestions", "suggestions"),
+    HelpTopic("The engine stopped", "widget.md#the-engine-process", "the engine process"),
+    HelpTopic("needs more memory than", "widget.md#the-engine-process", "the engine process"),
+    HelpTopic("up to 4 million pixels", "large_images.md", "large images"),
+    HelpTopic("cannot be kept safe", "widget.md#what-is-kept-safe", "what is kept safe"),
+    HelpTopic(" left on ", "widget.md#what-is-kept-safe", "what is kept safe"),
+    HelpTopic(": Ctrl+Z undoes", LOOP, "refining"),
+    HelpTopic("labels mean the same in every file", "labels.md#class-sets", "class sets"),
+    HelpTopic("would not have helped", "memory.md", "class memory"),
+    HelpTopic("earlier images", "memory.md", "class memory"),
+    HelpTopic("are taken together", LOOP, "channels"),
+    HelpTopic("no label of a class", "formats.md#label-values", "label values"),
 )
 """The first that fits a message explains it."""
 
 
-def explanation(message: str) -> Explained | None:
-    """Return what explains a message, None for one that needs no explanation."""
-    return next((one for one in EXPLAINED if one.words in message), None)
+def find_topic(message: str) -> HelpTopic | None:
+    """Return the topic that explains a message, None if no topic fits."""
+    return next((one for one in HELP_TOPICS if one.words in message), None)
 
 
 def page_for(control: QWidget | None) -> str:

@@ -13,19 +13,19 @@ from napari_wildseg.gui.controls.plain_text import plain
 _log = logging.getLogger(__name__)
 
 
-def by_number(number: int, sentence: str, **words: object) -> str:
+def pluralise(number: int, sentence: str, **words: object) -> str:
     """Return a sentence for a number of things; brackets hold the words for one and for more.
 
     Examples
     --------
-    >>> by_number(1, "{n} [image is|images are] done.")
+    >>> pluralise(1, "{n} [image is|images are] done.")
     '1 image is done.'
     """
     chosen = re.sub(r"\[([^|]*)\|([^]]*)\]", r"\1" if number == 1 else r"\2", sentence)
     return chosen.format(n=f"{number:,}", **words)
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
+def join_names(names: Sequence[str], most: int = 5) -> str:
     """Return names as they stand in a sentence: "a, b and c", "a, b and 7 more"."""
     parts = list(names)
     if len(parts) > most:

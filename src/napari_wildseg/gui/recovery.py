@@ -169,10 +169,10 @@ class RecoveryStore:
             return
         for act in then:
             act()
-        self._see_whether_over()
+        self._clear_trouble()
 
-    def _see_whether_over(self) -> None:
-        """Forget the trouble once there is nothing left that could not be written."""
+    def _clear_trouble(self) -> None:
+        """Clear the error once every write succeeded."""
         with self._lock:
             if not self._failed and not self._waiting:
                 self._trouble = ""
@@ -181,7 +181,7 @@ class RecoveryStore:
         """Remove a record unless a window holds it; on the writing thread."""
         with self._lock:
             self._failed.pop(path, None)
-        self._see_whether_over()
+        self._clear_trouble()
         if not is_held(lock_of(path)):
             path.unlink(missing_ok=True)
 
@@ -190,7 +190,7 @@ _STORES: weakref.WeakValueDictionary[Path, RecoveryStore] = weakref.WeakValueDic
 
 
 def shared_store() -> RecoveryStore:
-    """Return the store of this process: what one dock asked for comes before what the next does."""
+    """Return the store of this process, so that writes of all docks keep their order."""
     folder = default_folder()
     store = _STORES.get(folder)
     if store is None:
@@ -199,7 +199,7 @@ def shared_store() -> RecoveryStore:
 
 
 class Claim:
-    """The records of one image in one window, which nobody else writes or removes."""
+    """The records of one image in one window, which no other window writes or removes."""
 
     def __init__(self, store: RecoveryStore, key: str, source: str = "") -> None:
         self.store, self.key, self.source = store, key, source
@@ -239,17 +239,17 @@ class Claim:
         self.store.put(path, make, [partial(self._note_written, path), *no_more])
 
     def exported(self, plane: Plane, find: Find, *, objects: bool = False) -> None:
-        """Note what of a plane is in a file of the annotator's; the next `save` looks at it."""
+        """Note the exported corrections of a plane; the next `save` compares with them."""
         self._exports[plane, objects] = find
 
     def renew(self, *, keep_objects: bool = True) -> None:
-        """Leave the records there are as they are, and write others from now on.
+        """Keep the present records and write new ones from now on.
 
-        Those of objects go on, unless they are to be left too.
+        Records of objects are continued, unless `keep_objects` is False.
         """
         old, self._token = self._token, secrets.token_hex(4)
         if keep_objects:
-            self.store.later(partial(self._take_along, old, self._token))
+            self.store.later(partial(self._move_objects, old, self._token))
         self.store.later(partial(self._release, old))
 
     def rename(self, key: str) -> None:
@@ -259,7 +259,7 @@ class Claim:
             self.store.later(partial(self._rename, old, key, self._token))
 
     def release(self) -> None:
-        """Let go of the records: they are left over now."""
+        """Release the records: they count as left over."""
         self.store.later(partial(self._release, self._token))
 
     # ------------------------------------------------------------------ on the writing thread
@@ -283,7 +283,7 @@ class Claim:
             return None
         known = pixels + repr(classes).encode()
         self._begun[path] = known
-        self._hold(token)
+        self._lock_records(token)
         if self._written.get(path) == known and path.exists():
             return b""
         return encode(plane, corrections, classes, self.source, pseudo, objects)
@@ -291,12 +291,12 @@ class Claim:
     def _note_written(self, path: Path) -> None:
         self._written[path] = self._begun[path]
 
-    def _hold(self, token: str) -> None:
+    def _lock_records(self, token: str) -> None:
         if token in self._locks or token != self._token:
             return
         path = self.store.folder / f"{token}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(20):  # another window may be looking whether it is held
+        for _ in range(20):  # another window may be checking the lock
             file = path.open("ab")
             if try_lock(file) and path.exists():
                 self._locks[token] = file
@@ -304,9 +304,9 @@ class Claim:
             file.close()
             time.sleep(0.01)
 
-    def _take_along(self, old: str, new: str) -> None:
+    def _move_objects(self, old: str, new: str) -> None:
         for path in self.store.folder.glob(f"{self.key}-*-objects-{old}.npz"):
-            self._hold(new)
+            self._lock_records(new)
             target = path.with_name(f"{path.name.removesuffix(f'{old}.npz')}{new}.npz")
             path.replace(target)
             self._written[target] = self._written.pop(path, b"")

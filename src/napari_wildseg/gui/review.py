@@ -1,4 +1,4 @@
-"""Shows the images of a finished batch one after the other, and takes the corrections back."""
+"""Shows the images of a finished batch one after the other, and writes the corrections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from psygnal import Signal
 
 from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui import export
-from napari_wildseg.gui.annotation.decisions import as_decided
+from napari_wildseg.gui.annotation.decisions import from_corrections
 from napari_wildseg.gui.annotation.session import LABELS
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,8 @@ class Reviewer:
             steps = partial(_open, queue.folder, item, self._changed())
             self.controller.runner.run("Review", None, steps, self._reopened)
 
-    def go(self, by: int) -> None:
-        """Leave the image for another."""
+    def step(self, by: int) -> None:
+        """Save the image and go to another."""
         queue, item = self.queue, self.item
         if queue is None or item is None:
             return
@@ -86,7 +86,7 @@ class Reviewer:
         edits = {} if session is None else session.edits()
         changed = self._changed()
         self.controller.memory.finish(self.controller.sessions.get(self._image))
-        steps = partial(_leave, queue, item, changed, min(max(place, 0), last), by or 1)
+        steps = partial(_save_steps, queue, item, changed, min(max(place, 0), last), by or 1)
         if place > last:
             message = "That was the last image of the batch."
         elif place < 0:
@@ -98,10 +98,10 @@ class Reviewer:
             message = f"{name} is written into the data set. {message}".strip()
         elif not by:
             message = f"Nothing of {name} was changed; it counts as reviewed."
-        take = partial(self._left, by, edits, changed or item.labels, message)
+        take = partial(self._on_saved, by, edits, changed or item.labels, message)
         self.controller.runner.run("Review", None, steps, take)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _reopened(self, found: tuple[ReviewQueue, tuple[int, ReviewItem, str]]) -> None:
         self.item = None  # its labels may be other ones now
@@ -111,13 +111,13 @@ class Reviewer:
         self.queue, opened = found
         settings = self.queue.report.settings
         self.controller.model = str(settings.get("model", self.controller.model))
-        told, failed = WHAT_TO_DO, len(self.queue.report.failed)
+        message, failed = WHAT_TO_DO, len(self.queue.report.failed)
         if failed:
-            report = by_number(failed, "{n} [image|images] failed: see report.csv.")
-            told = f"{report} {told}"
-        self._moved(told, opened)
+            report = pluralise(failed, "{n} [image|images] failed: see report.csv.")
+            message = f"{report} {message}"
+        self._moved(message, opened)
 
-    def _left(
+    def _on_saved(
         self,
         by: int,
         edits: Mapping[TrackedLayer, int],
@@ -130,7 +130,7 @@ class Reviewer:
         session = controller.sessions.get(self._image)
         if session is not None and self._image in controller.viewer.layers:
             if by and session.edits() != edits:
-                self.go(by)
+                self.step(by)
                 return
             session.note_saved(edits)
             for plane in list(session.planes):
@@ -168,7 +168,7 @@ class Reviewer:
         tracked = controller.layers.tracked(session, image, LABELS)
         tracked.fill(plane, item.labels.labels)
         if corrections is not None:
-            tracked.tracker(plane).restore(as_decided(corrections))
+            tracked.tracker(plane).restore(from_corrections(corrections))
         layer = tracked.layer
         assert layer is not None
         layer.refresh()
@@ -218,10 +218,10 @@ def _open(
         record = next(r for r in queue.records if r.name == item.record.name)
         queue.save(replace(item, record=record), changed)
         queue.publish()
-    return queue, _open_from(queue, queue.first_left(), 1)
+    return queue, _open_readable(queue, queue.first_left(), 1)
 
 
-def _open_from(queue: ReviewQueue, place: int, by: int) -> tuple[int, ReviewItem, str]:
+def _open_readable(queue: ReviewQueue, place: int, by: int) -> tuple[int, ReviewItem, str]:
     """Open an image, or the next one that can be opened; say in words which were left out."""
     from napari_wildseg.engine.errors import InputError
 
@@ -240,7 +240,7 @@ def _open_from(queue: ReviewQueue, place: int, by: int) -> tuple[int, ReviewItem
     raise wrong[0][1]
 
 
-def _leave(
+def _save_steps(
     queue: ReviewQueue, item: ReviewItem, changed: LabelImage | None, place: int, by: int
 ) -> Steps[tuple[int, ReviewItem, str]]:
     """Write what was changed; the next image is read before anything is said to be done."""
@@ -250,4 +250,4 @@ def _leave(
         queue.publish()
     queue.mark(item.record.name)
     yield Progress(1, 2, "Reading the next image")
-    return _open_from(queue, place, by)
+    return _open_readable(queue, place, by)

@@ -11,7 +11,7 @@ from napari_wildseg.engine.errors import InputError
 from napari_wildseg.engine.instances import UNTOUCHED
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
-    as_decided,
+    from_corrections,
     label_values,
     merge,
     to_corrections,
@@ -52,8 +52,8 @@ def whole(session: ImageSession) -> LabelImage:
     )
 
 
-def take_down(controller: Controller, session: ImageSession) -> Project:
-    """Return everything that is needed to go on another day; a copy, safe to write on a thread."""
+def to_project(controller: Controller, session: ImageSession) -> Project:
+    """Return the work on an image as a project; a copy, safe to write on a thread."""
     from dataclasses import replace
 
     from napari_wildseg.io import Project
@@ -118,7 +118,7 @@ def strokes_in(project: Project, plane: Plane) -> NDArray[np.int32] | None:
 def corrections_in(project: Project, plane: Plane) -> NDArray[np.int16] | None:
     """Return the corrections of a plane that a project holds, those of the labels winning."""
     found = (project.pseudo_corrections, project.labels.corrections)
-    parts = [as_decided(a[plane.slices]) for a in found if a is not None]
+    parts = [from_corrections(a[plane.slices]) for a in found if a is not None]
     return to_corrections(merge(*parts))
 
 
@@ -131,8 +131,8 @@ def is_of_another_image(project: Project, image: Image) -> bool:
     return bool(known) and image_digest(array) != project.image_digest
 
 
-def put_back(controller: Controller, session: ImageSession, project: Project) -> None:
-    """Bring a project back into the viewer; what was there can be had again by undo."""
+def restore_project(controller: Controller, session: ImageSession, project: Project) -> None:
+    """Restore a project in the viewer; an undo restores the previous labels."""
     image = session.image
     assert image is not None
     saved, state = project.labels, project.state
@@ -153,7 +153,7 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
     session.locked = frozenset(_ids(state.get("locked"))) & frozenset(ids)
     done = _planes(state.get("planes"), image)
     labels_too = state.get("has_labels") is not False
-    for plane in _worth_it(image, project, done):
+    for plane in _planes_with_content(image, project, done):
         _put_plane(controller, session, image, project, plane, labels_too=labels_too)
     for plane, known in done.items():
         kept = session.plane_state(plane)
@@ -162,11 +162,11 @@ def put_back(controller: Controller, session: ImageSession, project: Project) ->
         kept.settings = dict(known.get("settings") or {})
         if project.pseudo_labels is not None:
             kept.pseudo_labels = project.pseudo_labels[plane.slices].copy()
-    controller.layers.dress(session)
+    controller.layers.apply_style(session)
     whole, size = _ids(state.get("whole_classes")), state.get("min_object_size")
     session.objects.whole = frozenset(whole) & frozenset(ids)
     session.objects.min_size = size if type(size) is int and size > 0 else 1
-    controller.objects.put_back(session, project.objects, project.object_strokes)
+    controller.objects.restore(session, project.objects, project.object_strokes)
     controller.apply_visibility()
     controller.layers.activate(session, controller.selected_class)
     controller.settings_restored.emit()
@@ -196,7 +196,7 @@ def _put_plane(
         tracker.release(read_plane(tracked.layer, plane))
         decided = np.full(pixels[plane.slices].shape, 255, np.uint8)
         if corrections is not None:
-            decided = as_decided(corrections[plane.slices])
+            decided = from_corrections(corrections[plane.slices])
         tracked.write(plane, pixels[plane.slices], np.full_like(decided, 255))
         tracker.restore(decided)
         # Labels beside the corrections are what Refine starts from, until a run replaces them.
@@ -206,7 +206,7 @@ def _put_plane(
         controller.autosave.note(session, plane)
 
 
-def _worth_it(image: Image, project: Project, done: dict[Plane, Any]) -> list[Plane]:
+def _planes_with_content(image: Image, project: Project, done: dict[Plane, Any]) -> list[Plane]:
     """Planes that hold anything: those that were segmented, painted in, or labelled."""
     if not done and len(level_shape(image)) == 2:
         return [Plane((None, None))]

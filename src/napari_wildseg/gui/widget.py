@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
 from napari_wildseg.gui import compat
 from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.focus import FocusMark, tab_in_reading_order
-from napari_wildseg.gui.controls.letters import LetterSize
+from napari_wildseg.gui.controls.font_size import FontSize
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.export import has_labels
-from napari_wildseg.gui.help import HELP_KEY, explanation, open_page, page_for
+from napari_wildseg.gui.help import HELP_KEY, find_topic, open_page, page_for
 from napari_wildseg.gui.sections import EXTRA
 from napari_wildseg.gui.sections.edit_section import EditSection
 from napari_wildseg.gui.sections.export_section import ExportSection
@@ -35,7 +35,7 @@ from napari_wildseg.gui.sections.memory_section import MemorySection
 from napari_wildseg.gui.sections.names_section import NamesSection
 from napari_wildseg.gui.sections.objects_section import ObjectsSection
 from napari_wildseg.gui.sections.run_section import RunSection
-from napari_wildseg.gui.sections.section import Folded, Section, ToolGroup, timer
+from napari_wildseg.gui.sections.section import CollapsibleSection, Section, ToolGroup, timer
 from napari_wildseg.gui.sections.welcome_section import WelcomeSection
 
 WARNING_COLOURS = "QLabel { background: #ffd166; color: #1a1a1a; }"
@@ -70,7 +70,7 @@ class WildsegWidget(QWidget):
         # is used.
         viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         for other in list(_WIDGETS):
-            other.give_way(viewer)
+            other.release_viewer(viewer)
         _WIDGETS.add(self)
         compat.install(viewer)
         self.controller = controller = Controller(viewer)
@@ -86,40 +86,40 @@ class WildsegWidget(QWidget):
         self.status = self._state_line()
         self.help = self._help_button()
         self._lay_out()
-        self.letters = LetterSize(self)
+        self.font_size = FontSize(self)
         self.focus_mark = FocusMark(self)
         tab_in_reading_order(self)
         self.names.suggestions.changed.connect(lambda: tab_in_reading_order(self))
 
-        self.run.auto_segment_asked.connect(self._auto_segment)
-        self._count = timer(self, 60, self._settled)
-        controller.areas_changed.connect(self._count_soon)
-        controller.classes_changed.connect(self._count_soon)
+        self.run.auto_segment_requested.connect(self._auto_segment)
+        self._count = timer(self, 60, self._update_counts)
+        controller.areas_changed.connect(self._schedule_count)
+        controller.classes_changed.connect(self._schedule_count)
         controller.status.connect(self._show_status)
-        controller.alarmed.connect(self._show_alarm)
+        controller.warned.connect(self._show_warning)
         # napari connects `reset_choices` for widgets it docks; this one may also be made from a
         # script, so it connects itself.
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self.reset_choices)
-        self.destroyed.connect(self.letters.stop)
+        self.destroyed.connect(self.font_size.stop)
         self.destroyed.connect(controller.shut_down)
 
         self.reset_choices()
         controller.classes_changed.emit()
-        self._offer_next_steps()
+        self._update_sections()
         controller.show_next_step()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
         """Start the engine process, so that the first run finds it ready."""
         super().showEvent(event)
         if self.controller.settings.prepare and not self.controller.closed:
-            self.controller.get_ready()
+            self.controller.start_engine()
 
-    def give_way(self, viewer: Viewer) -> None:
-        """Let go of the viewer if the dock was closed: another widget goes on.
+    def release_viewer(self, viewer: Viewer) -> None:
+        """Disconnect from the viewer if the dock was closed, since another widget takes over.
 
-        napari keeps a widget whose dock was closed as long as anybody refers to it.
+        napari keeps a widget of a closed dock while it is referenced.
         """
         with suppress(RuntimeError):  # Qt has deleted it
             if self.parent() is None and not self.isVisible() and self.controller.viewer is viewer:
@@ -129,7 +129,7 @@ class WildsegWidget(QWidget):
         """List the images there are now; napari calls this when layers come and go."""
         self.image.reset_choices()
         if getattr(event, "type", "") == "inserted":
-            self.image.consider(event.value)
+            self.image.on_image_inserted(event.value)
 
     def _state_line(self) -> QLabel:
         status = named(
@@ -173,7 +173,7 @@ class WildsegWidget(QWidget):
         tools = ToolGroup(self.controller, sections)
         for extra in self.extra:
             tools.add(extra)
-        inner.addWidget(Folded(tools, sections))
+        inner.addWidget(CollapsibleSection(tools, sections))
         # Where the window is low, the sections scroll; the state line is always in view.
         scroll = _Sections(self)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -191,7 +191,7 @@ class WildsegWidget(QWidget):
         self.run.run_row.addWidget(self.edit.more)
 
     def _auto_segment(self) -> None:
-        # A name that was typed but not entered is meant.
+        # Names that were typed but not entered are added first.
         if self.names.enter():
             if not self.controller.classes and self.controller.image is not None:
                 self.names.new_class.setFocus()
@@ -199,12 +199,12 @@ class WildsegWidget(QWidget):
 
     def _open_help(self, *, explained: bool) -> None:
         """Open the page on the message in the state line, or on the section with the focus."""
-        about = explanation(self.status.text()) if explained else None
+        about = find_topic(self.status.text()) if explained else None
         page = page_for(QApplication.focusWidget()) if about is None else about.page
         self.controller.status.emit(f"Opened in your browser: {open_page(page)}")
 
-    def _offer_help(self, message: str) -> None:
-        about = explanation(message)
+    def _update_help_button(self, message: str) -> None:
+        about = find_topic(message)
         text = f"Help ({HELP_KEY})" if about is None else f"Help: {about.title}"
         self.help.setText(text)
         self.help.setToolTip(
@@ -213,16 +213,16 @@ class WildsegWidget(QWidget):
             else f"Open the page that explains this message: {about.title}."
         )
 
-    def _count_soon(self) -> None:
+    def _schedule_count(self) -> None:
         if not self._count.isActive():
             self._count.start()
 
-    def _settled(self) -> None:
+    def _update_counts(self) -> None:
         self.controller.autosave.write()
         self.names.show_areas()
-        self._offer_next_steps()
+        self._update_sections()
 
-    def _offer_next_steps(self) -> None:
+    def _update_sections(self) -> None:
         """Show the controls that need labels once there are some."""
         controller = self.controller
         labelled = any(has_labels(session) for session in controller.sessions)
@@ -232,11 +232,11 @@ class WildsegWidget(QWidget):
 
     def _show_status(self, message: str) -> None:
         self.status.setText(message)
-        self._offer_help(message)
+        self._update_help_button(message)
         if self.status.styleSheet():
             self.status.setStyleSheet("")
 
-    def _show_alarm(self, message: str) -> None:
+    def _show_warning(self, message: str) -> None:
         self.status.setText(message)
-        self._offer_help(message)
+        self._update_help_button(message)
         self.status.setStyleSheet(WARNING_COLOURS)

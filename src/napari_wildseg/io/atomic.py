@@ -76,7 +76,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
         raise InputError(f"{path} is a file: choose another name.")
     temporary = path.with_name(f".wildseg-{secrets.token_hex(6)}{path.suffix}")
     try:
-        _carry_out(plan_path(path))
+        _execute_plan(plan_path(path))
         there, _ = _exists(path)
         if there and not overwrite:
             raise InputError(
@@ -103,7 +103,7 @@ def atomic_files(
     plan = plan or plan_path(paths[0])
     temporaries = [p.with_name(f".wildseg-{secrets.token_hex(6)}{p.suffix}") for p in paths]
     try:
-        _carry_out(plan)
+        _execute_plan(plan)
         refuse_existing(list(paths), overwrite=overwrite)
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def read_together(path: Path, second: Path, read: Callable[[Path, Path], _T]) ->
     plan = plan_path(path)
 
     def state() -> list[list[int] | None]:
-        return [_stamp(each) for each in (path, second, plan)]
+        return [_file_signature(each) for each in (path, second, plan)]
 
     for _ in range(20):
         before = state()
@@ -160,23 +160,23 @@ def remove_leftovers(folder: Path) -> None:
     """Complete planned renames in a folder and remove temporary files of killed processes."""
     with suppress(OSError):
         for plan in folder.glob(".wildseg-*.plan"):
-            _carry_out(plan)
+            _execute_plan(plan)
         for path in folder.glob(".wildseg-*"):
-            if _TEMPORARY.fullmatch(path.name) and not _only_version(path):
+            if _TEMPORARY.fullmatch(path.name) and not _is_only_copy(path):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
 
 
-def _only_version(path: Path) -> bool:
+def _is_only_copy(path: Path) -> bool:
     """Whether a folder may be the only copy of a data set, moved by version 0.1 before a crash."""
     token = path.name.split(".")[1]
     others = [other for other in path.parent.glob(f".{token}.*") if other.is_dir()]
     return len(others) > 1 and any(other.suffix == ".old" for other in others)
 
 
-def _stamp(path: Path) -> list[int] | None:
+def _file_signature(path: Path) -> list[int] | None:
     """Return inode, modification time and size of a file; None if it is missing."""
     try:
         found = path.lstat()
@@ -207,7 +207,7 @@ def _rename_all(plan: Path, sources: Sequence[Path], targets: Sequence[Path]) ->
         # A truncated plan is not valid JSON, so `_read_plan` ignores it.
         plan.write_bytes(json.dumps({"format": _PLAN, "moves": moves}).encode("ascii"))
         sync(plan)
-        _carry_out(plan)
+        _execute_plan(plan)
     except OSError:
         if all(map(os.path.lexists, sources)):
             plan.unlink(missing_ok=True)
@@ -241,7 +241,7 @@ def _inside(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def _carry_out(plan: Path) -> None:
+def _execute_plan(plan: Path) -> None:
     """Carry out the renames of a plan file, if it exists."""
     if not plan.is_file():
         return

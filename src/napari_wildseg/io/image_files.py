@@ -105,10 +105,7 @@ def open_image(spec: str | Path) -> NDArray[Any] | LazyPicture:
 
 
 def read_whole(picture: LazyPicture) -> NDArray[np.uint8]:
-    """Read a large picture into memory.
-
-    Returns ``(H, W, 3)`` uint8.
-    """
+    """Read a large picture into memory. Returns ``(H, W, 3)`` uint8."""
     from napari_wildseg.engine.large import LargeImage
     from napari_wildseg.engine.large.layout import Box
 

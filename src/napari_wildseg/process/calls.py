@@ -27,7 +27,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.engine.result import Result
 from napari_wildseg.engine.segmenter import Segmenter
 from napari_wildseg.engine.stacks.segment_stack import carried_steps
-from napari_wildseg.process.messages import Found, Suggested
+from napari_wildseg.process.messages import EngineResult, Suggested
 from napari_wildseg.process.server import Reader
 from napari_wildseg.process.windowed import RemotePlane, WindowedSegmenter
 
@@ -74,7 +74,7 @@ class Calls:
         self._segmenters[plane] = kind(self._models[model], threshold=threshold, **options)
 
     def drop(self, read: Reader, *, planes: list[int]) -> Steps[None]:
-        """Give up segmenters and what they hold; other planes stay."""
+        """Drop segmenters and what they hold; other planes stay."""
         yield Progress(0, 1, "Freeing memory")
         for plane in planes:
             self._segmenters.pop(plane, None)
@@ -110,12 +110,12 @@ class Calls:
         threshold: float,
         refine: bool,
         memory: int,
-    ) -> Steps[Found]:
+    ) -> Steps[EngineResult]:
         """Segment; ``memory`` is the number of the class memory that is held, 0 for none."""
-        segmenter = self._ready(plane, read)
+        segmenter = self._segmenter(plane, read)
         self._set_memory(segmenter, memory)
         result = yield from segmenter.segment_steps(classes, threshold=threshold, refine=refine)
-        return _sent(result)
+        return _to_engine_result(result)
 
     def refine(
         self,
@@ -125,15 +125,15 @@ class Calls:
         threshold: float,
         corrections: NDArray[np.int16] | None,
         pseudo_labels: NDArray[np.uint8] | None,
-    ) -> Steps[Found]:
+    ) -> Steps[EngineResult]:
         """Refine with corrections, perhaps from labels instead of the pseudo-labels."""
-        segmenter = self._ready(plane, read)
+        segmenter = self._segmenter(plane, read)
         segmenter.threshold = threshold
         if isinstance(segmenter, Segmenter):
             result = yield from segmenter.refine_steps(corrections, pseudo_labels=pseudo_labels)
         else:
             result = yield from segmenter.refine_steps(corrections)
-        return _sent(result)
+        return _to_engine_result(result)
 
     def carry(
         self,
@@ -143,26 +143,26 @@ class Calls:
         known: list[tuple[int, NDArray[np.uint8]]],
         classes: Sequence[ClassInfo],
         corrections: NDArray[np.int16] | None,
-    ) -> Steps[Found]:
+    ) -> Steps[EngineResult]:
         """Label a plane by planes whose labels are known: pairs of a plane and its labels."""
         features = [(self._segmenters[other].plane_features(), labels) for other, labels in known]
-        segmenter = self._ready(plane, read)
+        segmenter = self._segmenter(plane, read)
         result = yield from carried_steps(
             cast("Segmenter", segmenter), features, classes, corrections
         )
-        return _sent(result)
+        return _to_engine_result(result)
 
     def pseudo_labels(
         self, read: Reader, *, plane: int, threshold: float
     ) -> Steps[NDArray[np.uint8]]:
         """Apply a threshold to the relevance maps."""
         yield Progress(0, 1, "Labelling")
-        return self._ready(plane, read).pseudo_labels(threshold)
+        return self._segmenter(plane, read).pseudo_labels(threshold)
 
     def relevance(self, read: Reader, *, plane: int, place: int) -> Steps[NDArray[np.float32]]:
         """Return the relevance map of a class; of a large plane on a coarser grid."""
         yield Progress(0, 1, "Finding the classes")
-        result = self._ready(plane, read).result
+        result = self._segmenter(plane, read).result
         assert result is not None
         return np.asarray(result.relevance[place], np.float32)
 
@@ -170,7 +170,7 @@ class Calls:
         self, read: Reader, *, plane: int, vocabulary: str, top: int, memory: int
     ) -> Steps[Suggested]:
         """Name what the image may show, and where; ``memory`` as for `segment`."""
-        segmenter = self._ready(plane, read)
+        segmenter = self._segmenter(plane, read)
         recalled: dict[str, NDArray[np.float32]] = {}
         if isinstance(segmenter, Segmenter):
             self._set_memory(segmenter, memory)
@@ -198,7 +198,7 @@ class Calls:
     ) -> Steps[dict[str, Any]]:
         """Make a record of a labelled plane for a class memory."""
         yield Progress(0, 1, "Recording the image")
-        segmenter = cast("Segmenter", self._ready(plane, read))
+        segmenter = cast("Segmenter", self._segmenter(plane, read))
         record = segmenter.record(labels=labels, finished=finished, name=name)
         return {"record": pickle.dumps((record, segmenter.source)), "digest": record.digest}
 
@@ -248,7 +248,7 @@ class Calls:
         }
 
     def save_memory(self, read: Reader, *, memory: bytes, path: str) -> Steps[None]:
-        """Write a class memory to a file, over one that is there: the dialog has asked."""
+        """Write a class memory to a file; the dialog asked before replacing one."""
         yield Progress(0, 1, f"Writing {Path(path).name}")
         _unpickled(memory).save(Path(path), overwrite=True)
 
@@ -258,7 +258,7 @@ class Calls:
         """Fetch a model."""
         yield from download_steps(model)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     @staticmethod
     def _load(model: str) -> CLIPModel:
@@ -272,7 +272,7 @@ class Calls:
             size = next((entry.megabytes for entry in CATALOGUE if entry.model == model), 0)
             raise NotDownloadedError(model, str(error), size) from error
 
-    def _ready(self, plane: int, read: Reader) -> AnySegmenter:
+    def _segmenter(self, plane: int, read: Reader) -> AnySegmenter:
         segmenter = self._segmenters[plane]
         if isinstance(segmenter, WindowedSegmenter) and segmenter.plane is not None:
             segmenter.plane.reader = read
@@ -296,10 +296,10 @@ def _reduced_maps(result: Result) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _sent(result: Result) -> Found:
+def _to_engine_result(result: Result) -> EngineResult:
     """Return what the window needs of a result; its relevance maps stay here."""
     labels, pseudo, notices = result.labels, result.pseudo_labels, result.notices
-    return Found(labels, pseudo, notices, result.seconds, result.settings, result.model)
+    return EngineResult(labels, pseudo, notices, result.seconds, result.settings, result.model)
 
 
 # Memories and records were pickled by this code in a process of the same window, which keeps them

@@ -101,7 +101,7 @@ class _Child:
             return None
         if message is None:
             self.inbox.put(None)
-            raise EngineEndedError(_why(self.process.wait()))
+            raise EngineEndedError(_end_message(self.process.wait()))
         return message
 
     def end(self) -> None:
@@ -246,7 +246,7 @@ def _outcome(message: dict[str, Any]) -> Any:
     raise message["error"] or EngineError(message["text"])
 
 
-def _why(status: int) -> str:
+def _end_message(status: int) -> str:
     """Return what to tell the annotator when the process ended by itself."""
     if status in (-9, 137):
         return ENDED.replace("stopped:", "was killed, probably for lack of memory:")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Found:
+class EngineResult:
     """What a run found: a `Result` without relevance maps, which stay in the process."""
 
     labels: NDArray[np.uint8]

@@ -62,7 +62,7 @@ class RemoteSegmenter:
         read = self._source.read if self._windowed and self._source is not None else None
         return (yield from self.engine.call(method, read, plane=self.number, **arguments))
 
-    def held(self, memory: Memory | None) -> int:
+    def send_memory(self, memory: Memory | None) -> int:
         """Have the process hold a class memory; return its number, 0 for none."""
         if memory is None:
             return 0

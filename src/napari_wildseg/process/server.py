@@ -44,7 +44,7 @@ class Server:
         while True:
             message = self._later.popleft() if self._later else self._inbox.get()
             if "method" in message:
-                self._carry_out(calls, message)
+                self._run_call(calls, message)
 
     def _listen(self) -> None:
         try:
@@ -61,7 +61,7 @@ class Server:
         with self._sending:
             send(self._target, message)
 
-    def _carry_out(self, calls: Any, message: dict[str, Any]) -> None:
+    def _run_call(self, calls: Any, message: dict[str, Any]) -> None:
         number = self._current = message["call"]
 
         def answer(**content: Any) -> None:
@@ -95,7 +95,7 @@ class Server:
         except _Cancelled:
             answer(cancelled=True)
         except Exception as error:  # the process must outlive every call
-            known = _known(error)
+            known = _as_known_error(error)
             answer(error=known, text=str(error))
             if known is None:
                 traceback.print_exc()
@@ -103,7 +103,7 @@ class Server:
             self._cancelled.discard(number)
 
 
-def _known(error: Exception) -> Exception | None:
+def _as_known_error(error: Exception) -> Exception | None:
     """Return an error as the window raises it; None for an unexpected one."""
     if isinstance(error, NotDownloadedError):
         return error

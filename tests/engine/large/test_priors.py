@@ -73,7 +73,7 @@ def test_only_windows_with_other_corrections_are_looked_into_again(priors, looke
     looked_into.clear()
     dab = corrected((40, 60, 2))
     everything(priors, 0.5, dab)
-    touched = [i for i, window in enumerate(priors.boxes) if window.meets(Box(36, 56, 45, 65))]
+    touched = [i for i, window in enumerate(priors.boxes) if window.overlaps(Box(36, 56, 45, 65))]
     assert looked_into == touched
     assert len(touched) < len(priors.boxes)
     looked_into.clear()
@@ -106,7 +106,7 @@ def test_preparing_a_box_can_be_stopped_before_every_window(priors, looked_into)
     steps = priors.prepare_steps(box, 0.5, None)
     for seen, _ in enumerate(steps):
         assert len(looked_into) == seen
-    assert len(looked_into) == sum(window.meets(box) for window in priors.boxes) > 1
+    assert len(looked_into) == sum(window.overlaps(box) for window in priors.boxes) > 1
     looked_into.clear()
     priors.blend(box, 2, 0.5, None)
     assert not looked_into
@@ -140,6 +140,6 @@ def test_a_window_s_superpixels_say_as_much_of_a_dab_as_those_of_an_ordinary_ima
     for cut, options in zip(superpixels, (ordinary, priors.options), strict=True):
         learner = Learner(cut, torch.ones(len(cut), 1), options.learning)
         radius = np.array([0.07 * cut.index.shape[0]])
-        said.append(float(learner._around(learner.find(dab), radius, 2).sum()))
+        said.append(float(learner._stroke_precision(learner.find(dab), radius, 2).sum()))
     assert len(superpixels[1]) < 0.7 * len(superpixels[0])
     assert said[1] == pytest.approx(said[0], rel=0.1)

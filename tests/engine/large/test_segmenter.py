@@ -11,7 +11,7 @@ import zarr
 from scipy import ndimage
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.large import Box, LargeImage, LargeSegmenter
+from napari_wildseg.engine.large import Box, LargeImage, LargeSegmenter, priors
 from napari_wildseg.engine.large.windows import Level
 from napari_wildseg.engine.limits import Limits, new_strokes
 
@@ -31,6 +31,14 @@ def picture(seed=0, shape=SHAPE):
     return image
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_superpixels():
+    """The time of a window grows with the square of their number."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(priors, "WINDOW_SUPERPIXELS", 300)
+        yield
+
+
 @pytest.fixture
 def make(small_model):
     def segmenter(image=None, **options):
@@ -44,7 +52,7 @@ def make(small_model):
 
 
 @pytest.fixture(scope="module")
-def opened_once(small_model):
+def opened_once(small_model, few_superpixels):
     """A segmenter that holds the picture."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -139,7 +147,7 @@ def test_a_dab_makes_few_tiles_anew_and_equals_a_fresh_start(make):
 
 
 @pytest.fixture(scope="module")
-def corrected(small_model):
+def corrected(small_model, few_superpixels):
     """A segmenter, corrections of before and after, and the labels of each without limits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -10,7 +10,7 @@ from napari_wildseg.engine.refine.learning.learn import Learner, Learning
 from napari_wildseg.engine.refine.learning.reach import (
     find_dabs,
     find_reach,
-    keep_apart,
+    limit_radii,
     shrink_labels,
 )
 from napari_wildseg.engine.refine.superpixels import Superpixels
@@ -96,7 +96,7 @@ def test_a_dab_reaches_half_way_to_one_of_another_label():
     corrections = np.full((40, 100), -1, np.int16)
     corrections[19:22, 29:32] = corrections[19:22, 34:37] = 1
     corrections[19:22, 49:52] = 0
-    assert keep_apart(find_dabs(corrections), np.full(3, 30.0)).tolist() == [7.5, 10, 7.5]
+    assert limit_radii(find_dabs(corrections), np.full(3, 30.0)).tolist() == [7.5, 10, 7.5]
 
 
 def test_more_dabs_than_can_be_followed_leave_the_smallest_out():
@@ -207,7 +207,9 @@ def test_a_dab_on_what_was_certain_lowers_the_belief_in_the_maps():
         prior[:, 0] = 1 - prior[:, 1]
         corrections = np.full((60, 80), -1, np.int16)
         corrections[28:33, 18:23] = 0
-        moved.append(learning._belief(learning._wrong(prior, find_dabs(corrections))))
+        moved.append(
+            learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections)))
+        )
     assert moved[0] > 5 * moved[1]
 
 
@@ -218,7 +220,9 @@ def test_every_further_stroke_lowers_the_belief_in_the_maps():
     corrections = np.full((60, 80), -1, np.int16)
     for column in (5, 25, 45, 65):
         corrections[28:33, column : column + 5] = 0
-        beliefs.append(learning._belief(learning._wrong(prior, find_dabs(corrections))))
+        beliefs.append(
+            learning._trust_factor(learning._errors_under_dabs(prior, find_dabs(corrections)))
+        )
     assert beliefs == sorted(set(beliefs), reverse=True)
 
 
@@ -248,7 +252,7 @@ def test_a_dab_speaks_as_far_as_was_wrong_when_it_was_made(monkeypatch):
         radii.append(found.tolist())
         return found
 
-    monkeypatch.setattr("napari_wildseg.engine.refine.learning.learn.keep_apart", remember)
+    monkeypatch.setattr("napari_wildseg.engine.refine.learning.learn.limit_radii", remember)
     learning.change(prior, corrections)
     others = []
 

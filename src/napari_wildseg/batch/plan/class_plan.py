@@ -103,7 +103,7 @@ def plan_classes(
             return ClassPlan(mode, classes)
         if if_present:
             raise InputError("--if-present needs class names: a file says what is present.")
-        return _known(read_known_labels(path), items, path)
+        return _match(read_known_labels(path), items, path)
     return ClassPlan(mode, parse_classes(labels))
 
 
@@ -192,7 +192,7 @@ def _typed(info: ClassInfo) -> str:
     return info.name if info.prompts == (info.name,) else f"{info.name}={'|'.join(info.prompts)}"
 
 
-def _known(listed: Mapping[str, list[str]], items: Sequence[WorkItem], path: Path) -> ClassPlan:
+def _match(listed: Mapping[str, list[str]], items: Sequence[WorkItem], path: Path) -> ClassPlan:
     """Match listed labels to the images; classes are numbered in order of first mention."""
     entries: dict[str, str] = {}
     for names in listed.values():

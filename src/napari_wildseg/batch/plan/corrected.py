@@ -14,7 +14,7 @@ from napari_wildseg.batch.plan.worklist import WorkItem
 from napari_wildseg.batch.report import read_report
 from napari_wildseg.engine.classes import UNLABELLED, ClassInfo
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.io import LabelImage, format_of, read_labels
 from napari_wildseg.io.label_image import placeholder_class
 
@@ -49,7 +49,7 @@ def find_corrected(folder: str | Path, items: Iterable[WorkItem]) -> dict[str, C
     """Return the corrected labels in a folder or reviewed batch, by the name of the image."""
     folder = Path(folder).absolute()
     if not folder.is_dir():
-        raise InputError(f"{no_folder(folder, ' with corrected labels')}: check the name.")
+        raise InputError(f"{folder_error(folder, ' with corrected labels')}: check the name.")
     find = _in_batch(folder) if has_journal(folder) else _in_folder(folder)
     names = {item.name for item in items}
     found = {name: corrected for name, corrected in find.items() if name in names}

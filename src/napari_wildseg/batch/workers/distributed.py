@@ -72,7 +72,7 @@ def run_distributed(
                 f'"{address}" is no address of a scheduler: give one such as tcp://host:8786.'
             ) from error
         try:
-            yield from _hand_out(client, address, job, todo, begin)
+            yield from _submit_jobs(client, address, job, todo, begin)
         except Exception as error:
             if client.status in ("running", "connecting"):
                 raise
@@ -87,7 +87,7 @@ def run_distributed(
                 cluster.close(timeout=_CLOSE)
 
 
-def _hand_out(
+def _submit_jobs(
     client: Any,
     address: str,
     job: BatchJob,

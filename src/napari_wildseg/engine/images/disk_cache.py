@@ -30,10 +30,7 @@ _FORMAT = "3"
 def encoding_key(
     image: NDArray[np.uint8], model: CLIPModel, method: RelevanceMethod, views: object
 ) -> str:
-    """Return the hash of everything that an encoding depends on.
-
-    `image`: ``(H, W, 3)`` uint8.
-    """
+    """Return the hash of everything that an encoding depends on. `image`: ``(H, W, 3)`` uint8."""
     digest = hashlib.sha256()
     scaling = (model.mean, model.std, model.device.type)
     parts = (_FORMAT, image.shape, model.fingerprint, scaling, repr(method), repr(views))
@@ -82,7 +79,7 @@ class EncodingCache:
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
-        self._hold(key, views)
+        self._keep_in_memory(key, views)
         return list(views)
 
     def put(self, key: str, views: Sequence[ViewEncoding]) -> None:
@@ -90,7 +87,7 @@ class EncodingCache:
 
         Errors of the disk (full, read-only) are ignored: the encodings then stay in memory only.
         """
-        self._hold(key, tuple(views))
+        self._keep_in_memory(key, tuple(views))
         path = self._path(key)
         if path is None or _size(views) > self.disk_bytes - self._pinned_bytes():
             return
@@ -111,7 +108,7 @@ class EncodingCache:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _hold(self, key: str, views: tuple[ViewEncoding, ...]) -> None:
+    def _keep_in_memory(self, key: str, views: tuple[ViewEncoding, ...]) -> None:
         self._held.pop(key, None)
         if _size(views) > self.memory_bytes:
             return
@@ -188,4 +185,4 @@ def _read(path: Path, device: Any) -> tuple[ViewEncoding, ...]:
     for key, tensor in (_from_file(*item) for item in load_file(path).items()):
         index, _, name = key.partition("/")
         views[int(index)][name] = tensor.to(device)
-    return tuple(ViewEncoding.of_named(views[i]) for i in range(len(views)))
+    return tuple(ViewEncoding.from_tensors(views[i]) for i in range(len(views)))

@@ -191,10 +191,7 @@ def encode_steps(
     preset: str,
     cache: EncodingCache | None = None,
 ) -> Steps[ImageEncoding]:
-    """Encode all views of an image; yield after each batch of views.
-
-    `rgb`: ``(H, W, 3)`` uint8.
-    """
+    """Encode all views of an image; yield after each batch of views. `rgb`: ``(H, W, 3)`` uint8."""
     shape = (rgb.shape[0], rgb.shape[1])
     geometry = geometry_of(model)
     views = make_views(shape, preset, base_side=geometry.base_side, multiple=geometry.multiple)

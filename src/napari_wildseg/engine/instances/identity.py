@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def with_ids(
+def assign_ids(
     parts: NDArray[np.int32],
     previous: NDArray[np.int32] | None = None,
     fixed: Collection[int] = (),

@@ -36,7 +36,7 @@ def drawn_as(number: int) -> int:
     return -1 - 2 * number
 
 
-def anchored_as(number: int) -> int:
+def anchor_value(number: int) -> int:
     """Return the value of strokes for a pixel whose object keeps an id and is no other's."""
     return -2 - 2 * number
 
@@ -98,7 +98,7 @@ def apply_strokes(
         _divide(out, parts == part, seeds)
     decided = painted >= 0
     out[decided] = painted[decided]
-    return _cuts_given_away(out, mask, painted), fixed
+    return _assign_cut_pixels(out, mask, painted), fixed
 
 
 def _divide(out: NDArray[np.int32], inside: NDArray[np.bool_], seeds: NDArray[np.int32]) -> None:
@@ -112,7 +112,7 @@ def _divide(out: NDArray[np.int32], inside: NDArray[np.bool_], seeds: NDArray[np
     out[box][part] = shares[part]
 
 
-def _cuts_given_away(
+def _assign_cut_pixels(
     out: NDArray[np.int32], mask: NDArray[np.bool_], strokes: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Give each pixel of a cut to the nearest object."""

@@ -9,7 +9,7 @@ from napari_wildseg.engine.instances.object_strokes import (
     CUT,
     ERASED,
     UNTOUCHED,
-    anchored_as,
+    anchor_value,
     drawn_as,
     ids_in,
 )
@@ -74,7 +74,7 @@ def record(
 
 def _rename(strokes: NDArray[np.int32], old: int, new: int) -> None:
     """Give strokes of one id another, of every kind."""
-    for kind in (int, drawn_as, anchored_as):
+    for kind in (int, drawn_as, anchor_value):
         strokes[strokes == kind(old)] = kind(new)
 
 
@@ -138,4 +138,4 @@ def _anchor_all(
 
 def _anchor(strokes: NDArray[np.int32], inside: NDArray[np.bool_], number: int) -> None:
     """Have an object keep its id wherever its pixels stay labelled."""
-    strokes[inside & (strokes == UNTOUCHED)] = anchored_as(number)
+    strokes[inside & (strokes == UNTOUCHED)] = anchor_value(number)

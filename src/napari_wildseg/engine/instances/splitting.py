@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_wildseg.engine.classes import UNLABELLED
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.instances.identity import with_ids
+from napari_wildseg.engine.instances.identity import assign_ids
 from napari_wildseg.engine.instances.joining import joined
 from napari_wildseg.engine.instances.object_strokes import (
     apply_strokes,
@@ -15,10 +15,10 @@ from napari_wildseg.engine.instances.object_strokes import (
     ids_in,
     strokes_by_kind,
 )
-from napari_wildseg.engine.instances.parts import box_of, contacts_of, depth_of, find, parts_of
+from napari_wildseg.engine.instances.parts import borders_of, box_of, depth_of, find, parts_of
 
 
-def bridged(
+def join_across_gaps(
     parts: NDArray[np.int32], gap: int, closed: NDArray[np.bool_] | None
 ) -> NDArray[np.int32]:
     """Join objects of different connected regions that a thin gap separates.
@@ -37,7 +37,7 @@ def bridged(
         reach &= ~closed
     nearest = np.where(reach, nearest, 0).astype(np.int32)
     regions = ndimage.label(parts > 0)[0][tuple(where)].ravel()
-    contacts = contacts_of(nearest)
+    contacts = borders_of(nearest)
     width = distance.ravel()[contacts.first] + distance.ravel()[contacts.second] - 1
     crossed = (width <= gap) & (regions[contacts.first] != regions[contacts.second])
     flat = nearest.ravel()
@@ -104,7 +104,7 @@ def split(
         depth = depth_of(seen)
         found = joined(parts_of(seen, depth), depth, None if rgb is None else rgb[box])
         if join_gap:
-            found = bridged(found, join_gap, None if closed is None else closed[box])
+            found = join_across_gaps(found, join_gap, None if closed is None else closed[box])
         parts[box][seen] = found[seen] + above
         things |= inside
     fixed: frozenset[int] = frozenset()
@@ -116,7 +116,7 @@ def split(
         parts[small[parts] & things] = 0
     # An anchor that no object lies under keeps its id free: its object may come back.
     reserved = set() if values is None else ids_in(values) - fixed
-    return with_ids(parts, previous, fixed, max(reserved, default=0) + 1)
+    return assign_ids(parts, previous, fixed, max(reserved, default=0) + 1)
 
 
 def update(
@@ -216,7 +216,7 @@ def split_stack(
         own = None if marks is None else marks[z]
         found = split(plane, classes, planes[z], strokes=own, **options)  # type: ignore[arg-type]
         kept = () if own is None else ids_in(own)
-        out[z] = with_ids(found, out[z - 1] if z else None, kept, used + 1)
+        out[z] = assign_ids(found, out[z - 1] if z else None, kept, used + 1)
         used = max(used, int(out[z].max()))
     return out
 

@@ -57,10 +57,7 @@ def table_of(
     classes: Sequence[ClassInfo],
     scale: Sequence[float] = (1.0, 1.0),
 ) -> dict[str, NDArray[Any]]:
-    """Measure the objects of a plane.
-
-    `ids`: ``(H, W)`` int32.
-    """
+    """Measure the objects of a plane. `ids`: ``(H, W)`` int32."""
     from skimage.measure import regionprops_table
 
     height, width = (float(each) for each in scale)

@@ -41,7 +41,7 @@ from napari_wildseg.engine.relevance import get_method
 from napari_wildseg.engine.result import no_pixels_notice
 from napari_wildseg.engine.segmenter_base import SegmenterBase
 from napari_wildseg.engine.stacks.propagation import PlaneFeatures, plane_features_of
-from napari_wildseg.engine.turns import one_thread
+from napari_wildseg.engine.thread_tracker import one_thread
 
 _TILE_SIDE = 1024
 """Side of a tile, in pixels."""
@@ -223,7 +223,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
             if refine:
                 made = yield from self._tile_steps(run, tile, None, now)
             else:
-                made = self._sure(run, tile)
+                made = self._tile_seeds(run, tile)
             run.labels[tile.slices] = made
             run.counts[tile] = np.bincount(made.ravel(), minlength=256)
         self._seconds["refine"] = time.perf_counter() - started
@@ -310,7 +310,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         changed = changed_blocks(run.corrections, fixed)
         stale = list(tiles(self._image.shape, self.tile))
         if threshold == run.threshold and run.refined:
-            reached = [*changed, *run.priors.touched(changed)]
+            reached = [*changed, *run.priors.affected_windows(changed)]
             stale = [t for t in stale if t in run.held_back or self._reached(t, reached)]
         limited = TileLimits(limits, run.corrections, fixed, changed)
         todo = [tile for tile in stale if limited.allows(tile)]
@@ -348,7 +348,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         ndarray
             uint8 of the box's shape: 0 background, class ids, 255 undecided.
         """
-        return self._sure(self._require_state(), box, threshold)
+        return self._tile_seeds(self._require_state(), box, threshold)
 
     def suggest(
         self, vocabulary: str | Sequence[str] = "coco", top: int = 10
@@ -403,12 +403,12 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
         described = plane_features_of(self.overview(1024), encoding.overview.features())
         return replace(described, shape=image.shape)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _whole_encoding(self) -> ImageEncoding:
         return self._require_image()[1].overview
 
-    def _sure(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
+    def _tile_seeds(self, run: _Run, box: Box, threshold: float | None = None) -> NDArray[np.uint8]:
         full = run.priors.relevance_of(box) ** GAMMA
         used = run.threshold if threshold is None else checked_threshold(threshold)
         return run.ids[Evidence(full.numpy()).pseudo_labels(used)]
@@ -432,7 +432,7 @@ class LargeSegmenter(SegmenterBase[LargeImage, LargeEncoding, _Run]):
     def _reached(self, tile: Box, boxes: Sequence[Box]) -> bool:
         assert self._image is not None
         domain = walk_domain(tile, self._image.shape)
-        return any(domain.meets(box) for box in boxes)
+        return any(domain.overlaps(box) for box in boxes)
 
     def _finish(self, run: _Run, made: int, limits: Limits = _NO_LIMITS) -> LargeResult:
         assert self._encoding is not None

@@ -43,7 +43,7 @@ class Box:
             min(shape[1], self.right + margin),
         )
 
-    def meets(self, other: Box) -> bool:
+    def overlaps(self, other: Box) -> bool:
         """Return whether the two boxes share a pixel."""
         return (
             self.top < other.bottom

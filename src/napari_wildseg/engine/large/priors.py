@@ -159,7 +159,7 @@ class WindowPriors:
         self, box: Box, threshold: float, corrections: LargeCorrections | None
     ) -> Steps[None]:
         """Compute the windows of a box one by one, so that `blend` returns at once."""
-        todo = [index for index, window in enumerate(self.boxes) if window.meets(box)]
+        todo = [index for index, window in enumerate(self.boxes) if window.overlaps(box)]
         for number, index in enumerate(todo):
             yield Progress(number, len(todo), "Making similar places agree")
             self._kept_change(index, threshold, corrections)
@@ -206,10 +206,10 @@ class WindowPriors:
         total = torch.zeros(channels, len(y), len(x))
         weight = torch.zeros(len(y), len(x))
         for index, window in enumerate(self.boxes):
-            if not window.meets(box):
+            if not window.overlaps(box):
                 continue
-            v, rows = _along(y, window.top, window.bottom, shape[0])
-            u, columns = _along(x, window.left, window.right, shape[1])
+            v, rows = _cell_weights(y, window.top, window.bottom, shape[0])
+            u, columns = _cell_weights(x, window.left, window.right, shape[1])
             if not len(v[0]) or not len(u[0]):
                 continue
             sampled = _sample(values(index), v[0], u[0])
@@ -218,17 +218,17 @@ class WindowPriors:
             weight[rows, columns] += fade
         return total.div_(weight)
 
-    def touched(self, changed: list[Box]) -> list[Box]:
+    def affected_windows(self, changed: list[Box]) -> list[Box]:
         """Return the windows whose probabilities depend on corrections in these boxes."""
-        return [window for window in self.boxes if any(window.meets(box) for box in changed)]
+        return [window for window in self.boxes if any(window.overlaps(box) for box in changed)]
 
-    def _forget_what_changed(self, threshold: float, corrections: LargeCorrections | None) -> None:
+    def _drop_stale(self, threshold: float, corrections: LargeCorrections | None) -> None:
         """Drop results that depend on another threshold or on changed corrections."""
         before, seen = self._made_with
         if threshold != before:
             self._changes.clear()
         elif corrections is not seen:
-            for window in self.touched(changed_blocks(seen, corrections)):
+            for window in self.affected_windows(changed_blocks(seen, corrections)):
                 self._changes.pop(self.boxes.index(window), None)
         self._made_with = (threshold, corrections)
 
@@ -261,7 +261,7 @@ class WindowPriors:
         self, index: int, threshold: float, corrections: LargeCorrections | None
     ) -> _Change | None:
         """Return `_change`, from the cache if the window was used recently."""
-        self._forget_what_changed(threshold, corrections)
+        self._drop_stale(threshold, corrections)
         if index in self._changes:
             self._changes.move_to_end(index)
             return self._changes[index]
@@ -281,17 +281,17 @@ class WindowPriors:
         scene = self._scene(index)
         before = scene.superpixels.average(prior)
         agreed = scene.crf.first(before, recalled=self._recaller is not None)
-        after = first = self._less_agreed(before, agreed)
+        after = first = self._undo_agreement(before, agreed)
         if fixed is not None:
             belief = 1.0 if self._recaller is None else self._recaller.belief
             change = scene.learner.change(before, fixed, scene.crf.near, belief=belief)
-            after = self._less_agreed(
+            after = self._undo_agreement(
                 before + change, scene.crf.change(before, before + change, agreed)
             )
             after = scene.learner.favour(after, first, fixed)
         return _Change(scene.superpixels.index.astype(np.uint16), after - before)
 
-    def _less_agreed(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
+    def _undo_agreement(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
         """Undo a part of the agreement where a memory decided pixel by pixel."""
         if self._recaller is None:
             return agreed
@@ -325,7 +325,7 @@ class WindowPriors:
         return self._scenes[index]
 
 
-def _along(
+def _cell_weights(
     centres: Tensor, start: int, end: int, length: int
 ) -> tuple[tuple[Tensor, Tensor], slice]:
     """Return positions in [0, 1] and blending weights of the cells in a window, along one axis."""

@@ -26,7 +26,7 @@ from napari_wildseg.engine.large.tile_corrections import LargeCorrections
 from napari_wildseg.engine.refine.learning.observe import observe
 from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import Halved, edge_weights, margin_of, mean_contrast
+from napari_wildseg.engine.refine.walk import ReducedSystem, edge_weights, margin_of, mean_contrast
 
 _STEPS = 22
 """Number of iterations. Each propagates values from white squares to black and back, two cells."""
@@ -47,7 +47,7 @@ def local_walk(
     `prior`: ``(K, H, W)`` float32, which is kept where ``fixed``; `trust`: ``(H, W)`` float32, at
     least 0; `fixed`: ``(H, W)`` bool. Returns ``(K, H, W)`` float32.
     """
-    system = Halved(prior, prior, trust, edges, fixed)
+    system = ReducedSystem(prior, prior, trust, edges, fixed)
     centre, radius = (_HIGHEST + _LOWEST) / 2, (_HIGHEST - _LOWEST) / 2
     sigma = centre / radius
     rho = 1 / sigma
@@ -91,10 +91,7 @@ _PATCHES, _PATCH = 8, 128
 
 
 def walk_domain(tile: Box, shape: tuple[int, int]) -> Box:
-    """Return the box on which a tile's labels depend.
-
-    `shape`: ``(H, W)`` of the image.
-    """
+    """Return the box on which a tile's labels depend. `shape`: ``(H, W)`` of the image."""
     grown = tile.grown(HALO, shape)
     # The checkerboard colours must not depend on the tile.
     pair = 2 * WALK_STEP

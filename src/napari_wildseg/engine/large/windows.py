@@ -89,7 +89,7 @@ class EncodingStore:
         with safe_open(self._path(index), framework="pt") as file:
             found = {n: file.get_tensor(n) for n in sorted(file.keys()) if n.startswith(kinds)}
         named = {name: t.float() if t.is_floating_point() else t for name, t in found.items()}
-        return ViewEncoding.of_named(named)
+        return ViewEncoding.from_tensors(named)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:05d}.safetensors"
@@ -170,7 +170,7 @@ def encode_large_steps(
     steps = window_steps(image.shape, side, detail)
     finest = steps[-1]
     reduced = yield from image.reduced_steps(finest)
-    small = _at_most(reduced, 4 * side)
+    small = _shrink_to(reduced, 4 * side)
     overview = yield from encode_steps(small, model, method, preset)
     mean = torch.tensor(model.mean)[:, None, None]
     std = torch.tensor(model.std)[:, None, None]
@@ -197,7 +197,7 @@ def _view(box: Box, step: int, multiple: int) -> View:
     return View(box.top, box.left, box.bottom, box.right, height, width)
 
 
-def _at_most(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _shrink_to(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Reduce an image so that the geometric mean of its sides is at most ``side``."""
     factor = math.sqrt(picture.shape[0] * picture.shape[1]) / side
     if factor <= 1:

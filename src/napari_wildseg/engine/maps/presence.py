@@ -106,10 +106,7 @@ class PresenceTest:
 
     @torch.no_grad()
     def __call__(self, classes: Sequence[ClassInfo], text: Tensor) -> Presence:
-        """Judge the classes.
-
-        `text`: ``(K, D)``, the classes' unit rows.
-        """
+        """Judge the classes. `text`: ``(K, D)``, the classes' unit rows."""
         known = familiarity(self._model, classes)
         concepts = self._model.concepts
         if known is None or concepts is None or not self._rivals.names:

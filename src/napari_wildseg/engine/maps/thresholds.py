@@ -27,7 +27,7 @@ def prior_odds(length: int) -> float:
     return _USUAL_LENGTH / min(max(length, _LENGTHS[0]), _LENGTHS[1])
 
 
-def with_odds(probability: float, odds: float) -> float:
+def scale_odds(probability: float, odds: float) -> float:
     """Return a probability with its odds multiplied."""
     return probability * odds / (probability * odds + 1 - probability)
 
@@ -35,7 +35,7 @@ def with_odds(probability: float, odds: float) -> float:
 def vocabulary_scores(shares: Iterable[tuple[str, float]], length: int) -> list[tuple[str, float]]:
     """Return the scores of names from a vocabulary with ``length`` names, given their shares."""
     odds = prior_odds(length)
-    return [(name, with_odds(share, odds)) for name, share in shares]
+    return [(name, scale_odds(share, odds)) for name, share in shares]
 
 
 def checked_threshold(value: float, name: str = "threshold") -> float:

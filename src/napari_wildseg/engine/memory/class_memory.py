@@ -321,7 +321,7 @@ class ClassMemory:
 
         return load_memory(path)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _asked(self, key: str) -> list[ImageRecord]:
         return [r for r in self.records if key in map(name_key, r.classes)]

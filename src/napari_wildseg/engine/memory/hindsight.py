@@ -60,7 +60,7 @@ def learn(records: Sequence[ImageRecord], *, alike: bool) -> Learned:
     fold = {digest: number % folds for number, digest in enumerate(judged)}
     groups = [fold.get(record.digest, folds) for record in records]
     moments = moments_by_group(records, groups)
-    hindsight = _judge(records, groups, folds, moments, alike=alike)
+    hindsight = _cross_validate(records, groups, folds, moments, alike=alike)
     processes = {
         key: ErrorProcess(_sum(moments[key].values()))
         for key, judged in hindsight.items()
@@ -75,7 +75,7 @@ def _sum(moments: Iterable[Moments]) -> Moments:
     return reduce(Moments.plus, moments, Moments.zero())
 
 
-def _judge(
+def _cross_validate(
     records: Sequence[ImageRecord],
     groups: Sequence[int],
     folds: int,

@@ -168,7 +168,7 @@ class MixtureChoice:
 
     def means(self) -> NDArray[np.float64]:
         """Mean IoU of each image, or of `JUDGED` of them."""
-        trials = _some(self.trials)
+        trials = _sample_evenly(self.trials)
         return np.array([trial.ious(self.mixtures).mean() for trial in trials])
 
     @property
@@ -184,7 +184,7 @@ class MixtureChoice:
         """Choose the mixture of each class in turn, the others being as they are."""
         mixtures = dict(self.mixtures)
         for key in list(mixtures) * ROUNDS:
-            asked = _some([trial for trial in self.trials if key in trial.keys_known])
+            asked = _sample_evenly([trial for trial in self.trials if key in trial.keys_known])
             if len(asked) < 2:  # too few to judge
                 mixtures[key] = 0
                 continue
@@ -211,7 +211,7 @@ class MixtureChoice:
         return found
 
 
-def _some(trials: Sequence[Trial]) -> Sequence[Trial]:
+def _sample_evenly(trials: Sequence[Trial]) -> Sequence[Trial]:
     """Return `JUDGED` trials at most, evenly spread."""
     return trials[:: max(1, -(-len(trials) // JUDGED))]
 

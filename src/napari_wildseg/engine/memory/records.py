@@ -103,15 +103,15 @@ class ImageRecord:
             colours=self.colours[rows],
             prior=self.prior[rows][:, columns],
             shares=(shares / shares.sum(1, keepdims=True)).astype(np.float16),
-            weights=_to_one(self.weights[rows]),
+            weights=_normalise_weights(self.weights[rows]),
             filters=self.filters[pixels],
             pixel_pieces=np.searchsorted(rows, self.pixel_pieces[pixels]).astype(np.uint16),
             pixel_labels=labels - (labels > place).astype(np.uint8),
-            pixel_weights=_to_one(self.pixel_weights[pixels]),
+            pixel_weights=_normalise_weights(self.pixel_weights[pixels]),
         )
 
 
-def _to_one(weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def _normalise_weights(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale weights to a sum of 1, if there are any."""
     return np.asarray(weights / max(float(weights.sum()), 1e-9), np.float32)
 
@@ -122,10 +122,7 @@ def name_key(name: str) -> str:
 
 
 def record_digest(image: NDArray[np.uint8]) -> str:
-    """Return a signature of an image, 64 hexadecimal digits.
-
-    `image`: ``(H, W, 3)`` uint8.
-    """
+    """Return a signature of an image, 64 hexadecimal digits. `image`: ``(H, W, 3)`` uint8."""
     digest = hashlib.sha256(f"{image.shape}\n".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

@@ -198,7 +198,7 @@ def unsupported(architecture: Architecture) -> str | None:
 
     Only the configuration is needed, so this works before a download.
     """
-    from napari_wildseg.engine.relevance import get_method, why_no_method
+    from napari_wildseg.engine.relevance import get_method, unsupported_reason
 
     text, name = architecture.config["text_cfg"], architecture.name
     if text.get("hf_model_name"):
@@ -232,7 +232,7 @@ def unsupported(architecture: Architecture) -> str | None:
     try:
         get_method(None, model)
     except InputError:
-        why = why_no_method(model)
+        why = unsupported_reason(model)
         return f'"{name}" is not supported: {why[0].lower()}{why[1:]}'
     return None
 

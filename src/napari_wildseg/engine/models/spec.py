@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.models.light_import import import_open_clip
 
 STARTER = "starter"
@@ -84,7 +84,7 @@ def _architectures() -> list[str]:
 
 def _folder(text: str, path: Path) -> Spec:
     if not path.is_dir():
-        raise InputError(f"{no_folder(path)}.")
+        raise InputError(f"{folder_error(path)}.")
     return Spec(text, "folder", path=path)
 
 

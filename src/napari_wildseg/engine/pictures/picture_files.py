@@ -209,10 +209,7 @@ def _read_tiff(path: Path, plane: int | None = None) -> NDArray[Any]:
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Apply a TIFF or EXIF orientation.
-
-    `array`: ``(H, W)`` or ``(H, W, C)`` as stored.
-    """
+    """Apply a TIFF or EXIF orientation. `array`: ``(H, W)`` or ``(H, W, C)`` as stored."""
     if orientation in (2, 3):
         array = array[:, ::-1]
     if orientation in (3, 4):

@@ -37,10 +37,7 @@ _FUNCTIONS = {"motorcycle": "stereo_motorcycle", "ihc": "immunohistochemistry"}
 
 
 def load_sample(name: str) -> NDArray[Any]:
-    """Load a sample photograph.
-
-    Returns ``(H, W, 3)`` or ``(H, W)`` uint8.
-    """
+    """Load a sample photograph. Returns ``(H, W, 3)`` or ``(H, W)`` uint8."""
     if name not in SAMPLE_PICTURES:
         raise InputError(f'There is no sample "{name}": choose from {", ".join(SAMPLE_PICTURES)}.')
     from skimage import data

@@ -36,7 +36,7 @@ from napari_wildseg.engine.refine.options import DefaultOptions
 from napari_wildseg.engine.refine.scene import Scene
 from napari_wildseg.engine.refine.seeds import spread_seeds
 from napari_wildseg.engine.refine.upsample import to_full_resolution
-from napari_wildseg.engine.refine.walk import margin_of, random_walk, weaken
+from napari_wildseg.engine.refine.walk import margin_of, random_walk, weaken_edges
 
 _TIE = 1e-5
 """Probabilities that differ by less are equal."""
@@ -143,7 +143,7 @@ class DefaultRefinement:
         return probabilities + (1 - self.fine) * (agreed - probabilities)
 
     @cached_property
-    def _settled(self) -> Tensor:
+    def _spread_relevance(self) -> Tensor:
         """Relevance after step 1 without corrections, ``(K, h, w)``."""
         assert self.relevance is not None
         return self.scene.spreading(resize(self.relevance, self.scene.coarse))
@@ -155,7 +155,7 @@ class DefaultRefinement:
         be in the image, unless a correction says that it is.
         """
         assert self.relevance is not None
-        settled = self._settled
+        settled = self._spread_relevance
         low, high = settled.amin((1, 2), keepdim=True), settled.amax((1, 2), keepdim=True)
         peak = self.relevance.amax((1, 2), keepdim=True)
         if corrections is not None:
@@ -197,7 +197,7 @@ class DefaultRefinement:
             trust = torch.where(firm, 1.0, trust)
         fixed, edges = None, self.scene.edges
         if corrections is not None and dabs is not None:
-            edges = weaken(edges, self.scene.learner.pull(dabs))
+            edges = weaken_edges(edges, self.scene.learner.pull(dabs))
             seen = observe(corrections, self.scene.work, self.n_classes)
             fixed = seen.mask
             prior = torch.where(fixed, seen.targets, prior)

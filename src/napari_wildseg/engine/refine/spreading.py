@@ -22,10 +22,7 @@ CONTRAST = 0.8
 
 
 class Spreading:
-    """Spreads maps over one image.
-
-    `similarity`: ``(N, N)`` logits of the affinity.
-    """
+    """Spreads maps over one image. `similarity`: ``(N, N)`` logits of the affinity."""
 
     def __init__(self, similarity: Tensor, rounds: int) -> None:
         self.rounds = rounds

@@ -54,7 +54,7 @@ def edge_weights(
     return (down * scale).exp_().clamp_(min=floor), (right * scale).exp_().clamp_(min=floor)
 
 
-def weaken(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
+def weaken_edges(edges: tuple[Tensor, Tensor], pull: Tensor) -> tuple[Tensor, Tensor]:
     """Weaken the edges of pixels that are to have little influence on their neighbours.
 
     `pull`: ``(H, W)`` float32 in (0, 1]: an edge is multiplied by the lower one of its pixels.
@@ -110,7 +110,7 @@ def random_walk(
     not given; returns ``(K, H, W)`` float32.
     """
     x = prior if start is None else start
-    system = Halved(x, prior, trust, edges, fixed)
+    system = ReducedSystem(x, prior, trust, edges, fixed)
     goal = tolerance**2 * (trust * prior).square().sum().clamp(min=1e-12)
     residual = system.residual
     direction, applied = residual.clone(), torch.empty_like(residual)
@@ -132,7 +132,7 @@ def random_walk(
     return system.finish(change)
 
 
-class Halved:
+class ReducedSystem:
     """The system of the module's text for every other pixel; the rest follows from those.
 
     Divided by the root of the degree on both sides, it has ones on its diagonal (and nothing at

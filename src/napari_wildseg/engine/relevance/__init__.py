@@ -63,7 +63,7 @@ class ViewEncoding:
         return {**tensors, **features, "embedding/": self.embedding}
 
     @classmethod
-    def of_named(cls, named: Mapping[str, Tensor]) -> ViewEncoding:
+    def from_tensors(cls, named: Mapping[str, Tensor]) -> ViewEncoding:
         """Return the encoding with these tensors, of which some may be left out."""
         import torch
 
@@ -166,7 +166,7 @@ def get_method(name: str | None, model: CLIPModel, **options: object) -> Relevan
     raise InputError(" ".join(reasons) or f"No relevance method takes the options {options}.")
 
 
-def why_no_method(model: CLIPModel) -> str:
+def unsupported_reason(model: CLIPModel) -> str:
     """Return why no method supports a model's image tower, as one sentence."""
     from napari_wildseg.engine.relevance.vit import vit_tower
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_wildseg.engine.relevance import ViewEncoding
-from napari_wildseg.engine.relevance.tower import Block, attend, attention, fits
+from napari_wildseg.engine.relevance.tower import Block, attend, attention, fits_in_memory
 from napari_wildseg.engine.relevance.vit import VitMethod, forward, require_tower
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class DenseRelevance(VitMethod):
             q, k, v = block.qkv(x, rope)
             # q includes the scale of q k^T; k k^T needs it on one side
             scale = v.shape[-1] ** -0.5
-            if fits(q, k):
+            if fits_in_memory(q, k):
                 weights = attention(q / scale, q) + attention(k * scale, k)
                 kept.append(block.branch(weights @ v))
             else:

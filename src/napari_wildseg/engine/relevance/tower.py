@@ -34,7 +34,7 @@ def attention(q: Tensor, k: Tensor) -> Tensor:
     return (q @ k.transpose(-1, -2)).softmax(-1)
 
 
-def fits(q: Tensor, k: Tensor) -> bool:
+def fits_in_memory(q: Tensor, k: Tensor) -> bool:
     """Return whether the attention weights of all queries fit into memory at once."""
     return q.shape[:-1].numel() * k.shape[-2] <= MAX_WEIGHTS
 
@@ -44,7 +44,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     Above `MAX_WEIGHTS`, fused attention is used, which never stores the weights.
     """
-    if fits(q, k):
+    if fits_in_memory(q, k):
         return attention(q, k) @ v
     return F.scaled_dot_product_attention(q, k, v, scale=1.0)
 

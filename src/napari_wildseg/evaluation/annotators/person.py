@@ -46,7 +46,7 @@ def draw_stroke(
     out, the pixels farthest from the stroke's right part first. A slip is shifted sideways instead.
     """
     random = np.random.default_rng([_seed_of(truth), number])
-    line = _wobbling(path.astype(float), random, radius)
+    line = _add_tremor(path.astype(float), random, radius)
     share = float(random.uniform(0, 2 * _MEAN_SHARE))
     own: NDArray[np.bool_] = truth == value
     other = ~own & (truth != UNLABELLED)
@@ -81,7 +81,7 @@ def _seed_of(truth: NDArray[np.uint8]) -> int:
     return zlib.crc32(np.ascontiguousarray(truth).tobytes())
 
 
-def _wobbling(
+def _add_tremor(
     path: NDArray[np.float64], random: np.random.Generator, radius: int
 ) -> NDArray[np.float64]:
     """Add smooth noise to a path across its direction, at most half a radius."""

@@ -1,4 +1,4 @@
-"""The auto switch: names are suggested and added, then segmented; those without pixels go again."""
+"""The auto switch: suggested names are added before a run; those without pixels are removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AutoNames:
-    """Adds suggested names before a run, and takes those back that got no pixels."""
+    """Adds suggested names before a run, and removes those that got no pixels."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -26,15 +26,15 @@ class AutoNames:
         self._added: dict[int, str] = {}
 
     def start(self, then: Callable[[], None]) -> bool:
-        """Look for names first, if the switch is on."""
+        """Suggest names first if the switch is on."""
         self._added = {}
-        return self.enabled and self._controller.look_for_names(partial(self._take, then))
+        return self.enabled and self._controller.find_names(partial(self._on_suggested, then))
 
-    def _take(
+    def _on_suggested(
         self, then: Callable[[], None], session: ImageSession, plane: Plane, found: Suggested
     ) -> None:
         controller, names = self._controller, found.names
-        controller.note_suggestions(session, plane, found)
+        controller.set_suggestions(session, plane, found)
         if controller.session is not session:
             return
         known = {fold(info.name) for info in controller.classes}
@@ -49,7 +49,7 @@ class AutoNames:
             then()
 
     def finish(self, there: set[int], session: ImageSession) -> str:
-        """Take names back that were added for this run and got no pixels."""
+        """Remove the names that were added for this run and got no pixels."""
         added, self._added = self._added, {}
         if not added or self._controller.session is not session:
             return ""

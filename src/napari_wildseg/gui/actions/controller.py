@@ -13,14 +13,14 @@ from napari_wildseg.engine.limits import Limits
 from napari_wildseg.gui import notices
 from napari_wildseg.gui.actions.auto_switch import AutoNames
 from napari_wildseg.gui.actions.learned_classes import WindowMemory
-from napari_wildseg.gui.actions.name_spots import NameSpots
+from napari_wildseg.gui.actions.name_highlight import NameHighlight
 from napari_wildseg.gui.actions.next_image import NextImage
 from napari_wildseg.gui.actions.objects import WindowObjects
 from napari_wildseg.gui.actions.relevance_map import RelevanceMaps
 from napari_wildseg.gui.actions.threshold import LiveThreshold
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
 from napari_wildseg.gui.annotation.workspace import Workspace
-from napari_wildseg.gui.controls.bars import by_sureness
+from napari_wildseg.gui.controls.bars import group_by_score
 from napari_wildseg.gui.jobs import engines
 from napari_wildseg.gui.jobs.engine_jobs import (
     EnginePool,
@@ -34,11 +34,11 @@ from napari_wildseg.gui.jobs.engine_jobs import (
 )
 from napari_wildseg.gui.jobs.runner import Runner
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
-from napari_wildseg.gui.layers.change_overlay import ShownChanges, refined_sentence
+from napari_wildseg.gui.layers.change_overlay import ShownChanges, describe_refinement
 from napari_wildseg.gui.layers.display import Plane, capture, planes_like
 from napari_wildseg.gui.layers.label_pair import why_no_labels
+from napari_wildseg.gui.layers.result_writer import PendingResult, ResultWriter, WriteSummary
 from napari_wildseg.gui.layers.screen_brush import ScreenBrush
-from napari_wildseg.gui.layers.takeover import Arrival, Taken, Takeover
 from napari_wildseg.gui.model_list import download_button
 from napari_wildseg.process.messages import Suggested
 
@@ -52,7 +52,7 @@ _NOTHING_SUGGESTED = (
 
 
 class Controller(Workspace):
-    """Carries out what the annotator asks for."""
+    """Starts runs and shows their results."""
 
     suggested = Signal(object)
     batch_done = Signal(str)
@@ -64,7 +64,7 @@ class Controller(Workspace):
         self.threshold = float(self.settings.threshold)
         self.vocabulary = self.settings.vocabulary
         self.memory = WindowMemory(self)
-        self.automatic = AutoNames(self)
+        self.auto_names = AutoNames(self)
         self.pool = EnginePool(engines.runs())
         engines.join(self)
         self._planes_left: list[Plane] = []
@@ -72,10 +72,10 @@ class Controller(Workspace):
         self.planes_done = 0
         """Planes of a stack that a run has labelled so far and that stay if it is cancelled."""
         self.runner = Runner()
-        self.takeover = Takeover(self.runner, self.layers)
+        self.result_writer = ResultWriter(self.runner, self.layers)
         self.live_threshold = LiveThreshold(self)
         self.relevance_maps = RelevanceMaps(self)
-        self.name_spots = NameSpots(self)
+        self.name_highlight = NameHighlight(self)
         self.shown_changes = ShownChanges(self)
         self.next_image = NextImage(self)
         self.screen_brush = ScreenBrush(viewer)
@@ -89,7 +89,7 @@ class Controller(Workspace):
     @property
     def working(self) -> bool:
         """Whether a run, or the writing of its result, is under way."""
-        return self.runner.running or self.takeover.writing
+        return self.runner.running or self.result_writer.writing
 
     @property
     def in_sequence(self) -> bool:
@@ -110,22 +110,22 @@ class Controller(Workspace):
             self.cancel()
         super().choose_image(image)
         if image is not None:
-            self.next_image.show_again(image)
-        if stopped:  # after what is said of the new image: nobody has asked for this
+            self.next_image.show_finished(image)
+        if stopped:  # last, so that this message stays in the state line
             self.status.emit("The image was changed, so the run was cancelled.")
 
     def show_next_step(self, *, added: bool = False) -> None:
-        """Say what the annotator can do now, unless a run is saying what it does."""
+        """Show the next step in the state line, unless a run reports progress."""
         if not self.runner.running:
             super().show_next_step(added=added)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     def auto_segment(self) -> None:
         """Find the classes in the plane shown; corrections made before are kept."""
-        if self._asks_first([self.plane], self.auto_segment):
+        if self._confirm_replace([self.plane], self.auto_segment):
             return
-        if not self.automatic.start(self._segment_shown):
+        if not self.auto_names.start(self._segment_shown):
             self._segment_shown()
 
     def _segment_shown(self) -> None:
@@ -145,7 +145,7 @@ class Controller(Workspace):
         request, refine = self.request(session, image, plane), self.refine_at_once
         steps = partial(segment_steps, request, session.snapshots(plane), refine=refine)
         self.runner.run(
-            title, image, steps, partial(self.take_segmented, session, plane, then=then)
+            title, image, steps, partial(self.show_segmented, session, plane, then=then)
         )
 
     def auto_segment_planes(self) -> None:
@@ -153,7 +153,7 @@ class Controller(Workspace):
         if (ready := self.ready()) is None:
             return
         session, image, plane = ready
-        if self._asks_first(planes_like(image, plane), self.auto_segment_planes):
+        if self._confirm_replace(planes_like(image, plane), self.auto_segment_planes):
             return
         self._planes_left = planes_like(image, plane)
         self._planes_total = len(self._planes_left)
@@ -166,7 +166,7 @@ class Controller(Workspace):
         title = f"Plane {number} of {self._planes_total}"
         self._run_segment(title, session, image, plane, partial(self._plane_done, session))
 
-    def get_ready(self) -> None:
+    def start_engine(self) -> None:
         """Start the engine process ahead of the first run; it loads the libraries by itself."""
         engine = self.pool.engine
         if not engine.alive and self.model == BUNDLED_MODEL:
@@ -175,18 +175,18 @@ class Controller(Workspace):
             engine.start()
 
     def download_model(self, model: str) -> None:
-        """Fetch a model, then go on with Auto-segment."""
+        """Download a model, then run Auto-segment."""
         self.runner.run(
-            "Download", None, partial(download_job, self.pool.engine, model), self._take_download
+            "Download", None, partial(download_job, self.pool.engine, model), self._on_downloaded
         )
 
     def release_model(self) -> None:
-        """Give the memory of the model and of what it saw back; labels and corrections stay."""
+        """Free the memory of the model and its encodings; labels and corrections stay."""
         if not self.runner.is_free_for("Release"):
             self.notify("The model is at work: wait for it, or cancel the run first.")
             return
         steps = partial(release_steps, self.pool, end=True)
-        self.runner.run("Release", None, steps, self._take_release, quiet=True)
+        self.runner.run("Release", None, steps, self._on_released, quiet=True)
 
     def refine_near(self) -> None:
         """Refine, but change nothing far from what was painted since the last result."""
@@ -195,7 +195,7 @@ class Controller(Workspace):
     def refine(self, *, near: float | None = None) -> None:
         """Refine with the corrections painted so far."""
         try:
-            self.opened.take()
+            self.opened.set_prior()
         except WildsegError as error:
             self.notify(str(error))
             return
@@ -210,20 +210,20 @@ class Controller(Workspace):
             self.adopt(session, session.unknown_labels(plane))
         request = self.request(session, image, plane, near=near)
         steps = partial(refine_steps, request, session.snapshots(plane))
-        take = partial(self._take_refined, session, plane, near)
+        take = partial(self._on_refined, session, plane, near)
         self.runner.run("Refine", image, steps, take)
 
     def set_threshold(self, value: float) -> None:
-        """Move the line between sure and not sure; the pseudo-labels follow."""
+        """Set the threshold of the pseudo-labels."""
         self.threshold = float(value)
         self.live_threshold.move()
 
     def suggest(self) -> None:
-        """Look for names that fit the image."""
-        if not self.look_for_names(self._take_suggestions):
+        """Suggest names that fit the image."""
+        if not self.find_names(self._on_suggestions):
             self.show_next_step()
 
-    def look_for_names(self, take: Callable[[ImageSession, Plane, Suggested], None]) -> bool:
+    def find_names(self, take: Callable[[ImageSession, Plane, Suggested], None]) -> bool:
         """Start a search for names that fit the image in view; whether there is an image."""
         if (view := self.in_view()) is None:
             return False
@@ -236,19 +236,19 @@ class Controller(Workspace):
     def cancel(self, why: str = "") -> None:
         """Stop the running job at its next step; planes of a stack that are done stay."""
         in_between, done = self.in_sequence, self.planes_done
-        self._leave_sequence()
-        self.live_threshold.forget()
+        self._end_sequence()
+        self.live_threshold.cancel()
         if not self.runner.cancel() and not in_between:
             return
         if done:
-            told = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
-            self.status.emit(why or notices.by_number(done, f"{told}others are as before."))
+            text = "Cancelled: [the finished plane keeps its|{n} planes keep their] labels, the "
+            self.status.emit(why or notices.pluralise(done, f"{text}others are as before."))
         else:
             self.status.emit(why or "Cancelled: nothing was changed.")
 
-    # ------------------------------------------------------------------ taking
+    # ------------------------------------------------------------------ results
 
-    def take_segmented(
+    def show_segmented(
         self,
         session: ImageSession,
         plane: Plane,
@@ -258,88 +258,92 @@ class Controller(Workspace):
         """Show a plane's labels; what the annotator decided stays."""
         hide = outcome.labels is not None and self.refine_at_once
 
-        def shown(taken: Taken) -> None:
+        def shown(summary: WriteSummary) -> None:
             state = session.plane_state(plane)
             state.segmented, state.model, state.settings = True, outcome.model, outcome.settings
             state.prior = None
             self.apply_visibility()
             self.layers.activate(session, self.selected_class)
-            dropped = self.automatic.finish(taken.there, session)
+            dropped = self.auto_names.finish(summary.present, session)
             seconds = sum(outcome.seconds.values())
             done = f"Done in {seconds:.1f} s. {_DONE if hide else _ROUGH}"
-            self._after(outcome, f"{dropped} {done}".strip())
+            self._report(outcome, f"{dropped} {done}".strip())
             if then is not None:
                 then()
 
-        self.takeover.start(Arrival("Auto-segment", session, plane, outcome, shown, shown=not hide))
+        self.result_writer.start(
+            PendingResult("Auto-segment", session, plane, outcome, shown, shown=not hide)
+        )
 
     def _plane_done(self, session: ImageSession) -> None:
         image = session.image
         if self._planes_left and image is not None and image in self.viewer.layers:
             self._next_plane(session, image)
         elif self._planes_total:
-            done = notices.by_number(self._planes_total, "{n} [plane|planes] done.")
+            done = notices.pluralise(self._planes_total, "{n} [plane|planes] done.")
             self.status.emit(f"{done} {_DONE}")
-            self._leave_sequence()
+            self._end_sequence()
 
-    def _take_download(self, model: str) -> None:
+    def _on_downloaded(self, model: str) -> None:
         self.status.emit(f"{model} is on this machine now.")
         if self.model == model and self._image is not None and self.classes:
             self.auto_segment()
 
-    def _take_release(self, _: None) -> None:
+    def _on_released(self, _: None) -> None:
         self.status.emit("The model's memory is free again; the next run loads it anew.")
 
-    def _take_refined(
+    def _on_refined(
         self, session: ImageSession, plane: Plane, near: float | None, outcome: Outcome
     ) -> None:
-        anew = not self.layers.there(session.layer(LABELS))
+        anew = not self.layers.is_in_viewer(session.layer(LABELS))
 
-        def shown(taken: Taken) -> None:
+        def shown(summary: WriteSummary) -> None:
             self.apply_visibility()
             kept = "Refined: {n} corrected [pixel|pixels] kept."
-            first = notices.by_number(taken.kept, kept) if taken.kept else "Refined."
+            first = notices.pluralise(summary.kept, kept) if summary.kept else "Refined."
             if anew:
-                self._after(outcome, f"{first} {_DONE}")  # there is nothing to go back to
-            elif taken.changed:
+                self._report(outcome, f"{first} {_DONE}")  # no labels before, so nothing to undo
+            elif summary.changed:
                 self.shown_changes.note(session, plane, outcome.difference)
-                told, alarm = refined_sentence(outcome.difference, session.classes)
-                self._after(outcome, f"{first} {told}", alarm=alarm)
+                changes, alarm = describe_refinement(outcome.difference, session.classes)
+                self._report(outcome, f"{first} {changes}", alarm=alarm)
             elif near is not None and outcome.snapshots and outcome.snapshots.painted() is None:
-                self._after(outcome, f"Nothing was painted since the last run. {_DONE}")
+                self._report(outcome, f"Nothing was painted since the last run. {_DONE}")
             else:
-                self._after(outcome, f"{first} Nothing changed. {_DONE}")
+                self._report(outcome, f"{first} Nothing changed. {_DONE}")
 
-        self.takeover.start(Arrival("Refine", session, plane, outcome, shown, pseudo=False))
+        self.result_writer.start(
+            PendingResult("Refine", session, plane, outcome, shown, pseudo=False)
+        )
 
-    def note_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
+    def set_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
         """Keep the names that were found for an image, and show them."""
         session.suggestions = list(found.names)
         session.suggested_maps = plane, found.maps
         self.suggested.emit(session.suggestions)
 
-    def _take_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
-        self.note_suggestions(session, plane, found)
-        told = [
-            f"{said}: {notices.listed([name for name, _ in group])}."
-            for said, group in by_sureness(session.suggestions)
+    def _on_suggestions(self, session: ImageSession, plane: Plane, found: Suggested) -> None:
+        self.set_suggestions(session, plane, found)
+        groups = [
+            f"{said}: {notices.join_names([name for name, _ in group])}."
+            for said, group in group_by_score(session.suggestions)
             if said != "Or pick"
         ]
-        if told:
+        if groups:
             self.status.emit(
-                " ".join([*told, "Point at a name to see where it is, click it to add it."])
+                " ".join([*groups, "Point at a name to see where it is, click it to add it."])
             )
         else:
             self.status.emit(_NOTHING_SUGGESTED)
 
-    def _after(self, outcome: Outcome, message: str, *, alarm: bool = False) -> None:
+    def _report(self, outcome: Outcome, message: str, *, alarm: bool = False) -> None:
         self.areas_changed.emit()
-        tell = self.alarmed if alarm else self.status
+        tell = self.warned if alarm else self.status
         tell.emit(" ".join([*outcome.notices, message]))
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
-    def _asks_first(self, planes: Iterable[Plane | None], again: Callable[[], None]) -> bool:
+    def _confirm_replace(self, planes: Iterable[Plane | None], again: Callable[[], None]) -> bool:
         """Offer to replace labels that Auto-segment did not make; whether there are any."""
         session = self.session
         if session is None:
@@ -348,7 +352,7 @@ class Controller(Workspace):
         kept = [s for p, s in session.planes.items() if p in wanted and s.prior is not None]
         tracked = session.tracked.get(LABELS)
         adopted = tracked is not None and tracked.adopted and not session.may_replace
-        if not kept and not adopted and not self.opened.is_painted():
+        if not kept and not adopted and not self.opened.is_corrected():
             return False
 
         def replace() -> None:
@@ -368,11 +372,11 @@ class Controller(Workspace):
         return True
 
     def ready(self) -> tuple[ImageSession, Image, Plane] | None:
-        """Return what a run needs, or say what is missing and return None.
+        """Return what a run needs, or report what is missing and return None.
 
-        Whatever it is for, planes that were left to an earlier run are no longer wanted.
+        Planes that an earlier run still had to label are dropped.
         """
-        self._leave_sequence()
+        self._end_sequence()
         session, plane = self.session, self.plane
         if self._image is None or session is None or plane is None or not session.classes:
             self.show_next_step()
@@ -382,13 +386,13 @@ class Controller(Workspace):
             return None
         return session, self._image, plane
 
-    def _leave_sequence(self) -> None:
+    def _end_sequence(self) -> None:
         self._planes_left, self._planes_total, self.planes_done = [], 0, 0
 
     def request(
         self, session: ImageSession, image: Image, plane: Plane, *, near: float | None = None
     ) -> Request:
-        """Note what a job needs to know about a plane."""
+        """Return the request of a job on a plane."""
         return Request(
             pool=self.pool,
             slot=session.plane_state(plane).slot,
@@ -403,7 +407,7 @@ class Controller(Workspace):
         )
 
     def _on_failed(self, message: str, error: BaseException) -> None:
-        self._leave_sequence()
+        self._end_sequence()
         if isinstance(error, NotDownloadedError):
             self.status.emit(message)
             notices.offer(
@@ -414,7 +418,7 @@ class Controller(Workspace):
 
     def _on_plane_changed(self) -> None:
         session = self.session
-        self.opened.note()
+        self.opened.track()
         if session is not None and session.planes:
             self.areas_changed.emit()
             self.show_next_step()
@@ -436,7 +440,7 @@ class Controller(Workspace):
         self.areas_changed.emit()
 
     def shut_down(self) -> None:
-        """Cancel what runs and let go of the viewer; more than once is harmless."""
+        """Cancel the run and disconnect from the viewer; may be called again."""
         if self._closed:
             return
         self.runner.cancel()

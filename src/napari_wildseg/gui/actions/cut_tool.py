@@ -18,10 +18,10 @@ CUT_WIDTH = 3
 
 
 class CutTool:
-    """Whether objects are cut, and the mode and brush of the layer from before."""
+    """The cut tool; it keeps mode and brush of the layer to restore them."""
 
     changed = Signal(bool)
-    """The tool was taken up or put down."""
+    """The tool was activated or deactivated."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -30,11 +30,11 @@ class CutTool:
 
     @property
     def active(self) -> bool:
-        """Whether the tool is taken up."""
+        """Whether the tool is active."""
         return self._layer is not None
 
-    def take_up(self, layer: Labels | None) -> None:
-        """Take up the tool in a layer of objects, if there is one."""
+    def activate(self, layer: Labels | None) -> None:
+        """Activate the tool in a layer of objects, if there is one."""
         if layer is not None and self._layer is None:
             select(self._controller.viewer, layer)
             self._mode, self._brush = str(layer.mode), float(layer.brush_size)
@@ -43,8 +43,8 @@ class CutTool:
             self._controller.status.emit("Draw across an object, from edge to edge, to divide it.")
         self.changed.emit(self.active)
 
-    def put_down(self) -> None:
-        """Put down the tool; the layer gets its mode and brush back."""
+    def deactivate(self) -> None:
+        """Deactivate the tool and restore mode and brush of the layer."""
         layer = None if self._layer is None else self._layer()
         self._layer = None
         if layer is not None:
@@ -53,12 +53,12 @@ class CutTool:
                 layer.mode = self._mode if self._mode != "erase" else "pan_zoom"
         self.changed.emit(False)
 
-    def keep_to(self, layer: Labels | None) -> None:
-        """Put down the tool if another layer than this one is being cut."""
+    def on_layer_changed(self, layer: Labels | None) -> None:
+        """Deactivate the tool unless this layer is being cut."""
         if self._layer is not None and self._layer() is not layer:
-            self.put_down()
+            self.deactivate()
 
-    def mode_is(self, mode: str) -> None:
-        """Put down the tool if the annotator chose another; moving the canvas is none."""
+    def on_mode_changed(self, mode: str) -> None:
+        """Deactivate the tool if the annotator chose another mode; panning keeps it."""
         if self._layer is not None and mode not in ("erase", "pan_zoom"):
-            self.put_down()
+            self.deactivate()

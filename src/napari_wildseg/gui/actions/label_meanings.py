@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari_wildseg.io import LabelImage
 
 
-class Meanings:
+class LabelMeanings:
     """What label values mean in the files of a session, folder by folder."""
 
     def __init__(self) -> None:
@@ -25,14 +25,14 @@ class Meanings:
             if place != folder or image == labels.image:
                 continue
             for number, name in there.items():
-                told = ""
+                text = ""
                 if here.get(number, name) != name:
-                    told = f"Label {number} is {here[number]} here and {name} in {image}."
+                    text = f"Label {number} is {here[number]} here and {name} in {image}."
                 elif numbers.get(name, number) != number:
-                    told = f"{name} is label {numbers[name]} here and {number} in {image}."
-                if told:
+                    text = f"{name} is label {numbers[name]} here and {number} in {image}."
+                if text:
                     return (
-                        f'{told} With "Same classes for all images" labels mean the same in '
+                        f'{text} With "Same classes for all images" labels mean the same in '
                         "every file."
                     )
         return ""

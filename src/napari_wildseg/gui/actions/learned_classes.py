@@ -1,9 +1,8 @@
-"""What finished and corrected images taught the classes, learned beside everything else.
+"""The class memory of a widget: records of finished images, learned in the background.
 
-Records and learning are jobs of a thread and an engine process of their own, so that no run waits
-for them. The window keeps the memory as bytes that only these processes read, so that it outlives
-them. A new one takes the place of the old when all is learned: a run that begins meanwhile uses
-what was learned before.
+Records and learning are jobs of their own thread and engine process, so runs do not wait for them.
+The window keeps the memory as bytes that only these processes read. A new memory replaces the old
+one when learning is done; a run that starts meanwhile uses the old one.
 """
 
 from __future__ import annotations
@@ -43,40 +42,40 @@ _MEMORIES = count(1)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a memory holds, for the window."""
+class MemorySummary:
+    """Summary of a memory, for the window."""
 
     images: int = 0  # how many
     # Name, images, and whether what was learned is used.
     classes: tuple[tuple[str, int, bool], ...] = ()
-    alike: bool = False  # the annotator's word that the images are alike
+    alike: bool = False  # whether the annotator said that the images are alike
 
 
 class WindowMemory:
     """The class memory of one widget."""
 
     changed = Signal()
-    """There is more or less in it, or it began or ended to learn."""
+    """The memory changed, or learning began or ended."""
 
     def __init__(self, controller: Controller) -> None:
-        # Weakly: what is being learned must not keep the viewer of a closed widget.
+        # Weak: a learning job must not keep the viewer of a closed widget alive.
         self._controller = weakref.ref(controller)
         self.enabled = True
-        self.known = Known()
+        self.summary = MemorySummary()
         self._memory: Memory | None = None
         self._images = 0
-        self._learned = Known()
+        self._learned = MemorySummary()
         self._jobs: list[Job] = []
         self._planes: dict[int, dict[Plane, str]] = defaultdict(dict)
         self._keys: weakref.WeakKeyDictionary[ImageSession, int] = weakref.WeakKeyDictionary()
         self._numbers = count()
-        self._taught: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
+        self._remembered: weakref.WeakKeyDictionary[ImageSession, dict[Plane, tuple[int, bool]]] = (
             weakref.WeakKeyDictionary()
         )
 
     @property
     def controller(self) -> Controller:
-        """What the memory belongs to."""
+        """The controller of the widget."""
         controller = self._controller()
         assert controller is not None
         return controller
@@ -99,13 +98,13 @@ class WindowMemory:
         return bool(self._jobs)
 
     def close(self) -> None:
-        """Learn nothing more; the widget is gone."""
+        """Cancel all learning jobs."""
         self.enabled = False
         for job in self._jobs:
             job.cancel()
 
     def switch(self, enabled: bool) -> None:
-        """Use the memory and add to it, or leave it alone."""
+        """Enable or disable the memory."""
         self.enabled = enabled
         self.changed.emit()
 
@@ -116,18 +115,18 @@ class WindowMemory:
         if session is None or not self.enabled:
             return
         wanted = planes or tuple(p for p, state in session.planes.items() if state.segmented)
-        for plane in _few(wanted):
-            self._teach(session, plane, finished=True)
+        for plane in _sample_planes(wanted):
+            self._remember_plane(session, plane, finished=True)
 
     def leave(self, session: ImageSession | None) -> None:
         """Remember what was corrected in an image that is left for another."""
         if session is None or session.image is None or not self.enabled:
             return
         painted = {p for tracked in session.tracked.values() for p in tracked.trackers}
-        for plane in _few(tuple(p for p in painted if session.decided_pixels(p))):
-            self._teach(session, plane, finished=False)
+        for plane in _sample_planes(tuple(p for p in painted if session.decided_pixels(p))):
+            self._remember_plane(session, plane, finished=False)
 
-    def _teach(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
+    def _remember_plane(self, session: ImageSession, plane: Plane, *, finished: bool) -> None:
         image = session.image
         if image is None or not session.classes or image not in self.controller.viewer.layers:
             return
@@ -139,7 +138,7 @@ class WindowMemory:
         sign = zlib.crc32(shown.labels.tobytes())
         if corrections is not None:
             sign = zlib.crc32(corrections.tobytes(), sign)
-        taught = self._taught.setdefault(session, {})
+        taught = self._remembered.setdefault(session, {})
         before = taught.get(plane)
         finished = finished or (before is not None and before[1])
         if before == (sign, finished):
@@ -162,7 +161,7 @@ class WindowMemory:
         finished: bool,
         add: Callable[[Recorded], Steps[None]],
     ) -> None:
-        """Make a record where the image is encoded, else beside the other runs; then learn it."""
+        """Make a record with the encodings there are, or in the learning process; then learn it."""
 
         def ready(found: Recorded | None) -> None:
             if found is not None:
@@ -179,14 +178,14 @@ class WindowMemory:
 
             self._learn(steps)
 
-        # A failed record is told in the state line; the annotator's labels are not touched by it.
+        # The state line reports a failed record; labels stay as they are.
         start = partial(record_steps, request, labels, name, finished, encode=False)
         self._submit(shared_worker(), Job(start, on_result=ready))
 
     def _add(self, key: int, plane: Plane, found: Recorded) -> Steps[None]:
         """Learn a record; on the thread that learns."""
         planes = {**self._planes[key], plane: found.digest}
-        few = set(_few(tuple(planes)))
+        few = set(_sample_planes(tuple(planes)))
         kept = {each: digest for each, digest in planes.items() if each in few}
         gone = set(planes.values()) - set(kept.values())
         yield from self._change(record=found.record, forget=sorted(gone))
@@ -195,18 +194,18 @@ class WindowMemory:
     def _change(self, **change: Any) -> Steps[None]:
         """Have the engine process change the memory and learn, then use what it returns."""
         memory = self._memory
-        told = yield from engines.learning().call(
+        found = yield from engines.learning().call(
             "learn",
             memory=None if memory is None else memory.data,
-            alike=self.known.alike,
+            alike=self.summary.alike,
             **change,
         )
-        self._memory = Memory(next(_MEMORIES), told["memory"])
-        self._images = told["images"]
-        classes = tuple((name, images, used) for name, images, used in told["classes"])
-        self._learned = Known(told["images"], classes, told["alike"])
+        self._memory = Memory(next(_MEMORIES), found["memory"])
+        self._images = found["images"]
+        classes = tuple((name, images, used) for name, images, used in found["classes"])
+        self._learned = MemorySummary(found["images"], classes, found["alike"])
 
-    # ------------------------------------------------------------------ asked by the annotator
+    # ------------------------------------------------------------------ requests
 
     def forget_image(self) -> None:
         """Forget the image in view."""
@@ -215,7 +214,7 @@ class WindowMemory:
             return
         session, image, plane = view
         source = self.controller.request(session, image, plane).source
-        self._taught.get(session, {}).pop(plane, None)
+        self._remembered.get(session, {}).pop(plane, None)
 
         def steps() -> Steps[None]:
             yield Progress(0, 1, "Forgetting the image")
@@ -232,16 +231,16 @@ class WindowMemory:
 
         def steps() -> Steps[None]:
             self._memory, self._images = None, 0
-            self._learned = Known(alike=self.known.alike)
+            self._learned = MemorySummary(alike=self.summary.alike)
             self._planes.clear()
             yield Progress(1, 1, "Forgetting")
 
-        self._taught.clear()
+        self._remembered.clear()
         self._learn(steps, "Everything that earlier images taught is forgotten.")
 
-    def say_alike(self, alike: bool) -> None:
-        """Take the annotator's word that the images are alike: one is enough to learn from."""
-        self.known = replace(self.known, alike=alike)
+    def set_alike(self, alike: bool) -> None:
+        """Set whether the images are alike: then one image is enough to learn from."""
+        self.summary = replace(self.summary, alike=alike)
 
         def steps() -> Steps[None]:
             self._learned = replace(self._learned, alike=alike)
@@ -255,7 +254,7 @@ class WindowMemory:
         self._learn(partial(self._change, path=str(path)), f"{path.name} is read.")
 
     def save(self, path: Path) -> None:
-        """Write the memory to a file, over one that is there: the dialog has asked."""
+        """Write the memory to a file; the dialog asked before replacing one."""
 
         def steps() -> Steps[None]:
             if self._memory is None:
@@ -265,19 +264,19 @@ class WindowMemory:
 
         self._learn(steps, f"{path.name} is written.")
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _learn(self, start: Callable[[], Steps[None]], message: str = "") -> None:
-        def told() -> Steps[Known]:
+        def steps() -> Steps[MemorySummary]:
             yield from start()
             return self._learned
 
-        def done(known: Known) -> None:
-            self.known = known
+        def done(known: MemorySummary) -> None:
+            self.summary = known
             if message and not self.closed:
                 self.controller.status.emit(message)
 
-        self._submit(learning_worker(), Job(told, on_result=done))
+        self._submit(learning_worker(), Job(steps, on_result=done))
 
     def _submit(self, worker: Worker, job: Job) -> None:
         job.on_error, job.on_end = self._failed, partial(self._end, job)
@@ -295,20 +294,20 @@ class WindowMemory:
             self.controller.notify(notices.sentence(error, "Learning"))
 
 
-def _few(planes: tuple[Plane, ...]) -> list[Plane]:
+def _sample_planes(planes: tuple[Plane, ...]) -> list[Plane]:
     """Choose the planes of a stack that are remembered, since all of them are nearly one image."""
     ordered = sorted(planes, key=lambda plane: [i for i in plane.index if i is not None])
     return [ordered[i] for i in spread_planes(range(len(ordered)))]
 
 
-def described(known: Known) -> str:
+def described(known: MemorySummary) -> str:
     """Return what was learned of each class, a line each."""
     lines = []
     for name, images, used in known.classes:
-        told = "{name}: {n} [image|images]"
+        text = "{name}: {n} [image|images]"
         if not used and images == 1 and not known.alike:
-            told += ", used from the second on"
+            text += ", used from the second on"
         elif not used:
-            told += ", not used: [it|they] would not have helped"
-        lines.append(notices.by_number(images, told, name=name))
+            text += ", not used: [it|they] would not have helped"
+        lines.append(notices.pluralise(images, text, name=name))
     return "\n".join(lines)

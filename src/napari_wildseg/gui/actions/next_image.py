@@ -1,4 +1,4 @@
-"""From one picture to the next: of the layer list, else of the folder the picture came from."""
+"""The next picture: of the layer list, else of the picture's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_wildseg.engine.progress import Progress
 from napari_wildseg.gui.annotation.image_identity import source_of
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
 from napari_wildseg.gui.layers.label_pair import set_visible
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +28,7 @@ LABELS_MARK = ".labels"
 
 
 class NextImage:
-    """Puts a finished picture away and shows the next one.
+    """Hides a finished picture and shows the next one.
 
     Finished pictures are hidden. Those that were opened here are removed from the layer list once
     another one is finished, so that one can go back by one picture and layers do not pile up.
@@ -44,8 +44,8 @@ class NextImage:
         self.count = 0
         """How many pictures were finished."""
 
-    def go(self, image: Image, written: str) -> None:
-        """Leave a picture whose labels are in a file for the next one."""
+    def open_next(self, image: Image, written: str) -> None:
+        """Show the next picture after one was exported."""
         controller = self._controller
         if image not in self._done:
             self.count += 1
@@ -61,39 +61,39 @@ class NextImage:
         elif path:
             done = frozenset(self._paths)
             steps = partial(read_next, Path(path), done)
-            take = partial(self._take, image, written)
+            take = partial(self._on_read, image, written)
             controller.runner.run("Next image", None, steps, take, quiet=True)
         else:
-            self._was_last(written)
+            self._report_last(written)
 
-    def show_again(self, image: Image) -> None:
+    def show_finished(self, image: Image) -> None:
         """Show a finished picture that was chosen once more, and its labels."""
         if image in self._done and not image.visible:
             for channel in self._done[image]:
                 set_visible(channel, True)
             self._controller.apply_visibility()
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def _in_list(self, image: Image) -> Image | None:
         """Return the next unfinished picture further down the layer list, or else from its top."""
         layers = list(self._controller.viewer.layers)
         place = layers.index(image) if image in layers else 0
         around = [*reversed(layers[:place]), *reversed(layers[place:])]
-        return next((layer for layer in around if self._is_left(layer)), None)
+        return next((layer for layer in around if self._is_unfinished(layer)), None)
 
-    def _is_left(self, layer: Layer) -> bool:
+    def _is_unfinished(self, layer: Layer) -> bool:
         return (
             isinstance(layer, Image)
             and layer.metadata.get("wildseg") != RELEVANCE
             and layer not in self._done
         )
 
-    def _take(
+    def _on_read(
         self, before: Image, written: str, found: tuple[Path, list[Any], list[str]] | None
     ) -> None:
         if found is None:
-            self._was_last(written)
+            self._report_last(written)
             return
         path, layers, left_out = found
         viewer = self._controller.viewer
@@ -108,10 +108,10 @@ class NextImage:
                 self._opened.add(each)
                 new = new or each
         if new is None:
-            self._was_last(written)
+            self._report_last(written)
             return
-        told = f"{written} Left out, since it cannot be read: {', '.join(left_out)}."
-        self._show(new, before, told if left_out else written)
+        text = f"{written} Left out, since it cannot be read: {', '.join(left_out)}."
+        self._show(new, before, text if left_out else written)
 
     def _show(self, image: Image, before: Image, written: str) -> None:
         controller = self._controller
@@ -120,7 +120,7 @@ class NextImage:
         session = controller.sessions.get(before)
         away = [*self._done.get(before, ()), *(session.all_layers() if session else ())]
         place = viewer.layers.index(image)
-        covering = [layer for layer in viewer.layers[place + 1 :] if self._is_left(layer)]
+        covering = [layer for layer in viewer.layers[place + 1 :] if self._is_unfinished(layer)]
         together = channels_of(image, viewer.layers)
         for layer in [*away, *(layer for layer in covering if layer not in together)]:
             set_visible(layer, False)
@@ -139,7 +139,7 @@ class NextImage:
         controller.status.emit(f"{written} Now {image.name}: {what}")
 
     def _remove(self, image: Image) -> None:
-        """Take a finished picture out of the layer list, unless it was changed since."""
+        """Remove a finished picture from the layer list, unless it was changed since."""
         controller = self._controller
         layers = controller.viewer.layers
         session: ImageSession | None = controller.sessions.get(image)
@@ -156,9 +156,9 @@ class NextImage:
             with suppress(ValueError):
                 layers.remove(layer)
 
-    def _was_last(self, written: str) -> None:
-        told = by_number(self.count, "That was the last image: {n} [image is|images are] done.")
-        self._controller.status.emit(f"{written} {told}")
+    def _report_last(self, written: str) -> None:
+        text = pluralise(self.count, "That was the last image: {n} [image is|images are] done.")
+        self._controller.status.emit(f"{written} {text}")
 
 
 def pictures_after(path: Path, done: Collection[Path] = ()) -> list[Path]:

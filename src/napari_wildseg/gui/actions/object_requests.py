@@ -85,6 +85,6 @@ def _neighbour(session: ImageSession, plane: Plane) -> NDArray[np.int32] | None:
     found = [
         (int(np.abs(np.array([i for i in other.index if i is not None]) - here).sum()), state)
         for other, state in session.objects.planes.items()
-        if other != plane and other.lies_like(plane) and state.seen is not None
+        if other != plane and other.is_parallel(plane) and state.seen is not None
     ]
     return min(found, key=lambda each: each[0])[1].tracker.baseline if found else None

@@ -1,4 +1,4 @@
-"""Objects kept in step with the class labels: worked out on a worker, written as one undo step."""
+"""Updates of the objects after changes: computed on a worker, written as one undo step."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 SPLIT_OBJECTS = "Split into objects"
 
 PAUSE = 150
-"""Milliseconds that the class labels rest before the objects follow them."""
+"""Milliseconds without a change of the class labels before objects are updated."""
 
 
 class Update(NamedTuple):
-    """What an update of a plane starts from."""
+    """The state that an update of a plane starts from."""
 
     session: ImageSession
     plane: Plane
@@ -47,10 +47,10 @@ class Update(NamedTuple):
 
 
 class ObjectUpdates:
-    """Brings the objects of one window up to date, one plane after the other."""
+    """Updates the objects of one window, plane by plane."""
 
     changed = Signal()
-    """Objects of the plane in view, or whether there are any, are others now."""
+    """The objects of the plane in view changed."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -63,27 +63,27 @@ class ObjectUpdates:
         self.in_stroke = False
         """Whether the annotator is painting: nothing is written in the middle of a stroke."""
         self.strokes = 0
-        """Strokes of the annotator whose consequences have still to join their undo step."""
+        """Strokes of the annotator that do not yet share an undo step with their update."""
         self.cut_stroke = False
         """Whether the last stroke was made with the tool *Cut*."""
 
     def layer(self, session: ImageSession | None) -> Labels | None:
         """Return the layer of objects of an image, None if it has none in the viewer."""
         layer = None if session is None else session.objects.layer
-        return layer if self._controller.layers.there(layer) else None
+        return layer if self._controller.layers.is_in_viewer(layer) else None
 
     @property
     def busy(self) -> bool:
-        """Whether objects are being brought up to date."""
+        """Whether objects are being updated."""
         return self._job is not None or self.writing or self._timer.isActive()
 
-    def update_soon(self, session: ImageSession, plane: Plane, milliseconds: int = 0) -> None:
+    def schedule_update(self, session: ImageSession, plane: Plane, milliseconds: int = 0) -> None:
         """Update a plane, by default in the next turn of the event loop."""
         self._due[weakref.ref(session), plane] = None
         self._timer.start(milliseconds)
 
-    def compare_soon(self, _event: Any = None) -> None:
-        """Have the objects in view compared with the class labels, once those rest."""
+    def schedule_compare(self, _event: Any = None) -> None:
+        """Compare the objects in view with the class labels after a pause."""
         session, plane = self._controller.session, self._controller.plane
         if session is None or plane is None or self.layer(session) is None:
             return
@@ -97,7 +97,7 @@ class ObjectUpdates:
         controller = self._controller
         if controller.closed or self._job is not None or self.writing or self.in_stroke:
             return
-        if controller.takeover.writing or controller.runner.is_running(SPLIT_OBJECTS):
+        if controller.result_writer.writing or controller.runner.is_running(SPLIT_OBJECTS):
             self._timer.start(PAUSE)
             return
         while self._due:
@@ -112,7 +112,7 @@ class ObjectUpdates:
                 continue
             update = self.update_of(session, image, plane)
             self._job = Job(partial(objects_steps, update.request))
-            self._job.on_result = partial(self._take, update)
+            self._job.on_result = partial(self._on_updated, update)
             self._job.on_error = self._failed
             objects_worker().submit(self._job)
             return
@@ -130,19 +130,19 @@ class ObjectUpdates:
         )
 
     def update_of(self, session: ImageSession, image: Image, plane: Plane) -> Update:
-        """Note what an update of a plane starts from."""
+        """Return the state that an update of a plane starts from."""
         layers, layer = self._controller.viewer.layers, self.layer(session)
         request = make_request(session, image, plane, layer, layers, cut=self.cut_stroke)
         return Update(session, plane, request)
 
-    def _take(self, update: Update, result: ObjectsResult) -> None:
+    def _on_updated(self, update: Update, result: ObjectsResult) -> None:
         session, plane, _ = update
         self._job = None
         if self.layer(session) is None or plane not in session.objects.planes:
             self._next()
             return
         if self.in_stroke or not self.fits(update):
-            self.update_soon(session, plane, PAUSE if self.in_stroke else 0)
+            self.schedule_update(session, plane, PAUSE if self.in_stroke else 0)
             return
         self.write(update, result)
 
@@ -185,7 +185,7 @@ class ObjectUpdates:
             self._failed(error)
             return
         self.note(update, result)
-        self.tell(update, result)
+        self.report(update, result)
         self.cut_stroke = False
         self._next()
 
@@ -193,7 +193,7 @@ class ObjectUpdates:
         """Note what the objects are fitted to, and their classes and areas."""
         session, plane, request = update
         state = session.objects.planes[plane]
-        state.fitted(request.labels, (request.things, request.min_size))
+        state.note_fit(request.labels, (request.things, request.min_size))
         state.image, state.measured = result.image, state.tracker.baseline
         state.class_of, state.area = result.class_of, result.area
         layer = session.objects.layer
@@ -204,9 +204,9 @@ class ObjectUpdates:
             self._controller.autosave.write()
         self.changed.emit()
 
-    def tell(self, update: Update, result: ObjectsResult) -> None:
-        """Say how many objects there are, and what can be done."""
-        count = notices.by_number(len(result.area), "{n} [object|objects].")
+    def report(self, update: Update, result: ObjectsResult) -> None:
+        """Report the number of objects and the next step."""
+        count = notices.pluralise(len(result.area), "{n} [object|objects].")
         controller = self._controller
         if result.painted and result.plan is None:
             controller.status.emit(
@@ -224,7 +224,7 @@ class ObjectUpdates:
         self._controller.notify(notices.sentence(error, SPLIT_OBJECTS))
 
     def name_ids(self, session: ImageSession, layer: Labels) -> None:
-        """Have the status bar say class and area of the object under the pointer."""
+        """Show class and area of the object under the pointer in the status bar."""
         was, self.writing = self.writing, True
         try:
             name_objects(layer, session.objects, session.classes)
@@ -232,7 +232,7 @@ class ObjectUpdates:
             self.writing = was
 
     def shut_down(self) -> None:
-        """Bring nothing up to date any more."""
+        """Stop all updates."""
         self._timer.stop()
         if self._job is not None:
             self._job.cancel()

@@ -38,7 +38,7 @@ class WindowObjects:
     """The objects of the images of one window."""
 
     changed = Signal()
-    """Objects of the plane in view, or whether there are any, are others now."""
+    """The objects of the plane in view changed."""
     picked = Signal(int)
     """The annotator chose an object in the layer."""
 
@@ -47,18 +47,18 @@ class WindowObjects:
         self._updates = ObjectUpdates(controller)
         self._updates.changed.connect(self.changed.emit)
         self.cut = CutTool(controller)
-        controller.areas_changed.connect(self._updates.compare_soon)
+        controller.areas_changed.connect(self._updates.schedule_compare)
         controller.classes_changed.connect(self._on_classes)
         controller.viewer.layers.events.removed.connect(self._on_removed)
-        controller.viewer.dims.events.current_step.connect(self._updates.compare_soon)
+        controller.viewer.dims.events.current_step.connect(self._updates.schedule_compare)
         for session in controller.sessions:
             if (layer := session.objects.layer) is not None:
-                if controller.layers.there(layer):
+                if controller.layers.is_in_viewer(layer):
                     self._listen(session, layer)
                 else:
-                    session.objects.show_in(None)
+                    session.objects.set_layer(None)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     def layer(self, session: ImageSession | None) -> Labels | None:
         """Return the layer of objects of an image, None if it has none in the viewer."""
@@ -66,7 +66,7 @@ class WindowObjects:
 
     @property
     def busy(self) -> bool:
-        """Whether objects are being brought up to date."""
+        """Whether objects are being updated."""
         return self._updates.busy
 
     def state(self) -> ObjectPlane | None:
@@ -83,7 +83,7 @@ class WindowObjects:
         session, image, plane = controller.session, controller.image, controller.plane
         if session is not None and class_layer(session) is None:
             try:
-                controller.opened.take()  # a mask that was opened
+                controller.opened.set_prior()  # a mask that was opened
             except WildsegError as error:
                 controller.notify(str(error))
                 return
@@ -101,33 +101,33 @@ class WindowObjects:
             )
             return
         if self.layer(session) is None and session.objects.layer is not None:
-            session.objects.show_in(None)
-        session.objects.plane(plane, read_plane(labels, plane).shape).ask_anew()
+            session.objects.set_layer(None)
+        session.objects.plane(plane, read_plane(labels, plane).shape).invalidate()
         update = self._updates.update_of(session, image, plane)
         steps = partial(objects_steps, update.request)
-        controller.runner.run(SPLIT_OBJECTS, image, steps, partial(self._take_split, update))
+        controller.runner.run(SPLIT_OBJECTS, image, steps, partial(self._on_split, update))
 
-    def _take_split(self, update: Update, result: ObjectsResult) -> None:
+    def _on_split(self, update: Update, result: ObjectsResult) -> None:
         """Show the first split of a plane, making the layer if there is none."""
         session, plane, _ = update
         image = session.image
-        if image is None or not self._controller.layers.there(image):
+        if image is None or not self._controller.layers.is_in_viewer(image):
             return
         layer = self.layer(session)
         if layer is None:
             layer = make_objects(image, session)
             strokes = session.objects.planes[plane].tracker.kept
-            session.objects.show_in(layer)
+            session.objects.set_layer(layer)
             state = session.objects.plane(plane, strokes.shape)
             if result.plan is not None:
-                # Before napari draws it: there is nothing to go back to.
+                # Before napari draws it, so that no undo step is needed.
                 layer.data[plane.slices] = result.plan.baseline
                 state.tracker.baseline = result.plan.baseline
             self._updates.note(update, result)
             add_beside(self._controller.viewer, layer)
             self._listen(session, layer)
         elif self._updates.in_stroke or not self._updates.fits(update):
-            self._updates.compare_soon()
+            self._updates.schedule_compare()
             return
         elif result.plan is not None and result.plan.step is not None:
             self._updates.write(update, result)
@@ -135,20 +135,20 @@ class WindowObjects:
         else:
             self._updates.note(update, result)
         self.changed.emit()
-        self._updates.tell(update, result)
+        self._updates.report(update, result)
 
     def set_whole(self, class_id: int, whole: bool) -> None:
         """Choose whether a class is one object, such as sky, or is split."""
         if (session := self._controller.session) is not None:
             objects = session.objects
             objects.whole = objects.whole | {class_id} if whole else objects.whole - {class_id}
-            self._updates.compare_soon()
+            self._updates.schedule_compare()
 
     def set_min_size(self, pixels: int) -> None:
         """Choose the size below which objects are dropped."""
         if (session := self._controller.session) is not None:
             session.objects.min_size = pixels
-            self._updates.compare_soon()
+            self._updates.schedule_compare()
 
     def release(self) -> None:
         """Drop the corrections of objects in view; the next split decides."""
@@ -160,7 +160,7 @@ class WindowObjects:
         state.release()
         self._controller.autosave.note(session, plane)
         self._controller.status.emit("Corrections of objects released.")
-        self._updates.compare_soon()
+        self._updates.schedule_compare()
 
     def show(self, number: int) -> None:
         """Select an object and bring it to the middle of the view."""
@@ -180,20 +180,20 @@ class WindowObjects:
         first, last = np.stack(plane.expand(*corners), axis=1).astype(float).tolist()
         bring_into_view(viewer, layer, first, last)
 
-    def put_back(
+    def restore(
         self,
         session: ImageSession,
         ids: NDArray[np.int32] | None,
         strokes: NDArray[np.int32] | None,
     ) -> None:
-        """Bring back the objects and corrections of a project."""
+        """Restore the objects and corrections of a project."""
         image, labels = session.image, class_layer(session)
         session.objects.planes.clear()
         if (layer := self.layer(session)) is not None:
             self._controller.viewer.layers.remove(layer)
         if image is None or labels is None:
             return
-        session.objects.show_in(None)
+        session.objects.set_layer(None)
         planes = [
             plane
             for plane in session.touched()
@@ -203,19 +203,19 @@ class WindowObjects:
         if ids is not None and ids.any():
             layer = make_objects(image, session)
             layer.data[...] = ids
-            session.objects.show_in(layer)
+            session.objects.set_layer(layer)
         for plane in planes:
             state = session.objects.plane(plane, read_plane(labels, plane).shape)
             if strokes is not None:
                 state.restore(np.array(strokes[plane.slices]))
             if ids is not None:
                 state.tracker.baseline = np.array(ids[plane.slices])
-                state.fitted(np.array(labels_of(session, plane)), settings_of(session))
+                state.note_fit(np.array(labels_of(session, plane)), settings_of(session))
             self._controller.autosave.note(session, plane)
         if layer is not None and session.objects.layer is layer:
             add_beside(self._controller.viewer, layer)
             self._listen(session, layer)
-            self._updates.compare_soon()
+            self._updates.schedule_compare()
 
     # ------------------------------------------------------------------ the layer
 
@@ -253,7 +253,7 @@ class WindowObjects:
                 yield
         finally:
             self._updates.in_stroke = False
-            self._updates.compare_soon()
+            self._updates.schedule_compare()
 
     def _on_paint(self, event: Any) -> None:
         session = self._owner(event.source)
@@ -269,8 +269,8 @@ class WindowObjects:
         for plane in touched:
             if plane is not None:
                 session.objects.planes[plane].tracker.painted()
-                # In the next turn: napari tells of a stroke before the pixels change.
-                self._updates.update_soon(session, plane)
+                # In the next turn: napari reports a stroke before the pixels change.
+                self._updates.schedule_update(session, plane)
 
     def _on_refresh(self, event: Any) -> None:
         """Follow undo and redo: napari has no event of them, it only refreshes the layer."""
@@ -281,17 +281,17 @@ class WindowObjects:
         for plane, state in session.objects.planes.items():
             data = read_plane(layer, plane)
             if self._updates.strokes and np.array_equal(data, state.tracker.baseline):
-                self._updates.strokes = 0  # they were undone before they were worked out
+                self._updates.strokes = 0  # undone before the update
             if state.tracker.follow_history(data):
                 self._controller.autosave.note(session, plane)
-                self._updates.update_soon(session, plane)
-        self._updates.compare_soon()
+                self._updates.schedule_update(session, plane)
+        self._updates.schedule_compare()
 
     def _on_selected(self, event: Any) -> None:
         self.picked.emit(int(event.source.selected_label))
 
     def _on_mode(self, event: Any) -> None:
-        self.cut.mode_is(str(event.source.mode))
+        self.cut.on_mode_changed(str(event.source.mode))
 
     def _on_image_moved(self, event: Any) -> None:
         session = self._controller.sessions.get(event.source)
@@ -305,8 +305,8 @@ class WindowObjects:
         if session is not None:
             self._forget(session, layer)
             corrected = bool(session.objects.corrected)
-            session.objects.show_in(None)
-            self.cut.put_down()
+            session.objects.set_layer(None)
+            self.cut.deactivate()
             if corrected:
                 self._controller.status.emit(
                     "The corrections of the objects are kept: Split into objects obeys them."
@@ -318,14 +318,14 @@ class WindowObjects:
         session = self._controller.session
         if session is not None and (layer := self.layer(session)) is not None:
             self._updates.name_ids(session, layer)
-        self.cut.keep_to(self.layer(session))
+        self.cut.on_layer_changed(self.layer(session))
         self.changed.emit()
 
     def shut_down(self) -> None:
-        """Let go of the layers."""
+        """Disconnect from the layers."""
         self._updates.shut_down()
         self._controller.viewer.layers.events.removed.disconnect(self._on_removed)
-        self._controller.viewer.dims.events.current_step.disconnect(self._updates.compare_soon)
+        self._controller.viewer.dims.events.current_step.disconnect(self._updates.schedule_compare)
         for session in self._controller.sessions:
             if (layer := session.objects.layer) is not None:
                 self._forget(session, layer)

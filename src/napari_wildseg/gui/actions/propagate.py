@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Walk:
-    """A walk that is under way."""
+    """A propagation in progress."""
 
     session: ImageSession
     axis: int
@@ -96,13 +96,13 @@ class Propagator:
         request = controller.request(session, image, plane)
         title = f"Plane {number + 1} of {walk.total}" if walk.total > 1 else "Carry to the plane"
         steps = partial(carry_steps, tuple(walk.known), request, session.snapshots(plane))
-        controller.runner.run(title, image, steps, partial(self._take, walk))
+        controller.runner.run(title, image, steps, partial(self._on_carried, walk))
 
-    def _take(self, walk: _Walk, outcome: Outcome) -> None:
-        after = partial(self._after, walk)
-        self._controller.take_segmented(walk.session, walk.todo[0], outcome, after)
+    def _on_carried(self, walk: _Walk, outcome: Outcome) -> None:
+        after = partial(self._next_step, walk)
+        self._controller.show_segmented(walk.session, walk.todo[0], outcome, after)
 
-    def _after(self, walk: _Walk) -> None:
+    def _next_step(self, walk: _Walk) -> None:
         """Go on to the next plane."""
         controller, image = self._controller, walk.session.image
         if image is None or image not in controller.viewer.layers:
@@ -114,8 +114,8 @@ class Propagator:
             self._next(walk, image)
             return
         controller.planes_done = 0
-        told = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
-        controller.status.emit(notices.by_number(walk.total, told))
+        message = "Labels carried to [this plane|{n} planes]: correct what is wrong, then carry on."
+        controller.status.emit(notices.pluralise(walk.total, message))
 
     def _show(self, image: Image, plane: Plane, axis: int) -> None:
         """Move the viewer's slider to a plane."""

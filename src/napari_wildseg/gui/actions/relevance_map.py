@@ -43,20 +43,20 @@ class RelevanceMaps:
                 "Relevance map",
                 image,
                 partial(relevance_steps, request, class_id),
-                partial(self._take, session, plane, name),
+                partial(self._on_relevance, session, plane, name),
             )
 
-    def _take(
+    def _on_relevance(
         self, session: ImageSession, plane: Plane, name: str, relevance: NDArray[np.float32]
     ) -> None:
         viewer, image = self._controller.viewer, session.image
         if image is None or image not in viewer.layers:
             return
         pixels = plane.embed(relevance)
-        there = self._there(session, plane, name)
+        there = self._existing_layer(session, plane, name)
         if there is not None and there.data.shape == pixels.shape:
             there.data, there.visible = pixels, True
-            self._tell(name)
+            self._report(name)
             return
         layer = Image(
             pixels,
@@ -71,16 +71,16 @@ class RelevanceMaps:
         self._made[layer] = (session, plane, name)
         add_beside(viewer, layer)
         self._controller.layers.activate(session, self._controller.selected_class)
-        self._tell(name)
+        self._report(name)
 
-    def _there(self, session: ImageSession, plane: Plane, name: str) -> Image | None:
+    def _existing_layer(self, session: ImageSession, plane: Plane, name: str) -> Image | None:
         for layer in self._controller.viewer.layers:
             made = self._made.get(layer)
             if made is not None and made[0] is session and made[1:] == (plane, name):
                 return layer
         return None
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         self._controller.status.emit(
             f"Bright where the model sees {name}. Delete the layer when you have seen it."
         )

@@ -1,4 +1,4 @@
-"""Keeps the corrections of the open images safe on disk, and finds those that were left over."""
+"""Saves the corrections of open images to disk, and finds those of earlier sessions."""
 
 import logging
 import threading
@@ -24,22 +24,22 @@ from napari_wildseg.gui.recovery_record import Saved
 
 _log = logging.getLogger(__name__)
 
-AGAIN = 5.0
-"""Seconds after which what could not be written is tried again."""
+RETRY_SECONDS = 5.0
+"""Seconds until a failed write is tried again."""
 
 
 class Autosave:
     """Writes what was painted since the last time. Used on the GUI thread."""
 
     began = Signal()
-    """Something is under way: `step` is to be called every now and then until it is over."""
+    """Work is pending: call `step` regularly until it returns False."""
     found = Signal(object)
     """Records of an image were found some time after it was opened; its session."""
 
     def __init__(self, *, enabled: bool = True) -> None:
         self.store = shared_store() if enabled else None
         self._unsaved: set[tuple[ImageSession, Plane]] = set()
-        self._to_look: list[Callable[[], object]] = []
+        self._searches: list[Callable[[], object]] = []
         self._arrived: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._tried = 0.0
@@ -57,21 +57,21 @@ class Autosave:
         """Claim the records of an image, and look for those that were left over.
 
         The pixels of large and lazy images are sampled on a thread of its own; what is found
-        then is told by `found`.
+        then is sent as `found`.
         """
         if self.store is None:
             session.claim = None
             return
         quick, key = is_quick(image), old_key(image)
         if session.claim is not None and session.claim.store is self.store:
-            # It was open before: its records are its own again once they are written.
+            # Reopened: its records are written again.
             for tracked in session.tracked.values():
                 self._unsaved.update((session, plane) for plane in tracked.trackers)
             self._unsaved.update((session, plane) for plane in session.objects.planes)
-            self._look(session, image, {session.claim.key, key})
+            self._add_left_over(session, image, {session.claim.key, key})
             return
         session.claim = Claim(self.store, image_key(image) if quick else key, source_of(image))
-        self._look(session, image, {session.claim.key, key})
+        self._add_left_over(session, image, {session.claim.key, key})
         if not quick:
             sample = partial(self._sample, weakref.ref(session), weakref.ref(image))
             thread = threading.Thread(target=sample, name="wildseg-sample", daemon=True)
@@ -80,7 +80,7 @@ class Autosave:
             self.began.emit()
 
     def close(self, session: ImageSession) -> None:
-        """Write what is left to write of an image, and let go of its records."""
+        """Write the pending corrections of an image and release its records."""
         for tracked in session.tracked.values():
             followed = set(tracked.trackers)
             self._unsaved.update((session, p) for p in tracked.touched() if p not in followed)
@@ -89,7 +89,7 @@ class Autosave:
             session.claim.release()
 
     def set_aside(self, session: ImageSession) -> None:
-        """Leave the records as they are: other work on the image replaces what they hold."""
+        """Keep the present records; later corrections get new ones."""
         self.write()
         if session.claim is not None:
             session.claim.renew(keep_objects=False)
@@ -111,13 +111,13 @@ class Autosave:
     # ------------------------------------------------------------------ corrections
 
     def note(self, session: ImageSession, plane: Plane) -> None:
-        """Take note that corrections may have changed."""
+        """Mark corrections as changed."""
         self._unsaved.add((session, plane))
 
     def write(self) -> None:
         """Write what was noted, in the background."""
-        self._take_arrived()
-        to_look, self._to_look = self._to_look, []
+        self._handle_arrived()
+        to_look, self._searches = self._searches, []
         for look in to_look:
             look()
         unsaved, self._unsaved = self._unsaved, set()
@@ -128,21 +128,23 @@ class Autosave:
         if unsaved:
             self.began.emit()
 
-    def look_for_planes(self, session: ImageSession, tracked: TrackedLayer, plane: Plane) -> None:
+    def find_painted_planes(
+        self, session: ImageSession, tracked: TrackedLayer, plane: Plane
+    ) -> None:
         """Find planes that were painted and are not followed, in the background."""
         layer = tracked.layer
         if self.store is None or layer is None:
             return
-        # napari tells of a stroke before the pixels change: they are read from the next turn on.
-        self._to_look.append(
-            partial(self._look_through, weakref.ref(session), weakref.ref(tracked), plane)
+        # napari reports a stroke before the pixels change: they are read from the next turn on.
+        self._searches.append(
+            partial(self._search_planes, weakref.ref(session), weakref.ref(tracked), plane)
         )
         self.began.emit()
 
     def exported(
         self, session: ImageSession, plane: Plane, find: Find, *, objects: bool = False
     ) -> None:
-        """Take note that corrections, of labels or objects, are in a file of the annotator's.
+        """Note that corrections of labels or objects were exported.
 
         Their record is removed, unless the annotator has painted since.
         """
@@ -151,9 +153,9 @@ class Autosave:
             self.note(session, plane)
 
     def deleted(self, session: ImageSession, kind: str) -> bool:
-        """Keep what was decided in a label layer that is being deleted, to be offered again.
+        """Keep the decisions of a label layer that is being deleted, to offer them again.
 
-        The records of before stay; what is decided from now on gets records of its own.
+        Its records stay; later decisions get new ones.
         """
         claim, tracked = session.claim, session.tracked[kind]
         planes = tracked.touched()
@@ -182,21 +184,21 @@ class Autosave:
         return bool(kept)
 
     def step(self) -> bool:
-        """Go on with what is under way; return whether anything still is."""
+        """Continue the pending work; return whether some is left."""
         store = self.store
         if store is None:
             return False
-        if self._to_look or not self._arrived.empty():
+        if self._searches or not self._arrived.empty():
             self.write()
-        if store.trouble and store.idle and time.monotonic() - self._tried > AGAIN:
+        if store.trouble and store.idle and time.monotonic() - self._tried > RETRY_SECONDS:
             self._tried = time.monotonic()
             store.retry()
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return bool(store.trouble or self._threads or not store.idle or not self._arrived.empty())
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
-    def _look(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
+    def _add_left_over(self, session: ImageSession, image: Image, keys: Iterable[str]) -> None:
         """Add records that were left over for an image to what is offered."""
         if self.store is None:
             return
@@ -224,12 +226,12 @@ class Autosave:
             find = partial(_strokes, strokes)
             session.claim.save(plane, find, session.classes, objects=True, instead_of=objects)
 
-    def _take_arrived(self) -> None:
+    def _handle_arrived(self) -> None:
         while not self._arrived.empty():
             self._arrived.get()()
 
     def _sample(self, session: weakref.ref[ImageSession], image: weakref.ref[Image]) -> None:
-        """Find out what an image is; on a thread of its own, reading may take long."""
+        """Compute the key of an image on a thread, since reading may take long."""
         there = image()
         if there is None:
             return
@@ -238,9 +240,9 @@ class Autosave:
         except Exception:  # whatever a lazy array raises; its first key stays
             _log.info("%s could not be sampled", there.name, exc_info=True)
             return
-        self._arrived.put(partial(self._known, session, image, key))
+        self._arrived.put(partial(self._on_key_known, session, image, key))
 
-    def _known(
+    def _on_key_known(
         self, session: weakref.ref[ImageSession], image: weakref.ref[Image], key: str
     ) -> None:
         here, there = session(), image()
@@ -248,11 +250,11 @@ class Autosave:
             return
         here.claim.rename(key)
         before = len(here.left_over)
-        self._look(here, there, {key})
+        self._add_left_over(here, there, {key})
         if len(here.left_over) > before:
             self.found.emit(here)
 
-    def _look_through(
+    def _search_planes(
         self, session: weakref.ref[ImageSession], tracked: weakref.ref[TrackedLayer], plane: Plane
     ) -> None:
         there = tracked()

@@ -1,7 +1,7 @@
 """Which pixels napari's brush covers along a stroke.
 
 napari reports the pixels that a stroke changed. Painting over pixels that are right already says
-"this is right", but changes and reports nothing; so the path of the brush is followed as well.
+"this is right" but changes and reports nothing, so the path of the brush is recorded as well.
 """
 
 import itertools
@@ -52,7 +52,7 @@ def brushed(
 
 
 def _centres(path: Sequence[Sequence[float]], size: float) -> NDArray[np.int_]:
-    """Return the pixels at which napari puts the brush down: four within each brush size."""
+    """Return the positions at which napari paints: four for each brush size."""
     points = np.asarray(path, float)
     found = [points[:1]]
     for start, end in itertools.pairwise(points):

@@ -1,4 +1,4 @@
-"""What the annotator keeps as it is, and lets go again."""
+"""Confirming labels, and releasing corrections."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Confirmations:
-    """Marks pixels in view as decided, or takes all decisions in view back."""
+    """Marks pixels in view as decided, or releases all decisions in view."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -82,9 +82,9 @@ class Confirmations:
         if session is not None:
             workspace.autosave.note(session, plane)
         if count:
-            told = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
-            told += "they are: Refine leaves them] alone."
-            workspace.status.emit(notices.by_number(count, told, name=name))
+            text = "{n} [pixel of {name} stays as it is: Refine leaves it|pixels of {name} stay as "
+            text += "they are: Refine leaves them] alone."
+            workspace.status.emit(notices.pluralise(count, text, name=name))
         elif region.any():
             workspace.status.emit(f"Every pixel of {name} stays as it is already.")
         else:

@@ -4,7 +4,7 @@ napari keeps the undo history of a label layer, and this module follows it: when
 undoes an automatic result, the layer holds older pixels again, and those must be compared with
 the older result, not with the undone one. No private history is read. Each automatic write
 leaves a `Step` that knows which pixels it changed; pixels that hold their values from before the
-write say that it was undone.
+write show that it was undone.
 """
 
 from typing import Any
@@ -25,12 +25,12 @@ class Tracker:
     """The annotator's decisions in one plane of one label layer.
 
     `automatic`: ``(H, W)`` uint8, the automatic result the layer starts with; not copied; `kept`:
-    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both.
+    ``(H, W)``: the decisions there are. Of objects, ids and strokes: ``(H, W)`` int32 both. `data`
+    of the methods: ``(H, W)``, what the layer holds now.
     """
 
     def __init__(self, automatic: NDArray[Any], kept: NDArray[Any] | None = None) -> None:
-        # Both are replaced, never written to: a worker may be looking at them. So neither has to
-        # be an array of its own.
+        # Both are replaced, never modified: a worker may read them.
         self.baseline: NDArray[Any] = automatic
         self.kept: NDArray[Any] = (
             np.broadcast_to(np.uint8(UNLABELLED), automatic.shape) if kept is None else kept
@@ -47,14 +47,11 @@ class Tracker:
         return self._position
 
     def snapshot(self, data: NDArray[np.integer], *, leaves_step: bool = True) -> PlaneSnapshot:
-        """Note how things stand.
-
-        `data`: ``(H, W)``, what the layer holds now; a copy, if the note is to be used later.
-        """
+        """Return a snapshot; `data` is to be a copy if it is used later."""
         return PlaneSnapshot(data, self.baseline, self.kept, leaves_step, confirmed=self._confirmed)
 
     def is_current(self, snapshot: PlaneSnapshot, data: NDArray[np.integer]) -> bool:
-        """Whether things still stand as they did."""
+        """Whether nothing changed since a snapshot."""
         return (
             self.baseline is snapshot.baseline
             and self.kept is snapshot.kept
@@ -62,21 +59,15 @@ class Tracker:
         )
 
     def has_decisions(self, data: NDArray[np.integer]) -> bool:
-        """Whether the annotator decided anything; much quicker than asking what."""
+        """Whether the annotator decided anything; faster than `decided`."""
         return not np.array_equal(data, self.baseline) or bool((self.kept != UNLABELLED).any())
 
     def decided(self, data: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Return what the annotator decided so far, see `PlaneSnapshot.decided`.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Return what the annotator decided so far, see `PlaneSnapshot.decided`."""
         return self.snapshot(data).decided()
 
     def confirm(self, region: NDArray[np.bool_], data: NDArray[np.integer]) -> int:
-        """Keep pixels as they are from now on.
-
-        `region`: ``(H, W)`` bool; `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Keep pixels as they are from now on. `region`: ``(H, W)`` bool."""
         values = label_values(data)
         keep = region & (values < UNLABELLED) & (self.decided(data) == UNLABELLED)
         count = int(np.count_nonzero(keep))
@@ -86,7 +77,7 @@ class Tracker:
         return count
 
     def restore(self, decided: NDArray[np.uint8]) -> None:
-        """Take decisions from elsewhere, for example from a recovery file."""
+        """Add decisions, for example from a recovery file."""
         self.kept = np.where(decided != UNLABELLED, decided, self.kept).astype(np.uint8)
         self._note_confirmed(decided != UNLABELLED)
 
@@ -97,10 +88,7 @@ class Tracker:
         self._confirmed = np.concatenate([self._confirmed, found])
 
     def follow_history(self, data: NDArray[np.integer]) -> int:
-        """Notice that automatic writes were undone or redone.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Detect automatic writes that were undone or redone."""
         start = self._position
         if self._stroke:
             # The stroke is the latest step of the history, so this is no undo of a result.
@@ -125,7 +113,7 @@ class Tracker:
         return self._position - start
 
     def painted(self) -> None:
-        """Note a stroke of the annotator; napari may tell before the pixels have changed.
+        """Note a stroke of the annotator; napari may report it before the pixels change.
 
         A stroke that happens to bring back the pixels from before an automatic write is a
         decision against that write, not its undoing.
@@ -133,7 +121,7 @@ class Tracker:
         self._stroke = True
 
     def accept(self, plan: Plan) -> None:
-        """Take note that a plan is carried out, and of the undo step it leaves, if any."""
+        """Record that a plan is written, and its undo step, if any."""
         del self._steps[self._position :]
         if plan.step is None:
             self._steps.clear()
@@ -147,7 +135,7 @@ class Tracker:
         self.baseline, self.kept = plan.baseline, plan.kept
 
     def reject(self, plan: Plan) -> None:
-        """Take back `accept`: the plan could not be carried out."""
+        """Undo `accept`: the plan could not be written."""
         if plan.step is not None and plan.changes:
             self._steps.pop()
         self._position = len(self._steps)
@@ -155,10 +143,7 @@ class Tracker:
         self._confirmed = plan.snapshot.confirmed
 
     def removal(self, data: NDArray[np.integer], label: int, instead: int) -> Plan:
-        """Plan to replace a label that is no longer a class, and to drop the decisions for it.
-
-        `data`: ``(H, W)``, what the layer holds now.
-        """
+        """Plan to replace a label that is no longer a class, and to drop the decisions for it."""
         snapshot = self.snapshot(data)
         kept = snapshot.decided()
         kept[kept == label] = UNLABELLED
@@ -166,7 +151,7 @@ class Tracker:
         return snapshot.plan_change(result, kept)
 
     def release(self, data: NDArray[np.integer]) -> None:
-        """Take every decision back; the pixels stay as they are."""
+        """Drop every decision; the pixels stay as they are."""
         self.kept = np.full(data.shape, UNLABELLED, np.uint8)
         self.baseline = np.array(label_values(data))
         self._confirmed = self._confirmed[:0]

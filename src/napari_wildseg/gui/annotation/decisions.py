@@ -1,8 +1,7 @@
 """What the annotator decided in a plane, worked out on any thread.
 
-Looking through a plane takes as long as there are pixels, so nothing here is done on the GUI
-thread: that only notes how things stand (`PlaneSnapshot`), the worker makes a `Plan` of it, and the
-GUI thread carries the plan out if things still stand as they did.
+The time grows with the pixels of a plane, so the GUI thread only takes a `PlaneSnapshot`. The
+worker makes a `Plan` of it, which the GUI thread writes if nothing changed meanwhile.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ def region_at(labels: NDArray[np.integer], spot: tuple[int, int]) -> NDArray[np.
 
 
 _PROBES = 64
-"""Pixels that are looked at first, where most answers are no."""
+"""Pixels that are compared first, since most comparisons fail."""
 
 
-def _nowhere() -> NDArray[np.integer]:
+def _no_pixels() -> NDArray[np.integer]:
     return np.zeros(0, np.uint32)
 
 
@@ -89,7 +88,7 @@ class Patch:
         return out
 
     def _holds(self, array: NDArray[np.integer], values: NDArray[np.integer]) -> bool:
-        # Asked after every change of a layer, and the answer is nearly always no: one pixel tells.
+        # Called after every change of a layer and nearly always False: one pixel is enough.
         if self.where.size:
             row, column = divmod(int(self.where[0]), array.shape[1])
             if array[row, column] != values[0]:
@@ -109,28 +108,28 @@ class Step:
     pixels: Patch
     baseline: Patch
     kept: Patch
-    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    confirmed: NDArray[np.integer] = field(default_factory=_no_pixels)
     """What was confirmed since the result before, as in `PlaneSnapshot`."""
 
 
 @dataclass(frozen=True)
 class PlaneSnapshot:
-    """How a plane of a label layer stands at one moment. Nothing in it is ever written to."""
+    """State of a plane of a label layer at one moment; never modified."""
 
     # ``(H, W)`` integers: what the layer holds; a copy, if it is to be used later.
     data: NDArray[np.integer]
     baseline: NDArray[Any]  # ``(H, W)`` uint8: the last automatic result, decisions in place
-    # ``(H, W)`` uint8: decisions that `data` does not tell, 255 where there are none.
+    # ``(H, W)`` uint8: decisions that `data` does not show, 255 where there are none.
     kept: NDArray[Any]
-    # Whether writing a result is an undo step; not in a layer that nobody has seen.
+    # Whether writing a result is an undo step; not in a layer that was never visible.
     leaves_step: bool = True
     there: bool = True  # whether there is such a layer yet
     # Flat indices of the pixels that were confirmed since the last automatic result.
-    confirmed: NDArray[np.integer] = field(default_factory=_nowhere)
+    confirmed: NDArray[np.integer] = field(default_factory=_no_pixels)
 
     @classmethod
     def blank(cls, shape: tuple[int, int], fill: int) -> PlaneSnapshot:
-        """Return how a layer that is not there yet will stand."""
+        """Return the snapshot of a layer that does not exist yet."""
         empty = np.broadcast_to(np.uint8(fill), shape)
         return cls(empty, empty, np.broadcast_to(np.uint8(UNLABELLED), shape), False, False)
 
@@ -153,14 +152,11 @@ class PlaneSnapshot:
 
     def stray(self) -> int | None:
         """Return a value that no label has, such as 300 or -5; None if there is none."""
-        outside = beyond(self.data)
+        outside = outside_range(self.data)
         return None if outside is None else int(self.data[outside][0])
 
     def plan(self, automatic: NDArray[np.uint8], decided: NDArray[np.uint8] | None = None) -> Plan:
-        """Work out how to show a new automatic result.
-
-        `automatic`: ``(H, W)`` uint8, the result.
-        """
+        """Plan how to show a new automatic result. `automatic`: ``(H, W)`` uint8, the result."""
         kept = self.decided()
         result = np.array(automatic, np.uint8)
         shown = kept if decided is None else decided
@@ -168,15 +164,15 @@ class PlaneSnapshot:
         return self.plan_change(result, kept)
 
     def plan_change(self, result: NDArray[np.uint8], kept: NDArray[np.uint8]) -> Plan:
-        """Work out how to come to a baseline and decisions."""
+        """Plan the change to a baseline and decisions."""
         if not self.leaves_step:
-            # Which pixels differ is what takes time and memory; without a step nobody asks.
+            # Without an undo step the changed pixels are not needed; finding them is slow.
             changes = not np.array_equal(self.data, result)
             if self.there:
                 return Plan(self, result, kept, None, changes)
             return Plan(self, result, kept, None, changes, result.copy())
-        outside = beyond(self.data)
-        # What is no label is told at the next run, and stays until the annotator repaints it.
+        outside = outside_range(self.data)
+        # Values that are no label stay; the next run reports them.
         wanted = result if outside is None else np.where(outside, self.data, result)
         pixels = Patch.between(self.data, wanted)
         step = Step(
@@ -201,13 +197,12 @@ class Plan:
     changes: bool
     """Whether a pixel of the layer changes."""
     fresh: NDArray[np.uint8] | None = None
-    """The baseline once more, for a layer that is not there yet to hold: of a large plane a copy
-    takes long, and here it is made on the worker."""
+    """A copy of the baseline for a layer that does not exist yet; made on the worker."""
 
 
 @dataclass(frozen=True)
 class PlaneSnapshots:
-    """How a plane stands in each label layer of an image, the one that wins last."""
+    """Snapshots of a plane in each label layer of an image; the last one wins."""
 
     layers: Mapping[str, PlaneSnapshot] = field(default_factory=dict)
 
@@ -217,7 +212,7 @@ class PlaneSnapshots:
 
     @property
     def refined(self) -> PlaneSnapshot | None:
-        """How the refined labels stand; None if there are none yet."""
+        """Snapshot of the refined labels; None if there are none yet."""
         found = self.layers.get(LABELS)
         return found if found is not None and found.there else None
 
@@ -227,7 +222,7 @@ class PlaneSnapshots:
         found = None if refined is None else refined.painted()
         if (pseudo := self.layers.get(PSEUDO)) is not None:
             painted = pseudo.painted()
-            if refined is not None:  # what an earlier refinement knew already is nothing new
+            if refined is not None:  # corrections that an earlier refinement used are not new
                 painted &= pseudo.decided() != refined.baseline
             found = painted if found is None else found | painted
         return found if found is not None and found.any() else None
@@ -251,7 +246,7 @@ class PlaneSnapshots:
         return to_corrections(decided)
 
 
-def beyond(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
+def outside_range(data: NDArray[np.integer]) -> NDArray[np.bool_] | None:
     """Return where a layer holds what is no label value, such as 300 or -5; None if nowhere."""
     if data.dtype == np.uint8 or not data.size:
         return None
@@ -265,7 +260,7 @@ def label_values(data: NDArray[np.integer]) -> NDArray[np.uint8]:
     if data.dtype == np.uint8:
         return data  # type: ignore[return-value]
     values = data.astype(np.uint8)
-    if (outside := beyond(data)) is not None:
+    if (outside := outside_range(data)) is not None:
         values[outside] = UNLABELLED
     return values
 
@@ -322,6 +317,6 @@ def to_corrections(decided: NDArray[np.uint8] | None) -> NDArray[np.int16] | Non
     return corrections
 
 
-def as_decided(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
+def from_corrections(corrections: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Turn the engine's corrections into decisions: uint8, 255 where nothing was decided."""
     return np.where(corrections >= 0, corrections, UNLABELLED).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What an image is, in a short text: the same pixels are known again under any layer name."""
+"""A key of an image's pixels, which recognises them under any layer name."""
 
 import hashlib
 import math
@@ -35,7 +35,7 @@ def is_quick(image: Image) -> bool:
 
 
 def image_key(image: Image) -> str:
-    """Return what tells the pixels of an image apart from those of others.
+    """Return a key of an image's pixels.
 
     The layer's name and the file's path play no part. Any thread may call it.
     """

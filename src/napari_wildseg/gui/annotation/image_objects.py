@@ -16,10 +16,7 @@ from napari_wildseg.gui.layers.display import Plane
 
 
 class ObjectPlane:
-    """The objects of one plane.
-
-    `shape`: ``(H, W)``.
-    """
+    """The objects of one plane. `shape`: ``(H, W)``."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.tracker = Tracker(
@@ -32,7 +29,7 @@ class ObjectPlane:
         self.image: tuple[Any, NDArray[np.uint8]] | None = None
         """Key and pixels ``(H, W, 3)`` uint8 of the image that the split looked at."""
         self.measured: NDArray[Any] | None = None
-        """The ids that `class_of` and `area` tell of."""
+        """The ids that `class_of` and `area` describe."""
         self.class_of: dict[int, int] = {}
         self.area: dict[int, int] = {}
         # The class labels behind each state of the undo history.
@@ -51,33 +48,33 @@ class ObjectPlane:
         return self._labels[place] if place < len(self._labels) else None
 
     def accept(self, plan: Plan, labels: NDArray[np.uint8]) -> None:
-        """Take note that a plan is carried out."""
+        """Record that a plan is written."""
         before = self._labels[: self.tracker.position + 1]
         self.tracker.accept(plan)
         if not plan.changes:
             before = before[:-1]  # no step was added
         self._labels = [*before, labels][-(self.tracker.position + 1) :]
 
-    def fitted(self, labels: NDArray[np.uint8], settings: tuple[Any, ...]) -> None:
-        """Take note that the ids in effect are those of class labels and settings."""
+    def note_fit(self, labels: NDArray[np.uint8], settings: tuple[Any, ...]) -> None:
+        """Note the class labels and settings that the ids were fitted to."""
         self.seen, self.settings = labels, settings
         self._labels[self.tracker.position] = labels
 
     def restore(self, strokes: NDArray[np.int32]) -> int:
-        """Take strokes from elsewhere where there are none; return how many pixels."""
+        """Add strokes where there are none; return the number of pixels."""
         kept = self.tracker.kept
         here = (kept == UNTOUCHED) & (strokes != UNTOUCHED)
         self.tracker.kept = np.where(here, strokes, kept).astype(np.int32)
-        self.ask_anew()
+        self.invalidate()
         return int(np.count_nonzero(here))
 
     def release(self) -> None:
         """Drop every correction."""
         self.tracker.kept = np.broadcast_to(np.int32(UNTOUCHED), self.tracker.kept.shape)
-        self.ask_anew()
+        self.invalidate()
 
-    def ask_anew(self) -> None:
-        """Have the whole plane split again at the next occasion."""
+    def invalidate(self) -> None:
+        """Split the whole plane again at the next update."""
         self.seen = None
         self._labels = [None] * len(self._labels)
 
@@ -98,8 +95,8 @@ class ImageObjects:
         """The layer of ids, None while there is none."""
         return self.find_layer()
 
-    def show_in(self, layer: Labels | None) -> None:
-        """Note the layer of ids; the ids shown so far went with the one before."""
+    def set_layer(self, layer: Labels | None) -> None:
+        """Set the layer of ids; ids of the layer before are dropped."""
         self.find_layer = weakref.ref(layer) if layer is not None else lambda: None
         for plane, state in list(self.planes.items()):
             strokes = state.strokes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wildseg.gui import notices
-from napari_wildseg.gui.annotation.decisions import UNLABELLED, as_decided, merge
+from napari_wildseg.gui.annotation.decisions import UNLABELLED, from_corrections, merge
 from napari_wildseg.gui.annotation.session import LABELS, ImageSession
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
 from napari_wildseg.gui.layers import class_list as class_list
@@ -36,7 +36,7 @@ class LeftOver:
             theirs = class_list.with_nameless(saved.classes, saved.corrections)
             here, table = class_list.matched(session.classes, theirs, session.used_ids)
             workspace.set_classes(here)
-            decided = as_decided(table[saved.corrections + 1])
+            decided = from_corrections(table[saved.corrections + 1])
             restored[saved.plane] = merge(restored.get(saved.plane), decided)
         count = 0
         for plane, decided in restored.items():
@@ -55,16 +55,16 @@ class LeftOver:
         workspace.layers.activate(session, workspace.selected_class)
         workspace.classes_changed.emit()
         workspace.areas_changed.emit()
-        told = []
+        sentences = []
         if count or not of_objects:
-            told += [notices.by_number(count, "{n} [pixel is|pixels are] restored.")]
+            sentences += [notices.pluralise(count, "{n} [pixel is|pixels are] restored.")]
         if of_objects:
-            told += ["Corrections of objects are restored."]
+            sentences += ["Corrections of objects are restored."]
         if workspace.is_segmented() and of_objects:
-            told += ["Press Split into objects to go on."]
+            sentences += ["Press Split into objects to go on."]
         else:
-            told += ["Press Auto-segment to go on."]
-        workspace.status.emit(" ".join(told))
+            sentences += ["Press Auto-segment to go on."]
+        workspace.status.emit(" ".join(sentences))
 
     def discard(self) -> None:
         """Throw away what an earlier session left for the chosen image."""

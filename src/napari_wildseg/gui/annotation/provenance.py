@@ -1,4 +1,4 @@
-"""What a label layer of ours carries along, so that saving it keeps more than its pixels."""
+"""Metadata of our label layers, so that saving keeps more than the pixels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Provenance:
 
 
 class Loaded:
-    """What a file told beside the pixels, for a layer that a reader made."""
+    """What a file holds beside the pixels, for a layer that a reader made."""
 
     def __init__(self, classes: tuple[ClassInfo, ...], more: dict[str, Any]) -> None:
         self._known = {"classes": classes, **more}

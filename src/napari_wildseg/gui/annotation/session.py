@@ -53,7 +53,7 @@ class ImageSession:
         self.locked: frozenset[int] = frozenset()
         self.used_ids: set[int] = {c.id for c in classes}
         self.removed: dict[int, tuple[int, ClassInfo]] = {}
-        """Rows that were taken out of the table, and where they were; an undo brings them back."""
+        """Removed rows of the table and their positions; an undo restores them."""
         self.offered: tuple[ClassInfo, ...] = ()  # of the data set: what painted ids may mean
         self.tracked: dict[str, TrackedLayer] = {}
         self.planes: dict[Plane, PlaneState] = {}
@@ -64,7 +64,7 @@ class ImageSession:
         self.claim: Claim | None = None
         self.left_over: list[Saved] = []
         self.array: Any = level_array(image)
-        """What `image` holds; when it is replaced, the old pixels tell what still fits."""
+        """The image's array; after a replacement the old one shows which corrections still fit."""
         self.shape = level_shape(image)
         self.may_replace = False
         """Whether the annotator said that labels of others may be replaced."""
@@ -81,14 +81,14 @@ class ImageSession:
         """The label values of the classes in the table."""
         return frozenset(info.id for info in self.classes)
 
-    def let_go(self) -> None:
-        """Belong to no image any more; the label layers are left as they are."""
+    def detach(self) -> None:
+        """Detach from the image; the label layers stay as they are."""
         self.settle()
         self._image = _no_image
         self.array = None
 
     def forget_encodings(self) -> None:
-        """Have the image looked at anew by the next run; labels and corrections stay."""
+        """Drop the encodings, so that the next run encodes again; labels and corrections stay."""
         for state in self.planes.values():
             state.slot = EngineSlot()
 
@@ -107,7 +107,7 @@ class ImageSession:
         return None if tracked is None else tracked.layer
 
     def label_layers(self) -> Iterator[Labels]:
-        """Go through the label layers that are there."""
+        """Yield the existing label layers."""
         for tracked in self.tracked.values():
             if (layer := tracked.layer) is not None:
                 yield layer
@@ -127,7 +127,7 @@ class ImageSession:
         return {tracked: tracked.edits for tracked in self.tracked.values()}
 
     def note_saved(self, edits: Mapping[TrackedLayer, int] | None = None) -> None:
-        """Take note that the labels are in a file of the annotator's, as they were then."""
+        """Note that the labels were exported as they were then."""
         for tracked, number in (self.edits() if edits is None else edits).items():
             tracked.exported = number
 
@@ -137,12 +137,12 @@ class ImageSession:
         return list(dict.fromkeys(planes))
 
     def settle(self) -> None:
-        """Finish what is being written into the label layers."""
+        """Finish pending writes into the label layers."""
         for tracked in self.tracked.values():
             tracked.settle()
 
     def snapshots(self, plane: Plane, *, decided: bool = False) -> PlaneSnapshots:
-        """Note how a plane stands in the label layers, for a worker to look at."""
+        """Return snapshots of a plane in the label layers, for a worker."""
         return PlaneSnapshots(
             {
                 kind: self.tracked[kind].snapshot(plane)
@@ -170,7 +170,7 @@ class ImageSession:
         """Return the decisions as the engine takes them: int16, -1 where there are none."""
         return to_corrections(self.decided(plane))
 
-    def offer_again(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
+    def keep_for_restore(self, decided: Mapping[Plane, NDArray[np.uint8]]) -> int:
         """Keep decisions whose layer is gone, to be offered again; return how many pixels."""
         now, claim = time.time(), self.claim
         found = {plane: to_corrections(merge(values)) for plane, values in decided.items()}
@@ -197,7 +197,9 @@ class ImageSession:
         return 0 if decided is None else int(np.count_nonzero(decided != UNLABELLED))
 
 
-_LEFT_BEHIND: weakref.WeakKeyDictionary[Image, ImageSession] = weakref.WeakKeyDictionary()
+_CLOSED_WIDGET_SESSIONS: weakref.WeakKeyDictionary[Image, ImageSession] = (
+    weakref.WeakKeyDictionary()
+)
 """Sessions of widgets that were closed, for the next widget in the same viewer."""
 
 
@@ -222,25 +224,25 @@ class SessionStore:
             session = self._sessions[image] = ImageSession(image, classes)
         return session
 
-    def leave_behind(self) -> None:
-        """Leave every session to the next widget: this one is being closed."""
-        _LEFT_BEHIND.update(self._sessions)
+    def keep_for_next_widget(self) -> None:
+        """Keep every session for the next widget when this one closes."""
+        _CLOSED_WIDGET_SESSIONS.update(self._sessions)
 
-    def take_up(self, image: Image) -> ImageSession | None:
+    def reclaim(self, image: Image) -> ImageSession | None:
         """Return the session that a closed widget left for an image, None if there is none."""
-        session = _LEFT_BEHIND.pop(image, None)
+        session = _CLOSED_WIDGET_SESSIONS.pop(image, None)
         if session is None or session.shape != level_shape(image):
             return None
         self._sessions[image] = session
         return session
 
-    def start_anew(self, image: Image) -> ImageSession:
-        """Give an image whose shape changed a session without labels; the class list stays."""
+    def replace_session(self, image: Image) -> ImageSession:
+        """Start a session without labels for an image whose shape changed; the class list stays."""
         before = self._sessions[image]
         new = self._sessions[image] = ImageSession(image, before.classes)
         new.hidden, new.offered, new.followed = before.hidden, before.offered, before.followed
         new.suggestions = before.suggestions
-        before.let_go()
+        before.detach()
         return new
 
     def __iter__(self) -> Iterator[ImageSession]:

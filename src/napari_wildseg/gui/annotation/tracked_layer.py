@@ -11,7 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_wildseg.gui.annotation.correction_history import Tracker
-from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, beyond, label_values
+from napari_wildseg.gui.annotation.decisions import Plan, PlaneSnapshot, label_values, outside_range
 from napari_wildseg.gui.layers.display import Plane, planes_of
 from napari_wildseg.gui.layers.label_pair import read_plane
 from napari_wildseg.gui.layers.long_write import LongWrite
@@ -44,7 +44,7 @@ class TrackedLayer:
 
     @property
     def adopted(self) -> bool:
-        """Whether the layer was there before us, so that what it holds is somebody's labels."""
+        """Whether the layer existed before, so that its labels are not ours."""
         return self.blank is None
 
     @property
@@ -54,7 +54,7 @@ class TrackedLayer:
 
     @contextmanager
     def ours(self) -> Iterator[None]:
-        """Take changes and refreshes of the layer for no doing of the annotator's."""
+        """Mark changes and refreshes of the layer as ours, not the annotator's."""
         self.writing = True
         try:
             yield
@@ -68,12 +68,14 @@ class TrackedLayer:
         if layer is None:
             return None
         data = read_plane(layer, plane)
-        if plane not in self.trackers and (self.blank is None or not holds_other(data, self.blank)):
+        if plane not in self.trackers and (
+            self.blank is None or not has_other_value(data, self.blank)
+        ):
             return None
         return self.tracker(plane).decided(data)
 
     def has_decisions(self, plane: Plane) -> bool:
-        """Whether there are decisions in a plane; much quicker than asking which."""
+        """Whether there are decisions in a plane; faster than `decided`."""
         self.settle()
         layer, tracker = self.layer, self.trackers.get(plane)
         if layer is None or tracker is None:
@@ -86,7 +88,7 @@ class TrackedLayer:
             layer = self.layer
             assert layer is not None
             data = read_plane(layer, plane)
-            # Of one value it takes no memory: new layers of a hundred megapixels are no wait.
+            # A broadcast array takes no memory.
             blank = np.broadcast_to(np.uint8(self.blank or 0), data.shape)
             self.trackers[plane] = Tracker(
                 np.array(label_values(data)) if self.blank is None else blank
@@ -103,9 +105,9 @@ class TrackedLayer:
         layer = self.layer
         if plane in self.trackers or self.blank is None or layer is None:
             return True
-        if not plane.lies_like(next(iter(self.trackers), plane)):
+        if not plane.is_parallel(next(iter(self.trackers), plane)):
             return False
-        if holds_other(read_plane(layer, plane), self.blank):
+        if has_other_value(read_plane(layer, plane), self.blank):
             self.tracker(plane)
         return True
 
@@ -128,18 +130,18 @@ class TrackedLayer:
         return True
 
     def snapshot(self, plane: Plane) -> PlaneSnapshot:
-        """Note how a plane stands, for a worker to look at."""
+        """Return a snapshot of a plane for a worker."""
         self.settle()
         layer = self.layer
         assert layer is not None
-        # Nobody can undo what was never seen nor painted in, and nobody changes it meanwhile.
+        # A layer that was never visible or painted has no undo steps and does not change.
         seen = layer.visible or self._has_history
         data = read_plane(layer, plane)
         noted = np.array(data) if seen else data
         return self.tracker(plane).snapshot(noted, leaves_step=seen)
 
     def is_current(self, plane: Plane, snapshot: PlaneSnapshot) -> bool:
-        """Whether a plane still stands as noted."""
+        """Whether a plane is unchanged since a snapshot."""
         layer = self.layer
         seen = layer is not None and (layer.visible or self._has_history)
         if layer is None or seen != snapshot.leaves_step:
@@ -155,7 +157,7 @@ class TrackedLayer:
         *,
         held: bool = False,
     ) -> None:
-        """Write what was planned, one undo step at most."""
+        """Write a plan as at most one undo step."""
         self.settle()
         layer, tracker = self.layer, self.tracker(plane)
         if layer is None:
@@ -167,7 +169,7 @@ class TrackedLayer:
             # A hidden layer costs a refresh to write to; it is drawn anew when it is shown.
             if not held:
                 data = read_plane(layer, plane)
-                outside = beyond(data)
+                outside = outside_range(data)
                 kept = plan.baseline if outside is None else np.where(outside, data, plan.baseline)
                 layer.data[plane.slices] = kept
             if then is not None:
@@ -189,7 +191,7 @@ class TrackedLayer:
         self._long.start(at_once=self.in_stroke)
 
     def settle(self) -> None:
-        """Finish a long write that is under way."""
+        """Finish a long write that is in progress."""
         if self._long is not None:
             self._long.finish()
 
@@ -230,7 +232,7 @@ class TrackedLayer:
         self.settle()
 
     def fill(self, plane: Plane, automatic: NDArray[np.uint8]) -> None:
-        """Show a result without leaving an undo step, in a layer nobody has seen or painted."""
+        """Write a result without an undo step into a layer that was never visible or painted."""
         if self.layer is not None:
             snapshot = replace(self.snapshot(plane), leaves_step=False)
             self.carry_out(plane, snapshot.plan(automatic))
@@ -240,7 +242,7 @@ class TrackedLayer:
         self._previewed = None
 
     def note_paint(self) -> None:
-        """Take note of a stroke of the annotator."""
+        """Record a stroke of the annotator."""
         self._previewed = None
         self.edits += 1
         if not self.writing:
@@ -254,13 +256,13 @@ class TrackedLayer:
         self.painted.update(found)
         return found
 
-    def view_is(self, view: tuple[Any, ...]) -> bool:
-        """Note what the viewer shows of the layer; return whether that is as it was before."""
+    def is_same_view(self, view: tuple[Any, ...]) -> bool:
+        """Store the present view; return whether it is the same as before."""
         before, self._view = self._view, view
         return before == view
 
     def note_refresh(self, *, edited: bool = False) -> tuple[list[Plane], str]:
-        """Take note of a refresh of the layer: perhaps an undo or a redo."""
+        """Handle a refresh of the layer, perhaps an undo or a redo."""
         layer = self.layer
         if layer is None or self.writing:
             return [], ""
@@ -272,8 +274,8 @@ class TrackedLayer:
         return moved, "" if not moved else "undo" if steps[moved[0]] < 0 else "redo"
 
 
-def holds_other(data: NDArray[np.integer], fill: int) -> bool:
-    """Whether an array holds anything but one value; without memory for the answers."""
+def has_other_value(data: NDArray[np.integer], fill: int) -> bool:
+    """Whether an array holds any other value; takes no extra memory."""
     return bool(data.size) and not (data.max() == fill and data.min() == fill)
 
 
@@ -284,4 +286,4 @@ def changed_planes(
     if fill is None:
         return []
     planes = (plane for plane in planes_of(data.shape, like) if plane not in followed)
-    return [plane for plane in planes if holds_other(np.asarray(data[plane.slices]), fill)]
+    return [plane for plane in planes if has_other_value(np.asarray(data[plane.slices]), fill)]

@@ -1,4 +1,4 @@
-"""The annotator's place of work: the chosen image, its class list, its label layers, what is kept.
+"""The chosen image, its class list, its label layers and its corrections.
 
 A workspace knows layers but no widget and no model; the controller adds the runs.
 """
@@ -35,8 +35,8 @@ class Workspace:
 
     status = Signal(str)
     """A sentence: what happens, or what to do next."""
-    alarmed = Signal(str)
-    """A sentence that deserves warning colours; the state line shows it in place of the last."""
+    warned = Signal(str)
+    """A sentence for the state line, in warning colours."""
     classes_changed = Signal()
     areas_changed = Signal()
     class_picked = Signal(int)
@@ -56,11 +56,11 @@ class Workspace:
         self.layers = LabelLayers(viewer, self.sessions)
         self.layers.edited.connect(self._on_edited)
         self.layers.label_selected.connect(self._on_label_selected)
-        self.layers.travelled.connect(self._on_travelled)
-        self.layers.told.connect(self.notify)
-        self.layers.brought_back.connect(self._on_brought_back)
+        self.layers.history_moved.connect(self._on_history_moved)
+        self.layers.message.connect(self.notify)
+        self.layers.labels_restored.connect(self._on_labels_restored)
         self.autosave = Autosave(enabled=bool(self.settings.keep_corrections))
-        self.layers.spread.connect(self.autosave.look_for_planes)
+        self.layers.spread.connect(self.autosave.find_painted_planes)
         self.autosave.found.connect(self._on_found)
         self.pixels = ImagePixels(self)
         self.opened = OpenedLabels(self)
@@ -71,7 +71,7 @@ class Workspace:
         self._pending: tuple[Any, ...] = ()
         self._closed = False
         for image in [layer for layer in viewer.layers if isinstance(layer, Image)]:
-            if (session := self.sessions.take_up(image)) is not None:
+            if (session := self.sessions.reclaim(image)) is not None:
                 if not self.layers.resume(session) and session.claim is not None:
                     session.claim.renew()  # the records of a layer that is gone are offered
                 self.pixels.watch(image)
@@ -108,7 +108,7 @@ class Workspace:
             return
         before = self.classes
         if self.selected_class == 0:
-            self.selected_class = NONE  # nobody begins the next image with erasing
+            self.selected_class = NONE  # the next image must not start with the eraser
         self._image = image
         if image is None:
             self._pending = before
@@ -116,7 +116,7 @@ class Workspace:
             self._start_session(self.sessions.open(image, before), image)
         elif self.same_classes:
             self._share_classes(session, before)
-        self.opened.note()
+        self.opened.track()
         self.classes_changed.emit()
         self.areas_changed.emit()
         self.show_next_step()
@@ -137,21 +137,21 @@ class Workspace:
         own = session.classes if session.tracked else ()
         session.classes, other = class_list.shared(classes, own)
         session.used_ids.update(c.id for c in session.classes)
-        self.layers.dress(session)
+        self.layers.apply_style(session)
         if other and session.image is not None:
             self.notify(
                 f"{session.image.name} was labelled with other numbers for "
-                f"{notices.listed(list(other))}: it keeps them."
+                f"{notices.join_names(list(other))}: it keeps them."
             )
 
     def _on_inserted(self, event: Any) -> None:
         if isinstance(event.value, Labels):
-            self.opened.note()
+            self.opened.track()
             if self.opened.found() is event.value:
                 self.show_next_step()
 
     def _start_session(self, session: ImageSession, image: Image) -> None:
-        """Look what is known of an image that is new here."""
+        """Load what is known about a new image."""
         about = image.metadata.get("wildseg")
         if isinstance(about, dict) and not session.classes:
             try:
@@ -163,7 +163,7 @@ class Workspace:
         self.pixels.watch(image)
 
     def set_classes(self, classes: Iterable[Any]) -> None:
-        """Replace the class list of the chosen image and dress its layers accordingly."""
+        """Replace the class list of the chosen image and style its layers."""
         session = self.session
         if session is None:
             self._pending = tuple(classes)
@@ -174,12 +174,12 @@ class Workspace:
             kept = {number: at for number, at in session.removed.items() if number not in ids}
             session.classes, session.removed = rows, kept | gone
             session.used_ids.update(c.id for c in session.classes)
-            self.layers.dress(session)
+            self.layers.apply_style(session)
         self.classes_changed.emit()
         self.areas_changed.emit()
 
     def adopt(self, session: ImageSession, values: Iterable[int]) -> list[int]:
-        """Take up classes of the image's data set that were painted by number."""
+        """Add classes of the image's data set that were painted by number."""
         wanted = set(values)
         names = {info.name for info in session.classes}
         found = [c for c in session.offered if c.id in wanted and c.name not in names]
@@ -197,17 +197,17 @@ class Workspace:
         if self.same_classes:
             used = used.union(*(each.used_ids for each in self.sessions))
         try:
-            new, known = class_list.told_apart(self.classes, text)
+            new, known = class_list.split_known(self.classes, text)
             if new:
                 self.set_classes(class_list.added(self.classes, text, used))
         except WildsegError as error:
             self.notify(str(error))
             return False
         if known:
-            there = notices.listed(known)
-            names = notices.listed([info.name for info in new])
-            told = f"Added: {names}. In the table already: {there}."
-            self.status.emit(told if new else f"In the table already: {there}.")
+            there = notices.join_names(known)
+            names = notices.join_names([info.name for info in new])
+            message = f"Added: {names}. In the table already: {there}."
+            self.status.emit(message if new else f"In the table already: {there}.")
         else:
             self.show_next_step(added=True)
         return True
@@ -254,7 +254,7 @@ class Workspace:
             hidden = set(session.hidden)
             (hidden.discard if visible else hidden.add)(class_id)
             session.hidden = frozenset(hidden)
-            self.layers.dress(session)
+            self.layers.apply_style(session)
 
     def lock_class(self, class_id: int, locked: bool) -> None:
         """Lock a class, so that no run takes pixels from it or gives it any, or unlock it."""
@@ -307,7 +307,7 @@ class Workspace:
         return {value: counts[value] / counts.sum() for value in np.flatnonzero(counts).tolist()}
 
     def show_next_step(self, *, added: bool = False) -> None:
-        """Say what the annotator can do now, perhaps having added a class."""
+        """Show the next step in the state line."""
         if self._image is None:
             message = "Open an image first (File > Open), or the sample photograph above."
         elif not self.classes:
@@ -318,20 +318,20 @@ class Workspace:
             message = "Added: press Auto-segment to look for it, or paint it and Refine."
         else:
             message = "Pick a class and paint what is wrong, then press Refine."
-        self.status.emit(message + self._together() + self._to_refine())
+        self.status.emit(message + self._channel_sentence() + self._prior_sentence())
 
-    def _to_refine(self) -> str:
+    def _prior_sentence(self) -> str:
         """Say which labels, if any, were opened and can be refined."""
         layer = None if self.is_segmented() else self.opened.found()
         return "" if layer is None else f" Refine starts from the labels in {layer.name}."
 
-    def _together(self) -> str:
+    def _channel_sentence(self) -> str:
         """Say which channels are looked at as one picture, if the image is one of several."""
         image = self._image
         channels = [] if image is None else channels_of(image, self.viewer.layers)
         if len(channels) < 2:
             return ""
-        names = notices.listed([channel.name for channel in channels])
+        names = notices.join_names([channel.name for channel in channels])
         return f" Channels {names} are taken together."
 
     def apply_visibility(self) -> None:
@@ -339,7 +339,7 @@ class Workspace:
         if (session := self.session) is not None:
             self.layers.apply_visibility(session, refined=self.refine_at_once)
 
-    # ------------------------------------------------------------------ inside
+    # ------------------------------------------------------------------ internal
 
     def name_of(self, label: int) -> str:
         """Return what a label value is called."""
@@ -371,7 +371,7 @@ class Workspace:
             self.selected_class = label
             self.class_picked.emit(label)
 
-    def _on_travelled(self, session: ImageSession, direction: str) -> None:
+    def _on_history_moved(self, session: ImageSession, direction: str) -> None:
         if session is not self.session:
             return
         if direction == "undo":
@@ -383,8 +383,8 @@ class Workspace:
             message = "Redone: the result is back. Paint what is wrong, then press Refine."
         self.status.emit(message)
 
-    def _on_brought_back(self, session: ImageSession, labels: Iterable[int]) -> None:
-        """Give removed classes their rows again, since an undo brought their pixels back."""
+    def _on_labels_restored(self, session: ImageSession, labels: Iterable[int]) -> None:
+        """Restore the rows of removed classes after an undo restored their pixels."""
         found = sorted(session.removed.pop(label) for label in labels)
         rows = list(session.classes)
         for row, info in found:
@@ -392,17 +392,17 @@ class Workspace:
         session.classes = tuple(rows)
         if session is self.session:
             self.set_classes(rows)
-        names = notices.listed([info.name for _, info in found])
-        told = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
-        self.status.emit(notices.by_number(len(found), told, names=names))
+        names = notices.join_names([info.name for _, info in found])
+        message = "Undone: {names} [is|are] in the table again, with [its|their] pixels."
+        self.status.emit(notices.pluralise(len(found), message, names=names))
 
     def notify(self, message: str) -> None:
-        """Say a sentence in the state line and as a napari notification."""
+        """Show a sentence in the state line and as a napari notification."""
         self.status.emit(message)
         notices.warn(message)
 
     def shut_down(self) -> None:
-        """Let go of the viewer's layers; more than once is harmless."""
+        """Disconnect from the viewer's layers; may be called again."""
         self._closed = True
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         for session in self.sessions:
@@ -411,4 +411,4 @@ class Workspace:
         self.layers.close()
         for session in self.sessions:
             self.autosave.close(session)
-        self.sessions.leave_behind()
+        self.sessions.keep_for_next_widget()

@@ -14,13 +14,13 @@ from napari_wildseg.engine.maps.thresholds import PERHAPS_SCORE, PRESENT_SCORE
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.recovery_record import Saved
 
-_CAME = (QEvent.Type.Enter, QEvent.Type.FocusIn)
-_LEFT = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
-_REST = 150
-"""Milliseconds that the pointer rests on a name before it is told."""
+_ENTER_EVENTS = (QEvent.Type.Enter, QEvent.Type.FocusIn)
+_LEAVE_EVENTS = (QEvent.Type.Leave, QEvent.Type.FocusOut, QEvent.Type.Hide)
+_HOVER_MILLISECONDS = 150
+"""Milliseconds that the pointer rests on a name before it is shown."""
 
 
 class _Flow(QFlowLayout):
@@ -35,7 +35,7 @@ Names: TypeAlias = Sequence[tuple[str, float | None]]
 """Suggested names with their scores; none for those that came with the image."""
 
 
-def by_sureness(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]]:
+def group_by_score(names: Names) -> list[tuple[str, list[tuple[str, float | None]]]]:
     """Return the names under what can be said of them; groups without a name are left out."""
     groups: dict[str, list[tuple[str, float | None]]] = {}
     for name, score in names:
@@ -51,7 +51,7 @@ class SuggestionBar(QWidget):
     """Suggested names, grouped by how sure they are; hidden while there is none."""
 
     chosen = Signal(str)
-    pointed = Signal(str)
+    hovered = Signal(str)
     """The name that the pointer, or else the focus of the keys, rests on; empty for none."""
     changed = Signal()
     """There are other names now."""
@@ -64,11 +64,11 @@ class SuggestionBar(QWidget):
         self._buttons: dict[str, QPushButton] = {}
         self._headings: list[QLabel] = []
         self._taken: frozenset[str] = frozenset()
-        self._pointed = ""
-        self._rest = QTimer(self)  # a pointer that passes over the names shows none of them
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST)
-        self._rest.timeout.connect(lambda: self.pointed.emit(self._pointed))
+        self._hovered = ""
+        self._hover_timer = QTimer(self)  # a pointer that passes over the names shows none of them
+        self._hover_timer.setSingleShot(True)
+        self._hover_timer.setInterval(_HOVER_MILLISECONDS)
+        self._hover_timer.timeout.connect(lambda: self.hovered.emit(self._hovered))
         self._flow = _Flow(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
@@ -86,7 +86,7 @@ class SuggestionBar(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        for said, group in by_sureness(names):
+        for said, group in group_by_score(names):
             heading = QLabel(f"{said}:", self)
             self._headings.append(heading)
             self._flow.addWidget(heading)
@@ -131,9 +131,9 @@ class SuggestionBar(QWidget):
         kind = None if event is None else event.type()
         # A name that is clicked gives the focus away; the pointer counts then.
         focus = kind in (QEvent.Type.FocusIn, QEvent.Type.FocusOut) and self.underMouse()
-        if kind in (*_CAME, *_LEFT) and not focus and isinstance(watched, QWidget):
-            self._pointed = watched.property("suggested") if kind in _CAME else ""
-            self._rest.start()
+        if kind in (*_ENTER_EVENTS, *_LEAVE_EVENTS) and not focus and isinstance(watched, QWidget):
+            self._hovered = watched.property("suggested") if kind in _ENTER_EVENTS else ""
+            self._hover_timer.start()
         return False
 
     def _fit(self) -> None:
@@ -202,10 +202,10 @@ class LeftOverBar(QWidget):
             pixels = sum(int((s.corrections >= 0).sum()) for s in found if not s.objects)
             when = datetime.fromtimestamp(max(saved.saved_at for saved in found))
             day = f"{when:%d %B, %H:%M}"
-            told = f"Corrections of objects of this image were left on {day}."
+            text = f"Corrections of objects of this image were left on {day}."
             if pixels:
-                told = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
-                told = by_number(pixels, told, day=day)
-                told += " Its objects were corrected too." if any(s.objects for s in found) else ""
-            self._text.setText(told)
+                text = "{n} corrected [pixel|pixels] of this image [was|were] left on {day}."
+                text = pluralise(pixels, text, day=day)
+                text += " Its objects were corrected too." if any(s.objects for s in found) else ""
+            self._text.setText(text)
         self.setVisible(bool(found))

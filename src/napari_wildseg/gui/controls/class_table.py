@@ -37,9 +37,9 @@ class ClassTableModel(QAbstractTableModel):
     belongs to the image's session.
     """
 
-    rename_asked = Signal(int, str)
-    visibility_asked = Signal(int, bool)
-    lock_asked = Signal(int, bool)
+    rename_requested = Signal(int, str)
+    visibility_requested = Signal(int, bool)
+    lock_requested = Signal(int, bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -173,8 +173,8 @@ class ClassTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return "locked" if locked else "not locked"
         if role == Qt.ItemDataRole.ToolTipRole:
-            told = f"{info.name} is locked: no run takes pixels from it or gives it any."
-            return told if locked else f"Click to lock {info.name}."
+            text = f"{info.name} is locked: no run takes pixels from it or gives it any."
+            return text if locked else f"Click to lock {info.name}."
         return None
 
     def _area_data(self, info: ClassInfo | None, role: int) -> Any:
@@ -198,11 +198,11 @@ class ClassTableModel(QAbstractTableModel):
         if info is None or index.column() != NAME:
             return False
         if role == Qt.ItemDataRole.CheckStateRole:
-            self.visibility_asked.emit(info.id, Qt.CheckState(value) == Qt.CheckState.Checked)
+            self.visibility_requested.emit(info.id, Qt.CheckState(value) == Qt.CheckState.Checked)
             return True
         if role == Qt.ItemDataRole.EditRole:
             if str(value).strip() != as_typed(info):
-                self.rename_asked.emit(info.id, str(value))
+                self.rename_requested.emit(info.id, str(value))
             return True
         return False
 
@@ -285,7 +285,7 @@ class ClassTable(QTableView):
     """Shows the classes; rows are picked with a click or the arrow keys."""
 
     picked = Signal(int)
-    removal_asked = Signal(int)
+    removal_requested = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -319,16 +319,16 @@ class ClassTable(QTableView):
         )
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.setColumnWidth(LOCK, _SWATCH.width() + 12)
-        self._fit_letters()
+        self._fit_font()
         self.clicked.connect(self._on_clicked)
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Make room for letters of another size."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.FontChange:
-            self._fit_letters()
+            self._fit_font()
 
-    def _fit_letters(self) -> None:
+    def _fit_font(self) -> None:
         letters, rows = self.fontMetrics(), self.verticalHeader()
         height = max(24, letters.lineSpacing() + 8)
         if rows is not None:
@@ -381,16 +381,16 @@ class ClassTable(QTableView):
             return
         if event is not None and info is not None and not editing:
             if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
-                self.removal_asked.emit(info.id)
+                self.removal_requested.emit(info.id)
                 return
             if event.key() == Qt.Key.Key_L:
-                self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
+                self.classes.lock_requested.emit(info.id, not self.classes.is_locked(info.id))
                 return
         super().keyPressEvent(event)
 
     def _on_clicked(self, index: QModelIndex) -> None:
         info = self.classes.class_at(index.row())
         if info is not None and index.column() == LOCK:
-            self.classes.lock_asked.emit(info.id, not self.classes.is_locked(info.id))
+            self.classes.lock_requested.emit(info.id, not self.classes.is_locked(info.id))
         elif (label := self.classes.label_at(index.row())) is not None:
             self.picked.emit(label)

@@ -41,17 +41,17 @@ class FocusMark(QWidget):
     def _mark(self, control: QWidget | None) -> None:
         if self.marked is not None:
             self.marked.removeEventFilter(self)
-            self.marked.destroyed.disconnect(self._gone)
+            self.marked.destroyed.disconnect(self._on_destroyed)
         self.marked = control
         if control is None:
             self.hide()
             return
         control.installEventFilter(self)
-        control.destroyed.connect(self._gone)
+        control.destroyed.connect(self._on_destroyed)
         self.setParent(control.parentWidget() or self._root)
         self._place()
 
-    def _gone(self) -> None:
+    def _on_destroyed(self) -> None:
         self.marked = None
         self.hide()
 
@@ -89,15 +89,15 @@ class FocusMark(QWidget):
 
 def tab_in_reading_order(root: QWidget) -> None:
     """Have Tab go through the controls as they are laid out, not as they were made."""
-    for before, after in pairwise(_stops(root)):
+    for before, after in pairwise(_tab_stops(root)):
         QWidget.setTabOrder(before, after)
 
 
-def _stops(widget: QWidget | None) -> Iterator[QWidget]:
+def _tab_stops(widget: QWidget | None) -> Iterator[QWidget]:
     if widget is None:
         return
     if isinstance(widget, QScrollArea):
-        yield from _stops(widget.widget())
+        yield from _tab_stops(widget.widget())
     elif widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
         yield widget
     else:
@@ -109,5 +109,5 @@ def _laid_out(layout: QLayout | None) -> Iterator[QWidget]:
         assert layout is not None
         item = layout.itemAt(place)
         if item is not None:
-            yield from _stops(item.widget())
+            yield from _tab_stops(item.widget())
             yield from _laid_out(item.layout())

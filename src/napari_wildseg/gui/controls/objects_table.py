@@ -105,7 +105,7 @@ class ObjectsTable(QTableView):
         if vertical is not None and across is not None:
             vertical.hide()
             across.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self._fit_letters()
+        self._fit_font()
         self._selecting = False
         selection = self.selectionModel()
         if selection is not None:
@@ -117,9 +117,9 @@ class ObjectsTable(QTableView):
         """Make room for letters of another size."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.FontChange:
-            self._fit_letters()
+            self._fit_font()
 
-    def _fit_letters(self) -> None:
+    def _fit_font(self) -> None:
         height, vertical = self.fontMetrics().lineSpacing() + 4, self.verticalHeader()
         if vertical is not None:
             vertical.setDefaultSectionSize(height)

@@ -1,4 +1,4 @@
-"""A batch beside the window: a process of its own, told by its progress in JSON lines.
+"""A batch beside the window: a process of its own that reports progress as JSON lines.
 
 Nothing heavy runs in the window's process, and a batch may be stopped at any moment: its journal
 outlives being killed, and the next run goes on from there.

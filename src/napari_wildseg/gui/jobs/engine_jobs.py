@@ -25,7 +25,7 @@ from napari_wildseg.gui.annotation.decisions import (
     label_values,
     only,
 )
-from napari_wildseg.process.messages import Found, Suggested
+from napari_wildseg.process.messages import EngineResult, Suggested
 from napari_wildseg.process.remote import Memory, RemoteSegmenter
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ class EngineSlot:
     """What the engine process holds for one plane. Only the worker thread looks inside."""
 
     segmenter: RemoteSegmenter | None = None
-    made_for: tuple[object, ...] = ()
+    settings_key: tuple[object, ...] = ()
     image: tuple[object, ...] | None = None
-    asked: tuple[tuple[object, ...], ...] | None = None
+    segmented_classes: tuple[tuple[object, ...], ...] | None = None
 
     def empty(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         if self.segmenter is not None and self.segmenter.alive:
             self.segmenter.engine.drop([self.segmenter.number])
         self.segmenter = None
-        self.made_for = ()
-        self.image = self.asked = None
+        self.settings_key = ()
+        self.image = self.segmented_classes = None
 
 
 class EnginePool:
@@ -67,7 +67,7 @@ class EnginePool:
             self._slots.popitem(last=False)[1].empty()
 
     def clear(self) -> None:
-        """Give up every encoding."""
+        """Drop every encoding."""
         while self._slots:
             self._slots.popitem()[1].empty()
 
@@ -87,7 +87,7 @@ class Request:
     """Labels to refine instead of the model's pseudo-labels."""
     limits: Limits = field(default_factory=Limits)
     memory: Memory | None = None
-    """What earlier images taught; asked when classes are looked for."""
+    """The class memory to use."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job brings back."""
+    """The result of a job."""
 
     pseudo_labels: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
@@ -110,7 +110,7 @@ class Outcome:
     settings: dict[str, Any]
     model: str
     snapshots: PlaneSnapshots | None = None
-    """What the job started from: how the plane still stands, unless somebody painted since."""
+    """The snapshots that the job started from."""
     difference: Difference | None = None
     """From the labels that were there; None where there were none."""
 
@@ -127,10 +127,10 @@ def segment_steps(request: Request, snapshots: PlaneSnapshots, *, refine: bool) 
 
 
 def refine_steps(request: Request, snapshots: PlaneSnapshots) -> Steps[Outcome]:
-    """Refine with corrections; a changed class list or a lost encoding is made good first."""
+    """Refine with corrections; encodes and segments again first where needed."""
     corrections = snapshots.corrections(info.id for info in request.classes)
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     prior = request.prior
     if prior is not None and request.source.is_windowed:
@@ -161,9 +161,9 @@ def carry_steps(
 
 
 def threshold_steps(request: Request) -> Steps[Outcome]:
-    """Apply a threshold to the relevance maps; nothing is encoded again if it can be helped."""
+    """Apply a threshold to the relevance maps; encodes again only if needed."""
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     seeds = yield from segmenter.call("pseudo_labels", threshold=request.threshold)
     return Outcome(seeds, None, (), {}, {}, request.model)
@@ -175,9 +175,9 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
     # A large plane is not segmented before names are looked for.
     memory = None if request.source.is_windowed else request.memory
     if memory is not None:
-        request.slot.asked = None  # the engine segments into the memory's classes
+        request.slot.segmented_classes = None  # the engine segments into the memory's classes
     found: Suggested = yield from segmenter.call(
-        "suggest", vocabulary=vocabulary, top=top, memory=segmenter.held(memory)
+        "suggest", vocabulary=vocabulary, top=top, memory=segmenter.send_memory(memory)
     )
     return found
 
@@ -185,7 +185,7 @@ def suggest_steps(request: Request, vocabulary: str, top: int) -> Steps[Suggeste
 def relevance_steps(request: Request, class_id: int) -> Steps[NDArray[np.float32]]:
     """Return the relevance map of one class; of a large plane on a coarser grid that tiles it."""
     segmenter = yield from _prepare(request, fresh=False)
-    if request.slot.asked != _asked(request.classes):
+    if request.slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     place = [info.id for info in request.classes].index(class_id)
     relevance: NDArray[np.float32] = yield from segmenter.call("relevance", place=place)
@@ -211,10 +211,10 @@ def record_steps(
     slot = request.slot
     segmenter = slot.segmenter
     held = segmenter is not None and segmenter.alive and slot.image == request.source.key
-    if not encode and not (held and slot.asked == _asked(request.classes)):
+    if not encode and not (held and slot.segmented_classes == _class_key(request.classes)):
         return None
     segmenter = yield from _prepare(request, fresh=True)
-    if slot.asked != _asked(request.classes):
+    if slot.segmented_classes != _class_key(request.classes):
         yield from _segment(request, segmenter, refine=False)
     known = np.isin(labels, [0, 255, *(info.id for info in request.classes)])
     labels = np.where(known, labels, 255).astype(np.uint8)
@@ -229,7 +229,7 @@ def download_job(engine: Engine, model: str) -> Steps[str]:
 
 
 def release_steps(pool: EnginePool, *, end: bool) -> Steps[None]:
-    """Give up the encodings, and with ``end`` the process that holds the model."""
+    """Drop the encodings, and with ``end`` stop the process that holds the model."""
     yield Progress(0, 1, "Freeing memory")
     pool.clear()
     if end:
@@ -240,29 +240,29 @@ def _prepare(request: Request, *, fresh: bool) -> Steps[RemoteSegmenter]:
     """Return a segmenter that holds the image; with ``fresh`` the image as it is shown now."""
     slot, source = request.slot, request.source
     request.pool.use(slot)
-    made_for = (request.model, source.is_windowed, tuple(sorted(request.options.items())))
+    settings_key = (request.model, source.is_windowed, tuple(sorted(request.options.items())))
     segmenter = slot.segmenter
-    if segmenter is None or not segmenter.alive or slot.made_for != made_for:
+    if segmenter is None or not segmenter.alive or slot.settings_key != settings_key:
         slot.empty()
         segmenter = RemoteSegmenter(request.pool.engine, windowed=source.is_windowed)
         yield from segmenter.open_steps(request.model, request.threshold, request.options)
-        slot.segmenter, slot.made_for = segmenter, made_for
+        slot.segmenter, slot.settings_key = segmenter, settings_key
     if slot.image is None or (fresh and slot.image != source.key):
-        slot.image = slot.asked = None
+        slot.image = slot.segmented_classes = None
         yield Progress(0, 0, "Reading the image")
         yield from segmenter.set_image_steps(source)
         slot.image = source.key
     return segmenter
 
 
-def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[Found]:
-    request.slot.asked = None
+def _segment(request: Request, segmenter: RemoteSegmenter, *, refine: bool) -> Steps[EngineResult]:
+    request.slot.segmented_classes = None
     how = {"threshold": request.threshold, "refine": refine}
-    memory = segmenter.held(request.memory)
-    found: Found = yield from segmenter.call(
+    memory = segmenter.send_memory(request.memory)
+    found: EngineResult = yield from segmenter.call(
         "segment", classes=request.classes, memory=memory, **how
     )
-    request.slot.asked = _asked(request.classes)
+    request.slot.segmented_classes = _class_key(request.classes)
     return found
 
 
@@ -271,17 +271,19 @@ def _refine(
     segmenter: RemoteSegmenter,
     corrections: NDArray[np.int16] | None,
     prior: NDArray[np.uint8] | None,
-) -> Steps[Found]:
+) -> Steps[EngineResult]:
     how = {"threshold": request.threshold, "pseudo_labels": prior}
-    found: Found = yield from segmenter.call("refine", corrections=corrections, **how)
+    found: EngineResult = yield from segmenter.call("refine", corrections=corrections, **how)
     return found
 
 
-def _asked(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
+def _class_key(classes: Sequence[ClassInfo]) -> tuple[tuple[object, ...], ...]:
     return tuple((info.id, info.name, *info.prompts) for info in classes)
 
 
-def _outcome(result: Found, *, refined: bool, snapshots: PlaneSnapshots, limits: Limits) -> Outcome:
+def _outcome(
+    result: EngineResult, *, refined: bool, snapshots: PlaneSnapshots, limits: Limits
+) -> Outcome:
     labels, difference = result.labels if refined else None, None
     if labels is not None and (before := snapshots.refined) is not None:
         present = label_values(before.data)

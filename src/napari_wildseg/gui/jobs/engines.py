@@ -1,6 +1,6 @@
 """The engine processes of this napari: one for runs, one for learning beside them.
 
-All widgets share them. They end with the last widget, with napari, or when they are told to.
+All widgets share them. They end with the last widget, with napari, or on request.
 """
 
 import weakref

@@ -171,7 +171,7 @@ class Runner:
         return True
 
     def fail(self, title: str, error: Exception) -> None:
-        """Say that something went wrong after a job's end."""
+        """Report an error after the end of a job."""
         self.failed.emit(notices.sentence(error, title), error)
 
     def _on_progress(self, job: Job, progress: Progress) -> None:
@@ -185,7 +185,7 @@ class Runner:
         self._latest = progress
 
     def _show_latest(self, job: Job) -> None:
-        """Say where the job is now; what it passed since the last sentence is not told."""
+        """Show the latest progress; what was reported between two sentences is skipped."""
         if self._job is not job or self._latest is None or self._activity is None:
             return
         progress, self._latest = self._latest, None

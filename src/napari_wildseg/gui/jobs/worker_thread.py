@@ -1,8 +1,7 @@
 """One long-lived thread that runs jobs in order, a step at a time, and can stop between steps.
 
-The engine process carries out one call at a time, and a job that cannot be stopped holds every
-later one up. Therefore one thread serves every widget of the process, and jobs are generators:
-between two steps the thread looks whether the job is still wanted.
+The engine process carries out one call at a time. So one thread serves every widget, and jobs are
+generators: between two steps the thread checks whether the job was cancelled.
 """
 
 import atexit
@@ -18,7 +17,7 @@ from napari_wildseg.engine.progress import Progress, Steps
 
 
 class Job:
-    """A piece of work and what to do, on the GUI thread, when it moves on."""
+    """A job and its callbacks, which run on the GUI thread."""
 
     def __init__(
         self,
@@ -38,7 +37,7 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the job any more."""
+        """Whether the job was cancelled."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
@@ -122,7 +121,7 @@ class Worker:
         self._thread.start()
 
     def submit(self, job: Job) -> Job:
-        """Put a job at the end of the line."""
+        """Queue a job."""
         self._queue.put(job)
         return job
 
@@ -150,7 +149,7 @@ class Worker:
         try:
             self._relay.reported.emit(job, what, value)
         except RuntimeError:
-            # The application is closing and Qt has deleted the relay: nobody is left to tell.
+            # The application is closing and Qt has deleted the relay.
             job.cancel()
 
 

@@ -25,16 +25,16 @@ BECAME_BACKGROUND = UNLABELLED
 """Value of the overlay where a pixel became background; drawn in grey."""
 
 
-def refined_sentence(
+def describe_refinement(
     difference: Difference | None, classes: Sequence[ClassInfo]
 ) -> tuple[str, bool]:
-    """Say what a refinement changed."""
+    """Describe what a refinement changed."""
     if difference is None:
         return "Ctrl+Z undoes.", False
     names = {info.id: info.name for info in classes}
-    told = describe(difference.changes, names, difference.painted)
+    changes = describe(difference.changes, names, difference.painted)
     alarm = bool(alarming(difference.changes, difference.painted))
-    return f"{told or 'No class changed by 1 %'}: Ctrl+Z undoes.", alarm
+    return f"{changes or 'No class changed by 1 %'}: Ctrl+Z undoes.", alarm
 
 
 class ShownChanges:
@@ -46,7 +46,7 @@ class ShownChanges:
         self._layer: weakref.ref[Labels] | None = None
         self._adding = False
         controller.layers.edited.connect(lambda *_: self.hide())
-        controller.layers.travelled.connect(lambda *_: self.forget())
+        controller.layers.history_moved.connect(lambda *_: self.forget())
         controller.runner.busy.connect(lambda busy: self.hide() if busy else None)
         controller.classes_changed.connect(self.hide)
         controller.viewer.dims.events.current_step.connect(self.hide)
@@ -62,12 +62,12 @@ class ShownChanges:
         self._last = None if difference is None else (weakref.ref(session), plane, difference)
 
     def forget(self) -> None:
-        """The labels are no longer those that were compared."""
+        """Drop the change: the labels are no longer those compared."""
         self.hide()
         self._last = None
 
     def toggle(self) -> None:
-        """Put the changed pixels over the image, or take them away."""
+        """Show or hide the changed pixels."""
         if self.layer is not None:
             self.hide()
             return
@@ -80,7 +80,7 @@ class ShownChanges:
         self._show(session, last[1], last[2])
 
     def hide(self, _event: object = None) -> None:
-        """Take the overlay away."""
+        """Remove the overlay."""
         layer = self.layer
         self._layer = None
         if layer is not None and not self._adding:

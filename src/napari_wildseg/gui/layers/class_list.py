@@ -21,7 +21,7 @@ def added(
     classes: Sequence[ClassInfo], text: str, used: Collection[int] = ()
 ) -> tuple[ClassInfo, ...]:
     """Add classes as typed."""
-    new, _ = told_apart(classes, text)
+    new, _ = split_known(classes, text)
     if len(classes) + len(new) > MAX_CLASSES:
         raise InputError(
             f"{len(classes) + len(new)} classes are too many; "
@@ -37,7 +37,7 @@ def added(
     return parse_classes(result)
 
 
-def told_apart(
+def split_known(
     classes: Sequence[ClassInfo], text: str
 ) -> tuple[tuple[ClassInfo, ...], tuple[str, ...]]:
     """Return the classes of a typed text that are new, and the names that are there already."""

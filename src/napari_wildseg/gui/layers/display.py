@@ -54,7 +54,7 @@ class Plane:
         inside = iter(plane.shape)
         return plane.reshape([next(inside) if i is None else 1 for i in self.index])
 
-    def lies_like(self, other: Plane) -> bool:
+    def is_parallel(self, other: Plane) -> bool:
         """Whether another plane of the same array is parallel."""
         return [i is None for i in self.index] == [i is None for i in other.index]
 

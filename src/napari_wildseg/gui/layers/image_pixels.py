@@ -1,4 +1,4 @@
-"""What is done when the pixels of an image are replaced, for example cropped, by a script."""
+"""Reaction to a script that replaces the pixels of an image, for example by a crop."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ImagePixels:
         self._workspace = workspace
 
     def watch(self, image: Image) -> None:
-        """Take note of what becomes of an image's array."""
+        """Follow changes of an image's array."""
         image.events.data.connect(self._on_data)
 
     def close(self) -> None:
@@ -140,13 +140,13 @@ class ImagePixels:
                     "ones. Labels and corrections are as before."
                 )
         elif session.tracked:
-            self._start_anew(session, image, old)
+            self._replace_session(session, image, old)
         else:
             session.shape = level_shape(image)
             session.planes.clear()
             workspace.areas_changed.emit()
 
-    def _start_anew(self, session: ImageSession, image: Image, old: Any) -> None:
+    def _replace_session(self, session: ImageSession, image: Image, old: Any) -> None:
         """Set labels of another shape aside, and offer the corrections that still fit."""
         workspace, shape = self._workspace, level_shape(image)
         session.settle()
@@ -158,9 +158,9 @@ class ImagePixels:
             layer.name = f"{layer.name} ({before})"
             names.append(layer.name)
         place = place_in(old, session.array, colour=bool(image.rgb)) if decided else None
-        new = workspace.sessions.start_anew(image)
+        new = workspace.sessions.replace_session(image)
         workspace.autosave.open(new, image)
-        fit = 0 if place is None else new.offer_again(carried(decided, place, shape))
+        fit = 0 if place is None else new.keep_for_restore(carried(decided, place, shape))
         total = sum(int(np.count_nonzero(d != UNLABELLED)) for d in decided.values())
         offer = ""
         if fit:
@@ -171,5 +171,5 @@ class ImagePixels:
         workspace.areas_changed.emit()
         workspace.notify(
             f"{image.name} is {now} now, not {before}: its labels do not fit any more and are left "
-            f"as they are in {notices.listed(names)}. Press Auto-segment to start anew.{offer}"
+            f"as they are in {notices.join_names(names)}. Press Auto-segment to start anew.{offer}"
         )

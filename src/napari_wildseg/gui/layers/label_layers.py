@@ -1,4 +1,4 @@
-"""The two label layers of each image in a viewer: made, found, dressed, listened to."""
+"""The two label layers of each image in a viewer: created, found, styled and observed."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from napari_wildseg.gui.layers.label_pair import (
     LABELS_SUFFIX,
     PSEUDO_SUFFIX,
     align,
-    dress,
+    apply_style,
     make_labels,
     read_plane,
     set_visible,
@@ -49,11 +49,11 @@ class LabelLayers:
     """The annotator changed pixels (a stroke, an undo, a redo); the planes where that may be."""
     spread = Signal(ImageSession, object, object)
     """Pixels may have changed in any plane: the tracked layer, and a plane like them."""
-    travelled = Signal(ImageSession, str)
+    history_moved = Signal(ImageSession, str)
     """The annotator went past an automatic result in the history: ``"undo"`` or ``"redo"``."""
-    told = Signal(str)
+    message = Signal(str)
     """A sentence for the annotator."""
-    brought_back = Signal(ImageSession, object)
+    labels_restored = Signal(ImageSession, object)
     """An undo or a redo brought back pixels of classes that were removed; their label values."""
     label_selected = Signal(ImageSession, int)
 
@@ -63,14 +63,14 @@ class LabelLayers:
         self.contour = 0
         """Width of outlines in pixels, 0 for filled areas; see `napari.layers.Labels.contour`."""
 
-    def there(self, layer: Layer | None) -> bool:
+    def is_in_viewer(self, layer: Layer | None) -> bool:
         """Whether a layer is in the viewer."""
         return layer is not None and layer in self._viewer.layers
 
     def tracked(self, session: ImageSession, image: Image, kind: str) -> TrackedLayer:
         """Return one of the two layers of an image, made anew if it was deleted."""
         tracked = session.tracked.get(kind)
-        if tracked is not None and self.there(tracked.layer):
+        if tracked is not None and self.is_in_viewer(tracked.layer):
             return tracked
         layer = self._new(session, image, kind)
         tracked = self._track(session, kind, layer)
@@ -97,31 +97,31 @@ class LabelLayers:
     ) -> None:
         """Add one of the two layers of an image that is not there yet."""
         tracked = self._track(session, kind, layer)
-        # Before napari draws it: there is nothing to go back to, and no history to pay for.
+        # Before napari draws it, so that no undo step is needed.
         tracked.carry_out(plane, plan, held=layer.data is plan.fresh)
         self._prepare(layer, visible=visible)
         add_beside(self._viewer, layer)
         self._listen(tracked, layer)
 
-    def dress(self, session: ImageSession) -> None:
-        """Give the layers of an image the names and colours of its classes."""
+    def apply_style(self, session: ImageSession) -> None:
+        """Apply names and colours of the classes to the layers of an image."""
         for tracked in session.tracked.values():
             if tracked.layer is not None:
                 with tracked.ours():  # setting colours refreshes the layer; that is no undo
-                    dress(tracked.layer, session.classes, session.hidden)
+                    apply_style(tracked.layer, session.classes, session.hidden)
 
     def apply_visibility(self, session: ImageSession, *, refined: bool) -> None:
         """Show the refined labels, and the pseudo-labels only where they are worked on."""
         labels, pseudo = session.layer(LABELS), session.layer(PSEUDO)
         if pseudo is not None:
-            set_visible(pseudo, not (refined and self.there(labels)))
+            set_visible(pseudo, not (refined and self.is_in_viewer(labels)))
         if labels is not None:
             set_visible(labels, True)
 
     def to_paint(self, session: ImageSession) -> Labels | None:
         """Return the layer the annotator works in: the active one, else the topmost in view."""
         active = self._viewer.layers.selection.active
-        ours = [layer for layer in session.label_layers() if self.there(layer)]
+        ours = [layer for layer in session.label_layers() if self.is_in_viewer(layer)]
         if active in ours:
             return active
         visible = [layer for layer in ours if layer.visible]
@@ -146,7 +146,7 @@ class LabelLayers:
         )
 
     def adopt(self, session: ImageSession, layer: Labels, tracked: TrackedLayer) -> None:
-        """Take a layer that is in the viewer as the labels of an image, in its place."""
+        """Use an existing layer as the labels of an image."""
         session.tracked[LABELS] = tracked
         self._follow(session)
         provenance = layer.metadata[KEY] = Provenance(session, tracked)
@@ -186,7 +186,7 @@ class LabelLayers:
 
     def _listen(self, tracked: TrackedLayer, layer: Labels) -> None:
         dims = self._viewer.dims
-        tracked.view_is((dims.point, dims.order, dims.ndisplay, layer.visible))
+        tracked.is_same_view((dims.point, dims.order, dims.ndisplay, layer.visible))
         layer.bind_key(HELD_KEY, self._while_held, overwrite=True)
         listen(layer, self._callbacks(), self._on_drag)
 
@@ -209,18 +209,18 @@ class LabelLayers:
     def resume(self, session: ImageSession) -> bool:
         """Go on with the label layers that a closed widget left in the viewer."""
         left = dict(session.tracked)
-        session.tracked = {kind: t for kind, t in left.items() if self.there(t.layer)}
+        session.tracked = {kind: t for kind, t in left.items() if self.is_in_viewer(t.layer)}
         for tracked in session.tracked.values():
             assert tracked.layer is not None
             self._follow(session)
             self._listen(tracked, tracked.layer)
-            # Nobody listened meanwhile.
+            # Planes may have been painted meanwhile.
             for plane in [p for p in self._in_view(session) if tracked.layer.ndim > 2]:
                 self._spread(session, tracked, [plane])
         return len(left) == len(session.tracked)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Disconnect from the layers."""
         for session in self._sessions:
             if session.image is not None and session.followed:
                 session.followed = False
@@ -236,7 +236,7 @@ class LabelLayers:
                     align(tracked.layer, event.source)
 
     def _on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Follow the brush: what it passed over and is right already is confirmed."""
+        """Record the brush path and confirm the pixels under it that are right already."""
         owner = self._sessions.owner_of(layer)
         if owner is not None:
             owner[1].settle()
@@ -278,7 +278,7 @@ class LabelLayers:
         covered: NDArray[np.bool_],
         label: int,
     ) -> list[Plane]:
-        """Keep what the brush covered and holds its label; return the planes where that is."""
+        """Confirm covered pixels that hold the label; return their planes."""
         layer = tracked.layer
         if layer is None or not covered.size:
             return []
@@ -317,10 +317,10 @@ class LabelLayers:
             # napari has no event of an undo: it only refreshes the layer. So do a slider that moves
             # and an eye that opens, which must not have every painted plane compared.
             dims = self._viewer.dims
-            same_view = tracked.view_is((dims.point, dims.order, dims.ndisplay, layer.visible))
+            same_view = tracked.is_same_view((dims.point, dims.order, dims.ndisplay, layer.visible))
             moved, direction = tracked.note_refresh(edited=same_view)
             if direction:
-                self.travelled.emit(session, direction)
+                self.history_moved.emit(session, direction)
             here = self._in_view(session)
             for plane in here:
                 tracked.follow(plane)
@@ -332,7 +332,7 @@ class LabelLayers:
             if moved and session.removed:
                 seen = [labels_in(label_values(read_plane(layer, p))) for p in planes]
                 if back := set().union(*seen) & set(session.removed):
-                    self.brought_back.emit(session, back)
+                    self.labels_restored.emit(session, back)
             self.edited.emit(session, list(planes))
 
     def _on_data(self, event: Any) -> None:
@@ -354,19 +354,19 @@ class LabelLayers:
                 wider[wider == -1] = UNLABELLED  # what became of it in eight bits with a sign
             name = layer.data.dtype.name
             layer.data = wider
-            self.told.emit(
+            self.message.emit(
                 f"{layer.name} holds 16 bits a pixel now: {name} has no room for every label."
             )
 
     def _set_aside(
         self, session: ImageSession, tracked: TrackedLayer, layer: Labels, old: Any
     ) -> None:
-        """Let go of a label layer that does not fit its image any more; decisions are offered."""
+        """Release a label layer that no longer fits its image; its decisions are offered."""
         decided = {p: t.decided(np.asarray(old[p.slices])) for p, t in tracked.trackers.items()}
         session.tracked = {k: t for k, t in session.tracked.items() if t is not tracked}
-        kept = session.offer_again(decided)
+        kept = session.keep_for_restore(decided)
         offer = f" {kept:,} corrected pixels of before are kept: see Restore above." if kept else ""
-        self.told.emit(
+        self.message.emit(
             f"{layer.name} is not of its image's size any more, so it is left as it is, and "
             f"Auto-segment makes a new one.{offer}"
         )

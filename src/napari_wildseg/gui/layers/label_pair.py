@@ -1,4 +1,4 @@
-"""The two label layers beside an image: made, dressed and written to with napari's public API."""
+"""The two label layers beside an image, through napari's public API."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ def make_labels(
 
 
 def why_no_labels(image: Image) -> str:
-    """Return a sentence if memory lacks for the two label layers of an image, else None."""
+    """Return why the two label layers of an image do not fit in memory; empty if they do."""
     shape = level_shape(image)
     try:
         np.empty((2, *shape), np.uint8)  # takes an address range and no memory
@@ -92,10 +92,10 @@ def align(layer: Labels, image: Image) -> None:
         setattr(layer, name, value)
 
 
-def dress(
+def apply_style(
     layer: Labels, classes: Sequence[ClassInfo], hidden: frozenset[int] = frozenset()
 ) -> None:
-    """Give a label layer the names and colours of the classes."""
+    """Apply names and colours of the classes to a label layer."""
     layer.colormap, layer.features = colours_and_features(classes, hidden)
 
 

@@ -1,4 +1,4 @@
-"""Connecting to the events of a layer, and letting go of them together."""
+"""Connecting and disconnecting callbacks of a layer together."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

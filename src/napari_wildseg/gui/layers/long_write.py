@@ -3,8 +3,8 @@
 napari takes about 20 ns to write a pixel and to note it in its history: a third of a second for
 a plane of 4096 x 4096 pixels. So the pixels are written in bands, and between two bands the
 window answers. Strokes and readers of the labels have the rest written first (`finish`). If
-something else changes the layer in between, such as an undo, the bands are taken back and the
-change of the other stays.
+something else changes the layer in between, such as an undo, the bands are reverted and that
+change stays.
 """
 
 from collections.abc import Callable
@@ -47,35 +47,35 @@ class LongWrite:
             self._end(None)
             return
         self._open.enter_context(self._layer.block_history())
-        # A hidden layer must be shown while it is written to, and nobody is to see that.
+        # A hidden layer is made visible while written; no frame may be drawn meanwhile.
         if at_once or not self._layer.visible or self._patch.where.size <= BAND:
             self.finish()
             return
         for event in (self._layer.events.set_data, self._layer.events.labels_update):
             event.connect(self._on_change)
             self._open.callback(event.disconnect, self._on_change)
-        self._turn()
+        self._write_next()
 
     def finish(self) -> None:
         """Write the rest now."""
         while not self._ended:
             self._write_band()
 
-    def _turn(self) -> None:
+    def _write_next(self) -> None:
         if not self._ended:
             self._write_band()
         if not self._ended:
-            QTimer.singleShot(1, self._turn)
+            QTimer.singleShot(1, self._write_next)
 
     def _on_change(self, event: Any) -> None:
-        """Note that the layer was refreshed by somebody else, perhaps with other pixels."""
+        """Note a refresh of the layer from another source, perhaps with other pixels."""
         self._foreign = self._foreign or not self._writing
 
     def _write_band(self) -> None:
         layer, patch = self._layer, self._patch
         if layer.data is not self._array:
             if not np.array_equal(layer.data, self._array):
-                self._end(None)  # somebody gave the layer other pixels: not ours to write to
+                self._end(None)  # the layer got other pixels: do not write
                 return
             self._array = layer.data  # converted to another type
         band = slice(self._next, self._next + BAND)
@@ -87,15 +87,15 @@ class LongWrite:
         self._writing = True
         set_visible(layer, True)
         try:
-            if self._foreign and not self._is_as_left(band.start):
-                self._take_back(band.start)
+            if self._foreign and not self._is_unchanged(band.start):
+                self._revert(band.start)
                 self._end(WildsegError(CHANGED))
                 return
             self._foreign = False
             values = patch.after[band].astype(layer.data.dtype)
             layer.data_setitem(self._where(band), values, refresh=last)
         except Exception as error:  # too little memory, most likely
-            self._take_back(self._next)
+            self._revert(self._next)
             self._end(error)
             return
         finally:
@@ -104,7 +104,7 @@ class LongWrite:
         if last:
             self._end(None)
 
-    def _is_as_left(self, written: int) -> bool:
+    def _is_unchanged(self, written: int) -> bool:
         """Whether the first pixels of the patch hold the result, and the others what was there."""
         now = np.asarray(self._array[self._plane.slices]).ravel()[self._patch.where]
         after, before = self._patch.after, self._patch.before
@@ -112,8 +112,8 @@ class LongWrite:
             now[written:], before[written:]
         )
 
-    def _take_back(self, written: int) -> None:
-        """Write the pixels from before, but for those that somebody else changed since."""
+    def _revert(self, written: int) -> None:
+        """Restore the previous pixels, except those that another source changed."""
         # Through the history as well, so that neither undo nor redo writes half a result.
         for start in range(0, written, BAND):
             done = slice(start, min(start + BAND, written))

@@ -61,7 +61,7 @@ def make_objects(image: Image, session: ImageSession) -> Labels:
 
 
 def name_objects(layer: Labels, objects: ImageObjects, classes: Sequence[ClassInfo]) -> None:
-    """Have the status bar say class and area of the object under the pointer."""
+    """Show class and area of the object under the pointer in the status bar."""
     names = {info.id: plain(info.name) for info in classes}
     class_of = objects.classes()
     area = {n: a for state in objects.planes.values() for n, a in state.area.items()}

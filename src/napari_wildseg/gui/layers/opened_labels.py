@@ -12,10 +12,10 @@ from napari_wildseg.engine.corrections import checked_corrections
 from napari_wildseg.engine.errors import InputError
 from napari_wildseg.gui.annotation.decisions import (
     UNLABELLED,
-    as_decided,
-    beyond,
+    from_corrections,
     label_values,
     labels_in,
+    outside_range,
 )
 from napari_wildseg.gui.annotation.provenance import KEY, Loaded
 from napari_wildseg.gui.annotation.session import LABELS
@@ -37,8 +37,8 @@ class OpenedLabels:
         self._workspace = workspace
         self._noted: weakref.WeakKeyDictionary[Labels, TrackedLayer] = weakref.WeakKeyDictionary()
 
-    def note(self) -> None:
-        """Note what such layers hold in view: what is painted later is a correction."""
+    def track(self) -> None:
+        """Track such layers in view, so that later strokes count as corrections."""
         workspace = self._workspace
         session, plane = workspace.session, workspace.plane
         if session is None or plane is None:
@@ -63,14 +63,14 @@ class OpenedLabels:
             return active
         return next((layer for layer in reversed(layers) if layer.visible), None)
 
-    def is_painted(self) -> bool:
+    def is_corrected(self) -> bool:
         """Whether the annotator corrected that layer already."""
         layer, plane = self.found(), self._workspace.plane
         tracked = None if layer is None else self._noted.get(layer)
         return tracked is not None and plane is not None and tracked.has_decisions(plane)
 
-    def take(self) -> None:
-        """Have the labels of the plane in view be what Refine starts from, if nothing else is."""
+    def set_prior(self) -> None:
+        """Let Refine start from the opened labels of the plane in view, unless it has a prior."""
         workspace = self._workspace
         session, plane = workspace.session, workspace.plane
         if session is None or plane is None:
@@ -103,7 +103,7 @@ class OpenedLabels:
     def _adopt(self, session: ImageSession, layer: Labels, plane: Plane) -> None:
         """Take a layer over as the labels of an image, with the names it brings."""
         data = read_plane(layer, plane)
-        if (outside := beyond(data)) is not None:
+        if (outside := outside_range(data)) is not None:
             raise InputError(
                 f"{layer.name} holds label {int(data[outside][0])}, but labels run from 0 to 254 "
                 "here: a layer of objects has to be turned into one of classes first."
@@ -121,7 +121,7 @@ class OpenedLabels:
         if corrections is not None and corrections.shape == tuple(layer.data.shape):
             values = corrections[plane.slices]
             checked_corrections(values, (values.shape[0], values.shape[1]), list(named))
-            tracker.restore(as_decided(values))
+            tracker.restore(from_corrections(values))
         session.may_replace = False
         rows = _rows(session.classes, named, present)
         self._workspace.layers.adopt(session, layer, tracked)

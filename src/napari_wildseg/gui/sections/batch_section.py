@@ -9,8 +9,8 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QProgressBar
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.jobs.batch_process import BatchProcess, BatchRequest, as_labels
-from napari_wildseg.gui.notices import by_number
-from napari_wildseg.gui.sections.section import Folded, Section
+from napari_wildseg.gui.notices import pluralise
+from napari_wildseg.gui.sections.section import CollapsibleSection, Section
 
 SAME = "all classes above"
 PRESENT = "classes above, if present"
@@ -20,7 +20,7 @@ BATCH_FORMATS = ("png", "voc", "coco", "tiff", "ome-zarr", "npz", "yolo")
 
 
 class AdvancedBatch(Section):
-    """What few batches need."""
+    """Settings that few batches need."""
 
     title: ClassVar[str] = "Advanced"
     about: ClassVar[str] = "Labels that are right already, and other machines to work on."
@@ -44,7 +44,7 @@ class AdvancedBatch(Section):
 
 
 class BatchSection(Section):
-    """What to run over, where to, and how far it is."""
+    """Source, output and progress of a batch."""
 
     title: ClassVar[str] = "Batch"
     about: ClassVar[str] = "Segment a folder of images into a data set."
@@ -54,7 +54,7 @@ class BatchSection(Section):
         """Make the controls and connect them."""
         self.process = BatchProcess(self)
         self.process.progressed.connect(self._show)
-        self.process.finished.connect(self._ended)
+        self.process.finished.connect(self._on_finished)
         self.source = self.line(
             "batch_source", "A folder of images, or a pattern such as photos/*.jpg."
         )
@@ -97,7 +97,7 @@ class BatchSection(Section):
         self.bar = named(QProgressBar(self), "batch_progress", about)
         self.bar.hide()
         self.advanced = AdvancedBatch(self.controller, self)
-        self.column.addWidget(Folded(self.advanced, self))
+        self.column.addWidget(CollapsibleSection(self.advanced, self))
         self.row(self.start, self.stop)
         self.column.addWidget(self.bar)
         self.destroyed.connect(self.process.stop)
@@ -129,7 +129,7 @@ class BatchSection(Section):
         )
         self._failed = 0
         self._running(True)
-        self.unfold_asked.emit()  # the bar has come, and is to be seen
+        self.expand_requested.emit()  # so that the bar is visible
         self.bar.setRange(0, 0)
         self.bar.setFormat("Starting ...")
         self.controller.status.emit("The batch runs beside the window; go on working meanwhile.")
@@ -152,12 +152,12 @@ class BatchSection(Section):
         self.bar.setFormat(text)
         self.bar.setToolTip(plain(text))
 
-    def _ended(self, well: bool, reason: str) -> None:
+    def _on_finished(self, well: bool, reason: str) -> None:
         self._running(False)
         if well:
             self.bar.hide()
-            told = by_number(self._failed, " {n} [image|images] failed: see report.csv.")
-            failed = told if self._failed else ""
+            text = pluralise(self._failed, " {n} [image|images] failed: see report.csv.")
+            failed = text if self._failed else ""
             self.controller.status.emit(
                 f"The batch is done.{failed} Review steps through the images, the most uncertain "
                 "first."

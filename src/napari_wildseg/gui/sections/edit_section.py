@@ -81,14 +81,14 @@ class EditSection(Section):
 
         self.row(self.refine, self.near_strokes)
         self.row(self.show_changes, self.confirm_region)
-        controller.classes_changed.connect(self._offer_menu)
+        controller.classes_changed.connect(self._update_menu_button)
 
     def offer(self, labelled: bool) -> None:
         """Show what can be done with labels once there are some."""
         for control in (self.refine, self.near_strokes, self.show_changes, self.confirm_region):
             control.setVisible(labelled)
 
-    def _offer_menu(self) -> None:
+    def _update_menu_button(self) -> None:
         """Show the menu once there is a class to do something about."""
         self.more.setVisible(bool(self.controller.classes))
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_wildseg.engine.errors import WildsegError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.progress import Progress, Steps
 from napari_wildseg.gui import export, notices, state
-from napari_wildseg.gui.actions.label_meanings import Meanings
+from napari_wildseg.gui.actions.label_meanings import LabelMeanings
 from napari_wildseg.gui.annotation.image_identity import source_of
 from napari_wildseg.gui.annotation.session import ImageSession
 from napari_wildseg.gui.annotation.tracked_layer import TrackedLayer
@@ -21,7 +21,7 @@ from napari_wildseg.gui.controls.plain_text import plain
 from napari_wildseg.gui.export import Choice, Item
 from napari_wildseg.gui.layer_files import labels_of_sidecar, read_as_shown
 from napari_wildseg.gui.layers.display import Plane, planes_like
-from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.notices import join_names, pluralise
 from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.io import Project
 
@@ -40,7 +40,7 @@ class ExportSection(Section):
         """Make the controls."""
         self._choice: Choice | None = None
         self._project_folder: Path | None = None
-        self._meanings = Meanings()
+        self._meanings = LabelMeanings()
         self.done_next_button = self.button(
             "done_next",
             "Done, next image",
@@ -82,7 +82,7 @@ class ExportSection(Section):
 
     def export_labels(self) -> None:
         """Ask what to export and write it, in the background."""
-        if self._ready():
+        if self._can_export():
             choice = self._ask(objects=True)
             if choice is not None:
                 self._write(choice)
@@ -92,14 +92,14 @@ class ExportSection(Section):
 
         Format and folder are asked for once in a session.
         """
-        if not self._ready(of_this_image=True):
+        if not self._can_export(of_this_image=True):
             return
         choice = self._choice or self._ask()
         if choice is not None:
-            self._write(replace(choice, all_images=False, all_planes=True), self._go_on)
+            self._write(replace(choice, all_images=False, all_planes=True), self._open_next)
 
-    def _ready(self, *, of_this_image: bool = False) -> bool:
-        """Whether there is something to export; if not, the annotator is told why."""
+    def _can_export(self, *, of_this_image: bool = False) -> bool:
+        """Whether there is something to export; if not, say why."""
         controller, session = self.controller, self.controller.session
         some = any(
             export.has_labels(each)
@@ -109,7 +109,7 @@ class ExportSection(Section):
         if session is None or controller.plane is None or not some:
             controller.notify("There is nothing to export yet: press Auto-segment first.")
             return False
-        return self._free()
+        return self._is_idle()
 
     def _ask(self, *, objects: bool = False) -> Choice | None:
         """Ask for format, folder and file names; what was chosen is offered the next time."""
@@ -155,7 +155,7 @@ class ExportSection(Section):
         except WildsegError as error:
             controller.notify(str(error))
             return
-        if there and not self._may_replace(there):
+        if there and not self._confirm_replace(there):
             return
         controller.runner.run(
             "Export",
@@ -176,7 +176,7 @@ class ExportSection(Section):
         if choice.folder == Path():
             return "Choose the folder.", False
         if session is None or not choice.folder.is_dir():
-            return f"{no_folder(choice.folder)}.", False
+            return f"{folder_error(choice.folder)}.", False
         if choice.format == "yolo" and choice.unlabelled == "keep":
             return "YOLO has no unlabelled pixels: choose what becomes of them, if any.", True
         try:
@@ -186,7 +186,7 @@ class ExportSection(Section):
         if choice.format in export.DATA_SETS:
             return f"Adds {name} to the data set in this folder, or starts one.", True
         path = choice.folder / (name + export.ending_of(choice.format))
-        files = listed([file.name for file in export.files_of(choice.format, path)])
+        files = join_names([file.name for file in export.files_of(choice.format, path)])
         many = choice.all_images or choice.all_planes
         return (f"Writes {files}, for example." if many else f"Writes {files}."), True
 
@@ -207,27 +207,27 @@ class ExportSection(Section):
         for item in (i for i in items if i.objects is None):
             controller.memory.finish(item.session, item.planes)
         files = list(dict.fromkeys(written))
-        names = listed([p.name for p in files], 2)
-        told = f"Exported {names} to {choice.folder}."
-        controller.status.emit(told)
+        names = join_names([p.name for p in files], 2)
+        message = f"Exported {names} to {choice.folder}."
+        controller.status.emit(message)
         if then is not None:
-            then(items, told)
+            then(items, message)
         # Data sets give each name one value.
         if choice.format not in export.DATA_SETS and choice.format not in export.OBJECTS:
             warnings = [self._meanings.note(choice.folder, item.labels) for item in items]
             if warning := next(filter(None, warnings), ""):
-                controller.alarmed.emit(warning)
+                controller.warned.emit(warning)
                 notices.warn(warning)
 
-    def _go_on(self, items: list[Item], told: str) -> None:
+    def _open_next(self, items: list[Item], message: str) -> None:
         """Go on to the next image, unless it was painted while the labels were written."""
         session = items[0].session
         if session.image is None:
             return
         if session.unsaved:
-            self.controller.status.emit(f"{told} Strokes came in meanwhile: press it again.")
+            self.controller.status.emit(f"{message} Strokes came in meanwhile: press it again.")
         else:
-            self.controller.next_image.go(session.image, told)
+            self.controller.next_image.open_next(session.image, message)
 
     # ------------------------------------------------------------------ projects
 
@@ -237,7 +237,7 @@ class ExportSection(Section):
         if session is None or not export.has_labels(session):
             controller.notify("There is nothing to save yet: press Auto-segment first.")
             return
-        if not self._free():
+        if not self._is_idle():
             return
         stem = export.name_of(export.Choice("png", Path(), "{image}"), session)
         name, _ = QFileDialog.getSaveFileName(
@@ -249,12 +249,12 @@ class ExportSection(Section):
         path, asked = Path(name), True
         if path.suffix.lower() != ".wildseg":
             path, asked = path.with_name(path.name + ".wildseg"), False
-            if path.exists() and not (asked := self._may_replace([path])):
+            if path.exists() and not (asked := self._confirm_replace([path])):
                 return
         self._project_folder = path.parent
         edits = session.edits()
         try:
-            project = state.take_down(controller, session)
+            project = state.to_project(controller, session)
         except WildsegError as error:
             controller.notify(str(error))
             return
@@ -290,7 +290,7 @@ class ExportSection(Section):
         if session is None:
             controller.notify("Open the image first, then its project.")
             return
-        if not self._free():
+        if not self._is_idle():
             return
         name, _ = QFileDialog.getOpenFileName(
             self, "Open project or labels", str(self._folder()), LABEL_FILES
@@ -299,7 +299,7 @@ class ExportSection(Section):
             return
         of = session.image.name if session.image is not None else ""
         question = f"Replace the labels of {of} by the file's?"
-        if export.has_labels(session) and not self._may("Open project or labels", question):
+        if export.has_labels(session) and not self._confirm("Open project or labels", question):
             return
         self._project_folder = Path(name).parent
         controller.runner.run(
@@ -316,28 +316,28 @@ class ExportSection(Section):
             return
         other = state.is_of_another_image(project, image)
         controller.autosave.set_aside(session)
-        state.put_back(controller, session, project)
+        state.restore_project(controller, session, project)
         self._note_in_file(session, session.touched(), session.edits(), project)
         corrections = project.labels.corrections
         kept = 0 if corrections is None else int((corrections >= 0).sum())
         warning = " Its image had other pixels: check that it is the right one." if other else ""
-        classes = by_number(len(session.classes), "{n} [class|classes]")
-        pixels = by_number(kept, "{n} corrected [pixel|pixels]")
+        classes = pluralise(len(session.classes), "{n} [class|classes]")
+        pixels = pluralise(kept, "{n} corrected [pixel|pixels]")
         said = "".join(f" {notice}" for notice in project.labels.notices)
         controller.status.emit(f"Opened: {classes}, {pixels}.{warning}{said}")
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
-    def _free(self) -> bool:
+    def _is_idle(self) -> bool:
         if self.controller.runner.running:
             self.controller.notify("Wait for the run to end, or cancel it first.")
             return False
         return True
 
-    def _may_replace(self, files: list[Path]) -> bool:
-        return self._may("Export labels", f"Replace {listed([p.name for p in files])}?")
+    def _confirm_replace(self, files: list[Path]) -> bool:
+        return self._confirm("Export labels", f"Replace {join_names([p.name for p in files])}?")
 
-    def _may(self, title: str, question: str) -> bool:
+    def _confirm(self, title: str, question: str) -> bool:
         answer = QMessageBox.question(self, title, plain(question))
         return bool(answer == QMessageBox.StandardButton.Yes)
 

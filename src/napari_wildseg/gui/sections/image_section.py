@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from napari_wildseg.gui import model_list
 from napari_wildseg.gui.controls.bars import LeftOverBar, NotKeptBar
 from napari_wildseg.gui.layers.display import RELEVANCE, channels_of
-from napari_wildseg.gui.notices import by_number, listed
+from napari_wildseg.gui.notices import join_names, pluralise
 from napari_wildseg.gui.sections.section import Section, narrow
 
 
@@ -35,10 +35,10 @@ class ImageSection(Section):
         self.model.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.model.addItems(model_list.choices(self.controller.model))
         self.model.setCurrentText(self.controller.model)
-        self.model.activated.connect(lambda _: self.take_model())
+        self.model.activated.connect(lambda _: self.apply_model())
         editor = self.model.lineEdit()
         assert editor is not None
-        editor.editingFinished.connect(self.take_model)
+        editor.editingFinished.connect(self.apply_model)
         narrow(self.image.native)  # a layer may have a long name
         for box in (self.image.native, self.model):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -50,12 +50,12 @@ class ImageSection(Section):
         self.left_over = LeftOverBar(self)
         self.left_over.restore.clicked.connect(lambda: self.controller.left_over.restore())
         self.left_over.discard.clicked.connect(lambda: self.controller.left_over.discard())
-        self.controller.classes_changed.connect(self._offer_left_over)
+        self.controller.classes_changed.connect(self._show_left_over)
         self.not_kept = NotKeptBar(self)
         self._watch = QTimer(self)
         self._watch.setInterval(100)
         self._watch.timeout.connect(self._step)
-        self.controller.autosave.began.connect(self._keep_watch)
+        self.controller.autosave.began.connect(self._start_timer)
         self.controller.image_chosen.connect(self._show_chosen)
 
         self.form({"Image": self.image.native, "Model": self.model})
@@ -73,8 +73,8 @@ class ImageSection(Section):
             self.image.value = chosen
         self.controller.choose_image(chosen)
 
-    def consider(self, layer: object) -> None:
-        """Go on to an image that was just opened, unless there is work left on the one before."""
+    def on_image_inserted(self, layer: object) -> None:
+        """Switch to an image that was just opened, unless the present one has unsaved work."""
         controller, before = self.controller, self.controller.image
         if before is None or layer is before or not self._is_offered(layer):
             return
@@ -84,18 +84,18 @@ class ImageSection(Section):
         if before in together:
             controller.show_next_step()  # it names the channels
         elif controller.working or (session is not None and session.unsaved):
-            names = listed([f'"{channel.name}"' for channel in together])
-            told = "To work on {names}, choose [it|one of them] under Image."
-            controller.status.emit(by_number(len(together), told, names=names))
+            names = join_names([f'"{channel.name}"' for channel in together])
+            message = "To work on {names}, choose [it|one of them] under Image."
+            controller.status.emit(pluralise(len(together), message, names=names))
         else:
-            self._go_on_to(layer)
+            self._switch_to(layer)
 
-    def _go_on_to(self, layer: Image) -> None:
+    def _switch_to(self, layer: Image) -> None:
         with self.image.changed.blocked():
             self.image.value = layer
         self.controller.choose_image(layer)
 
-    def take_model(self) -> None:
+    def apply_model(self) -> None:
         """Use the model that was typed or chosen."""
         name = self.model.currentText().strip() or model_list.OFFERED[0]
         self.model.setCurrentText(name)
@@ -119,12 +119,12 @@ class ImageSection(Section):
     def _is_offered(layer: object) -> bool:
         return isinstance(layer, Image) and layer.metadata.get("wildseg") != RELEVANCE
 
-    def _keep_watch(self) -> None:
+    def _start_timer(self) -> None:
         if not self._watch.isActive():
             self._watch.start()
 
     def _step(self) -> None:
-        """Go on with keeping corrections; say so where they cannot be kept."""
+        """Continue the autosave; report when corrections cannot be saved."""
         autosave = self.controller.autosave
         if not autosave.step():
             self._watch.stop()
@@ -135,6 +135,6 @@ class ImageSection(Section):
         elif before and not trouble:
             self.controller.status.emit("Your corrections are kept safe again.")
 
-    def _offer_left_over(self) -> None:
+    def _show_left_over(self) -> None:
         session = self.controller.session
         self.left_over.offer([] if session is None else session.left_over)

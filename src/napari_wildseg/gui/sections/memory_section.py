@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QSizePolicy
 
 from napari_wildseg.gui.actions.learned_classes import described
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 
 FILE_FILTER = "Class memories (*.wildmemory)"
@@ -46,7 +46,7 @@ class MemorySection(Section):
             "memory_alike",
             "The images are alike",
             "One finished image is then enough to learn from; else two are needed.",
-            lambda: memory.say_alike(self.alike.isChecked()),
+            lambda: memory.set_alike(self.alike.isChecked()),
             self.menu,
         )
         self.alike.setCheckable(True)
@@ -87,13 +87,13 @@ class MemorySection(Section):
         )
         self.row(self.switch, (self.more, 0))
         memory.changed.connect(self._show)
-        self.controller.classes_changed.connect(self._offer)
+        self.controller.classes_changed.connect(self._update_visibility)
         self._show()
 
     def _show(self) -> None:
         memory = self.controller.memory
-        known = memory.known
-        text = by_number(known.images, "Learned from {n} [image|images]")
+        known = memory.summary
+        text = pluralise(known.images, "Learned from {n} [image|images]")
         text = text if known.images else "Learned from no image"
         self.switch.setText(f"{text} ..." if memory.learning else text)
         self.switch.setToolTip(plain("\n\n".join(filter(None, [described(known), _ABOUT]))))
@@ -108,10 +108,10 @@ class MemorySection(Section):
             if action is not None:
                 action.triggered.connect(lambda _=False, name=name: memory.forget_class(name))
 
-    def _offer(self) -> None:
+    def _update_visibility(self) -> None:
         """Show the line once there is an image to learn from, or something was learned."""
         self.setVisible(
-            self.controller.image is not None or self.controller.memory.known.images > 0
+            self.controller.image is not None or self.controller.memory.summary.images > 0
         )
 
     def _finish(self) -> None:
@@ -123,8 +123,8 @@ class MemorySection(Section):
         controller.memory.finish(session, (plane,))
 
     def _forget_all(self) -> None:
-        images = self.controller.memory.known.images
-        question = by_number(images, "Forget what {n} [image|images] taught? The labels stay.")
+        images = self.controller.memory.summary.images
+        question = pluralise(images, "Forget what {n} [image|images] taught? The labels stay.")
         answer = QMessageBox.question(self, "Class memory", question)
         if answer == QMessageBox.StandardButton.Yes:
             self.controller.memory.forget_all()

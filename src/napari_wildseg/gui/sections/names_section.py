@@ -47,16 +47,16 @@ class NamesSection(Section):
         )
         self.suggestions = SuggestionBar(self)
         self.suggestions.chosen.connect(controller.add_classes)
-        self.suggestions.pointed.connect(controller.name_spots.show)
+        self.suggestions.hovered.connect(controller.name_highlight.show)
         controller.suggested.connect(self.suggestions.show_names)
 
         self.table = ClassTable(self)
         self.table.setToolTip("The classes: click one to paint with it.")
         self.table.picked.connect(controller.pick_class)
-        self.table.removal_asked.connect(controller.remove_class)
-        self.table.classes.rename_asked.connect(controller.rename_class)
-        self.table.classes.visibility_asked.connect(controller.show_class)
-        self.table.classes.lock_asked.connect(controller.lock_class)
+        self.table.removal_requested.connect(controller.remove_class)
+        self.table.classes.rename_requested.connect(controller.rename_class)
+        self.table.classes.visibility_requested.connect(controller.show_class)
+        self.table.classes.lock_requested.connect(controller.lock_class)
         controller.class_picked.connect(self.table.select_class)
         for number in range(10):
             self.shortcut(f"Alt+{number}", partial(self._pick, number))
@@ -117,9 +117,9 @@ class NamesSection(Section):
     def show_areas(self) -> None:
         """Show which share of the image each class covers."""
         self.table.classes.show_areas(self.controller.areas())
-        self._offer_same_classes()
+        self._update_same_classes()
 
-    def _offer_same_classes(self) -> None:
+    def _update_same_classes(self) -> None:
         """Show the switch once there is something that the next image could disagree with."""
         sessions = list(self.controller.sessions)
         several = len(sessions) > 1 or any(session.tracked for session in sessions)
@@ -132,7 +132,7 @@ class NamesSection(Section):
         locked = frozenset() if session is None else session.locked
         self.table.classes.show(self.controller.classes, hidden, notices, locked)
         self.table.select_class(self.controller.selected_class)
-        self._offer_same_classes()
+        self._update_same_classes()
         self.suggestions.show_names([] if session is None else session.suggestions)
         self.suggestions.mark(info.name for info in self.controller.classes)
 

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 from napari_wildseg.gui.controls.named import named
 from napari_wildseg.gui.controls.objects_table import ObjectsTable
 from napari_wildseg.gui.controls.plain_text import plain
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 
 
@@ -32,7 +32,7 @@ class ObjectsSection(Section):
             "Cut",
             "Draw a line across an object, from edge to edge, to divide it in two.\n"
             "To merge, pick an id and paint across to its neighbour; M takes a new id.",
-            self._take_up_cut,
+            self._toggle_cut,
         )
         self.cut.setCheckable(True)
         controller.objects.cut.changed.connect(lambda on: self.cut.setChecked(on))
@@ -77,12 +77,12 @@ class ObjectsSection(Section):
         """Show the section once there are labels to split."""
         self.setVisible(labelled)
 
-    def _take_up_cut(self) -> None:
+    def _toggle_cut(self) -> None:
         objects = self.controller.objects
         if self.cut.isChecked():
-            objects.cut.take_up(objects.layer(self.controller.session))
+            objects.cut.activate(objects.layer(self.controller.session))
         else:
-            objects.cut.put_down()
+            objects.cut.deactivate()
 
     def _fill_menu(self) -> None:
         self.menu.clear()
@@ -112,7 +112,7 @@ class ObjectsSection(Section):
         class_of = {} if state is None else state.class_of
         area = {} if state is None else state.area
         ids = list(class_of)
-        self.count.setText(by_number(len(ids), "{n} [object|objects]"))
+        self.count.setText(pluralise(len(ids), "{n} [object|objects]"))
         self.table.show_objects(
             ids, [names.get(class_of[n], "") for n in ids], [area.get(n, 0) for n in ids]
         )

@@ -1,4 +1,4 @@
-"""The second half of the day: the images of a batch, the most uncertain first."""
+"""Review of a batch: its images, the most uncertain first."""
 
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ class ReviewSection(Section):
         """Make the controls and connect them."""
         self._begun = False
         self.reviewer = Reviewer(self.controller)
-        self.reviewer.moved.connect(self._moved)
+        self.reviewer.moved.connect(self._show_position)
         self.open = self.button(
             "review_open", "Open ...", "Choose the output folder of a finished batch.", self.ask
         )
@@ -35,21 +35,21 @@ class ReviewSection(Section):
             "review_previous",
             "Previous",
             "Write what was changed into the data set and go back to the image before.",
-            lambda: self.reviewer.go(-1),
+            lambda: self.reviewer.step(-1),
             enabled=False,
         )
         self.save = self.button(
             "review_save",
             "Save",
             "Write what was changed into the data set and stay.",
-            lambda: self.reviewer.go(0),
+            lambda: self.reviewer.step(0),
             enabled=False,
         )
         self.next = self.button(
             "review_next",
             "Next",
             "Take this image as reviewed, what was changed is written, and go to the next.",
-            lambda: self.reviewer.go(1),
+            lambda: self.reviewer.step(1),
             enabled=False,
         )
         self.process = BatchProcess(self)
@@ -67,7 +67,7 @@ class ReviewSection(Section):
         self.row(self.open, self.update_rest)
         self.column.addWidget(self.where)
         self.row(self.previous, self.save, self.next)
-        self.controller.batch_done.connect(self._begin)
+        self.controller.batch_done.connect(self._open_finished)
         self.controller.runner.busy.connect(self._busy)
 
     def ask(self) -> None:
@@ -77,7 +77,7 @@ class ReviewSection(Section):
             self.reviewer.open(folder)
 
     def _update(self) -> None:
-        """Redo what was not reviewed, in a process beside the window; or stop that."""
+        """Redo the unreviewed images in a process of its own, or stop it."""
         if self.process.running:
             self.process.stop()
             return
@@ -111,20 +111,20 @@ class ReviewSection(Section):
         if queue is not None:
             self.reviewer.reopen()
 
-    def _begin(self, folder: str) -> None:
-        """Open a batch that was just done; "Next" is where it is looked for."""
+    def _open_finished(self, folder: str) -> None:
+        """Open a batch that was just finished, and unfold the section."""
         self._begun = True
         self.reviewer.open(folder)
-        self.unfold_asked.emit()
+        self.expand_requested.emit()
 
-    def _moved(self) -> None:
+    def _show_position(self) -> None:
         self.where.setText(self.reviewer.about)
-        # What is wrapped asks for no height of its own, and two lines got room for one.
+        # A wrapped label requests no height, and two lines got room for one.
         lines = self.reviewer.about.count("\n") + 1
         self.where.setMinimumHeight(lines * self.where.fontMetrics().lineSpacing() + 2)
         if self._begun:  # now the section has its full height
             self._begun = False
-            self.unfold_asked.emit()
+            self.expand_requested.emit()
         item = self.reviewer.item
         self.where.setToolTip("" if item is None else plain(item.record.image))
         self._busy(False)

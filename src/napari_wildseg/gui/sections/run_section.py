@@ -14,7 +14,7 @@ AUTO_SEGMENT_KEY = "Alt+A"
 class RunSection(Section):
     """Starts and stops runs."""
 
-    auto_segment_asked = Signal()
+    auto_segment_requested = Signal()
 
     def build(self) -> None:
         """Make the controls and connect them."""
@@ -24,9 +24,9 @@ class RunSection(Section):
             "Auto-segment",
             f"Find the classes of the table in the image ({AUTO_SEGMENT_KEY}), for example\n"
             "every cat. What you painted is kept.",
-            self.auto_segment_asked.emit,
+            self.auto_segment_requested.emit,
         )
-        self.shortcut(AUTO_SEGMENT_KEY, self.auto_segment_asked.emit)
+        self.shortcut(AUTO_SEGMENT_KEY, self.auto_segment_requested.emit)
         self.cancel = self.button(
             "cancel",
             "Cancel",
@@ -60,7 +60,7 @@ class RunSection(Section):
         self.threshold.setRange(0.0, 1.0)
         self.threshold.setValue(controller.threshold)
         self.threshold.valueChanged.connect(self._on_threshold)
-        self._settle = timer(self, 250, controller.live_threshold.rest)
+        self._settle = timer(self, 250, controller.live_threshold.on_released)
 
         self.refine_at_once = self.check_box(
             "refine_at_once",

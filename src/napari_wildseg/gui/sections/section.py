@@ -67,7 +67,7 @@ class Section(QWidget):
     """Tooltip of the heading."""
     page: ClassVar[str] = LOOP
     """Page of the documentation, and heading, that F1 opens."""
-    unfold_asked = Signal()
+    expand_requested = Signal()
     """There is something to do in the section now."""
 
     def __init__(self, controller: Controller, parent: QWidget | None = None) -> None:
@@ -199,7 +199,7 @@ class Section(QWidget):
         return shortcut
 
 
-class Folded(QWidget):
+class CollapsibleSection(QWidget):
     """A section under a heading that shows and hides it."""
 
     def __init__(self, section: Section, parent: QWidget | None = None) -> None:
@@ -214,27 +214,27 @@ class Folded(QWidget):
         self.heading.setStyleSheet(
             "QToolButton, QToolButton:checked { background: transparent; border: none; }"
         )
-        self.heading.toggled.connect(self._fold)
+        self.heading.toggled.connect(self._set_expanded)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addWidget(self.heading)
         column.addWidget(section)
-        self._laid_out = timer(self, 0, self._into_view)
-        section.unfold_asked.connect(self._unfold)
-        self._fold(False)
+        self._laid_out = timer(self, 0, self._scroll_into_view)
+        section.expand_requested.connect(self._expand)
+        self._set_expanded(False)
 
-    def _fold(self, shown: bool) -> None:
+    def _set_expanded(self, shown: bool) -> None:
         self.heading.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self.section.setVisible(shown)
         if shown:  # in a low window it would unfold below what is in view
             self._laid_out.start()
 
-    def _unfold(self) -> None:
+    def _expand(self) -> None:
         self.heading.setChecked(True)
         self._laid_out.start()
 
-    def _into_view(self) -> None:
+    def _scroll_into_view(self) -> None:
         above: QWidget | None = self.section
         while above is not None and not isinstance(above, QScrollArea):
             # Laid out now, or it would be scrolled to where the section was.
@@ -245,7 +245,7 @@ class Folded(QWidget):
 
 
 class ToolGroup(Section):
-    """Folded sections under one heading, so that few controls are in view at first."""
+    """Collapsible sections under one heading, so that few controls are in view at first."""
 
     title: ClassVar[str] = "More tools"
     about: ClassVar[str] = "Show or hide the tools for name lists, stacks, batches and review."
@@ -268,8 +268,8 @@ class ToolGroup(Section):
     def add(self, section: Section) -> None:
         """Add a section, folded."""
         # The group unfolds first, so that the section is what is scrolled to in the end.
-        section.unfold_asked.connect(self.unfold_asked)
-        self.column.addWidget(Folded(section, self))
+        section.expand_requested.connect(self.expand_requested)
+        self.column.addWidget(CollapsibleSection(section, self))
 
 
 def narrow(box: QComboBox, width: int = 6) -> None:

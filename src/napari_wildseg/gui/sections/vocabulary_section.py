@@ -12,7 +12,7 @@ from napari_wildseg.gui.actions.controller import Controller
 from napari_wildseg.gui.controls.as_typed import quoted
 from napari_wildseg.gui.jobs.worker_thread import Job, shared_worker
 from napari_wildseg.gui.layers.class_list import matched
-from napari_wildseg.gui.notices import by_number
+from napari_wildseg.gui.notices import pluralise
 from napari_wildseg.gui.sections.section import Section
 from napari_wildseg.io.class_sets import read_class_set, write_class_set
 
@@ -25,7 +25,7 @@ def save_classes(controller: Controller, path: str | Path) -> Path | None:
         controller.notify(str(error))
         return None
     number, name = len(controller.classes), written.name
-    controller.status.emit(by_number(number, "Kept {n} [class|classes] in {name}.", name=name))
+    controller.status.emit(pluralise(number, "Kept {n} [class|classes] in {name}.", name=name))
     return written
 
 
@@ -48,7 +48,7 @@ def load_classes(controller: Controller, path: str | Path) -> bool:
     ]
     note = f" New ids, since theirs are taken here: {', '.join(moved)}." if moved else ""
     number, name = len(classes) - len(before), Path(path).name
-    added = by_number(number, "Added {n} [class|classes] of {name}.", name=name)
+    added = pluralise(number, "Added {n} [class|classes] of {name}.", name=name)
     controller.status.emit(added + note)
     return True
 
@@ -158,14 +158,14 @@ class VocabularySection(Section):
 
             # The longest list takes seconds to read the first time: not on this thread.
             shared_worker().submit(
-                Job(start, on_result=self._take_names, on_error=self._on_unreadable)
+                Job(start, on_result=self._on_names, on_error=self._on_unreadable)
             )
         if self._names:
-            self._offer(text)
+            self._show_matches(text)
 
-    def _take_names(self, names: tuple[str, ...]) -> None:
+    def _on_names(self, names: tuple[str, ...]) -> None:
         self._names = names
-        self._offer(self.search.text())
+        self._show_matches(self.search.text())
         if self.search.hasFocus():
             self._completer.complete()
 
@@ -173,7 +173,7 @@ class VocabularySection(Section):
         self._held = ""
         self.controller.notify(str(error))
 
-    def _offer(self, text: str) -> None:
+    def _show_matches(self, text: str) -> None:
         found = search_names(self._names, text) if text.strip() else []
         self._found.setStringList(found)
 
@@ -184,7 +184,7 @@ class VocabularySection(Section):
             self.search.clear()
 
     def _on_auto(self, checked: bool) -> None:
-        self.controller.automatic.enabled = checked
+        self.controller.auto_names.enabled = checked
 
     # -- class sets
 

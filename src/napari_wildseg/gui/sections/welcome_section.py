@@ -45,9 +45,9 @@ class WelcomeSection(Section):
 
     def _open_sample(self) -> None:
         run = self.controller.runner.run
-        run("Sample", None, partial(_sample_steps, SAMPLE), self._take, quiet=True)
+        run("Sample", None, partial(_sample_steps, SAMPLE), self._on_sample, quiet=True)
 
-    def _take(self, layers: list[LayerData]) -> None:
+    def _on_sample(self, layers: list[LayerData]) -> None:
         controller = self.controller
         for data, about, _ in layers:
             controller.viewer.add_image(data, **about)

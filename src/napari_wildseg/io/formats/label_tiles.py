@@ -37,7 +37,7 @@ class _LabelsOnDisk:
     # How the labels were made; written to the metadata at the end.
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def made_by(self, result: Result | LargeResult) -> None:
+    def set_origin(self, result: Result | LargeResult) -> None:
         """Set model and settings from a result."""
         self.model, self.settings = result.model, settings_of(result)
 

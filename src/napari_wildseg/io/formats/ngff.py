@@ -14,7 +14,7 @@ def scale_and_translation(
 
     Returns scale and translation per axis; None if there is no usable scale.
     """
-    scale, move, told = [1.0] * ndim, [0.0] * ndim, False
+    scale, move, given = [1.0] * ndim, [0.0] * ndim, False
     for entry in (dataset, multiscale):
         steps = entry.get("coordinateTransformations")
         for step in steps if isinstance(steps, list) else ():
@@ -25,12 +25,12 @@ def scale_and_translation(
             if not all(type(v) in (int, float) and abs(v) < 1e12 for v in values):
                 return None
             if kind == "scale":
-                told = True
+                given = True
                 scale = [s * v for s, v in zip(scale, values, strict=True)]
                 move = [m * v for m, v in zip(move, values, strict=True)]
             else:
                 move = [m + v for m, v in zip(move, values, strict=True)]
-    return (scale, move) if told and min(scale) > 0 else None
+    return (scale, move) if given and min(scale) > 0 else None
 
 
 def attributes_of(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_wildseg.engine.classes import MAX_CLASSES, ClassInfo, class_colour
 from napari_wildseg.engine.errors import InputError
-from napari_wildseg.engine.folders import no_folder
+from napari_wildseg.engine.folders import folder_error
 from napari_wildseg.engine.pictures.picture_files import reason
 from napari_wildseg.io.atomic import current_path
 from napari_wildseg.io.description import labels_with_description
@@ -85,7 +85,7 @@ def stored_labels(
 
     path = current_path(path)
     if not path.is_dir():
-        raise InputError(f"{no_folder(path)}: check the name.")
+        raise InputError(f"{folder_error(path)}: check the name.")
     folder = _label_folder(path, label)
     attributes = attributes_of(folder)
     multiscales = attributes.get("multiscales")

@@ -24,10 +24,7 @@ class Region(NamedTuple):
     left_out: int = 0  # number of polygons with fewer than three corners
 
     def mask(self, height: int, width: int) -> NDArray[np.bool_]:
-        """Convert the runs to a mask.
-
-        Returns ``(H, W)`` bool.
-        """
+        """Convert the runs to a mask. Returns ``(H, W)`` bool."""
         flat = np.repeat(np.arange(self.runs.size) % 2 == 1, self.runs)
         return np.ascontiguousarray(flat.reshape((height, width), order="F"))
 

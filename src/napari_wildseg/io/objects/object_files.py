@@ -84,12 +84,12 @@ def _write_with_sidecar(path: Path, data: bytes, objects: ObjectImage, overwrite
     """Write a file and its description beside it; other programs' JSON is not replaced."""
     sidecar = png.sidecar_of(path)
     refuse_existing([path, sidecar], overwrite=overwrite)
-    if sidecar.exists() and not _is_ours(sidecar):
+    if sidecar.exists() and not _is_own_sidecar(sidecar):
         raise InputError(f"{sidecar} is not a description of objects: choose another name.")
     png.write_pair(path, data, objects.about(), overwrite=overwrite)
 
 
-def _is_ours(sidecar: Path) -> bool:
+def _is_own_sidecar(sidecar: Path) -> bool:
     if not sidecar.is_file():
         return False
     with sidecar.open("rb") as file:
@@ -109,7 +109,7 @@ def _write_png(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]:
 def _read_png(path: Path) -> ObjectImage:
     def read(path: Path, sidecar: Path) -> ObjectImage:
         values, _ = png.decode(path)
-        if _is_ours(sidecar):
+        if _is_own_sidecar(sidecar):
             return described_objects(values, png.read_json(sidecar), sidecar.name)
         return foreign_objects(values, path.name, notices=png.foreign_sidecar_notice(sidecar))
 
@@ -158,7 +158,7 @@ def _write_yolo(path: Path, objects: ObjectImage, overwrite: bool) -> list[Path]
 def _read_yolo(path: Path) -> ObjectImage:
     def read(path: Path, sidecar: Path) -> ObjectImage:
         check_readable_text(path)
-        about = png.read_json(sidecar) if _is_ours(sidecar) else None
+        about = png.read_json(sidecar) if _is_own_sidecar(sidecar) else None
         text = path.read_text("utf-8", "replace")
         if isinstance(about, dict):
             inner = about.get("about")
@@ -168,11 +168,11 @@ def _read_yolo(path: Path) -> ObjectImage:
                 raise InputError(f"{sidecar.name}: the size of the picture is not told.")
             ids, found = yolo_ids(text, shape, path.name)  # type: ignore[arg-type]
             objects = about.get("objects")
-            told = sorted(int(n) for n in objects if n.isdigit()) if objects else []
-            if len(told) == len(found):
-                ids = np.array([0, *told], np.int32)[ids]
+            numbers = sorted(int(n) for n in objects if n.isdigit()) if objects else []
+            if len(numbers) == len(found):
+                ids = np.array([0, *numbers], np.int32)[ids]
                 return described_objects(ids, about, sidecar.name)
-            raise InputError(f"{sidecar.name} describes {len(told)} objects, not {len(found)}.")
+            raise InputError(f"{sidecar.name} describes {len(numbers)} objects, not {len(found)}.")
         ids, found = yolo_ids(text, size_of_picture(path), path.name)
         seen = {number: found[number] for number in np.unique(ids[ids > 0]).tolist()}
         plain = np.array([0, *found.values()], np.uint8)[ids]

@@ -1,4 +1,4 @@
-"""JSON: written deterministically, read from files that nobody vouches for."""
+"""JSON: written deterministically, read from untrusted files."""
 
 import codecs
 import json

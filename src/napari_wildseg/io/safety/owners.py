@@ -47,9 +47,9 @@ def _owner(path: Path, labels: Path | None) -> str | None:
             "move it, or choose another name."
         )
     others = [path.with_suffix(ending) for ending in _WITH_SIDECAR]
-    told = content.get(_OWNER)
-    if isinstance(told, str) and any(told == other.name and other.is_file() for other in others):
-        return None if labels is not None and told == labels.name else told
+    owner = content.get(_OWNER)
+    if isinstance(owner, str) and any(owner == other.name and other.is_file() for other in others):
+        return None if labels is not None and owner == labels.name else owner
     if labels is not None and labels.is_file():
         return None  # version 0.1 did not write the owner
     return next((other.name for other in others if other.is_file()), None)
@@ -60,7 +60,7 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path], what_to
     read = [Path(name) for name in inputs]
     for output in outputs:
         for file in read:
-            if _same(output, file) or (output.is_dir() and _within(file, output)):
+            if _same(output, file) or (output.is_dir() and _is_inside(file, output)):
                 raise InputError(f"{output} would be replaced while it is read: {what_to_do}.")
 
 
@@ -71,7 +71,7 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def _within(file: Path, folder: Path) -> bool:
+def _is_inside(file: Path, folder: Path) -> bool:
     try:
         return folder.resolve() in file.resolve().parents
     except (OSError, ValueError, RuntimeError):

@@ -74,8 +74,8 @@ def _version_2(meta: object, wrong: InputError) -> _Array:
     if len(dtype) != 3 or dtype[1] not in "biuf" or dtype[2] not in "1248":
         raise wrong
     return _Array(
-        _whole(meta.get("shape"), wrong),
-        _whole(meta.get("chunks"), wrong),
+        _lengths(meta.get("shape"), wrong),
+        _lengths(meta.get("chunks"), wrong),
         {codec if isinstance(codec, str | None) else ""},
         int(dtype[2]) * (-1 if dtype[1] == "f" else 1),
     )
@@ -89,7 +89,7 @@ def _version_3(meta: object, wrong: InputError) -> _Array:
         shard, first, checksum = None, False, 0
         if codecs[0]["name"] == "sharding_indexed" and len(codecs) == 1:
             inner = codecs[0]["configuration"]
-            shard, chunks, codecs = _whole(chunks, wrong), inner["chunk_shape"], inner["codecs"]
+            shard, chunks, codecs = _lengths(chunks, wrong), inner["chunk_shape"], inner["codecs"]
             first = inner.get("index_location", "end") == "start"
             index = [codec["name"] for codec in inner["index_codecs"]]
             if index not in (["bytes", "crc32c"], ["bytes"]):
@@ -101,7 +101,7 @@ def _version_3(meta: object, wrong: InputError) -> _Array:
     if not isinstance(kind, str) or kind not in _TYPES | _FLOATS:
         raise wrong
     size = np.dtype(kind).itemsize * (-1 if kind in _FLOATS else 1)
-    shape, pieces = _whole(meta.get("shape"), wrong), _whole(chunks, wrong)  # type: ignore[attr-defined]
+    shape, pieces = _lengths(meta.get("shape"), wrong), _lengths(chunks, wrong)  # type: ignore[attr-defined]
     if shard is not None:
         fits = len(shard) == len(pieces) and all(s % c == 0 for s, c in zip(shard, pieces))  # noqa: B905
         if not fits:
@@ -109,7 +109,7 @@ def _version_3(meta: object, wrong: InputError) -> _Array:
     return _Array(shape, pieces, {*names}, size, shard, first, checksum)
 
 
-def _whole(numbers: object, wrong: InputError) -> tuple[int, ...]:
+def _lengths(numbers: object, wrong: InputError) -> tuple[int, ...]:
     """Return the lengths of two to five axes; raise ``wrong`` if they are not positive integers."""
     usable = isinstance(numbers, list) and 2 <= len(numbers) <= 5
     if not usable or not all(type(n) is int and n > 0 for n in numbers):  # type: ignore[attr-defined]

@@ -76,7 +76,7 @@ def read_weights(path: Path) -> Weights:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WildsegError(_why_unreadable(path, error)) from error
+        raise WildsegError(_read_error(path, error)) from error
     for key in _WEIGHTS_KEYS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -96,7 +96,7 @@ def _plain_name(key: str) -> str:
     return key.removeprefix("module.").removeprefix("_orig_mod.")
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _read_error(path: Path, error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         return f"{path.name} cannot be read: {error.strerror}."

@@ -50,7 +50,7 @@ def load_vocabulary(name_or_path: str | Path) -> tuple[str, ...]:
     """
     key = str(name_or_path).strip()
     if key.lower() in VOCABULARIES:
-        return _ready(key.lower())
+        return _read_bundled(key.lower())
     path = Path(key).expanduser()
     if not path.is_file():
         raise InputError(
@@ -113,7 +113,7 @@ def search_names(names: Iterable[str], query: str, limit: int = 50) -> list[str]
 
 
 @lru_cache(maxsize=len(VOCABULARIES))
-def _ready(name: str) -> tuple[str, ...]:
+def _read_bundled(name: str) -> tuple[str, ...]:
     if name == "imagenet22k":
         return _nouns_of_timm()
     return _parse_lines(Path(__file__).with_name(f"{name}.txt").read_text(encoding="utf-8"))
@@ -126,7 +126,7 @@ def _nouns_of_timm() -> tuple[str, ...]:
 
         info = ImageNetInfo("imagenet22k")
         described = (info.index_to_description(i) for i in range(info.num_classes()))
-        return _tidy(text.partition(",")[0] for text in described)
+        return _normalise_names(text.partition(",")[0] for text in described)
     except (ImportError, AttributeError, AssertionError, OSError) as error:
         raise WildsegError(
             f"The nouns of ImageNet-22k cannot be read from timm ({error}): "
@@ -136,7 +136,7 @@ def _nouns_of_timm() -> tuple[str, ...]:
 
 def _parse_lines(text: str) -> tuple[str, ...]:
     """Parse one name per line; skip blank lines and comments."""
-    return _tidy(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return _normalise_names(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
 def _parse_csv(text: str) -> tuple[str, ...]:
@@ -147,11 +147,11 @@ def _parse_csv(text: str) -> tuple[str, ...]:
     header = [cell.strip().lower() for cell in rows[0]]
     column = next((i for i, cell in enumerate(header) if cell in _HEADERS), None)
     if column is None:
-        return _tidy(row[0] for row in rows)
-    return _tidy(row[column] for row in rows[1:] if len(row) > column)
+        return _normalise_names(row[0] for row in rows)
+    return _normalise_names(row[column] for row in rows[1:] if len(row) > column)
 
 
-def _tidy(names: Iterable[str]) -> tuple[str, ...]:
+def _normalise_names(names: Iterable[str]) -> tuple[str, ...]:
     """Collapse white space; drop blank names and duplicates."""
     clean = (" ".join(name.split()) for name in names)
     return tuple(dict.fromkeys(name for name in clean if name))

@@ -29,7 +29,7 @@ from napari_wildseg.engine.refine.learning.reach import (
     Dabs,
     find_dabs,
     find_reach,
-    keep_apart,
+    limit_radii,
     shrink_labels,
 )
 from napari_wildseg.engine.refine.learning.strokes import consistency, similarity, uniformity
@@ -136,13 +136,13 @@ class Learner:
         counted = counts.sum(0)
         votes = self._votes(counted, sizes)
         evidence = _Evidence(prior, belief * self._trust(prior), self._features_for(prior, votes))
-        wrong = self._wrong(prior, dabs)
+        wrong = self._errors_under_dabs(prior, dabs)
         radii = np.zeros(len(dabs))
         changes = []
         for out in range(folds):
             rest = wrong[torch.from_numpy(fold != out)]
             changes.append(
-                evidence.change(self._votes(counted - counts[out], sizes), self._belief(rest))
+                evidence.change(self._votes(counted - counts[out], sizes), self._trust_factor(rest))
             )
         if changes:
             seen = prior + torch.stack(changes)
@@ -154,9 +154,9 @@ class Learner:
                     labels[out],
                     self.options.farthest * max(index.shape),
                 )
-        around = self._around(dabs, keep_apart(dabs, radii), prior.shape[1])
+        around = self._stroke_precision(dabs, limit_radii(dabs, radii), prior.shape[1])
         votes += around * (votes.sum(1, keepdim=True) == 0)
-        return evidence.change(votes, self._belief(wrong))
+        return evidence.change(votes, self._trust_factor(wrong))
 
     def favour(self, after: Tensor, first: Tensor, corrections: NDArray[np.int16]) -> Tensor:
         """Favour the labels that superpixels have without corrections.
@@ -256,13 +256,13 @@ class Learner:
         """Superpixels a pixel."""
         return len(self.superpixels) / self.superpixels.index.size
 
-    def _wrong(self, prior: Tensor, dabs: Dabs) -> Tensor:
+    def _errors_under_dabs(self, prior: Tensor, dabs: Dabs) -> Tensor:
         """``(m,)`` by how much the maps were wrong under each dab."""
         at = prior[self.superpixels.index[tuple(dabs.centres.T)]]
         right = at.gather(1, torch.from_numpy(dabs.labels)[:, None])[:, 0]
         return at.amax(1) - right
 
-    def _belief(self, wrong: Tensor) -> float:
+    def _trust_factor(self, wrong: Tensor) -> float:
         """Factor on the trust in the maps: the less right they were under the dabs, the lower."""
         if not len(wrong):
             return 1.0
@@ -270,7 +270,7 @@ class Learner:
         number = min(len(wrong), _MOST_STROKES) ** self.options.stroke_exponent
         return float(1 / (surprise * number))
 
-    def _around(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
+    def _stroke_precision(self, dabs: Dabs, radii: NDArray[np.float64], n_labels: int) -> Tensor:
         """``(n, n_labels)`` precision of strokes for the superpixels around them."""
         side = max(self.superpixels.index.shape)
         centres = torch.from_numpy((dabs.centres + 0.5) / side).float()

@@ -32,10 +32,7 @@ class Dabs:
 
 
 def find_dabs(corrections: NDArray[np.int16]) -> Dabs:
-    """Find the strokes of a correction map.
-
-    `corrections`: ``(h, w)`` int16, -1 = not corrected.
-    """
+    """Find the strokes of a correction map. `corrections`: ``(h, w)`` int16, -1 = not corrected."""
     index = np.full(corrections.shape, -1, np.int64)
     found: list[tuple[int, int, tuple[slice, ...]]] = []
     for value in np.unique(corrections[corrections >= 0]).tolist():
@@ -85,7 +82,7 @@ def find_reach(
     return min(farthest, float(away.min()))
 
 
-def keep_apart(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+def limit_radii(dabs: Dabs, radii: NDArray[np.float64]) -> NDArray[np.float64]:
     """Limit each radius to half the distance to the nearest dab of another label."""
     between = cdist(dabs.centres, dabs.centres)
     between[dabs.labels[:, None] == dabs.labels] = np.inf

@@ -12,7 +12,7 @@ from napari_wildseg.engine.progress import Steps
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Turns:
+class ThreadTracker:
     """Tracks the thread that uses a segmenter and the thread that set its image."""
 
     def __init__(self) -> None:

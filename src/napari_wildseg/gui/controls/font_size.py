@@ -4,7 +4,7 @@ from napari.settings import get_settings
 from qtpy.QtWidgets import QWidget
 
 
-class LetterSize:
+class FontSize:
     """Keeps the font of a widget at the size of the preferences; its children inherit it.
 
     napari's style sheet names a size for labels and buttons, and none for lines to type in and

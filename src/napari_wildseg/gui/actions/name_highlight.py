@@ -22,7 +22,7 @@ _DARK, _CLEAR = 0.3, 0.9
 """Shares of the highest value up to which the image is dark, and from which it is clear."""
 
 
-class NameSpots:
+class NameHighlight:
     """Darkens the image except where a name is; the maps came with the suggestions."""
 
     def __init__(self, controller: Controller) -> None:
@@ -39,7 +39,7 @@ class NameSpots:
         return layer if layer is not None and layer in self._controller.viewer.layers else None
 
     def show(self, name: str) -> None:
-        """Show where a name is in the plane that was looked at; no name shows nothing."""
+        """Show where a name is in the plane of the suggestions; an empty name shows nothing."""
         self.hide()
         controller, session = self._controller, self._controller.session
         if not name or session is None or session.image is None or session.suggested_maps is None:

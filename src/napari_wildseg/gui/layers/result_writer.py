@@ -1,8 +1,8 @@
-"""Taking a result over into the label layers, with the window answering meanwhile.
+"""Writes results into the label layers without blocking the window.
 
-Which pixels change, and what of the annotator's work has to stay, is worked out on the worker
-from a note of how things stand (`decisions.py`). If the annotator painted in the meantime, the
-note is stale and the work is done anew; nothing that was painted is ever written over.
+The worker computes from a snapshot which pixels change and which corrections stay (`decisions.py`).
+If the annotator painted meanwhile, the snapshot is stale and the plan is made again, so painted
+pixels are never overwritten.
 """
 
 from collections.abc import Callable
@@ -29,28 +29,28 @@ from napari_wildseg.gui.layers.display import Plane
 from napari_wildseg.gui.layers.label_layers import FILL, LabelLayers
 
 MAX_REPLANS = 4
-"""So many notes may turn out stale; after that the work is done on the GUI thread."""
+"""Number of stale snapshots after which the plan is made on the GUI thread."""
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a result came to."""
+class WriteSummary:
+    """What writing a result changed."""
 
     changed: bool  # whether a pixel of the labels changed
     kept: int  # how many pixels stayed because the annotator decided them
-    there: set[int]  # labels that occur in the result or were painted
+    present: set[int]  # labels that occur in the result or were painted
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A result on its way into the label layers."""
+class PendingResult:
+    """A result to be written into the label layers."""
 
-    # Of the run that made it; the takeover is its last part, and can be cancelled with it.
+    # Of the run that made it; the result writer is its last part, and can be cancelled with it.
     title: str
     session: ImageSession  # the image's session
     plane: Plane  # which plane
     outcome: Outcome  # the result. If it has no labels, only the pseudo-labels are written
-    then: Callable[[Taken], object]  # called when all is written
+    then: Callable[[WriteSummary], object]  # called when all is written
     # Make a layer for the pseudo-labels if there is none, and write into it whether they changed or
     # not.
     pseudo: bool = True
@@ -58,16 +58,16 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class _Planned:
     plans: dict[str, Plan]
-    taken: Taken
+    summary: WriteSummary
     pseudo_labels: NDArray[np.uint8]
     ids: frozenset[int]
-    """The classes there were when this was worked out."""
+    """The classes at the time of planning."""
 
 
-class Takeover:
-    """Puts results into label layers."""
+class ResultWriter:
+    """Writes results into label layers."""
 
     def __init__(self, runner: Runner, layers: LabelLayers) -> None:
         self._runner = runner
@@ -75,96 +75,102 @@ class Takeover:
         self.writing = False
         """Whether a result is being written, over several turns of the event loop."""
 
-    def start(self, arrival: Arrival, replans: int = MAX_REPLANS) -> None:
-        """Take a result over, unless its image is gone."""
-        image, session = arrival.session.image, arrival.session
-        if not self._layers.there(image):
+    def start(self, pending: PendingResult, replans: int = MAX_REPLANS) -> None:
+        """Write a result, unless its image was removed."""
+        image, session = pending.session.image, pending.session
+        if not self._layers.is_in_viewer(image):
             return
         there = session.layer(PSEUDO) is not None
-        before = session.plane_state(arrival.plane).pseudo_labels if not arrival.pseudo else None
-        # The run's own note first: of a large plane, a new one is a copy of a hundred megabytes.
-        noted = arrival.outcome.snapshots if replans == MAX_REPLANS else None
+        before = session.plane_state(pending.plane).pseudo_labels if not pending.pseudo else None
+        # The run's own snapshot first; a new one copies the plane.
+        noted = pending.outcome.snapshots if replans == MAX_REPLANS else None
         steps = partial(
-            _fit_steps,
-            arrival.outcome,
-            noted or session.snapshots(arrival.plane),
+            _plan_steps,
+            pending.outcome,
+            noted or session.snapshots(pending.plane),
             session.ids,
-            pseudo=arrival.pseudo or there,
+            pseudo=pending.pseudo or there,
             before=before,
         )
         if not replans:
-            self._write(arrival, drain(steps()))
+            self._write(pending, drain(steps()))
             return
-        check = partial(self._check, arrival, replans)
-        self._runner.run(arrival.title, image, steps, check, quiet=True)
+        check = partial(self._check, pending, replans)
+        self._runner.run(pending.title, image, steps, check, quiet=True)
 
-    def _check(self, arrival: Arrival, replans: int, fitted: _Fitted) -> None:
-        if all(self._holds(arrival, fitted, kind) for kind in fitted.plans):
-            self._write(arrival, fitted)
+    def _check(self, pending: PendingResult, replans: int, planned: _Planned) -> None:
+        if all(self._is_current(pending, planned, kind) for kind in planned.plans):
+            self._write(pending, planned)
         else:
-            self.start(arrival, replans - 1)
+            self.start(pending, replans - 1)
 
-    def _holds(self, arrival: Arrival, fitted: _Fitted, kind: str) -> bool:
-        """Whether nothing that a plan rests on has changed since it was made."""
-        tracked, snapshot = arrival.session.tracked.get(kind), fitted.plans[kind].snapshot
-        there = tracked is not None and self._layers.there(tracked.layer)
-        if there != snapshot.there or not fitted.ids <= arrival.session.ids:
+    def _is_current(self, pending: PendingResult, planned: _Planned, kind: str) -> bool:
+        """Whether the snapshot of a plan is still current."""
+        tracked, snapshot = pending.session.tracked.get(kind), planned.plans[kind].snapshot
+        there = tracked is not None and self._layers.is_in_viewer(tracked.layer)
+        if there != snapshot.there or not planned.ids <= pending.session.ids:
             return False
-        return tracked is None or not there or tracked.is_current(arrival.plane, snapshot)
+        return tracked is None or not there or tracked.is_current(pending.plane, snapshot)
 
-    def _write(self, arrival: Arrival, fitted: _Fitted) -> None:
-        if not self._layers.there(arrival.session.image):
+    def _write(self, pending: PendingResult, planned: _Planned) -> None:
+        if not self._layers.is_in_viewer(pending.session.image):
             return
-        arrival.session.plane_state(arrival.plane).pseudo_labels = fitted.pseudo_labels
+        pending.session.plane_state(pending.plane).pseudo_labels = planned.pseudo_labels
         self.writing = True
         self._runner.busy.emit(True)
-        self._next(arrival, fitted, list(fitted.plans))
+        self._next(pending, planned, list(planned.plans))
 
     def _next(
-        self, arrival: Arrival, fitted: _Fitted, kinds: list[str], error: Exception | None = None
+        self,
+        pending: PendingResult,
+        planned: _Planned,
+        kinds: list[str],
+        error: Exception | None = None,
     ) -> None:
         """Write one layer after the other."""
-        session, plane, image = arrival.session, arrival.plane, arrival.session.image
+        session, plane, image = pending.session, pending.plane, pending.session.image
         if error is not None:
             self._end()
-            self._runner.fail(arrival.title, error)
+            self._runner.fail(pending.title, error)
             return
-        if image is None or not self._layers.there(image) or not kinds:
+        if image is None or not self._layers.is_in_viewer(image) or not kinds:
             self._end()
             if image is not None and not kinds:
-                arrival.then(fitted.taken)
+                pending.then(planned.summary)
             return
         kind, rest = kinds[0], kinds[1:]
-        plan = fitted.plans[kind]
-        if not self._holds(arrival, fitted, kind):
-            self._again(arrival)
+        plan = planned.plans[kind]
+        if not self._is_current(pending, planned, kind):
+            self._restart(pending)
         elif plan.snapshot.there:
-            session.tracked[kind].carry_out(plane, plan, partial(self._next, arrival, fitted, rest))
+            session.tracked[kind].carry_out(
+                plane, plan, partial(self._next, pending, planned, rest)
+            )
         else:
             layer = self._layers.make(session, image, kind, plan)
-            visible = arrival.shown or kind == LABELS
+            visible = pending.shown or kind == LABELS
             self._layers.add(session, image, kind, layer, plane, plan, visible=visible)
-            # napari takes a while for a new layer: the window answers before what comes next.
-            QTimer.singleShot(1, partial(self._next, arrival, fitted, rest))
+            # Adding a layer takes long: process events before the next one.
+            QTimer.singleShot(1, partial(self._next, pending, planned, rest))
 
-    def _again(self, arrival: Arrival) -> None:
-        """Start anew: somebody painted, or removed a class, while a layer was written."""
+    def _restart(self, pending: PendingResult) -> None:
+        """Start again: a stroke or a class change came while a layer was written."""
         self._end()
-        self.start(arrival, MAX_REPLANS - 1)
+        self.start(pending, MAX_REPLANS - 1)
 
     def _end(self) -> None:
         self.writing = False
         self._runner.busy.emit(self._runner.running)
 
 
-def _fit_steps(
+def _plan_steps(
     outcome: Outcome,
     snapshots: PlaneSnapshots,
     ids: frozenset[int],
     *,
     pseudo: bool,
     before: NDArray[np.uint8] | None,
-) -> Steps[_Fitted]:
+) -> Steps[_Planned]:
     """Plan how to show a result; ``before`` are pseudo-labels that need not be shown again."""
     yield Progress(0, 1, "Writing the result")
     # A class that was removed during the run has no row any more, so it gets no pixels.
@@ -189,4 +195,4 @@ def _fit_steps(
         kept = int(np.count_nonzero(decided != UNLABELLED))
         there |= labels_in(decided)
     changed = LABELS in plans and plans[LABELS].changes
-    return _Fitted(plans, Taken(changed, kept, there), pseudo_labels, ids)
+    return _Planned(plans, WriteSummary(changed, kept, there), pseudo_labels, ids)
