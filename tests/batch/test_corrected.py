@@ -61,6 +61,7 @@ def test_corrected_labels_are_kept_and_carried(batch):
     by_name = {record.name: record for record in report.records}
     assert by_name["movie_0002"].uncertainty["score"] == 0
     assert by_name["movie_0001"].uncertainty["score"] > 0
+    assert by_name["single"].uncertainty["score"] > 0, "255 is not a correction"
     assert (read_labels(batch.folder / "single.png").labels[:5] == 2).all()
 
 
