@@ -13,6 +13,7 @@ from napari_wildseg.engine.refine.learning.reach import (
     limit_radii,
     shrink_labels,
 )
+from napari_wildseg.engine.refine.learning.strokes import similarity
 from napari_wildseg.engine.refine.superpixels import Superpixels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -347,6 +348,22 @@ def test_pixels_that_contradict_their_stroke_count_less():
         for made in (learning, learner(consistent=0.0))
     ]
     assert moved[0] < 0.85 * moved[1]
+
+
+def test_what_only_the_end_of_a_stroke_covers_is_not_like_the_stroke():
+    """A stroke on the dark half that runs over into the light one, and a dab on the dark half."""
+    learning = learner()
+    corrections = np.full((60, 80), -1, np.int16)
+    corrections[28:33, 10:44] = 0
+    corrections[5:10, 10:15] = 1
+    dabs = learning.find(corrections)
+    stroke, dab = similarity(dabs, learning.superpixels.index, learning._points)
+    under = learning.superpixels.index[30, 10:44]
+    dark, light = under[:28], under[31:]
+    assert stroke[dark].min() > 0.8
+    assert stroke[light].max() < 0.4, "though parts of the stroke lie on it"
+    assert dab[dark].min() > 0.8
+    assert float(stroke.max()) <= 1
 
 
 def test_a_stroke_over_one_thing_or_half_on_another_counts_in_full():

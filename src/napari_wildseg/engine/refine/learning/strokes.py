@@ -59,13 +59,12 @@ def similarity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> Te
     pixels of each stroke, relative to its most typical pixel. So what is like the few pixels that
     run over an edge is not like the stroke.
     """
-    inside = dabs.index >= 0
-    found = torch.zeros(len(dabs), len(points))
+    covered, column = np.unique(superpixels[dabs.index >= 0], return_inverse=True)
+    weights = torch.zeros(len(dabs), len(covered))
     for dab, (pixels, _, counts, alike) in enumerate(_strokes(dabs, superpixels, points)):
-        covered = torch.from_numpy(np.unique(superpixels[inside][pixels]))
-        summed = gaussian(points, points[covered]) @ torch.from_numpy(counts).float()
-        found[dab] = (summed / float(alike.max())).clamp_(max=1)
-    return found
+        own = torch.from_numpy(np.unique(column[pixels]))
+        weights[dab, own] = torch.from_numpy(counts / alike.max()).float()
+    return (weights @ gaussian(points[torch.from_numpy(covered)], points)).clamp_(max=1)
 
 
 def _strokes(
