@@ -180,8 +180,8 @@ class Learner:
         similar = torch.zeros_like(after)
         for stroke, label in zip(similarity(dabs, index, self._points), dabs.labels, strict=True):
             similar[:, label] = torch.maximum(similar[:, label], stroke)
-        held = options.favour * uneven / strokes**options.favour_exponent
-        held = held + options.unlike * (1 - similar) ** options.unlike_exponent
+        held = options.unlike * (1 - similar) ** options.unlike_exponent
+        held += options.favour * uneven / strokes**options.favour_exponent
         label = first.argmax(1, keepdim=True)
         held.scatter_(1, label, 0)
         held[torch.from_numpy(index[small >= 0])] = 0

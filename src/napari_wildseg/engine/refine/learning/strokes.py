@@ -32,7 +32,7 @@ def consistency(
     weights = np.ones(dabs.index.shape)
     inside = dabs.index >= 0
     found = np.ones(int(inside.sum()))
-    for pixels, superpixel, counts, alike in _strokes(dabs, superpixels, points):
+    for pixels, _, superpixel, counts, alike in _strokes(dabs, superpixels, points):
         shares = (alike / alike.max()) ** exponent
         found[pixels] = (shares / np.average(shares, weights=counts))[superpixel]
     weights[inside] = found
@@ -47,7 +47,7 @@ def uniformity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> ND
     return np.array(
         [
             float(counts @ alike) / float(counts.sum()) ** 2
-            for _, _, counts, alike in _strokes(dabs, superpixels, points)
+            for _, _, _, counts, alike in _strokes(dabs, superpixels, points)
         ]
     )
 
@@ -59,22 +59,23 @@ def similarity(dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor) -> Te
     pixels of each stroke, relative to its most typical pixel. So what is like the few pixels that
     run over an edge is not like the stroke.
     """
-    covered, column = np.unique(superpixels[dabs.index >= 0], return_inverse=True)
-    weights = torch.zeros(len(dabs), len(covered))
-    for dab, (pixels, _, counts, alike) in enumerate(_strokes(dabs, superpixels, points)):
-        own = torch.from_numpy(np.unique(column[pixels]))
-        weights[dab, own] = torch.from_numpy(counts / alike.max()).float()
-    return (weights @ gaussian(points[torch.from_numpy(covered)], points)).clamp_(max=1)
+    weights = torch.zeros(len(dabs), len(points))
+    for dab, (_, covered, _, counts, alike) in enumerate(_strokes(dabs, superpixels, points)):
+        weights[dab, covered] = torch.from_numpy(counts / alike.max()).float()
+    painted = weights.any(0)
+    return (weights[:, painted] @ gaussian(points[painted], points)).clamp_(max=1)
 
 
 def _strokes(
     dabs: Dabs, superpixels: NDArray[np.int64], points: Tensor
-) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+) -> Iterator[
+    tuple[NDArray[np.bool_], Tensor, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+]:
     """Compare the pixels of each stroke with each other, by the superpixels that they lie on.
 
-    Yields for each stroke: which of the painted pixels are its own, which of the superpixels under
-    it each lies on, the number of its pixels on each superpixel, and each superpixel's summed
-    similarity.
+    Yields for each stroke: which of the painted pixels are its own, the superpixels under it, which
+    of these each pixel lies on, the number of its pixels on each superpixel, and each superpixel's
+    summed similarity.
     """
     inside = dabs.index >= 0
     stroke, superpixel = dabs.index[inside], superpixels[inside]
@@ -83,6 +84,7 @@ def _strokes(
         covered, inverse, counts = np.unique(
             superpixel[pixels], return_inverse=True, return_counts=True
         )
-        own = points[torch.from_numpy(covered)]
+        under = torch.from_numpy(covered)
+        own = points[under]
         alike = (gaussian(own, own).double() @ torch.from_numpy(counts).double()).numpy()
-        yield pixels, inverse, counts, alike
+        yield pixels, under, inverse, counts, alike
