@@ -55,7 +55,7 @@ def wait_for_item(desk, place):
 
 
 def test_advanced_fields_reach_the_command(desk, tmp_path, monkeypatch):
-    """CollapsibleSection away, empty and without effect until they are filled in."""
+    """Folded away, empty and without effect until they are filled in."""
     at = desk(names="cat, dog")
     asked = []
     monkeypatch.setattr(at.section("Batch").process, "start", asked.append)

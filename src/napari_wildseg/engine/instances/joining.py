@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_wildseg.engine.instances.parts import Borders, borders_of, find, peaks_of, renumbered
+from napari_wildseg.engine.instances.parts import Contacts, contacts_of, find, peaks_of, renumbered
 
 NECK, NOTCH, HOLLOW, STEP, EDGE = 5.5, 0.5, 14.0, 0.1, 0.5
 """Weights of the evidence; a border needs a sum of 1."""
@@ -50,7 +50,7 @@ def joined(
     ``(H, W, 3)`` uint8; without it the shape decides alone; returns ``(H, W)`` int32, numbered from
     1 in the order in which rows meet them.
     """
-    contacts = borders_of(parts)
+    contacts = contacts_of(parts)
     if not contacts.first.size:
         return renumbered(parts)
     flat = parts.ravel()
@@ -123,7 +123,7 @@ def _measured(
     parts: NDArray[np.int32],
     depth: NDArray[np.float32],
     image: NDArray[np.uint8] | None,
-    contacts: Borders,
+    contacts: Contacts,
     pairs: NDArray[np.int32],
 ) -> dict[int, _Part]:
     """Measure the parts that touch another, and their borders."""

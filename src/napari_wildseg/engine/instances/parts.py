@@ -18,7 +18,7 @@ SAME_PART = 0.99
 
 
 @dataclass(frozen=True)
-class Borders:
+class Contacts:
     """Pairs of neighbouring pixels that belong to different parts.
 
     Attributes
@@ -73,7 +73,7 @@ def parts_of(mask: NDArray[np.bool_], depth: NDArray[np.float32]) -> NDArray[np.
     ties = np.arange(depth.size, dtype=np.float64).reshape(depth.shape) * 1e-14
     markers, _ = ndimage.label(local_maxima(depth, connectivity=1) & mask)
     basins = watershed(ties - depth, markers, mask=mask, connectivity=1).astype(np.int32)
-    contacts = borders_of(basins)
+    contacts = contacts_of(basins)
     flat = basins.ravel()
     first, second = flat[contacts.first], flat[contacts.second]
     saddles = np.minimum(depth.ravel()[contacts.first], depth.ravel()[contacts.second])
@@ -101,7 +101,7 @@ def find(root: list[int], number: int) -> int:
     return number
 
 
-def borders_of(parts: NDArray[np.int32]) -> Borders:
+def contacts_of(parts: NDArray[np.int32]) -> Contacts:
     """Return the pairs of edge-connected pixels of different parts, the smaller part first.
 
     `parts`: ``(H, W)`` int32, 0 for none.
@@ -115,7 +115,7 @@ def borders_of(parts: NDArray[np.int32]) -> Borders:
         swap = a[touch] > b[touch]
         found.append((np.where(swap, q, p), np.where(swap, p, q)))
     first, second = (np.concatenate(each) for each in zip(*found, strict=True))
-    return Borders(first, second)
+    return Contacts(first, second)
 
 
 def peaks_of(parts: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.float32]:

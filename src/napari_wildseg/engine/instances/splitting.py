@@ -15,7 +15,7 @@ from napari_wildseg.engine.instances.object_strokes import (
     ids_in,
     strokes_by_kind,
 )
-from napari_wildseg.engine.instances.parts import borders_of, box_of, depth_of, find, parts_of
+from napari_wildseg.engine.instances.parts import box_of, contacts_of, depth_of, find, parts_of
 
 
 def join_across_gaps(
@@ -37,7 +37,7 @@ def join_across_gaps(
         reach &= ~closed
     nearest = np.where(reach, nearest, 0).astype(np.int32)
     regions = ndimage.label(parts > 0)[0][tuple(where)].ravel()
-    contacts = borders_of(nearest)
+    contacts = contacts_of(nearest)
     width = distance.ravel()[contacts.first] + distance.ravel()[contacts.second] - 1
     crossed = (width <= gap) & (regions[contacts.first] != regions[contacts.second])
     flat = nearest.ravel()

@@ -281,18 +281,18 @@ class WindowPriors:
         scene = self._scene(index)
         before = scene.superpixels.average(prior)
         agreed = scene.crf.first(before, recalled=self._recaller is not None)
-        after = first = self._undo_agreement(before, agreed)
+        after = first = self._agree_partly(before, agreed)
         if fixed is not None:
             belief = 1.0 if self._recaller is None else self._recaller.belief
             change = scene.learner.change(before, fixed, scene.crf.near, belief=belief)
-            after = self._undo_agreement(
+            after = self._agree_partly(
                 before + change, scene.crf.change(before, before + change, agreed)
             )
             after = scene.learner.favour(after, first, fixed)
         return _Change(scene.superpixels.index.astype(np.uint16), after - before)
 
-    def _undo_agreement(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
-        """Undo a part of the agreement where a memory decided pixel by pixel."""
+    def _agree_partly(self, probabilities: Tensor, agreed: Tensor) -> Tensor:
+        """Agree less where a memory decided pixel by pixel, as `DefaultRefinement._blend`."""
         if self._recaller is None:
             return agreed
         return probabilities + (1 - self._recaller.fine) * (agreed - probabilities)
